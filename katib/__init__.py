@@ -1,0 +1,1 @@
+"""Katib: hyperparameter tuning as a service."""

@@ -1,0 +1,99 @@
+"""Observations, how printed output becomes observations, and which of them is the objective's value."""
+
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+OUTPUT_SOURCE: Final = "output"
+MAX_SOURCE: Final = 64
+# A line beyond this carries no metric; its beginning is looked at, the rest is passed over.
+MAX_LINE: Final = 64 * 1024
+
+
+class MetricStrategy(Enum):
+    LATEST = "latest"
+    MIN = "min"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One value of one metric in one attempt of a trial.
+
+    Its key within the trial is (attempt, source, position, ordinal): taken in twice, it is there once. `source` is `output`,
+    or the reporter's name; `position` is the byte offset or time stamp in the output, or the reporter's own sequence number;
+    `ordinal` tells apart what shares a position. `value` may be NaN or infinite.
+    """
+
+    name: str
+    value: float
+    time: datetime
+    attempt: int
+    source: str
+    position: int
+    ordinal: int = 0
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLine:
+    """One line that a run printed: without its line end; `position` is unique and grows within the attempt."""
+
+    text: str
+    position: int
+    time: datetime
+
+
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE)
+
+
+def parse_value(text: str) -> float | None:
+    """The number that `text` spells, NaN and infinities included; None when it spells none."""
+    return float(text) if len(text) <= 64 and _NUMBER.fullmatch(text) else None
+
+
+def format_value(value: float) -> str:
+    """With full precision: `parse_value` gives the same number back. NaN and infinities are `nan`, `inf`, `-inf`."""
+    return repr(value)
+
+
+def parse_line(text: str, names: Collection[str]) -> Iterator[tuple[str, float]]:
+    """The `name=value` words of a line whose name is one of `names`, in order.
+
+    Katib 0.1's form: words are split at white space, so `a=1 b=2` gives two and `a = 1` none.
+    """
+    if "=" not in text:
+        return
+    for word in text[:MAX_LINE].split():
+        name, separator, number = word.partition("=")
+        if separator and name in names:
+            value = parse_value(number)
+            if value is not None:
+                yield name, value
+
+
+def parse_output(lines: Iterable[OutputLine], names: Collection[str], attempt: int) -> list[Observation]:
+    """The observations that the lines hold."""
+    return [
+        Observation(name, value, line.time, attempt, OUTPUT_SOURCE, line.position, ordinal)
+        for line in lines
+        for ordinal, (name, value) in enumerate(parse_line(line.text, names))
+    ]
+
+
+def fold_objective(so_far: float | None, values: Iterable[float], strategy: MetricStrategy) -> float | None:
+    """The objective's value after further ones, in the order in which they came.
+
+    MIN and MAX pass over NaN as long as there is a number: a training that once divided by zero keeps its best value.
+    """
+    result = so_far
+    for value in values:
+        if result is None or strategy is MetricStrategy.LATEST or math.isnan(result):
+            result = value
+        elif not math.isnan(value):
+            result = min(result, value) if strategy is MetricStrategy.MIN else max(result, value)
+    return result

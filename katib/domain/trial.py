@@ -1,0 +1,104 @@
+"""A trial: one set of parameters, tried by one or more attempts; and the moves that its state may make."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+from katib.domain.search_space import Parameter
+
+
+class TrialState(Enum):
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    KILLED = "KILLED"
+    ERROR = "ERROR"
+
+    @property
+    def finished(self) -> bool:
+        return self in FINISHED
+
+
+UNFINISHED: Final = frozenset({TrialState.PENDING, TrialState.RUNNING})
+FINISHED: Final = frozenset({TrialState.COMPLETED, TrialState.KILLED, TrialState.ERROR})
+
+# Every move there is. RUNNING to PENDING begins the next attempt; a finished trial never changes.
+MOVES: Final[frozenset[tuple[TrialState, TrialState]]] = frozenset(
+    {
+        (TrialState.PENDING, TrialState.RUNNING),
+        (TrialState.RUNNING, TrialState.PENDING),
+        (TrialState.RUNNING, TrialState.COMPLETED),
+        (TrialState.PENDING, TrialState.KILLED),
+        (TrialState.RUNNING, TrialState.KILLED),
+        (TrialState.PENDING, TrialState.ERROR),
+        (TrialState.RUNNING, TrialState.ERROR),
+    }
+)
+
+
+class TrialReason:
+    """The stable words in `Trial.reason`; programs may compare with them."""
+
+    # unfinished
+    WAITING_FOR_SLOT: Final = "WaitingForSlot"
+    WAITING_FOR_RETRY: Final = "WaitingForRetry"
+    STOPPING: Final = "Stopping"
+    # finished
+    STOPPED_BY_USER: Final = "StoppedByUser"
+    STUDY_ENDED: Final = "StudyEnded"
+    EARLY_STOPPED: Final = "EarlyStopped"
+    ABANDONED: Final = "Abandoned"
+    EXIT_CODE: Final = "ExitCode"
+    SIGNAL: Final = "Signal"
+    PROCESS_VANISHED: Final = "ProcessVanished"
+    START_FAILED: Final = "StartFailed"
+    DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+    METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrial:
+    """A suggestion that is about to become a trial."""
+
+    id: str
+    parameters: tuple[Parameter, ...]
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """As stored. Times are UTC and aware.
+
+    `objective` is the objective's value by the study's strategy over what this attempt has reported so far; it may be NaN or
+    infinite. `stop_reason` is not empty once the trial has been asked to end: it stays unfinished until its run is gone and
+    then becomes KILLED (or ERROR, for a time-out) with that reason and `stop_message`. `cursor` says how far the output of
+    this attempt has been taken in; only its worker can read it. `not_before` holds the next attempt back.
+    """
+
+    id: str
+    study_id: str
+    number: int
+    attempt: int
+    state: TrialState
+    parameters: tuple[Parameter, ...]
+    created_at: datetime
+    revision: int
+    reason: str = ""
+    message: str = ""
+    tags: tuple[Tag, ...] = ()
+    run: str = ""
+    client_id: str = ""
+    objective: float | None = None
+    stop_reason: str = ""
+    stop_message: str = ""
+    cursor: str = ""
+    not_before: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None

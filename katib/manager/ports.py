@@ -1,0 +1,387 @@
+"""What the use cases and the controller need from outside: storage, suggestion and early-stopping services, models.
+
+Implementations stand in `katib.manager.storage`, `katib.manager.remote` and `katib.manager.modelstore`; the worker's
+protocol is `katib.worker.base`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.search_space import Parameter
+from katib.domain.study import Study, StudySpec, StudyState
+from katib.domain.trial import NewTrial, Tag, Trial, TrialState
+from katib.domain.views import Page, ServiceStatus
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Changes: what the controller and the use cases ask storage to do to one study in one transaction.
+
+
+@dataclass(frozen=True, slots=True)
+class TrialMove:
+    """One move of `trial.MOVES`, compared and set: it takes place only if the trial is still in `from_state` at `attempt`.
+
+    RUNNING -> PENDING begins attempt + 1: run, cursor, objective, start and stop request are those of a new attempt, and
+    `not_before` holds it back. A move to RUNNING sets `run` and `started_at`; one to a finished state sets `ended_at`.
+    """
+
+    trial_id: str
+    attempt: int
+    from_state: TrialState
+    to_state: TrialState
+    reason: str = ""
+    message: str = ""
+    run: str = ""
+    at: datetime | None = None
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialNote:
+    """Another reason and message for an unfinished trial at `attempt`."""
+
+    trial_id: str
+    attempt: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """Asks an unfinished trial to end; the first request's reason stays. The trial shows reason `Stopping` from then on."""
+
+    trial_id: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Output taken in: observations, and the cursor after them. Takes place only if the trial is unfinished, at `attempt`
+    and its cursor is still `from_cursor`. Observations whose key is there already are passed over. The trial's objective is
+    folded by `strategy` over the values of metric `objective_name` that were new."""
+
+    trial_id: str
+    attempt: int
+    from_cursor: str
+    to_cursor: str
+    observations: tuple[Observation, ...]
+    objective_name: str
+    strategy: MetricStrategy
+
+
+@dataclass(frozen=True, slots=True)
+class StudyMove:
+    """Another state, reason and message of the study. `ended_at` is set with a finished state and cleared without."""
+
+    state: StudyState
+    reason: str
+    message: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyChanges:
+    """Applied in this order: intakes, moves, notes, stop requests, study. One that no longer fits is left out (see
+    `Applied`), the others take place."""
+
+    intakes: tuple[Intake, ...] = ()
+    moves: tuple[TrialMove, ...] = ()
+    notes: tuple[TrialNote, ...] = ()
+    stops: tuple[StopRequest, ...] = ()
+    study: StudyMove | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.intakes or self.moves or self.notes or self.stops or self.study)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The study afterwards, the trials that changed as they are now, and the ids of trials of which something was left out
+    because somebody else had changed them first."""
+
+    study: Study
+    trials: Mapping[str, Trial]
+    refused: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFilter:
+    name: str = ""
+    id_prefix: str = ""
+    states: frozenset[StudyState] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFilter:
+    """With a study: by number, upwards or (newest_first) downwards. Without: newest first by creation."""
+
+    study_id: str = ""
+    id_prefix: str = ""
+    states: frozenset[TrialState] = frozenset()
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerRecord:
+    """A manager's row. `process` identifies its process on its host (see `process_identity`); `age` is the time since its
+    last heartbeat by the database's clock."""
+
+    id: str
+    host: str
+    process: str
+    age: timedelta = timedelta(0)
+
+
+class Storage(Protocol):
+    """The only truth. Every method is one transaction, safe from any thread and process.
+
+    What is returned is a snapshot that later writes do not change. Bad ids are NotFoundError, a database that cannot be
+    reached is UnavailableError, a page token that was not given out by the same list is InvalidArgumentError on `page_token`.
+    Writes to one study and its trials follow one another; each raises the study's `revision` by at least one, and every trial
+    changed bears the revision of its change.
+    """
+
+    # Studies
+
+    def create_study(self, study: Study) -> Study:
+        """Stores a new study. One with the same `request_id` (not empty) that is there already is returned instead."""
+
+    def get_study(self, study_id: str) -> Study: ...
+
+    def find_request(self, request_id: str) -> Study | None:
+        """The study that was created with this request id."""
+
+    def list_studies(self, filter_: StudyFilter, page_size: int, page_token: str) -> Page[Study]:
+        """Newest first."""
+
+    def update_study(self, study_id: str, change: Callable[[Study], Study]) -> Study:
+        """Replaces spec, state, reason, message, intent and ended_at by those of `change(study)`, read and written in one
+        transaction; other fields are kept. `change` may be called more than once. The same study back: nothing is written.
+        """
+
+    def delete_study(self, study_id: str) -> None:
+        """Removes a study with its trials and observations; gone already: no error."""
+
+    # Trials
+
+    def add_trials(
+        self,
+        study_id: str,
+        expected_suggested: int,
+        trials: Sequence[NewTrial],
+        at: datetime,
+        client_id: str = "",
+        manager_id: str | None = None,
+    ) -> Sequence[Trial]:
+        """Inserts trials numbered expected_suggested + 1 and on: PENDING, or RUNNING (attempt 1, started) for a client.
+
+        Raises AbortedError, and inserts none, when `suggested` is not `expected_suggested` any more, when the study is not
+        RUNNING or has an intent, or when `manager_id` is given and does not drive the study.
+        """
+
+    def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
+        """Makes the changes, counters and best trial with them.
+
+        Raises AbortedError, and changes nothing, when `manager_id` is given and does not drive the study. A move that is not
+        in `trial.MOVES` is a ValueError.
+        """
+
+    def report(
+        self,
+        trial_id: str,
+        attempt: int,
+        observations: Sequence[Observation],
+        objective_name: str,
+        strategy: MetricStrategy,
+    ) -> Trial:
+        """Adds reported observations (`attempt` 0: the current one; theirs is replaced by it); those there already are
+        passed over. Raises FailedPreconditionError when the trial is not RUNNING at that attempt."""
+
+    def get_trial(self, trial_id: str) -> Trial: ...
+
+    def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]: ...
+
+    def unfinished_trials(self, study_id: str) -> Sequence[Trial]:
+        """PENDING and RUNNING, by number. Its cost does not depend on how many have finished."""
+
+    def finished_trials(self, study_id: str) -> Sequence[Trial]:
+        """All of them, by number: only for services that need the history."""
+
+    def client_trials(self, study_id: str, client_id: str) -> Sequence[Trial]:
+        """The unfinished trials of a client, by number."""
+
+    def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
+        """Trials whose revision is greater, by revision; never cut within one revision, so that going on from the last
+        one's revision misses none."""
+
+    # Observations
+
+    def list_observations(
+        self, trial_id: str, attempt: int, names: Sequence[str], page_size: int, page_token: str
+    ) -> Page[Observation]:
+        """In the order in which they were taken in. `attempt` 0: the current one; no `names`: all."""
+
+    def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
+        """The newest of the current attempt, oldest first, and whether older ones were left out."""
+
+    def curves(
+        self, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
+    ) -> Mapping[str, Sequence[Observation]]:
+        """By trial id: the observations of these metrics in the current attempt, in order."""
+
+    # Managers
+
+    def heartbeat(self, manager: ManagerRecord) -> None:
+        """Writes the manager's row with the database's time now."""
+
+    def managers(self) -> Sequence[ManagerRecord]: ...
+
+    def claim_studies(self, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+        """Makes this manager the driver of unfinished studies (those with an intent included) that nobody drives, or that
+        one of the `dead` managers or one without a row drives, and whose placement is empty or `placement`. The ids."""
+
+    def driven_studies(self, manager_id: str) -> Sequence[str]:
+        """The ids of the unfinished studies that this manager drives."""
+
+    def release(self, manager_id: str) -> None:
+        """Gives up all studies and removes the manager's row."""
+
+    # The rest
+
+    def algorithms_in_use(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The algorithms and the rules that stored studies name."""
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """`listener(study_id)` is called, from any thread, after each committed write of this process to a study or its
+        trials. It must return at once and never raise."""
+
+    def ping(self) -> None:
+        """Raises UnavailableError when the database does not answer."""
+
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The model store
+
+
+@dataclass(frozen=True, slots=True)
+class SavedStudy:
+    name: str
+    owner: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    study_name: str
+    trial_id: str
+    parameters: tuple[Parameter, ...]
+    metrics: tuple[tuple[str, str], ...]
+    model_path: str
+    data_set_name: str = ""
+    data_set_path: str = ""
+
+
+class ModelStore(Protocol):
+    """Studies as projects, trials as models. Saving again under the same key replaces."""
+
+    def save_study(self, study: SavedStudy) -> None: ...
+
+    def save_model(self, model: SavedModel) -> None:
+        """Raises NotFoundError when the study was not saved before."""
+
+    def saved_studies(self) -> Sequence[SavedStudy]: ...
+
+    def saved_models(self, study_name: str) -> Sequence[SavedModel]:
+        """Raises NotFoundError for an unknown study."""
+
+    def saved_model(self, study_name: str, trial_id: str) -> SavedModel: ...
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Services
+
+
+class History(Enum):
+    """What a suggestion service needs to see of a study's trials."""
+
+    FINALS = "finals"
+    NONE = "none"
+    CURVES = "curves"
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionRequest:
+    """`spec` carries the manager's effective limits among its settings. With History.NONE `finished` and `unfinished` are
+    empty and only the counts say how many there are. `curves` is filled for History.CURVES."""
+
+    study_id: str
+    spec: StudySpec
+    finished: Sequence[Trial]
+    unfinished: Sequence[Trial]
+    finished_count: int
+    unfinished_count: int
+    first_number: int
+    curves: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    parameters: tuple[Parameter, ...]
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionReply:
+    suggestions: tuple[Suggestion, ...]
+    completed: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingRequest:
+    """`curves`: by trial id, the observations of the rule's metrics."""
+
+    study_id: str
+    spec: StudySpec
+    running: Sequence[Trial]
+    finished: Sequence[Trial]
+    curves: Mapping[str, Sequence[Observation]]
+
+
+class SuggestionServices(Protocol):
+    """The suggestion services, each found by its algorithm's name at the moment of the call.
+
+    Errors: UnavailableError when no service answers under that name, DeadlineExceededError when it took too long,
+    InvalidArgumentError with what it refused, FailedPreconditionError, NotFoundError, InternalError as it says.
+    """
+
+    def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> History: ...
+
+    def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
+        """Starts the call and returns at once; the future's exception is one of the errors above."""
+
+    def stop(self, algorithm: str, study_id: str) -> None:
+        """Best effort: returns at once and never raises."""
+
+
+class EarlyStoppingServices(Protocol):
+    """The early-stopping services; errors as for SuggestionServices."""
+
+    def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> None: ...
+
+    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
+        """The ids of the running trials that should stop."""
+
+
+class Directory(Protocol):
+    """Which services there are."""
+
+    def services(self, algorithms: frozenset[str], rules: frozenset[str]) -> Sequence[ServiceStatus]:
+        """Those known by these names, by configuration and by what can be listed, each asked whether it serves now."""

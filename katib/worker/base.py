@@ -1,0 +1,128 @@
+"""What the controller asks of a worker, in words that fit a process as well as a Pod."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Final, Protocol
+
+from katib.domain.errors import FieldViolation
+from katib.domain.metrics import OutputLine
+from katib.domain.study import StudySpec
+from katib.domain.views import LogChunk
+
+# The first step of stopping a run; what is still there after the grace is killed.
+STOP_GRACE_S: Final = 10.0
+
+
+class RunPhase(Enum):
+    WAITING = "waiting"  # exists, does not execute yet: an image is pulled, no node has room
+    RUNNING = "running"
+    STOPPING = "stopping"  # asked to end, not gone yet
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        return self in (RunPhase.SUCCEEDED, RunPhase.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One attempt of a trial, ready to be executed. `name` is `names.run_name(trial_id, attempt)`.
+
+    `arguments` are the trial's parameters, `name=value` each; the driver decides where they go (the local worker and a Pod
+    append them to the command).
+    """
+
+    name: str
+    study_id: str
+    trial_id: str
+    attempt: int
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    study: StudySpec
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How a run stands, as its worker knows it now. `reason` and `message` are made for `list trials`."""
+
+    name: str
+    study_id: str
+    trial_id: str
+    attempt: int
+    phase: RunPhase
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    # How much output there is beyond which cursor is the worker's to know; this only says whether asking is worth it.
+    output_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a run has printed since a cursor. `cursor` is where to go on; opaque, at most 64 characters.
+
+    `end` says that the run has ended and that all of its output has now been given: nothing will follow. `truncated` says
+    that output was lost between the two cursors. The last line of a run that is still going is held back until its line end
+    comes.
+    """
+
+    lines: Sequence[OutputLine]
+    cursor: str
+    end: bool
+    truncated: bool = False
+
+
+class Worker(Protocol):
+    """Runs attempts of trials. Every method may be called again with the same arguments and changes nothing then.
+
+    Methods raise UnavailableError when the worker cannot be reached now. They are called from several threads, for one study
+    from one at a time.
+    """
+
+    @property
+    def placement(self) -> str:
+        """Which managers can look after a study's runs: only those whose worker answers the same here. Empty: any."""
+
+    def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
+        """What of a study this worker cannot run; fields are paths below `study_config`."""
+
+    def create(self, run: RunSpec) -> None:
+        """Starts a run under its name; one that is there already under that name, alive or ended, is left as it is.
+
+        A command that cannot be started is a run that FAILED, not an error of this call.
+        """
+
+    def list(self, study_id: str) -> Sequence[RunStatus]:
+        """Every run of the study that has not been deleted, those of earlier processes of the manager included."""
+
+    def output(self, name: str, cursor: str, max_bytes: int) -> Output:
+        """What the run has printed since `cursor` (empty: from the beginning), at most about `max_bytes` at a time.
+
+        Raises NotFoundError when there is no such run.
+        """
+
+    def stop(self, name: str) -> None:
+        """Asks a run to end (SIGTERM, after STOP_GRACE_S SIGKILL) and returns at once; `list` shows when it is gone, as
+        FAILED. A run that was never started can never start after this."""
+
+    def delete(self, name: str) -> None:
+        """The run has ended, its output has been taken in, and `list` need not name it again. Its log may stay."""
+
+    def log(self, name: str, offset: int, max_bytes: int) -> LogChunk:
+        """Raw output for people. A negative offset counts from the end. Raises NotFoundError when there is none."""
+
+    def delete_study(self, study_id: str) -> None:
+        """Removes everything of a study whose runs are gone, logs included."""
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        """From now on calls `wake(study_id)`, from any thread, when something may have happened to one of its runs: it
+        ended, it printed. Wakes too often rather than too rarely, but correctness never depends on it."""
+
+    def close(self) -> None:
+        """Lets go of everything but the runs: those go on."""
