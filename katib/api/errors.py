@@ -1,0 +1,78 @@
+"""The one table between the domain's errors and gRPC's status codes, both ways."""
+
+from typing import Final, cast
+
+import grpc
+
+from katib.api import api_pb2
+from katib.domain import errors
+from katib.domain.errors import FieldViolation, InvalidArgumentError, KatibError
+
+DETAIL_KEY: Final = "katib-error-bin"
+# Status message and details travel in the trailers, for which peers accept 8 KiB in all.
+_MAX_MESSAGE: Final = 2000
+_MAX_DETAIL: Final = 3000
+
+_CODE_OF: Final[dict[type[KatibError], grpc.StatusCode]] = {
+    errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AbortedError: grpc.StatusCode.ABORTED,
+    errors.ResourceExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    errors.DeadlineExceededError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
+    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.InternalError: grpc.StatusCode.INTERNAL,
+}
+_CLASS_OF: Final = {code: class_ for class_, code in _CODE_OF.items()}
+
+
+def code_of(error: KatibError) -> grpc.StatusCode:
+    return _CODE_OF.get(type(error), grpc.StatusCode.INTERNAL)
+
+
+def message_of(error: KatibError) -> str:
+    text = error.message
+    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 3]}..."
+
+
+def detail_of(error: KatibError) -> tuple[tuple[str, bytes], ...]:
+    """The trailing metadata that carries what a status cannot: the violations, as many as fit."""
+    if not isinstance(error, InvalidArgumentError) or not error.violations:
+        return ()
+    detail = api_pb2.ErrorDetail()
+    for violation in error.violations:
+        detail.violations.add(field=violation.field[:300], value=violation.value, expected=violation.expected[:300])
+        if detail.ByteSize() > _MAX_DETAIL:
+            del detail.violations[-1]
+            break
+    return ((DETAIL_KEY, detail.SerializeToString()),)
+
+
+def from_rpc_error(rpc_error: grpc.RpcError, peer: str = "") -> KatibError:
+    """What the other side raised. `peer` is named where the message would not say who did not answer."""
+    call = cast(grpc.Call, rpc_error)  # so it is for every error that a call raises
+    code = call.code()
+    text = call.details() or code.name
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return _invalid_argument(call, text)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and peer:
+        return errors.DeadlineExceededError(f"{peer} did not answer in time")
+    class_ = _CLASS_OF.get(code)
+    if class_ is None:
+        # UNKNOWN is what a server answers whose handler raised something that it does not translate.
+        return errors.InternalError(f"{peer or 'the server'} failed ({code.name}): {text}")
+    return class_(text)
+
+
+def _invalid_argument(call: grpc.Call, text: str) -> InvalidArgumentError:
+    for key, value in call.trailing_metadata() or ():
+        if key == DETAIL_KEY and isinstance(value, bytes):
+            detail = api_pb2.ErrorDetail.FromString(value)
+            error = InvalidArgumentError(FieldViolation(v.field, v.value, v.expected) for v in detail.violations)
+            error.args = (text,)
+            return error
+    return InvalidArgumentError(text)

@@ -1,0 +1,188 @@
+"""The gRPC server that every process of Katib runs: address, health, reflection, errors, streams, drain."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from katib.api import errors
+from katib.api.channel import MAX_MESSAGE_BYTES
+from katib.domain.errors import FailedPreconditionError, InternalError, KatibError, ResourceExhaustedError
+
+_log: Final = logging.getLogger(__name__)
+
+# More do not help: the calls' cost is Python's, which runs one thread at a time (docs/adr/0001).
+UNARY_THREADS: Final = 16
+# A stream takes a thread as long as it lives: its own, never one of the other calls'.
+MAX_STREAMS: Final = 256
+_SPARE_STREAM_THREADS: Final = 16
+# What is asked of a server that drains: calls under way may take this long to end.
+DRAIN_S: Final = 10.0
+_HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
+
+Observer = Callable[[str, str, float], None]
+
+
+class Server:
+    """A gRPC server with health and reflection whose handlers may raise the domain's errors.
+
+    `observe(method, code, seconds)` is called after each call.
+    """
+
+    def __init__(
+        self, services: tuple[str, ...], observe: Observer | None = None, threads: int = UNARY_THREADS
+    ) -> None:
+        """`services`: the full names, such as `api.Manager`."""
+        self._services = services
+        self._unary_pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
+        self._stream_pool = ThreadPoolExecutor(MAX_STREAMS + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
+        self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._stream_pool)
+        self.grpc: Final = grpc.server(
+            self._unary_pool,
+            interceptors=[_Errors(self._stream_pool, observe)],
+            options=(
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                # Two servers on one port would each get a part of the calls.
+                ("grpc.so_reuseport", 0),
+                # A peer that went away without a word is noticed, and what it held is let go.
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ),
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self.grpc)
+        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def listen(self, address: str) -> int:
+        """Binds `HOST:PORT` (port 0: any free one) or `unix:PATH`; returns the port, for a path a positive number.
+
+        Raises FailedPreconditionError when the address cannot be had.
+        """
+        try:
+            port: int = self.grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise FailedPreconditionError(
+                f"cannot listen on {address}: it is in use or not an address of this machine; choose another one"
+            ) from error
+        return port
+
+    def start(self, ready: bool = True) -> None:
+        self.grpc.start()
+        if ready:
+            self.set_ready(True)
+
+    def set_ready(self, ready: bool) -> None:
+        """What health checks are told; calls are answered either way."""
+        self._set_health(
+            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+
+    def drain(self, seconds: float = DRAIN_S) -> None:
+        """Says NOT_SERVING, takes no new calls, lets those under way end within `seconds`, then stops."""
+        self._health.enter_graceful_shutdown()
+        self.grpc.stop(seconds).wait(seconds + 5)
+        self._unary_pool.shutdown(wait=False, cancel_futures=True)
+        self._stream_pool.shutdown(wait=False, cancel_futures=True)
+
+    def _set_health(self, status: Any) -> None:
+        for service in ("", *self._services):
+            self._health.set(service, status)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set. `wait_for_termination` would end the process without draining."""
+    stop = threading.Event()
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop
+
+
+class _Errors(grpc.ServerInterceptor):
+    """Turns what handlers raise into statuses, and gives streams their own threads."""
+
+    def __init__(self, stream_pool: ThreadPoolExecutor, observe: Observer | None) -> None:
+        self._stream_pool = stream_pool
+        self._observe = observe or (lambda _method, _code, _seconds: None)
+        self._streams = 0
+        self._lock = threading.Lock()
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(_HEALTH_PREFIX):
+            return handler
+        serializers = (handler.request_deserializer, handler.response_serializer)
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *serializers)
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), *serializers)
+        if handler.stream_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), *serializers)
+        return handler
+
+    def _unary(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            begin = time.monotonic()
+            try:
+                reply = behaviour(request, context)
+            except Exception as error:  # noqa: BLE001 - the last place that can answer the caller
+                self._fail(method, context, error, begin)
+            self._observe(method, "OK", time.monotonic() - begin)
+            return reply
+
+        return call
+
+    def _stream(self, method: str, behaviour: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            begin = time.monotonic()
+            with self._lock:
+                self._streams += 1
+                streams = self._streams
+            try:
+                if streams > MAX_STREAMS:
+                    raise ResourceExhaustedError(
+                        f"{MAX_STREAMS} streams are open already; close one, or ask again without a stream"
+                    )
+                yield from behaviour(request, context)
+            except Exception as error:  # noqa: BLE001 - as above; the generator's body runs here, not at the call
+                self._fail(method, context, error, begin)
+            finally:
+                with self._lock:
+                    self._streams -= 1
+            self._observe(method, "OK", time.monotonic() - begin)
+
+        call.experimental_thread_pool = self._stream_pool  # type: ignore[attr-defined]
+        return call
+
+    def _fail(self, method: str, context: grpc.ServicerContext, error: Exception, begin: float) -> None:
+        code = context.code()  # type: ignore[attr-defined]  # the stubs lack it
+        if code is not None:
+            # The handler has aborted by itself, which raises a bare exception.
+            self._observe(method, str(code), time.monotonic() - begin)
+            raise error
+        if not isinstance(error, KatibError):
+            _log.error("%s failed", method, exc_info=error)
+            error = InternalError(f"a defect in {method}: the server's log says more")
+        code = errors.code_of(error)
+        self._observe(method, code.name, time.monotonic() - begin)
+        context.set_trailing_metadata(errors.detail_of(error))
+        context.abort(code, errors.message_of(error))
