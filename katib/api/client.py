@@ -1,0 +1,252 @@
+"""The manager's API in the domain's types: what the command line, the dashboard and the SDK speak through.
+
+Raises what the manager raised (`katib.domain.errors`); UnavailableError when it cannot be reached.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from katib.api import api_pb2 as pb
+from katib.api import converters as convert
+from katib.api.api_pb2_grpc import ManagerStub
+from katib.api.channel import open_channel
+from katib.api.errors import from_rpc_error
+from katib.domain.errors import KatibError, UnavailableError
+from katib.domain.metrics import Observation
+from katib.domain.study import Limits, StudySpec, StudyState
+from katib.domain.trial import Trial, TrialState
+from katib.domain.views import (
+    LogChunk,
+    Page,
+    ServiceStatus,
+    StudyDetail,
+    StudyEvent,
+    StudySummary,
+    TrialDetail,
+)
+
+DEFAULT_ADDRESS: Final = "localhost:6789"
+DEFAULT_TIMEOUT_S: Final = 30.0
+
+Reply = TypeVar("Reply")
+
+
+class ManagerClient:
+    """A connection to a manager at `HOST:PORT` or `unix:PATH`; safe from any thread. Every call ends within `timeout`."""
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, timeout: float = DEFAULT_TIMEOUT_S) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._channel = open_channel(address)
+        self._stub = ManagerStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> "ManagerClient":
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    # Studies
+
+    def create_study(self, spec: StudySpec, request_id: str = "") -> str:
+        """Returns the study's id. The same `request_id` again gives the same study."""
+        request = pb.CreateStudyRequest(study_config=convert.spec_to_proto(spec), request_id=request_id)
+        reply: pb.CreateStudyReply = self._call(self._stub.CreateStudy, request)
+        return reply.study_id
+
+    def get_study(self, study_id: str) -> StudyDetail:
+        reply = self._call(self._stub.GetStudy, pb.GetStudyRequest(study_id=study_id))
+        return StudyDetail(
+            summary=convert.summary_from_proto(reply.study),
+            spec=convert.spec_from_proto(reply.study_config),
+            best_trial=convert.trial_from_proto(reply.best_trial) if reply.HasField("best_trial") else None,
+        )
+
+    def list_studies(
+        self,
+        name: str = "",
+        id_prefix: str = "",
+        states: Sequence[StudyState] = (),
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Page[StudySummary]:
+        """Newest first; `page_size` 0 leaves it to the manager."""
+        request = pb.ListStudiesRequest(
+            page_size=page_size,
+            page_token=page_token,
+            name=name,
+            id_prefix=id_prefix,
+            states=[convert.study_state_to_proto(s) for s in states],
+        )
+        reply = self._call(self._stub.ListStudies, request)
+        return Page([convert.summary_from_proto(s) for s in reply.studies], reply.next_page_token)
+
+    def update_study(
+        self, study_id: str, limits: Limits | None = None, goal: float | None = None, paused: bool | None = None
+    ) -> StudySummary:
+        """Changes what is not None; a limit once set can be changed, not removed."""
+        limits = limits or Limits()
+        request = pb.UpdateStudyRequest(
+            study_id=study_id,
+            max_trials=limits.max_trials,
+            max_parallel=limits.max_parallel,
+            max_failed_trials=limits.max_failed_trials,
+            retry_limit=limits.retry_limit,
+            trial_timeout=_period(limits.trial_timeout),
+            max_duration=_period(limits.max_duration),
+            optimization_goal=goal,
+            paused=paused,
+        )
+        return convert.summary_from_proto(self._call(self._stub.UpdateStudy, request).study)
+
+    def stop_study(self, study_id: str) -> None:
+        self._call(self._stub.StopStudy, pb.StopStudyRequest(study_id=study_id))
+
+    def delete_study(self, study_id: str) -> None:
+        self._call(self._stub.DeleteStudy, pb.DeleteStudyRequest(study_id=study_id))
+
+    def watch_study(self, study_id: str, after_revision: int = 0) -> Iterator[StudyEvent]:
+        """Each change as it happens, the present state first; ends when the study has ended.
+
+        Raises UnavailableError when the connection is lost: go on from the last event's revision.
+        """
+        request = pb.WatchStudyRequest(study_id=study_id, after_revision=after_revision)
+        call = self._stub.WatchStudy(request)
+        try:
+            for reply in call:
+                yield StudyEvent(
+                    study=convert.summary_from_proto(reply.study),
+                    trials=[convert.trial_from_proto(t) for t in reply.trials],
+                    revision=reply.revision,
+                )
+        except grpc.RpcError as error:
+            raise self._translate(error) from error
+        finally:
+            call.cancel()
+
+    # Trials
+
+    def get_trial(self, trial_id: str) -> TrialDetail:
+        reply = self._call(self._stub.GetTrial, pb.GetTrialRequest(trial_id=trial_id))
+        return TrialDetail(
+            trial=convert.trial_from_proto(reply.trial),
+            observations=[convert.observation_from_proto(o) for o in reply.observations],
+            truncated=reply.truncated,
+        )
+
+    def list_trials(
+        self,
+        study_id: str = "",
+        states: Sequence[TrialState] = (),
+        id_prefix: str = "",
+        newest_first: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Page[Trial]:
+        """Of one study by number, or of all studies, newest first; `page_size` 0 leaves it to the manager."""
+        request = pb.ListTrialsRequest(
+            study_id=study_id,
+            page_size=page_size,
+            page_token=page_token,
+            states=[convert.trial_state_to_proto(s) for s in states],
+            id_prefix=id_prefix,
+            newest_first=newest_first,
+        )
+        reply = self._call(self._stub.ListTrials, request)
+        return Page([convert.trial_from_proto(t) for t in reply.trials], reply.next_page_token)
+
+    def stop_trial(self, trial_id: str) -> None:
+        self._call(self._stub.StopTrial, pb.StopTrialRequest(trial_id=trial_id))
+
+    def trial_log(self, trial_id: str, attempt: int = 0, offset: int = 0, max_bytes: int = 0) -> LogChunk:
+        request = pb.GetTrialLogRequest(trial_id=trial_id, attempt=attempt, offset=offset, max_bytes=max_bytes)
+        reply = self._call(self._stub.GetTrialLog, request)
+        return LogChunk(reply.data, reply.next_offset, reply.finished)
+
+    # Observations
+
+    def report_metrics(
+        self, trial_id: str, observations: Sequence[Observation], attempt: int = 0, reporter: str = ""
+    ) -> bool:
+        """Whether the trial has been asked to end. `position` of each observation is the reporter's own number for it,
+        from 1 on; sent twice, it is there once."""
+        request = pb.ReportMetricsRequest(
+            trial_id=trial_id,
+            attempt=attempt,
+            reporter=reporter,
+            observations=[convert.observation_to_proto(o) for o in observations],
+        )
+        reply: pb.ReportMetricsReply = self._call(self._stub.ReportMetrics, request)
+        return reply.should_stop
+
+    def list_observations(
+        self, trial_id: str, attempt: int = 0, names: Sequence[str] = (), page_size: int = 0, page_token: str = ""
+    ) -> Page[Observation]:
+        request = pb.ListObservationsRequest(
+            trial_id=trial_id, attempt=attempt, names=names, page_size=page_size, page_token=page_token
+        )
+        reply = self._call(self._stub.ListObservations, request)
+        return Page([convert.observation_from_proto(o) for o in reply.observations], reply.next_page_token)
+
+    # Studies that clients drive
+
+    def suggest_trials(
+        self, study_id: str, count: int = 1, client_id: str = "", algorithm: str = ""
+    ) -> tuple[Sequence[Trial], bool]:
+        """Trials to run now, the client's own unfinished ones first; and whether there is nothing more to try."""
+        request = pb.SuggestTrialsRequest(
+            study_id=study_id, suggest_algorithm=algorithm, count=count, client_id=client_id
+        )
+        reply = self._call(self._stub.SuggestTrials, request)
+        return [convert.trial_from_proto(t) for t in reply.trials], reply.completed
+
+    def complete_trial(self, study_id: str, trial_id: str, objective: float | None = None) -> None:
+        """COMPLETED with the objective reported before, or with this one."""
+        request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, is_complete=True)
+        if objective is not None:
+            request.objective_value = repr(objective)
+        self._call(self._stub.CompleteTrial, request)
+
+    def abandon_trial(self, study_id: str, trial_id: str) -> None:
+        """KILLED."""
+        self._call(self._stub.CompleteTrial, pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id))
+
+    # The rest
+
+    def list_algorithms(self) -> Sequence[ServiceStatus]:
+        reply = self._call(self._stub.ListAlgorithms, pb.ListAlgorithmsRequest())
+        return [convert.service_from_proto(a) for a in reply.algorithms]
+
+    def _call(self, method: Callable[..., Reply], request: Any) -> Reply:
+        try:
+            return method(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise self._translate(error) from error
+
+    def _translate(self, rpc_error: grpc.RpcError) -> KatibError:
+        error = from_rpc_error(rpc_error, f"the manager at {self.address}")
+        if isinstance(error, UnavailableError) and _never_arrived(error.message):
+            return UnavailableError(
+                f"the manager at {self.address} cannot be reached: start it (katib-local does), or name another one"
+            )
+        return error
+
+
+def _period(period: timedelta | None) -> Any:
+    return None if period is None else convert.period_to_proto(period)
+
+
+def _never_arrived(text: str) -> bool:
+    """Whether gRPC itself says this; its texts begin so, and the manager's own sentences do not."""
+    return text.startswith(
+        ("failed to connect", "DNS resolution failed", "Connection reset", "Socket closed", "recvmsg")
+    )
