@@ -65,11 +65,13 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a run has printed since a cursor. `cursor` is where to go on; opaque, at most 64 characters.
+    """What a run has printed since a cursor. `cursor` is where to go on; opaque, at most 64 characters. One that has not moved
+    says that there is nothing more now.
 
     `end` says that the run has ended and that all of its output has now been given: nothing will follow. `truncated` says
     that output was lost between the two cursors. The last line of a run that is still going is held back until its line end
-    comes.
+    comes. A carriage return ends a line too; empty lines are left out; colour codes are taken out; what is not UTF-8 is
+    replaced; of a line beyond `metrics.MAX_LINE` bytes the beginning is given.
     """
 
     lines: Sequence[OutputLine]
@@ -81,8 +83,8 @@ class Output:
 class Worker(Protocol):
     """Runs attempts of trials. Every method may be called again with the same arguments and changes nothing then.
 
-    Methods raise UnavailableError when the worker cannot be reached now. They are called from several threads, for one study
-    from one at a time.
+    Methods raise UnavailableError when the worker cannot be reached now, and InvalidArgumentError for what cannot be an id or
+    the name of a run. They are called from several threads, for one study from one at a time (`log` at any time).
     """
 
     @property
@@ -95,34 +97,44 @@ class Worker(Protocol):
     def create(self, run: RunSpec) -> None:
         """Starts a run under its name; one that is there already under that name, alive or ended, is left as it is.
 
-        A command that cannot be started is a run that FAILED, not an error of this call.
+        A command that cannot be started is a run that FAILED, not an error of this call. Raises FailedPreconditionError when
+        the study has been deleted here.
         """
 
     def list(self, study_id: str) -> Sequence[RunStatus]:
-        """Every run of the study that has not been deleted, those of earlier processes of the manager included."""
+        """Every run of the study that has not been deleted, those of earlier processes of the manager included.
 
-    def output(self, name: str, cursor: str, max_bytes: int) -> Output:
+        A run whose creation broke off before it existed is not there: `create` makes it, `stop` makes sure that it never
+        starts.
+        """
+
+    def output(self, study_id: str, name: str, cursor: str, max_bytes: int) -> Output:
         """What the run has printed since `cursor` (empty: from the beginning), at most about `max_bytes` at a time.
 
         Raises NotFoundError when there is no such run.
         """
 
-    def stop(self, name: str) -> None:
+    def stop(self, study_id: str, name: str) -> None:
         """Asks a run to end (SIGTERM, after STOP_GRACE_S SIGKILL) and returns at once; `list` shows when it is gone, as
-        FAILED. A run that was never started can never start after this."""
+        FAILED unless it ended well all the same. A run that was never started is shown as FAILED and can never start after
+        this, not even by a `create` that began before."""
 
-    def delete(self, name: str) -> None:
-        """The run has ended, its output has been taken in, and `list` need not name it again. Its log may stay."""
+    def delete(self, study_id: str, name: str) -> None:
+        """The run has ended, its output has been taken in, and `list` need not name it again. Its log may stay. One that is
+        still going is stopped and leaves the list when it is gone."""
 
-    def log(self, name: str, offset: int, max_bytes: int) -> LogChunk:
-        """Raw output for people. A negative offset counts from the end. Raises NotFoundError when there is none."""
+    def log(self, study_id: str, name: str, offset: int, max_bytes: int) -> LogChunk:
+        """Raw output for people, of deleted runs too where it is still there. A negative offset counts from the end. Raises
+        NotFoundError when there is none."""
 
     def delete_study(self, study_id: str) -> None:
-        """Removes everything of a study whose runs are gone, logs included."""
+        """Removes everything of a study whose runs are gone, logs included. Raises FailedPreconditionError while one is not.
+        """
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """From now on calls `wake(study_id)`, from any thread, when something may have happened to one of its runs: it
-        ended, it printed. Wakes too often rather than too rarely, but correctness never depends on it."""
+        ended, it printed. Wakes too often rather than too rarely, but correctness never depends on it. `wake` must return
+        at once and never raise."""
 
     def close(self) -> None:
         """Lets go of everything but the runs: those go on."""
