@@ -1,0 +1,187 @@
+"""A study's conversation with its suggestion service: one call at a time, never waited for.
+
+What is remembered here is lost with the process, and costs one SetSuggestionParameters then: a 0.1 service that was restarted
+meanwhile must be told anyway.
+"""
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, KatibError, UnavailableError
+from katib.domain.names import new_id
+from katib.domain.search_space import SearchSpace
+from katib.domain.study import Study, StudyReason, StudySpec, with_effective_settings
+from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
+from katib.manager.controller.plan import Asking
+from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest, SuggestionServices
+
+# A service that comes back is used within two seconds, however long it was away.
+_AWAY_MOST_S: Final = 1.0
+# One that answers but fails is given more time: it will hardly be mended within seconds.
+_FAILING_MOST_S: Final = 30.0
+_FIRST_S: Final = 0.25
+
+
+class Conversation:
+    """One study's. Used by the thread that reconciles the study; `wake` is called from any when an answer has come."""
+
+    def __init__(self, services: SuggestionServices, storage: Storage, wake: Callable[[], None]) -> None:
+        self._services = services
+        self._storage = storage
+        self._wake = wake
+        self._spec: StudySpec | None = None
+        self._space: SearchSpace | None = None
+        self._prepared = False
+        self._history: History | None = None
+        self._preparing: Future[History] | None = None
+        self._generating: Future[SuggestionReply] | None = None
+        self._asked_suggested = 0
+        self._asked_finished = 0
+        self._failures = 0
+        self._not_before: datetime | None = None
+        self._empty_at: int | None = None
+        self._empty_since: datetime | None = None
+        self._completed_at: int | None = None
+        self._completed_reason = ""
+        self._trouble: tuple[str, str] | None = None
+
+    def prepared(self, spec: StudySpec, history: History) -> None:
+        """The service has accepted these settings a moment ago."""
+        self._spec, self._prepared, self._history = spec, True, history
+
+    def look(self, study: Study) -> Asking:
+        """How the conversation stands, for the plan."""
+        if self._spec is not study.spec and self._spec != study.spec:
+            # Another limit or goal: a service that keeps state must be told.
+            self._prepared = False
+        self._spec = study.spec
+        waits = self._not_before
+        if self._empty_at is not None and self._empty_at != study.finished_trials:
+            # More has finished since the service had nothing: it may have something now.
+            waits = None
+        return Asking(
+            in_flight=self._preparing is not None or self._generating is not None,
+            not_before=waits,
+            history=self._history,
+            completed_at=self._completed_at,
+            completed_reason=self._completed_reason,
+            empty_since=self._empty_since,
+            trouble=self._trouble,
+        )
+
+    def ask(self, study: Study, unfinished: list[Trial], count: int) -> None:
+        """Starts the next call: the settings first where the service may not know them."""
+        algorithm = study.spec.algorithm
+        if not self._prepared or self._history is None:
+            spec = replace(study.spec, settings=with_effective_settings(study.spec))
+            self._preparing = self._services.set_parameters(algorithm, study.id, spec)
+            self._preparing.add_done_callback(lambda _: self._wake())
+            return
+        history = self._history
+        out = len(unfinished)
+        # Where no history is needed we ask ahead; the service must believe that there is room for it.
+        most = out + count if history is History.NONE else None
+        request = SuggestionRequest(
+            study_id=study.id,
+            spec=replace(study.spec, settings=with_effective_settings(study.spec, most)),
+            finished=() if history is History.NONE else self._storage.finished_trials(study.id),
+            unfinished=() if history is History.NONE else unfinished,
+            finished_count=study.finished_trials,
+            unfinished_count=out,
+            first_number=study.suggested + 1,
+            curves=self._storage.curves(study.id, (study.spec.objective_name,), frozenset(TrialState))
+            if history is History.CURVES
+            else {},
+        )
+        self._asked_suggested = study.suggested
+        self._asked_finished = study.finished_trials
+        self._generating = self._services.generate(algorithm, request)
+        self._generating.add_done_callback(lambda _: self._wake())
+
+    def take(self, study: Study, now: datetime) -> list[NewTrial]:
+        """The new trials of an answer that has come; they belong behind trial number `asked_suggested`."""
+        if self._preparing is not None and self._preparing.done():
+            call, self._preparing = self._preparing, None
+            try:
+                self._history = call.result()
+                self._prepared = True
+            except KatibError as error:
+                self._failed(study, error, now)
+        if self._generating is None or not self._generating.done():
+            return []
+        reply_call, self._generating = self._generating, None
+        try:
+            reply = reply_call.result()
+            trials = [self._new_trial(study, suggestion) for suggestion in reply.suggestions]
+        except KatibError as error:
+            self._failed(study, error, now)
+            return []
+        self._failures = 0
+        self._trouble = None
+        self._not_before = None
+        self._empty_at = None
+        if reply.completed:
+            self._completed_at = self._asked_finished
+            self._completed_reason = reply.reason
+        elif not trials:
+            self._empty(study, now)
+        if trials:
+            self._empty_since = None
+        return trials
+
+    @property
+    def asked_suggested(self) -> int:
+        return self._asked_suggested
+
+    def stop(self, study: Study) -> None:
+        if study.spec.algorithm:
+            self._services.stop(study.spec.algorithm, study.id)
+
+    def _new_trial(self, study: Study, suggestion: Suggestion) -> NewTrial:
+        """Raises InvalidArgumentError when the service suggests something else than the study's parameters."""
+        if self._space is None:
+            self._space = SearchSpace.of(study.spec.parameters)
+        values = {p.name: p.value for p in suggestion.parameters}
+        names = [d.name for d in self._space]
+        if set(values) != set(names):
+            raise InvalidArgumentError.of("parameter_set", ", ".join(values), f"expected exactly {', '.join(names)}")
+        for dimension in self._space:
+            dimension.to_unit(values[dimension.name])
+        return NewTrial(
+            new_id(),
+            tuple(d.parameter(values[d.name]) for d in self._space),
+            suggestion.tags,
+            TrialReason.WAITING_FOR_SLOT,
+            "it begins when one of the study's parallel trials has ended",
+        )
+
+    def _empty(self, study: Study, now: datetime) -> None:
+        self._failures += 1
+        self._empty_at = self._asked_finished
+        self._not_before = now + self._backoff(_FAILING_MOST_S)
+        if study.unfinished_trials == 0:
+            self._empty_since = self._empty_since or now
+            self._trouble = (
+                StudyReason.NO_SUGGESTIONS,
+                f"{study.spec.algorithm} has no suggestion although nothing runs; it is asked again",
+            )
+
+    def _failed(self, study: Study, error: KatibError, now: datetime) -> None:
+        self._prepared = False
+        self._failures += 1
+        away = isinstance(error, UnavailableError | DeadlineExceededError)
+        self._not_before = now + self._backoff(_AWAY_MOST_S if away else _FAILING_MOST_S)
+        self._empty_at = None
+        reason = StudyReason.SUGGESTION_UNAVAILABLE if away else StudyReason.SUGGESTION_FAILED
+        self._trouble = (
+            reason,
+            f"suggestion-{study.spec.algorithm}: {error.message}; it is asked again until it answers",
+        )
+
+    def _backoff(self, most: float) -> timedelta:
+        seconds = min(_FIRST_S * 2 ** min(self._failures - 1, 16), most)
+        return timedelta(seconds=seconds * random.uniform(0.6, 1.0))  # noqa: S311 - jitter

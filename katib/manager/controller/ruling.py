@@ -1,0 +1,83 @@
+"""A study's conversation with its early-stopping service: asked when new metrics came, one call at a time."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from typing import Final
+
+from katib.domain.errors import KatibError
+from katib.domain.study import CHECK_INTERVAL, Study
+from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.manager.ports import EarlyStoppingServices, StoppingRequest, StopRequest, Storage
+
+_log: Final = logging.getLogger(__name__)
+
+# The curves of all trials go with each question, so questions keep a distance even when metrics pour in.
+_LEAST_INTERVAL: Final = timedelta(seconds=0.5)
+_RETRY: Final = timedelta(seconds=2)
+
+
+class Ruling:
+    """One study's. Used by the thread that reconciles the study; `wake` is called from any when an answer has come."""
+
+    def __init__(self, services: EarlyStoppingServices, storage: Storage, wake: Callable[[], None]) -> None:
+        self._services = services
+        self._storage = storage
+        self._wake = wake
+        self._call: Future[Sequence[str]] | None = None
+        self._new_metrics = False
+        self._next: datetime | None = None
+
+    def metrics_came(self) -> None:
+        self._new_metrics = True
+
+    def due(self, study: Study, now: datetime) -> bool:
+        if not study.spec.rule or self._call is not None or not (self._new_metrics or _interval(study)):
+            return False
+        return self._next is None or self._next <= now
+
+    def next_time(self, study: Study, now: datetime) -> datetime | None:
+        """When `due` may become true by the passing of time alone."""
+        if not study.spec.rule or self._call is not None or not (self._new_metrics or _interval(study)):
+            return None
+        return max(self._next or now, now)
+
+    def ask(self, study: Study, trials: Sequence[Trial], now: datetime) -> None:
+        spec = study.spec
+        curves = self._storage.curves(study.id, spec.metric_names, frozenset(TrialState))
+        request = StoppingRequest(
+            study_id=study.id,
+            spec=spec,
+            running=[t for t in trials if t.state is TrialState.RUNNING and not t.stop_reason],
+            finished=self._storage.finished_trials(study.id),
+            curves=curves,
+        )
+        self._new_metrics = False
+        self._next = now + (_interval(study) or _LEAST_INTERVAL)
+        self._call = self._services.should_stop(spec.rule, request)
+        self._call.add_done_callback(lambda _: self._wake())
+
+    def take(self, study: Study, now: datetime) -> list[StopRequest]:
+        """The requests of an answer that has come. A service that fails stops nothing, and is asked again."""
+        if self._call is None or not self._call.done():
+            return []
+        call, self._call = self._call, None
+        try:
+            stopped = call.result()
+        except KatibError as error:
+            _log.warning(
+                "early stopping could not be asked: %s", error, extra={"study_id": study.id, "rule": study.spec.rule}
+            )
+            self._new_metrics = True
+            self._next = now + _RETRY
+            return []
+        message = f"stopped early by {study.spec.rule}: other trials did better by now"
+        return [StopRequest(trial_id, TrialReason.EARLY_STOPPED, message) for trial_id in stopped]
+
+
+def _interval(study: Study) -> timedelta | None:
+    for setting in study.spec.early_stopping_settings:
+        if setting.name == CHECK_INTERVAL:
+            return timedelta(seconds=int(setting.value))
+    return None
