@@ -39,6 +39,8 @@ class FieldViolation:
 def violation(field: str, value: object, expected: str) -> FieldViolation:
     """A FieldViolation with the value made fit to be shown."""
     text = value if isinstance(value, str) else repr(value)
+    # A lone surrogate, from a command line or an escape in a file, could be neither printed nor sent.
+    text = text.encode(errors="backslashreplace").decode()
     if len(text) > _SHOWN_VALUE:
         text = f"{text[: _SHOWN_VALUE - 3]}..."
     return FieldViolation(field, text, expected)

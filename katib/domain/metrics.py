@@ -10,7 +10,7 @@ from typing import Final
 
 OUTPUT_SOURCE: Final = "output"
 MAX_SOURCE: Final = 64
-# A line beyond this carries no metric; its beginning is looked at, the rest is passed over.
+# Of a longer line the beginning is looked at and the rest passed over: no training prints its metrics behind 64 KiB.
 MAX_LINE: Final = 64 * 1024
 
 
@@ -48,7 +48,8 @@ class OutputLine:
     time: datetime
 
 
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE)
+# ASCII only: ignoring case, `i` would match the Turkish dotless one too, which float() refuses.
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
 
 
 def parse_value(text: str) -> float | None:
@@ -58,17 +59,21 @@ def parse_value(text: str) -> float | None:
 
 def format_value(value: float) -> str:
     """With full precision: `parse_value` gives the same number back. NaN and infinities are `nan`, `inf`, `-inf`."""
-    return repr(value)
+    return repr(float(value))
 
 
 def parse_line(text: str, names: Collection[str]) -> Iterator[tuple[str, float]]:
     """The `name=value` words of a line whose name is one of `names`, in order.
 
-    Katib 0.1's form: words are split at white space, so `a=1 b=2` gives two and `a = 1` none.
+    Katib 0.1's form: words are split at white space, so `a=1 b=2` gives two and `a = 1` none. A word whose value is not
+    wholly a number gives none, such as `a=0.9,`.
     """
     if "=" not in text:
         return
-    for word in text[:MAX_LINE].split():
+    words = text[:MAX_LINE].split()
+    if len(text) > MAX_LINE:
+        words = words[:-1]  # perhaps cut in the middle of a number
+    for word in words:
         name, separator, number = word.partition("=")
         if separator and name in names:
             value = parse_value(number)
