@@ -245,8 +245,8 @@ class Storage(Protocol):
         """Makes this manager the driver of unfinished studies (those with an intent included) that nobody drives, or that
         one of the `dead` managers or one without a row drives, and whose placement is empty or `placement`. The ids."""
 
-    def driven_studies(self, manager_id: str) -> Sequence[str]:
-        """The ids of the unfinished studies that this manager drives."""
+    def driven_studies(self, manager_id: str) -> Mapping[str, int]:
+        """The unfinished studies that this manager drives, each with its revision."""
 
     def release(self, manager_id: str) -> None:
         """Gives up all studies and removes the manager's row."""
@@ -358,23 +358,22 @@ class StoppingRequest:
 class SuggestionServices(Protocol):
     """The suggestion services, each found by its algorithm's name at the moment of the call.
 
-    Errors: UnavailableError when no service answers under that name, DeadlineExceededError when it took too long,
-    InvalidArgumentError with what it refused, FailedPreconditionError, NotFoundError, InternalError as it says.
+    Calls start and return a future at once. Its exception is UnavailableError when no service answers under that name,
+    DeadlineExceededError when it took too long, InvalidArgumentError with what it refused, or another KatibError as it says.
     """
 
-    def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> History: ...
+    def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[History]": ...
 
-    def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
-        """Starts the call and returns at once; the future's exception is one of the errors above."""
+    def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]": ...
 
     def stop(self, algorithm: str, study_id: str) -> None:
-        """Best effort: returns at once and never raises."""
+        """Best effort: nobody waits for it and it never raises."""
 
 
 class EarlyStoppingServices(Protocol):
-    """The early-stopping services; errors as for SuggestionServices."""
+    """The early-stopping services; calls and errors as for SuggestionServices."""
 
-    def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> None: ...
+    def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> "Future[None]": ...
 
     def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
         """The ids of the running trials that should stop."""

@@ -1,0 +1,191 @@
+"""The controller's threads: passes over studies that were woken, the heartbeat, and the look for studies to take over."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from katib.domain.errors import KatibError, UnavailableError
+from katib.domain.study import Study
+from katib.manager.controller.queue import KeyedQueue
+from katib.manager.controller.reconcile import Reconciler
+from katib.manager.metrics import Metrics
+from katib.manager.ports import EarlyStoppingServices, History, ManagerRecord, Storage, SuggestionServices
+from katib.worker.base import Worker
+
+_log: Final = logging.getLogger(__name__)
+
+# A pass takes milliseconds and is mostly Python; more threads only help while one waits for the database.
+THREADS: Final = 4
+# Several heartbeats fit in a lease, so that one that is late costs nothing.
+LEASE_S: Final = 10.0
+_HEARTBEATS_PER_LEASE: Final = 4
+# How often changes that other managers' clients made to our studies are looked for.
+_LOOK_S: Final = 1.0
+_CLAIMS_AT_ONCE: Final = 100
+_RETRY_FIRST_S: Final = 0.2
+_RETRY_MOST_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """This manager among those on the same database. `is_gone(record)` knows, where it can, that another manager's process
+    has ended, so that its studies need not wait for its lease to run out."""
+
+    record: ManagerRecord
+    is_gone: Callable[[ManagerRecord], bool] = lambda _record: False
+
+
+class Controller:
+    """Drives this manager's studies from `start` to `stop`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        storage: Storage,
+        suggestions: SuggestionServices,
+        rules: EarlyStoppingServices,
+        worker: Worker,
+        metrics: Metrics,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._identity = identity
+        self._storage = storage
+        self._worker = worker
+        self._metrics = metrics
+        self._lease_s = lease_s
+        self._queue = KeyedQueue()
+        self._reconciler = Reconciler(identity.record.id, storage, suggestions, rules, worker, self.wake, metrics)
+        self._failures: dict[str, int] = {}
+        self._revisions: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._look_now = threading.Event()
+        # By the monotonic clock: until when the others believe that we live. Before it we may act.
+        self._valid_until = 0.0
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def manager_id(self) -> str:
+        return self._identity.record.id
+
+    def start(self) -> None:
+        """Begins to work. Raises UnavailableError when the database cannot be reached now."""
+        self._heartbeat()
+        self._worker.watch(self.wake)
+        self._threads = [threading.Thread(target=self._work, name=f"reconcile-{i}") for i in range(THREADS)]
+        self._threads.append(threading.Thread(target=self._look, name="heartbeat"))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends the threads after the passes under way and gives up the studies; the runs go on."""
+        self._stop.set()
+        self._look_now.set()
+        self._queue.close()
+        for thread in self._threads:
+            thread.join()
+        try:
+            self._storage.release(self.manager_id)
+        except KatibError as error:
+            _log.warning("could not give up the studies: %s; they are taken over when the lease has run out", error)
+
+    def wake(self, study_id: str) -> None:
+        """Something may have changed for this study. From any thread, at once."""
+        self._queue.add(study_id)
+
+    def created(self, study: Study, history: History | None) -> None:
+        """A study that was just stored with this manager as its driver; `history` as its service answered."""
+        self._reconciler.prime(study, history)
+        self.wake(study.id)
+
+    def look(self) -> None:
+        """There may be a study that nobody drives."""
+        self._look_now.set()
+
+    def _work(self) -> None:
+        while (study_id := self._queue.get()) is not None:
+            try:
+                self._pass(study_id)
+            finally:
+                self._queue.done(study_id)
+
+    def _pass(self, study_id: str) -> None:
+        if time.monotonic() >= self._valid_until:
+            # Others may have taken over our studies: not before the heartbeat has got through.
+            self._queue.add_after(study_id, _LOOK_S)
+            return
+        begin = time.monotonic()
+        try:
+            wake_at = self._reconciler.reconcile(study_id)
+        except Exception as error:  # noqa: BLE001 - one study's failure must not end the thread that serves the others
+            self._failed(study_id, error)
+            return
+        finally:
+            self._metrics.passed(time.monotonic() - begin)
+        self._failures.pop(study_id, None)
+        if wake_at is not None:
+            self._queue.add_after(study_id, (wake_at - datetime.now(UTC)).total_seconds())
+
+    def _failed(self, study_id: str, error: Exception) -> None:
+        failures = self._failures[study_id] = self._failures.get(study_id, 0) + 1
+        delay = min(_RETRY_FIRST_S * 2 ** min(failures - 1, 16), _RETRY_MOST_S) * random.uniform(0.5, 1.0)  # noqa: S311
+        self._metrics.failed()
+        extra = {"study_id": study_id, "again_in_s": round(delay, 1)}
+        if isinstance(error, UnavailableError):
+            _log.warning("a pass could not be made: %s", error, extra=extra)
+        else:
+            _log.error("a pass failed", exc_info=error, extra=extra)
+        self._queue.add_after(study_id, delay)
+
+    def _look(self) -> None:
+        """Heartbeats, takes over what nobody drives, and notices what others have changed."""
+        next_heartbeat = 0.0
+        while not self._stop.is_set():
+            self._look_now.clear()
+            try:
+                if time.monotonic() >= next_heartbeat:
+                    self._heartbeat()
+                    next_heartbeat = time.monotonic() + self._lease_s / _HEARTBEATS_PER_LEASE
+                self._claim()
+                self._notice()
+            except KatibError as error:
+                _log.warning("the database could not be asked: %s", error)
+            except Exception:
+                _log.exception("a look at the database failed")
+            self._metrics.queue_length.set(len(self._queue))
+            self._look_now.wait(_LOOK_S * random.uniform(0.9, 1.0))  # noqa: S311
+
+    def _heartbeat(self) -> None:
+        begin = time.monotonic()
+        self._storage.heartbeat(self._identity.record)
+        # Counted from before the write: the database's clock cannot have been earlier. A quarter is kept back.
+        self._valid_until = begin + self._lease_s * 0.75
+
+    def _claim(self) -> None:
+        lease = timedelta(seconds=self._lease_s)
+        dead = [
+            m.id
+            for m in self._storage.managers()
+            if m.id != self.manager_id and (m.age > lease or self._identity.is_gone(m))
+        ]
+        while True:
+            claimed = self._storage.claim_studies(self.manager_id, self._worker.placement, dead, _CLAIMS_AT_ONCE)
+            for study_id in claimed:
+                _log.info("drives a study from now on", extra={"study_id": study_id})
+                self._reconciler.forget(study_id)
+                self.wake(study_id)
+            if len(claimed) < _CLAIMS_AT_ONCE:
+                return
+
+    def _notice(self) -> None:
+        """Wakes our studies whose revision is not the one seen at the last look."""
+        revisions = dict(self._storage.driven_studies(self.manager_id))
+        self._metrics.driven_studies.set(len(revisions))
+        for study_id, revision in revisions.items():
+            if self._revisions.get(study_id) != revision:
+                self.wake(study_id)
+        self._revisions = revisions

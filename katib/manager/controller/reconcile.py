@@ -1,0 +1,388 @@
+"""One pass over one study: look, take in, plan, do.
+
+The order of writes is what makes a crash at any point harmless:
+
+1. what only carries out an intent that is stored already is done first (create the run of a PENDING trial, fence one that will
+   be killed): repeated after a crash it changes nothing;
+2. then everything that this pass has found out and decided is stored in one transaction (output taken in, moves, notes);
+3. last comes what depends on that being stored (end a run whose trial says why, let go of a run whose output is in).
+"""
+
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from katib.domain.errors import AbortedError, NotFoundError, UnavailableError
+from katib.domain.metrics import Observation, fold_objective, parse_output
+from katib.domain.names import run_name
+from katib.domain.study import Study
+from katib.domain.trial import NewTrial, Trial, TrialState
+from katib.manager.controller.actions import (
+    Action,
+    Ask,
+    AskRule,
+    CreateRun,
+    DeleteRun,
+    FenceRun,
+    RemoveStudy,
+    StopRun,
+)
+from katib.manager.controller.asking import Conversation
+from katib.manager.controller.plan import Observed, Plan, plan
+from katib.manager.controller.ruling import Ruling
+from katib.manager.metrics import Metrics
+from katib.manager.ports import (
+    EarlyStoppingServices,
+    History,
+    Intake,
+    StopRequest,
+    Storage,
+    StudyChanges,
+    StudyMove,
+    SuggestionServices,
+    TrialMove,
+    TrialNote,
+)
+from katib.worker.base import Output, RunPhase, RunSpec, RunStatus, Worker
+
+_log: Final = logging.getLogger(__name__)
+
+# How much of one run's output one pass takes in: a run that prints megabytes must not hold up its study's others.
+OUTPUT_BYTES: Final = 256 * 1024
+# How much of the end of its output explains a trial that ended without its objective.
+_TAIL_BYTES: Final = 600
+_TAIL_LINES: Final = 5
+_WORKER_RETRY: Final = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far a run's output has been read: further than stored where the rest held no metric."""
+
+    cursor: str
+    version: int = -1
+    end: bool = False
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of a study between passes. Losing it costs time, never truth."""
+
+    conversation: Conversation
+    ruling: Ruling
+    readings: dict[str, _Reading] = field(default_factory=dict)
+    worker_trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Intakes:
+    stored: tuple[Intake, ...]
+    trials: list[Trial]
+    drained: frozenset[str]
+    tails: Mapping[str, str]
+    more: bool
+
+
+class Reconciler:
+    """Safe from several threads as long as each study is in the hands of one at a time."""
+
+    def __init__(
+        self,
+        manager_id: str,
+        storage: Storage,
+        suggestions: SuggestionServices,
+        rules: EarlyStoppingServices,
+        worker: Worker,
+        wake: Callable[[str], None],
+        metrics: Metrics,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._manager_id = manager_id
+        self._storage = storage
+        self._suggestions = suggestions
+        self._rules = rules
+        self._worker = worker
+        self._wake = wake
+        self._metrics = metrics
+        self._clock = clock
+        self._memories: dict[str, _Memory] = {}
+
+    def prime(self, study: Study, history: History | None) -> None:
+        """A new study whose suggestion service has just accepted its settings: the first question needs no second yes."""
+        memory = self._memory(study.id)
+        if history is not None:
+            memory.conversation.prepared(study.spec, history)
+
+    def forget(self, study_id: str) -> None:
+        self._memories.pop(study_id, None)
+
+    def reconcile(self, study_id: str) -> datetime | None:
+        """One pass; returns when to look again if nothing wakes the study before."""
+        try:
+            study = self._storage.get_study(study_id)
+        except NotFoundError:
+            self.forget(study_id)
+            return None
+        if study.manager != self._manager_id or study.state.finished:
+            self.forget(study_id)
+            return None
+        memory = self._memory(study_id)
+        try:
+            return self._pass(study, memory)
+        except AbortedError as error:
+            # Another manager drives it now, or a client was faster: what was read is old.
+            memory.readings.clear()
+            _log.info("dropped a pass: %s", error, extra={"study_id": study_id})
+            self._wake(study_id)
+            return None
+        except BaseException:
+            # Output that was read in this pass may not be stored: read it again.
+            memory.readings.clear()
+            raise
+
+    def _pass(self, study: Study, memory: _Memory) -> datetime | None:
+        now = self._clock()
+        trials = list(self._storage.unfinished_trials(study.id))
+        new = memory.conversation.take(study, now)
+        if new:
+            trials += self._insert(study, memory, new, now)
+            study = replace(study, suggested=study.suggested + len(new), pending=study.pending + len(new))
+        runs = {} if study.spec.client_driven else {run.name: run for run in self._worker.list(study.id)}
+        taken = self._take_in(study, trials, runs, memory)
+        trials, stops = _asked_to_stop(taken.trials, memory.ruling.take(study, now))
+        observed = Observed(
+            study=study,
+            trials=trials,
+            runs=runs,
+            drained=taken.drained,
+            tails=taken.tails,
+            asking=memory.conversation.look(study),
+            rule_due=memory.ruling.due(study, now),
+            worker_trouble=memory.worker_trouble,
+        )
+        todo = plan(observed, now)
+        memory.worker_trouble = ""
+        wake_at = self._do(study, observed, todo, taken, stops, memory, now)
+        return now if taken.more else _soonest(wake_at, memory.ruling.next_time(study, now))
+
+    # Looking
+
+    def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Sequence[Trial]:
+        return self._storage.add_trials(
+            study.id, memory.conversation.asked_suggested, new, now, manager_id=self._manager_id
+        )
+
+    def _take_in(
+        self, study: Study, trials: Sequence[Trial], runs: Mapping[str, RunStatus], memory: _Memory
+    ) -> _Intakes:
+        """Reads what the runs have printed since the last pass."""
+        spec = study.spec
+        stored: list[Intake] = []
+        result: list[Trial] = []
+        drained: set[str] = set()
+        tails: dict[str, str] = {}
+        more = False
+        current = {run_name(t.id, t.attempt) for t in trials}
+        for name in memory.readings.keys() - current:
+            del memory.readings[name]
+        for trial in trials:
+            name = run_name(trial.id, trial.attempt)
+            run = runs.get(name)
+            if run is None or trial.state is TrialState.PENDING:
+                result.append(trial)
+                continue
+            reading = memory.readings.get(name)
+            if reading is None:
+                reading = memory.readings[name] = _Reading(trial.cursor)
+            if not reading.end and (run.phase.ended or run.output_version != reading.version):
+                output = self._worker.output(study.id, name, reading.cursor, OUTPUT_BYTES)
+                observations = self._observations(study, trial, output)
+                if observations or (output.end and output.cursor != trial.cursor):
+                    intake = Intake(
+                        trial.id,
+                        trial.attempt,
+                        trial.cursor,
+                        output.cursor,
+                        observations,
+                        spec.objective_name,
+                        spec.objective_strategy,
+                    )
+                    stored.append(intake)
+                    values = [o.value for o in observations if o.name == spec.objective_name]
+                    objective = fold_objective(trial.objective, values, spec.objective_strategy)
+                    trial = replace(trial, objective=objective, cursor=output.cursor)
+                if observations:
+                    memory.ruling.metrics_came()
+                if output.truncated:
+                    _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": name})
+                unread = not output.end and output.cursor != reading.cursor
+                reading.cursor, reading.end = output.cursor, output.end
+                # Asked again at once while there is more than one pass takes, and once a run has ended until the end.
+                reading.version = -1 if run.phase.ended else run.output_version
+                more = more or (unread and run.phase.ended) or _full(output)
+            if reading.end:
+                drained.add(name)
+                if run.phase is RunPhase.SUCCEEDED and trial.objective is None:
+                    tails[name] = self._tail(study.id, name)
+            result.append(trial)
+        return _Intakes(tuple(stored), result, frozenset(drained), tails, more)
+
+    def _observations(self, study: Study, trial: Trial, output: Output) -> tuple[Observation, ...]:
+        return tuple(parse_output(output.lines, study.spec.metric_names, trial.attempt))
+
+    def _tail(self, study_id: str, name: str) -> str:
+        """The last lines of a run's output, for a message."""
+        try:
+            data = self._worker.log(study_id, name, -_TAIL_BYTES, _TAIL_BYTES).data
+        except NotFoundError:
+            return ""
+        lines = [line.strip() for line in data.decode(errors="replace").splitlines() if line.strip()]
+        text = " | ".join(lines[-_TAIL_LINES:])
+        return "".join(c if c.isprintable() else "?" for c in text)
+
+    # Doing
+
+    def _do(
+        self,
+        study: Study,
+        observed: Observed,
+        todo: Plan,
+        taken: _Intakes,
+        stops: list[StopRequest],
+        memory: _Memory,
+        now: datetime,
+    ) -> datetime | None:
+        moves: list[TrialMove] = []
+        notes: list[TrialNote] = []
+        study_move: StudyMove | None = None
+        later: list[Action] = []
+        wake_at = todo.wake_at
+        for action in todo.actions:
+            match action:
+                case CreateRun(trial):
+                    try:
+                        moves.append(self._create(study, trial))
+                    except UnavailableError as error:
+                        memory.worker_trouble = error.message
+                        wake_at = _soonest(wake_at, now + _WORKER_RETRY * random.uniform(0.7, 1.3))  # noqa: S311
+                case FenceRun(run):
+                    self._worker.stop(study.id, run)
+                    later.append(DeleteRun(run))
+                case TrialMove():
+                    moves.append(action)
+                case TrialNote():
+                    notes.append(action)
+                case StopRequest():
+                    stops.append(action)
+                case StudyMove():
+                    study_move = action
+                case _:
+                    later.append(action)
+        changes = StudyChanges(taken.stored, tuple(moves), tuple(notes), tuple(stops), study_move)
+        if changes:
+            applied = self._storage.apply(study.id, changes, self._manager_id)
+            self._log_moves(study, moves, applied.refused)
+            if applied.refused:
+                # Somebody else moved first: read again what is.
+                memory.readings.clear()
+                self._wake(study.id)
+            study = applied.study
+            if stops:
+                self._wake(study.id)
+        unfinished = _after(observed.trials, moves)
+        for action in later:
+            self._do_later(study, action, unfinished, memory, now)
+        if study.state.finished:
+            _log.info("study ended: %s", study.reason, extra={"study_id": study.id, "state": study.state.value})
+            memory.conversation.stop(study)
+            self.forget(study.id)
+            return None
+        return wake_at
+
+    def _do_later(self, study: Study, action: Action, unfinished: list[Trial], memory: _Memory, now: datetime) -> None:
+        match action:
+            case StopRun(run):
+                self._worker.stop(study.id, run)
+            case DeleteRun(run):
+                self._worker.delete(study.id, run)
+                memory.readings.pop(run, None)
+            case Ask(count):
+                memory.conversation.ask(study, unfinished, count)
+            case AskRule():
+                memory.ruling.ask(study, unfinished, now)
+            case RemoveStudy():
+                memory.conversation.stop(study)
+                self._worker.delete_study(study.id)
+                self._storage.delete_study(study.id)
+                self.forget(study.id)
+                _log.info("study deleted", extra={"study_id": study.id})
+
+    def _create(self, study: Study, trial: Trial) -> TrialMove:
+        name = run_name(trial.id, trial.attempt)
+        self._worker.create(
+            RunSpec(
+                name=name,
+                study_id=study.id,
+                trial_id=trial.id,
+                attempt=trial.attempt,
+                command=study.spec.command,
+                arguments=tuple(f"{p.name}={p.value}" for p in trial.parameters),
+                study=study.spec,
+            )
+        )
+        return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=self._clock())
+
+    def _log_moves(self, study: Study, moves: Sequence[TrialMove], refused: frozenset[str]) -> None:
+        for move in moves:
+            if move.trial_id in refused:
+                continue
+            self._metrics.trial_moved(move.to_state, move.reason)
+            level = logging.WARNING if move.to_state is TrialState.ERROR else logging.DEBUG
+            _log.log(
+                level,
+                "trial %s",
+                move.to_state.value,
+                extra={"study_id": study.id, "trial_id": move.trial_id, "attempt": move.attempt, "reason": move.reason},
+            )
+
+    def _memory(self, study_id: str) -> _Memory:
+        memory = self._memories.get(study_id)
+        if memory is None:
+
+            def wake() -> None:
+                self._wake(study_id)
+
+            memory = self._memories[study_id] = _Memory(
+                Conversation(self._suggestions, self._storage, wake), Ruling(self._rules, self._storage, wake)
+            )
+        return memory
+
+
+def _full(output: Output) -> bool:
+    """Whether the worker may have more right now than it gave."""
+    return sum(len(line.text) for line in output.lines) >= OUTPUT_BYTES // 2
+
+
+def _asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[list[Trial], list[StopRequest]]:
+    """The trials as they are with these requests, and those requests that concern one of them."""
+    by_id = {r.trial_id: r for r in requests}
+    stops = [by_id[t.id] for t in trials if t.id in by_id and not t.stop_reason]
+    return [
+        replace(t, stop_reason=by_id[t.id].reason, stop_message=by_id[t.id].message)
+        if t.id in by_id and not t.stop_reason
+        else t
+        for t in trials
+    ], stops
+
+
+def _after(trials: Sequence[Trial], moves: Sequence[TrialMove]) -> list[Trial]:
+    """The trials that are still unfinished after the moves, by number."""
+    to = {m.trial_id: m.to_state for m in moves}
+    return [replace(t, state=to.get(t.id, t.state)) for t in trials if not to.get(t.id, t.state).finished]
+
+
+def _soonest(a: datetime | None, b: datetime | None) -> datetime | None:
+    return min(filter(None, (a, b)), default=None)
