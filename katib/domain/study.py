@@ -1,6 +1,7 @@
 """A study: what the user asks for (`StudySpec`), its limits, its state, and the checks that every entry makes."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -29,6 +30,9 @@ MAX_PARALLEL: Final = "MaxParallel"
 CHECK_INTERVAL: Final = "CheckInterval"
 # A study that says nothing runs this many trials at once, as Katib's successors do.
 DEFAULT_MAX_PARALLEL: Final = 3
+
+# What the system cannot pass to a program, and what UTF-8 cannot carry to the manager.
+_UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Objective(Enum):
@@ -257,8 +261,9 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
     ):
         found += _text(at(name), text, MAX_TEXT)
     if spec.mount is not None:
-        found += _text(at("mount.pvc"), spec.mount.pvc, MAX_TEXT)
-        found += _text(at("mount.path"), spec.mount.path, MAX_TEXT)
+        # 0.1's clients send an empty one for none; half of one mounts nothing.
+        found += _text(at("mount.pvc"), spec.mount.pvc, MAX_TEXT, required="a volume claim" if spec.mount.path else "")
+        found += _text(at("mount.path"), spec.mount.path, MAX_TEXT, required="a path" if spec.mount.pvc else "")
     found += _count(at("metrics"), spec.metrics, MAX_METRICS)
     for i, metric in enumerate(spec.metrics[:MAX_METRICS]):
         found += check_name(at(f"metrics[{i}]"), metric)
@@ -345,9 +350,9 @@ def _command(field_: str, command: Sequence[str]) -> list[FieldViolation]:
     if sum(len(word.encode(errors="surrogatepass")) for word in command) > MAX_COMMAND_BYTES:
         found.append(violation(field_, "", f"expected at most {MAX_COMMAND_BYTES // 1024} KiB in all"))
     found += [
-        violation(f"{field_}[{i}]", word, "expected no NUL character")
+        violation(f"{field_}[{i}]", word, "expected no NUL character and no half of a surrogate pair")
         for i, word in enumerate(command[:MAX_COMMAND])
-        if "\0" in word
+        if _UNFIT.search(word)
     ]
     if command and not command[0]:
         found.append(violation(f"{field_}[0]", "", "expected the program to run"))

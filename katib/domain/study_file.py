@@ -1,0 +1,45 @@
+"""Study files: the YAML that a user writes, in Katib 0.1's spelling or in today's. `docs/study-file.md` is their manual."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from katib.domain.errors import FieldViolation, InvalidArgumentError
+from katib.domain.study import StudySpec, check_study
+from katib.domain.study_file_errors import Place, Problem, StudyFileError, locate
+from katib.domain.study_file_reader import read_study
+from katib.domain.study_file_walk import Walk
+from katib.domain.study_file_yaml import MAX_BYTES, compose
+
+__all__ = ["MAX_BYTES", "Place", "Problem", "StudyFile", "StudyFileError", "locate", "parse_study"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFile:
+    """A study file that was read and checked. `places` tells where each field stands, by its path on the wire."""
+
+    source: str
+    spec: StudySpec
+    places: Mapping[str, Place]
+    warnings: tuple[Problem, ...]
+
+    def refused(self, violations: Iterable[FieldViolation]) -> StudyFileError:
+        """The error for what a check, or the manager, says of this study: with this file's name and lines."""
+        return StudyFileError(self.source, locate(violations, self.places), self.warnings)
+
+
+def parse_study(data: str | bytes, source: str = "study.yaml") -> StudyFile:
+    """Reads a study file and makes every check that needs no service; `source` is its name in messages.
+
+    Raises StudyFileError, an InvalidArgumentError whose text has a line `FILE:LINE: path: 'value': expected ...` for each
+    problem.
+    """
+    walk = Walk()
+    spec = read_study(compose(data, source), walk)
+    if walk.problems:
+        raise StudyFileError(source, walk.problems, walk.warnings)
+    study = StudyFile(source, spec, walk.places, tuple(walk.warnings))
+    try:
+        check_study(spec, path="")
+    except InvalidArgumentError as error:
+        raise study.refused(error.violations) from None
+    return study

@@ -1,0 +1,113 @@
+"""What stands in one scalar of a study file, or in one option of the command line: numbers, names and periods."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Final, Generic, TypeVar
+
+from katib.domain.metrics import MetricStrategy, parse_value
+from katib.domain.search_space import ParameterType, Scale
+from katib.domain.study import Objective
+
+E = TypeVar("E", bound=Enum)
+
+PERIOD_EXPECTED: Final = "expected a period such as 90s, 10m, 2h or 1h30m, or a number of seconds"
+_MAX_LENGTH: Final = 40
+_WHOLE: Final = re.compile(r"[+-]?\d+", re.ASCII)
+_SECONDS: Final = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
+_PERIOD: Final = re.compile(
+    "".join(rf"(?:(?P<{unit}>\d+\.?\d*|\.\d+){unit})?" for unit in "dhms"), re.ASCII | re.IGNORECASE
+)
+_SECONDS_OF: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_YAML_NUMBERS: Final = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Words(Generic[E]):
+    """The words for the values of an enum: its names, its numbers on the wire, and what users write by mistake."""
+
+    numbers: Mapping[str, E]
+    mistaken: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> str:
+        *most, last = (f"{value.value} ({number})" for number, value in self.numbers.items())
+        return f"expected {', '.join(most)} or {last}"
+
+    def find(self, text: str) -> E | None:
+        word = text.strip().lower()
+        return self.numbers.get(word) or next((v for v in self.numbers.values() if v.value == word), None)
+
+    def names(self) -> list[str]:
+        return [str(value.value) for value in self.numbers.values()]
+
+
+OBJECTIVES: Final = Words({"1": Objective.MINIMIZE, "2": Objective.MAXIMIZE}, {"min": "minimize", "max": "maximize"})
+PARAMETER_TYPES: Final = Words(
+    {
+        "1": ParameterType.DOUBLE,
+        "2": ParameterType.INT,
+        "3": ParameterType.DISCRETE,
+        "4": ParameterType.CATEGORICAL,
+    },
+    {
+        "float": "double",
+        "real": "double",
+        "number": "double",
+        "uniform": "double",
+        "integer": "int",
+        "choice": "categorical",
+        "string": "categorical",
+        "bool": "categorical",
+        "boolean": "categorical",
+    },
+)
+SCALES: Final = Words({"0": Scale.LINEAR, "1": Scale.LOG}, {"uniform": "linear", "loguniform": "log"})
+STRATEGIES: Final = Words(
+    {"0": MetricStrategy.LATEST, "1": MetricStrategy.MIN, "2": MetricStrategy.MAX},
+    {"last": "latest", "final": "latest", "minimum": "min", "maximum": "max"},
+)
+
+
+def parse_whole(text: str) -> int | None:
+    """The whole number that `text` spells, or None."""
+    return int(text) if len(text) <= _MAX_LENGTH and _WHOLE.fullmatch(text) else None
+
+
+def parse_number(text: str) -> float | None:
+    """The number that `text` spells, YAML's `.inf` and `.nan` included, or None."""
+    return parse_value(_YAML_NUMBERS.get(text.lower(), text))
+
+
+def parse_period(text: str) -> timedelta:
+    """`90s`, `10m`, `2h`, `1d`, `1h30m`, or a number of seconds.
+
+    Raises ValueError with what was expected; a period that is too long for a timedelta becomes the longest one.
+    """
+    text = text.strip()
+    found = _PERIOD.fullmatch(text) if text and len(text) <= _MAX_LENGTH else None
+    if found is not None:
+        seconds = sum((Decimal(n) * _SECONDS_OF[unit] for unit, n in found.groupdict().items() if n), Decimal(0))
+    elif len(text) <= _MAX_LENGTH and _SECONDS.fullmatch(text):
+        seconds = Decimal(text)
+    else:
+        raise ValueError(PERIOD_EXPECTED)
+    microseconds = int((seconds * 1_000_000).to_integral_value())
+    return min(microseconds, timedelta.max // timedelta(microseconds=1)) * timedelta(microseconds=1)
+
+
+def format_period(period: timedelta) -> str:
+    """The shortest spelling that `parse_period` reads as the same: `1h30m`, `90s` is `1m30s`, nothing is `0s`."""
+    rest = period // timedelta(microseconds=1)
+    words = []
+    for unit in "dhm":
+        count, rest = divmod(rest, _SECONDS_OF[unit] * 1_000_000)
+        if count:
+            words.append(f"{count}{unit}")
+    if rest or not words:
+        whole, fraction = divmod(rest, 1_000_000)
+        words.append(f"{whole}.{fraction:06d}".rstrip("0").rstrip(".") + "s")
+    return "".join(words)

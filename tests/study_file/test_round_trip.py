@@ -1,0 +1,138 @@
+"""What is written is read back as the same study, and no input at all leads to anything but a study or a refusal."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from katib.domain.metrics import MetricStrategy
+from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
+from katib.domain.study import MAX_PERIOD, Limits, Mount, Objective, Setting, StudySpec, check_study
+from katib.domain.study_file import StudyFileError, parse_study
+from katib.domain.study_file_writer import dump_study
+from katib.domain.trial import Tag
+
+AWKWARD = st.sampled_from(
+    ["yes", "null", "~", "", "0.030", "1e-5", "0o7", "0x1f", "1_000", "2001-01-01", "<<", "=", ".inf", "- a", "a: b", "#",
+     "*a", "&a", "!a", "%", "@", "`", "'", '"', "{", "[", "a #b", "?", "true", "12:30", " a ", "\u00e9", "\U0001f40d"]
+)  # fmt: skip
+PRINTABLE = st.characters(categories=["L", "M", "N", "P", "S"])
+TEXT = AWKWARD | st.text(PRINTABLE | st.just(" "), max_size=20)
+FULL_TEXT = TEXT.map(lambda text: text or "x")
+NAME = st.sampled_from(["--lr", "yes", "null", "1e-5", "<<", "*a"]) | st.text(
+    PRINTABLE.map(lambda c: c.replace("=", "e")), min_size=1, max_size=20
+)
+SERVICE = st.sampled_from(["random", "grid", "tpe", "0", "1e5", "null", "no"])
+NUMBER = st.sampled_from(["0", "1", "-3", "+4", "1e-5", ".5", "1.", "007"])
+WORD = TEXT | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+
+
+def named(make: type[Setting] | type[Tag]) -> st.SearchStrategy[tuple[Setting, ...] | tuple[Tag, ...]]:
+    return st.lists(st.builds(make, FULL_TEXT, TEXT), max_size=3).map(tuple)
+
+
+def texts(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(text, max_size=3).map(tuple)
+
+
+NUMERIC = st.builds(
+    FeasibleSpace,
+    min=NUMBER,
+    max=st.sampled_from(["10000", "2e3", "1234"]),
+    step=st.sampled_from(["", "1", "2.0"]),
+    scale=st.just(Scale.LINEAR),
+) | st.builds(FeasibleSpace, min=st.just("1"), max=st.just("9"), scale=st.just(Scale.LOG))
+PARAMETER = (
+    st.builds(ParameterConfig, NAME, st.just(ParameterType.DOUBLE), NUMERIC)
+    | st.builds(
+        ParameterConfig,
+        NAME,
+        st.just(ParameterType.CATEGORICAL),
+        st.builds(FeasibleSpace, list=st.lists(TEXT, min_size=1, max_size=4, unique=True).map(tuple)),
+    )
+    | st.builds(
+        ParameterConfig,
+        NAME,
+        st.just(ParameterType.DISCRETE),
+        st.builds(FeasibleSpace, list=st.lists(NUMBER, min_size=1, max_size=4, unique_by=float).map(tuple)),
+    )
+)
+COUNT = st.none() | st.integers(1, 2**31 - 1)
+PERIOD = st.none() | st.timedeltas(timedelta(microseconds=1), MAX_PERIOD)
+SPECS = st.builds(
+    StudySpec,
+    name=FULL_TEXT,
+    objective_name=NAME,
+    optimization=st.sampled_from(Objective),
+    parameters=st.lists(PARAMETER, min_size=1, max_size=4, unique_by=lambda p: p.name).map(tuple),
+    owner=TEXT,
+    goal=st.none() | st.floats(allow_nan=False),
+    access_permissions=texts(TEXT),
+    algorithm=st.just("") | SERVICE,
+    early_stopping=st.just("") | SERVICE,
+    task_name=TEXT,
+    settings=named(Setting),
+    early_stopping_settings=named(Setting),
+    tags=named(Tag),
+    metrics=texts(NAME),
+    image=TEXT,
+    command=st.just(()) | st.tuples(FULL_TEXT, WORD, WORD),
+    gpu=st.integers(0, 1000),
+    scheduler=TEXT,
+    mount=st.none() | st.builds(Mount, FULL_TEXT, FULL_TEXT),
+    pull_secret=TEXT,
+    limits=st.builds(
+        Limits, COUNT, COUNT, COUNT, st.none() | st.integers(0, 9), trial_timeout=PERIOD, max_duration=PERIOD
+    ),
+    working_dir=TEXT,
+    objective_strategy=st.sampled_from(MetricStrategy),
+)
+
+
+@given(SPECS)
+@settings(max_examples=100, deadline=None)
+def test_a_study_that_is_written_reads_back_the_same(spec: StudySpec) -> None:
+    check_study(spec)
+    text = dump_study(spec)
+    study = parse_study(text)
+    assert study.spec == spec
+    assert study.warnings == ()
+    assert parse_study(text.encode()).spec == spec
+
+
+def test_settings_of_one_name_keep_their_order() -> None:
+    spec = parse_study(SMALLEST).spec
+    spec = replace(spec, settings=(Setting("a", "1"), Setting("b", "2"), Setting("a", "3")))
+    assert parse_study(dump_study(spec)).spec == spec
+
+
+SMALLEST = "name: s\nobjective: {name: loss, type: minimize}\nparameters: [{name: x, type: double, min: 0, max: 1}]\n"
+
+PIECES = st.sampled_from(
+    ["name", "objective", "parameters", "algorithm", "settings", "command", "mount", "tags", "metrics", "type", "min",
+     "feasible", "optimizationtype", "parameterconfigs", "configs", "max_trials", "trial_timeout", "goal", ": ", ":", "- ",
+     "\n", "\n  ", "\n    ", "[", "]", "{", "}", ", ", "&a ", "*a", "!!str ", "<<", "?", "|\n", ">", "'", '"', "#", "\t",
+     "x", "1", "1.5", "~", "---\n", "...\n", "%YAML 1.1\n", "\\", "é"]
+)  # fmt: skip
+
+
+def refusal(data: str | bytes) -> str:
+    try:
+        check_study(parse_study(data, "f.yaml").spec)
+    except StudyFileError as error:
+        return str(error)
+    return ""
+
+
+@given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_read_or_refused_with_the_file_named(text: str) -> None:
+    for data in (text, SMALLEST + text):
+        assert all(line.startswith("f.yaml") for line in refusal(data).splitlines())
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_any_bytes_are_read_or_refused_with_the_file_named(data: bytes) -> None:
+    assert all(line.startswith("f.yaml") for line in refusal(data).splitlines())
