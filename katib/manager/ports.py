@@ -176,9 +176,10 @@ class Storage(Protocol):
         trials: Sequence[NewTrial],
         at: datetime,
         client_id: str = "",
+        running: bool = False,
         manager_id: str | None = None,
     ) -> Sequence[Trial]:
-        """Inserts trials numbered expected_suggested + 1 and on: PENDING, or RUNNING (attempt 1, started) for a client.
+        """Inserts trials numbered expected_suggested + 1 and on: PENDING, or `running` (attempt 1, started at `at`).
 
         Raises AbortedError, and inserts none, when `suggested` is not `expected_suggested` any more, when the study is not
         RUNNING or has an intent, or when `manager_id` is given and does not drive the study.

@@ -11,13 +11,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, KatibError, UnavailableError
+from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import Study, StudyReason, StudySpec, with_effective_settings
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.controller.plan import Asking
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest, SuggestionServices
+from katib.manager.suggested import checked_parameters
 
 # A service that comes back is used within two seconds, however long it was away.
 _AWAY_MOST_S: Final = 1.0
@@ -145,15 +146,9 @@ class Conversation:
         """Raises InvalidArgumentError when the service suggests something else than the study's parameters."""
         if self._space is None:
             self._space = SearchSpace.of(study.spec.parameters)
-        values = {p.name: p.value for p in suggestion.parameters}
-        names = [d.name for d in self._space]
-        if set(values) != set(names):
-            raise InvalidArgumentError.of("parameter_set", ", ".join(values), f"expected exactly {', '.join(names)}")
-        for dimension in self._space:
-            dimension.to_unit(values[dimension.name])
         return NewTrial(
             new_id(),
-            tuple(d.parameter(values[d.name]) for d in self._space),
+            checked_parameters(self._space, suggestion.parameters),
             suggestion.tags,
             TrialReason.WAITING_FOR_SLOT,
             "it begins when one of the study's parallel trials has ended",

@@ -154,7 +154,7 @@ class Controller:
                 self._notice()
             except KatibError as error:
                 _log.warning("the database could not be asked: %s", error)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the thread that renews the lease must live
                 _log.exception("a look at the database failed")
             self._metrics.queue_length.set(len(self._queue))
             self._look_now.wait(_LOOK_S * random.uniform(0.9, 1.0))  # noqa: S311

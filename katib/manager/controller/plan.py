@@ -24,6 +24,8 @@ STOCK: Final = 16
 # The wait before attempt k + 1 doubles with k, from RETRY_FIRST to RETRY_MOST.
 RETRY_FIRST: Final = timedelta(seconds=1)
 RETRY_MOST: Final = timedelta(seconds=60)
+# How soon to look again for a run that was not there and has been fenced.
+FENCE_LOOK: Final = timedelta(milliseconds=100)
 # How long a service may answer "nothing now" while nothing runs before the study is given up.
 NO_SUGGESTIONS_DEADLINE: Final = timedelta(minutes=10)
 
@@ -127,11 +129,10 @@ class _Planner:
         if trial.state is TrialState.PENDING:
             self._settle_pending(trial, name, run)
         elif run is None:
-            self._fail(
-                trial,
-                TrialReason.PROCESS_VANISHED,
-                f"its run {name} is not there any more: somebody removed it, or its machine was lost",
-            )
+            # Not seen yet, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on.
+            self.actions.append(StopRun(name))
+            self.open.append(trial)
+            self._wake(self.now + FENCE_LOOK)
         elif run.phase.ended:
             if name in self.observed.drained:
                 self.deletes.append(name)

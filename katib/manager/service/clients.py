@@ -1,0 +1,223 @@
+"""Use cases of 0.1's own loop, in which a client drives the study: ask for trials, complete them, ask the rule."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from katib.domain.errors import AbortedError, FailedPreconditionError, InvalidArgumentError, NotFoundError
+from katib.domain.metrics import Observation, parse_value
+from katib.domain.names import check_service_name, new_id
+from katib.domain.search_space import SearchSpace, check_name
+from katib.domain.study import SUGGESTION_NUM, Setting, Study, StudySpec, effective_limits, with_effective_settings
+from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
+from katib.manager.ports import (
+    History,
+    Intake,
+    StoppingRequest,
+    StopRequest,
+    StudyChanges,
+    SuggestionReply,
+    SuggestionRequest,
+    TrialMove,
+)
+from katib.manager.service.checks import MAX_CLIENT_ID, answer, label_of, study_id_of, trial_id_of
+from katib.manager.service.context import UseCases
+from katib.manager.suggested import checked_parameters
+
+DEFAULT_ALGORITHM: Final = "random"
+MAX_SUGGESTIONS: Final = 1000
+# How long a service may think about suggestions while a client waits.
+SUGGEST_S: Final = 60.0
+_TRIES: Final = 20
+# Where the values come from that are sent with a trial's completion.
+COMPLETION_SOURCE: Final = "completion"
+
+
+class ClientUseCases(UseCases):
+    def suggest_trials(
+        self, study_id: str, count: int = 1, client_id: str = "", algorithm: str = ""
+    ) -> tuple[Sequence[Trial], bool]:
+        """Trials for a client to run, its own unfinished ones first; and whether there is nothing more to try."""
+        study_id_of(study_id)
+        label_of("client_id", client_id, MAX_CLIENT_ID)
+        if not 0 <= count <= MAX_SUGGESTIONS:
+            raise InvalidArgumentError.of("count", count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
+        count = count or 1
+        for _ in range(_TRIES):
+            study = self._client_driven(study_id)
+            own = self._storage.client_trials(study_id, client_id)[:count] if client_id else ()
+            if len(own) >= count:
+                return own, False
+            name = check_service_name("suggest_algorithm", algorithm or DEFAULT_ALGORITHM)
+            inserted = self._suggest(study, count - len(own), client_id, name)
+            if inserted is not None:
+                new, completed = inserted
+                return (*own, *new), completed and not own and not new
+        raise FailedPreconditionError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
+
+    def _suggest(self, study: Study, count: int, client_id: str, algorithm: str) -> tuple[Sequence[Trial], bool] | None:
+        """None when another client was faster: what was read is old then."""
+        limit = effective_limits(study.spec).max_trials
+        if limit is not None:
+            count = min(count, limit - study.suggested)
+            if count <= 0:
+                return (), True
+        reply = self._generate(study, self._asking_for(study, count), algorithm)
+        if not reply.suggestions:
+            return (), reply.completed
+        space = SearchSpace.of(study.spec.parameters)
+        new = [NewTrial(new_id(), checked_parameters(space, s.parameters), s.tags) for s in reply.suggestions[:count]]
+        try:
+            trials = self._storage.add_trials(
+                study.id, study.suggested, new, self._context.now(), client_id=client_id, running=True
+            )
+        except AbortedError:
+            return None
+        return trials, False
+
+    def _asking_for(self, study: Study, count: int) -> StudySpec:
+        """The spec as the service must see it to suggest `count`: how many run at once, and when to end, is the clients'."""
+        out = study.unfinished_trials
+        settings = with_effective_settings(study.spec, out + count)
+        if effective_limits(study.spec).max_trials is None:
+            settings = (*settings, Setting(SUGGESTION_NUM, str(study.finished_trials + out + count)))
+        return replace(study.spec, settings=settings)
+
+    def _generate(self, study: Study, spec: StudySpec, algorithm: str) -> SuggestionReply:
+        services = self._context.suggestions
+        who = f"suggestion-{algorithm}"
+        history = answer(services.set_parameters(algorithm, study.id, spec), SUGGEST_S, who)
+        known = history is not History.NONE
+        request = SuggestionRequest(
+            study_id=study.id,
+            spec=spec,
+            finished=self._storage.finished_trials(study.id) if known else (),
+            unfinished=self._storage.unfinished_trials(study.id) if known else (),
+            finished_count=study.finished_trials,
+            unfinished_count=study.unfinished_trials,
+            first_number=study.suggested + 1,
+            curves=self._storage.curves(study.id, (study.spec.objective_name,), frozenset(TrialState))
+            if history is History.CURVES
+            else {},
+        )
+        return answer(services.generate(algorithm, request), SUGGEST_S, who)
+
+    def complete_trial(
+        self,
+        study_id: str,
+        trial_id: str,
+        is_complete: bool,
+        objective: str = "",
+        metrics: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Client-driven: COMPLETED with its objective, or KILLED. Otherwise its run is ended. Again: no change."""
+        study = self._storage.get_study(study_id_of(study_id))
+        trial = self._storage.get_trial(trial_id_of(trial_id))
+        if trial.study_id != study.id:
+            raise NotFoundError(f"there is no trial {trial.id} in study {study.id}")
+        if not study.spec.client_driven:
+            self._end_run(trial)
+            return
+        wanted = TrialState.COMPLETED if is_complete else TrialState.KILLED
+        intake = _reported(study, trial, objective, metrics, self._context.now())
+        if trial.state is wanted:
+            return
+        if trial.state.finished:
+            raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
+        if wanted is TrialState.COMPLETED and trial.objective is None and intake is None:
+            raise InvalidArgumentError.of(
+                "objective_value",
+                "",
+                f"expected a number: nothing was reported for {study.spec.objective_name} before",
+            )
+        move = TrialMove(
+            trial.id,
+            trial.attempt,
+            trial.state,
+            wanted,
+            "" if is_complete else TrialReason.ABANDONED,
+            "" if is_complete else "its client gave it up",
+            at=self._context.now(),
+        )
+        applied = self._storage.apply(study.id, StudyChanges(intakes=(intake,) if intake else (), moves=(move,)))
+        if trial.id in applied.refused:
+            now = self._storage.get_trial(trial.id)
+            if now.state is not wanted:
+                raise FailedPreconditionError(f"trial {trial.id} has ended meanwhile: it is {now.state.value}")
+        self._context.controller.wake(study.id)
+
+    def _end_run(self, trial: Trial) -> None:
+        if trial.state.finished:
+            if trial.state is not TrialState.KILLED:
+                raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
+            return
+        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "a client completed it while its run was going on")
+        self._storage.apply(trial.study_id, StudyChanges(stops=(stop,)))
+        self._context.controller.wake(trial.study_id)
+
+    def early_stopping(self, study_id: str, rule: str) -> Sequence[Trial]:
+        """The trials that the rule would stop now."""
+        study = self._storage.get_study(study_id_of(study_id))
+        name = check_service_name("early_stopping_algorithm", rule or study.spec.rule)
+        trials = self._storage.unfinished_trials(study.id)
+        request = StoppingRequest(
+            study_id=study.id,
+            spec=study.spec,
+            running=[t for t in trials if t.state is TrialState.RUNNING],
+            finished=self._storage.finished_trials(study.id),
+            curves=self._storage.curves(study.id, study.spec.metric_names, frozenset(TrialState)),
+        )
+        stopped = answer(self._context.rules.should_stop(name, request), SUGGEST_S, f"earlystopping-{name}")
+        return [t for t in trials if t.id in stopped]
+
+    def initialize_suggest_service(
+        self, study_id: str, algorithm: str, settings: tuple[Setting, ...], spec: StudySpec | None
+    ) -> None:
+        """Sends settings to a suggestion service and answers what it says."""
+        if spec is None:
+            spec = self._storage.get_study(study_id_of(study_id)).spec
+        name = check_service_name("suggest_algorithm", algorithm or spec.algorithm)
+        asked = replace(spec, settings=settings or spec.settings)
+        answer(self._context.suggestions.set_parameters(name, study_id, asked), SUGGEST_S, f"suggestion-{name}")
+
+    def _client_driven(self, study_id: str) -> Study:
+        study = self._storage.get_study(study_id)
+        if not study.spec.client_driven:
+            raise FailedPreconditionError(
+                f"study {study_id} is driven by the manager with {study.spec.algorithm}: "
+                "clients ask for trials of studies without an algorithm"
+            )
+        return study
+
+
+def _reported(
+    study: Study, trial: Trial, objective: str, metrics: Sequence[tuple[str, str]], now: datetime
+) -> Intake | None:
+    """The values that came with the completion, the objective last so that it is the latest."""
+    values = []
+    named = [(f"metrics[{i}].value", name, text) for i, (name, text) in enumerate(metrics)]
+    if objective:
+        named.append(("objective_value", study.spec.objective_name, objective))
+    for field, name, text in named:
+        value = parse_value(text)
+        if value is None:
+            raise InvalidArgumentError.of(field, text, "expected a number")
+        if found := check_name(field.replace("value", "name"), name):
+            raise InvalidArgumentError(found)
+        values.append((name, value))
+    if not values:
+        return None
+    observations = tuple(
+        Observation(name, value, now, trial.attempt, COMPLETION_SOURCE, 1, ordinal)
+        for ordinal, (name, value) in enumerate(values)
+    )
+    return Intake(
+        trial.id,
+        trial.attempt,
+        trial.cursor,
+        trial.cursor,
+        observations,
+        study.spec.objective_name,
+        study.spec.objective_strategy,
+    )

@@ -1,0 +1,47 @@
+"""What every use case works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from katib.domain.study import Study
+from katib.manager.ports import Directory, EarlyStoppingServices, History, ModelStore, Storage, SuggestionServices
+from katib.worker.base import Worker
+
+
+class Drives(Protocol):
+    """The part of the controller that use cases see."""
+
+    @property
+    def manager_id(self) -> str: ...
+
+    def created(self, study: Study, history: History | None) -> None: ...
+
+    def wake(self, study_id: str) -> None: ...
+
+    def look(self) -> None: ...
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    storage: Storage
+    models: ModelStore
+    suggestions: SuggestionServices
+    rules: EarlyStoppingServices
+    directory: Directory
+    worker: Worker
+    controller: Drives
+    now: Callable[[], datetime] = field(default=_now)
+
+
+class UseCases:
+    """The base of the use cases: they share a context and nothing else."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._storage = context.storage

@@ -1,0 +1,29 @@
+"""The manager's use cases in one place: what its servicer, and a test in process, call."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from katib.domain.views import ServiceStatus, StudyEvent
+from katib.manager.service.clients import ClientUseCases
+from katib.manager.service.context import Context
+from katib.manager.service.models import ModelUseCases
+from katib.manager.service.studies import StudyUseCases
+from katib.manager.service.trials import TrialUseCases
+from katib.manager.service.watch import WatchUseCase
+
+
+class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases):
+    """Takes and gives domain types; raises domain errors. `katib.api.client.ManagerClient` has the same methods."""
+
+    def __init__(self, context: Context, stopping: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(context)
+        self._watch = WatchUseCase(context.storage, stopping)
+
+    def watch_study(
+        self, study_id: str, after_revision: int = 0, gone: Callable[[], bool] = lambda: False
+    ) -> Iterator[StudyEvent]:
+        return self._watch.watch_study(study_id, after_revision, gone)
+
+    def list_algorithms(self) -> Sequence[ServiceStatus]:
+        """The services that are known here, each asked whether it serves now."""
+        algorithms, rules = self._storage.algorithms_in_use()
+        return self._context.directory.services(algorithms, rules)

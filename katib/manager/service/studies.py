@@ -1,0 +1,214 @@
+"""Use cases of studies: create, look, change, stop, delete."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from katib.domain.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    KatibError,
+    NotFoundError,
+    UnavailableError,
+    UnimplementedError,
+    violation,
+)
+from katib.domain.names import is_id_prefix, new_id
+from katib.domain.study import (
+    MAX_STUDY_NAME,
+    Intent,
+    Limits,
+    Study,
+    StudyReason,
+    StudySpec,
+    StudyState,
+    check_limits,
+    check_study,
+    with_effective_settings,
+)
+from katib.domain.views import Page, StudyDetail, StudySummary, summary
+from katib.manager.ports import History, StudyFilter
+from katib.manager.service.checks import MAX_REQUEST_ID, answer, label_of, page_size_of, study_id_of
+from katib.manager.service.context import UseCases
+
+_log: Final = logging.getLogger(__name__)
+
+# How long a service may take to accept a study's settings while its user waits.
+ACCEPT_S: Final = 20.0
+
+
+class StudyUseCases(UseCases):
+    def create_study(self, spec: StudySpec, request_id: str = "") -> str:
+        """Checks, asks the services, stores and starts; returns the id. A refusal stores nothing."""
+        label_of("request_id", request_id, MAX_REQUEST_ID)
+        if request_id and (known := self._storage.find_request(request_id)) is not None:
+            return self._same(known, spec)
+        check_study(spec)
+        if not spec.client_driven:
+            refused = self._context.worker.check(spec)
+            if refused:
+                raise InvalidArgumentError(replace(v, field=f"study_config.{v.field}") for v in refused)
+        # 0.1 appended the objective's name to the metrics; its clients read it there.
+        spec = replace(spec, metrics=(*(m for m in spec.metrics if m != spec.objective_name), spec.objective_name))
+        study_id = new_id()
+        history = self._accepted(study_id, spec)
+        study = Study(
+            id=study_id,
+            spec=spec,
+            state=StudyState.RUNNING,
+            created_at=self._context.now(),
+            revision=1,
+            manager=self._context.controller.manager_id,
+            placement="" if spec.client_driven else self._context.worker.placement,
+            request_id=request_id,
+        )
+        stored = self._storage.create_study(study)
+        if stored.id != study.id:
+            return self._same(stored, spec)
+        _log.info("study created", extra={"study_id": study.id, "study": spec.name, "algorithm": spec.algorithm})
+        self._context.controller.created(stored, history)
+        return stored.id
+
+    def _same(self, known: Study, spec: StudySpec) -> str:
+        """A request id that was used before: the study if it is the same one, an error if it is another."""
+        if known.spec.name != spec.name or known.spec.parameters != spec.parameters:
+            raise InvalidArgumentError.of(
+                "request_id", known.request_id, f"expected a new one: study {known.id} was created with it"
+            )
+        return known.id
+
+    def _accepted(self, study_id: str, spec: StudySpec) -> History | None:
+        """Asks the services to accept the settings, both at once."""
+        asked = replace(spec, settings=with_effective_settings(spec))
+        suggestion = (
+            None if spec.client_driven else self._context.suggestions.set_parameters(spec.algorithm, study_id, asked)
+        )
+        rule = self._context.rules.set_parameters(spec.rule, study_id, spec) if spec.rule else None
+        history = None
+        if suggestion is not None:
+            name = f"suggestion-{spec.algorithm}"
+            history = _ask(lambda: answer(suggestion, ACCEPT_S, name), "suggest_algorithm", spec.algorithm, name)
+        if rule is not None:
+            name = f"earlystopping-{spec.rule}"
+            _ask(lambda: answer(rule, ACCEPT_S, name), "early_stopping_algorithm", spec.rule, name)
+        return history
+
+    def get_study(self, study_id: str) -> StudyDetail:
+        study = self._storage.get_study(study_id_of(study_id))
+        best = self._storage.get_trial(study.best_trial_id) if study.best_trial_id else None
+        return StudyDetail(summary(study), study.spec, best)
+
+    def list_studies(
+        self,
+        name: str = "",
+        id_prefix: str = "",
+        states: tuple[StudyState, ...] = (),
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Page[StudySummary]:
+        size = page_size_of(page_size)
+        if len(name) > MAX_STUDY_NAME or (id_prefix and not is_id_prefix(id_prefix)):
+            # Nothing can have such a name or id.
+            return Page(())
+        page = self._storage.list_studies(StudyFilter(name, id_prefix, frozenset(states)), size, page_token)
+        return Page([summary(s) for s in page.items], page.next_token)
+
+    def update_study(
+        self, study_id: str, limits: Limits | None = None, goal: float | None = None, paused: bool | None = None
+    ) -> StudySummary:
+        """Changes what is not None. A finished study that has room again goes on."""
+        study_id_of(study_id)
+        limits = limits or Limits()
+        found = check_limits(limits)
+        if goal is not None and goal != goal:
+            found.append(violation("optimization_goal", "nan", "expected a number"))
+        if found:
+            raise InvalidArgumentError(found)
+
+        def change(study: Study) -> Study:
+            if study.intent is not Intent.NONE and not study.state.finished:
+                raise FailedPreconditionError(f"study {study.id} is being stopped: wait until it is, then change it")
+            spec = replace(
+                study.spec,
+                limits=replace(study.spec.limits, **_set(limits)),
+                goal=study.spec.goal if goal is None else goal,
+            )
+            if study.state.finished and (spec != study.spec or paused is False):
+                # Whether it has really ended is for the next pass to say.
+                study = replace(
+                    study, state=StudyState.RUNNING, intent=Intent.NONE, reason="", message="", ended_at=None
+                )
+            if paused is not None:
+                study = _paused(study, paused)
+            return replace(study, spec=spec)
+
+        study = self._storage.update_study(study_id, change)
+        self._woken(study_id)
+        return summary(study)
+
+    def stop_study(self, study_id: str) -> None:
+        """Begins to end it; a second call changes nothing."""
+        self._intend(study_id, Intent.STOP)
+
+    def delete_study(self, study_id: str) -> None:
+        """Begins to remove it; it is gone when its runs are."""
+        self._intend(study_id, Intent.DELETE)
+
+    def _intend(self, study_id: str, intent: Intent) -> None:
+        def change(study: Study) -> Study:
+            if study.intent is Intent.DELETE or study.intent is intent:
+                return study
+            if study.state.finished:
+                if intent is Intent.STOP:
+                    return study
+                # A finished study is driven once more, to let go of what its worker keeps.
+                study = replace(study, state=StudyState.RUNNING, ended_at=None)
+            reason = StudyReason.DELETING if intent is Intent.DELETE else StudyReason.STOPPING
+            return replace(study, intent=intent, reason=reason, message="stopped by a user")
+
+        self._storage.update_study(study_id_of(study_id), change)
+        self._woken(study_id)
+
+    def _woken(self, study_id: str) -> None:
+        """It may be ours, another manager's (who notices within a second), or nobody's as it had ended."""
+        self._context.controller.wake(study_id)
+        self._context.controller.look()
+
+
+def _set(limits: Limits) -> dict[str, Any]:
+    return {f.name: value for f in fields(limits) if (value := getattr(limits, f.name)) is not None}
+
+
+def _paused(study: Study, paused: bool) -> Study:
+    if paused and study.state is StudyState.RUNNING:
+        return replace(
+            study,
+            state=StudyState.PAUSED,
+            reason=StudyReason.PAUSED,
+            message="nothing new begins until it is resumed; what runs goes on",
+        )
+    if not paused and study.state is StudyState.PAUSED:
+        return replace(study, state=StudyState.RUNNING, reason="", message="")
+    if paused and study.state.finished:
+        raise FailedPreconditionError(f"study {study.id} has ended ({study.state.value}): there is nothing to pause")
+    return study
+
+
+def _ask(call: "Callable[[], History | None]", field: str, value: str, service: str) -> History | None:
+    """A service's yes, or its no as the caller of CreateStudy should see it."""
+    try:
+        return call()
+    except (UnavailableError, DeadlineExceededError) as error:
+        raise FailedPreconditionError(
+            f"study_config.{field}: {value!r}: no service answers as {service} ({error.message}); "
+            "start one under that name, or choose another (katib-cli list algorithms shows them)"
+        ) from error
+    except InvalidArgumentError:
+        raise
+    except (UnimplementedError, NotFoundError, InternalError) as error:
+        raise FailedPreconditionError(f"{service} does not accept the study: {error.message}") from error
+    except KatibError as error:
+        raise FailedPreconditionError(f"{service} refuses the study: {error.message}") from error

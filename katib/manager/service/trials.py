@@ -1,0 +1,118 @@
+"""Use cases of trials: look, follow the output, report, stop."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from katib.domain.metrics import Observation
+from katib.domain.names import is_id_prefix, run_name
+from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.domain.views import LogChunk, Page, TrialDetail
+from katib.manager.ports import StopRequest, StudyChanges, TrialFilter
+from katib.manager.service.checks import (
+    check_observations,
+    page_size_of,
+    reporter_of,
+    study_id_of,
+    trial_id_of,
+)
+from katib.manager.service.context import UseCases
+
+_DETAIL_OBSERVATIONS: Final = 1000
+_DEFAULT_OBSERVATIONS: Final = 1000
+_MAX_OBSERVATIONS: Final = 10_000
+_DEFAULT_LOG_BYTES: Final = 64 * 1024
+_MAX_LOG_BYTES: Final = 1024 * 1024
+
+
+class TrialUseCases(UseCases):
+    def get_trial(self, trial_id: str) -> TrialDetail:
+        trial = self._storage.get_trial(trial_id_of(trial_id))
+        observations, truncated = self._storage.latest_observations(trial.id, _DETAIL_OBSERVATIONS)
+        return TrialDetail(trial, observations, truncated)
+
+    def list_trials(
+        self,
+        study_id: str = "",
+        states: Sequence[TrialState] = (),
+        id_prefix: str = "",
+        newest_first: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Page[Trial]:
+        size = page_size_of(page_size)
+        if study_id:
+            # An unknown study is an error, not an empty list.
+            self._storage.get_study(study_id_of(study_id))
+        if id_prefix and not is_id_prefix(id_prefix):
+            return Page(())
+        filter_ = TrialFilter(study_id, id_prefix, frozenset(states), newest_first)
+        return self._storage.list_trials(filter_, size, page_token)
+
+    def stop_trial(self, trial_id: str) -> None:
+        """Asks it to end. A finished one stays as it is; a second call changes nothing."""
+        trial = self._storage.get_trial(trial_id_of(trial_id))
+        if trial.state.finished:
+            return
+        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "stopped by a user")
+        self._storage.apply(trial.study_id, StudyChanges(stops=(stop,)))
+        self._context.controller.wake(trial.study_id)
+
+    def report_metrics(
+        self, trial_id: str, observations: Sequence[Observation], attempt: int = 0, reporter: str = ""
+    ) -> bool:
+        """Adds observations; returns whether the trial has been asked to end. Repeating changes nothing."""
+        trial_id_of(trial_id)
+        if attempt < 0:
+            raise InvalidArgumentError.of("attempt", attempt, "expected 0 (the current one) or a number from 1 on")
+        source = reporter_of(reporter)
+        check_observations(observations)
+        trial = self._storage.get_trial(trial_id)
+        spec = self._storage.get_study(trial.study_id).spec
+        trial = self._storage.report(
+            trial_id,
+            attempt,
+            [replace(o, source=source) for o in observations],
+            spec.objective_name,
+            spec.objective_strategy,
+        )
+        return bool(trial.stop_reason)
+
+    def list_observations(
+        self, trial_id: str, attempt: int = 0, names: Sequence[str] = (), page_size: int = 0, page_token: str = ""
+    ) -> Page[Observation]:
+        size = page_size_of(page_size, _DEFAULT_OBSERVATIONS, _MAX_OBSERVATIONS)
+        trial = self._storage.get_trial(trial_id_of(trial_id))
+        self._attempt(trial, attempt)
+        return self._storage.list_observations(trial.id, attempt, names, size, page_token)
+
+    def trial_log(self, trial_id: str, attempt: int = 0, offset: int = 0, max_bytes: int = 0) -> LogChunk:
+        if max_bytes < 0:
+            raise InvalidArgumentError.of("max_bytes", max_bytes, f"expected 0 to {_MAX_LOG_BYTES}")
+        trial = self._storage.get_trial(trial_id_of(trial_id))
+        attempt = self._attempt(trial, attempt)
+        study = self._storage.get_study(trial.study_id)
+        if study.spec.client_driven:
+            raise FailedPreconditionError(f"trial {trial.id} runs at its client: Katib has no output of it")
+        if study.placement and study.placement != self._context.worker.placement:
+            raise FailedPreconditionError(
+                f"trial {trial.id} runs where another manager keeps its output ({study.placement}): ask that one"
+            )
+        size = min(max_bytes or _DEFAULT_LOG_BYTES, _MAX_LOG_BYTES)
+        if trial.state is TrialState.PENDING and attempt == trial.attempt:
+            return LogChunk(b"", max(offset, 0), finished=False)
+        try:
+            return self._context.worker.log(study.id, run_name(trial.id, attempt), offset, size)
+        except NotFoundError:
+            # It never started, or its worker keeps no output that long.
+            return LogChunk(b"", max(offset, 0), finished=trial.state.finished or attempt < trial.attempt)
+
+    def _attempt(self, trial: Trial, attempt: int) -> int:
+        if not 0 <= attempt <= trial.attempt:
+            raise InvalidArgumentError.of(
+                "attempt",
+                attempt,
+                f"expected 0 (the current one) to {trial.attempt}: trial {trial.id} has made so many",
+            )
+        return attempt or trial.attempt
