@@ -1,0 +1,65 @@
+# What a developer does with Katib, one word each; `make help` lists them.
+# Needs Python 3.11 or newer with venv, and make. Everything is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Test processes at once.
+JOBS ?= 2
+
+# Stamps: newer than pyproject.toml when what it asks for is installed.
+RUN := $(VENV)/.installed-all
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo >&2 \
+	  "Katib needs Python 3.11 or newer, and $(PYTHON) is not. Name another: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	@echo "Setting up $(VENV): a minute or two, once"
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): pyproject.toml | $(BIN)/pip
+	$(PIP) install -e '.[all]'
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/pip
+	$(PIP) install -e '.[all,dev]'
+	@touch $(RUN) $@
+
+.PHONY: venv
+venv: $(DEV) ## Set up .venv with all that development needs
+
+.PHONY: demo
+demo: $(RUN) ## Tune a small network on this machine and show what came of it
+	$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: lint ## Lint, then the tests that run all day
+	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+.PHONY: test-slow
+test-slow: $(DEV) ## The longer tests: MariaDB, planted violations, many processes
+	$(BIN)/pytest -m slow
+
+.PHONY: lint
+lint: $(DEV) ## Style, types, and who may import what
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: proto
+proto: $(DEV) ## Generate katib/api/*_pb2* from proto/api.proto
+	$(BIN)/python -m grpc_tools.protoc -Ikatib/api=proto --python_out=. --pyi_out=. --grpc_python_out=. proto/api.proto
+
+.PHONY: clean
+clean: ## Remove .venv, the demo's data and all caches
+	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
