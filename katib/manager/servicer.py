@@ -1,0 +1,247 @@
+"""`api.Manager`: convert, call, convert. Whatever is raised becomes a status in `katib.api.rpc`."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import grpc
+
+from katib.api import api_pb2 as pb
+from katib.api import converters as convert
+from katib.api.api_pb2_grpc import ManagerServicer as Base
+from katib.domain.errors import InvalidArgumentError, UnimplementedError
+from katib.domain.study import Setting
+from katib.domain.views import StudySummary
+from katib.manager.ports import SavedModel, SavedStudy
+from katib.manager.service.service import ManagerService
+
+Context = grpc.ServicerContext
+
+
+class ManagerServicer(Base):
+    def __init__(self, service: ManagerService) -> None:
+        self._service = service
+
+    # Studies
+
+    def CreateStudy(self, request: pb.CreateStudyRequest, _context: Context) -> pb.CreateStudyReply:  # noqa: N802
+        spec = convert.spec_from_proto(_config(request))
+        return pb.CreateStudyReply(study_id=self._service.create_study(spec, request.request_id))
+
+    def StopStudy(self, request: pb.StopStudyRequest, _context: Context) -> pb.StopStudyReply:  # noqa: N802
+        self._service.stop_study(request.study_id)
+        return pb.StopStudyReply()
+
+    def DeleteStudy(self, request: pb.DeleteStudyRequest, _context: Context) -> pb.DeleteStudyReply:  # noqa: N802
+        self._service.delete_study(request.study_id)
+        return pb.DeleteStudyReply()
+
+    def UpdateStudy(self, request: pb.UpdateStudyRequest, _context: Context) -> pb.UpdateStudyReply:  # noqa: N802
+        study = self._service.update_study(
+            request.study_id,
+            convert.limits_from_proto(request),
+            request.optimization_goal if request.HasField("optimization_goal") else None,
+            request.paused if request.HasField("paused") else None,
+        )
+        return pb.UpdateStudyReply(study=convert.summary_to_proto(study))
+
+    def GetStudies(self, _request: pb.GetStudiesRequest, _context: Context) -> pb.GetStudiesReply:  # noqa: N802
+        return pb.GetStudiesReply(study_infos=[convert.summary_to_proto(s) for s in _every_study(self._service)])
+
+    def GetStudy(self, request: pb.GetStudyRequest, _context: Context) -> pb.GetStudyReply:  # noqa: N802
+        detail = self._service.get_study(request.study_id)
+        return pb.GetStudyReply(
+            study=convert.summary_to_proto(detail.summary),
+            study_config=convert.spec_to_proto(detail.spec),
+            best_trial=convert.trial_to_proto(detail.best_trial) if detail.best_trial else None,
+        )
+
+    def ListStudies(self, request: pb.ListStudiesRequest, _context: Context) -> pb.ListStudiesReply:  # noqa: N802
+        page = self._service.list_studies(
+            request.name,
+            request.id_prefix,
+            tuple(convert.study_state_from_proto(s, f"states[{i}]") for i, s in enumerate(request.states)),
+            request.page_size,
+            request.page_token,
+        )
+        return pb.ListStudiesReply(
+            studies=[convert.summary_to_proto(s) for s in page.items], next_page_token=page.next_token
+        )
+
+    def WatchStudy(self, request: pb.WatchStudyRequest, context: Context) -> Iterator[pb.WatchStudyReply]:  # noqa: N802
+        events = self._service.watch_study(request.study_id, request.after_revision, lambda: not context.is_active())
+        for event in events:
+            yield pb.WatchStudyReply(
+                study=convert.summary_to_proto(event.study),
+                trials=[convert.trial_to_proto(t) for t in event.trials],
+                revision=event.revision,
+            )
+
+    # Trials
+
+    def GetTrial(self, request: pb.GetTrialRequest, _context: Context) -> pb.GetTrialReply:  # noqa: N802
+        detail = self._service.get_trial(request.trial_id)
+        return pb.GetTrialReply(
+            trial=convert.trial_to_proto(detail.trial, detail.observations),
+            observations=[convert.observation_to_proto(o) for o in detail.observations],
+            truncated=detail.truncated,
+        )
+
+    def ListTrials(self, request: pb.ListTrialsRequest, _context: Context) -> pb.ListTrialsReply:  # noqa: N802
+        page = self._service.list_trials(
+            request.study_id,
+            tuple(convert.trial_state_from_proto(s, f"states[{i}]") for i, s in enumerate(request.states)),
+            request.id_prefix,
+            request.newest_first,
+            request.page_size,
+            request.page_token,
+        )
+        return pb.ListTrialsReply(
+            trials=[convert.trial_to_proto(t) for t in page.items], next_page_token=page.next_token
+        )
+
+    def StopTrial(self, request: pb.StopTrialRequest, _context: Context) -> pb.StopTrialReply:  # noqa: N802
+        self._service.stop_trial(request.trial_id)
+        return pb.StopTrialReply()
+
+    def ReportMetrics(self, request: pb.ReportMetricsRequest, _context: Context) -> pb.ReportMetricsReply:  # noqa: N802
+        now = datetime.now(UTC)
+        should_stop = self._service.report_metrics(
+            request.trial_id,
+            [convert.observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)],
+            request.attempt,
+            request.reporter,
+        )
+        return pb.ReportMetricsReply(should_stop=should_stop)
+
+    def ListObservations(  # noqa: N802
+        self, request: pb.ListObservationsRequest, _context: Context
+    ) -> pb.ListObservationsReply:
+        page = self._service.list_observations(
+            request.trial_id, request.attempt, tuple(request.names), request.page_size, request.page_token
+        )
+        return pb.ListObservationsReply(
+            observations=[convert.observation_to_proto(o) for o in page.items], next_page_token=page.next_token
+        )
+
+    def GetTrialLog(self, request: pb.GetTrialLogRequest, _context: Context) -> pb.GetTrialLogReply:  # noqa: N802
+        chunk = self._service.trial_log(request.trial_id, request.attempt, request.offset, request.max_bytes)
+        return pb.GetTrialLogReply(data=chunk.data, next_offset=chunk.next_offset, finished=chunk.finished)
+
+    # Studies that clients drive, and the services
+
+    def SuggestTrials(self, request: pb.SuggestTrialsRequest, _context: Context) -> pb.SuggestTrialsReply:  # noqa: N802
+        trials, completed = self._service.suggest_trials(
+            request.study_id, request.count, request.client_id, request.suggest_algorithm
+        )
+        return pb.SuggestTrialsReply(trials=[convert.trial_to_proto(t) for t in trials], completed=completed)
+
+    def CompleteTrial(self, request: pb.CompleteTrialRequest, _context: Context) -> pb.CompleteTrialReply:  # noqa: N802
+        self._service.complete_trial(
+            request.study_id,
+            request.trial_id,
+            request.is_complete,
+            request.objective_value,
+            [(m.name, m.value) for m in request.metrics],
+        )
+        return pb.CompleteTrialReply()
+
+    def EarlyStopping(self, request: pb.EarlyStoppingRequest, _context: Context) -> pb.EarlyStoppingReply:  # noqa: N802
+        trials = self._service.early_stopping(request.study_id, request.early_stopping_algorithm)
+        return pb.EarlyStoppingReply(trials=[convert.trial_to_proto(t) for t in trials])
+
+    def InitializeSuggestService(  # noqa: N802
+        self, request: pb.InitializeSuggestServiceRequest, _context: Context
+    ) -> pb.InitializeSuggestServiceReply:
+        self._service.initialize_suggest_service(
+            request.study_id,
+            request.suggest_algorithm,
+            tuple(Setting(s.name, s.value) for s in request.suggestion_parameters),
+            convert.spec_from_proto(request.configs, "configs") if request.HasField("configs") else None,
+        )
+        return pb.InitializeSuggestServiceReply()
+
+    def ListAlgorithms(  # noqa: N802
+        self, _request: pb.ListAlgorithmsRequest, _context: Context
+    ) -> pb.ListAlgorithmsReply:
+        return pb.ListAlgorithmsReply(algorithms=[convert.service_to_proto(s) for s in self._service.list_algorithms()])
+
+    def GetObjectValue(  # noqa: N802
+        self, _request: pb.GetObjectValueRequest, _context: Context
+    ) -> pb.GetObjectValueReply:
+        raise UnimplementedError("GetObjectValue never worked: use GetTrial, which has the objective's value")
+
+    def AddMeasurementToTrials(  # noqa: N802
+        self, _request: pb.AddMeasurementToTrialsRequest, _context: Context
+    ) -> pb.AddMeasurementToTrialsReply:
+        raise UnimplementedError("AddMeasurementToTrials never worked: use ReportMetrics")
+
+    # The model store
+
+    def SaveStudy(self, request: pb.SaveStudyRequest, _context: Context) -> pb.SaveStudyReply:  # noqa: N802
+        self._service.save_study(SavedStudy(request.study_name, request.owner, request.description))
+        return pb.SaveStudyReply()
+
+    def SaveModel(self, request: pb.SaveModelRequest, _context: Context) -> pb.SaveModelReply:  # noqa: N802
+        self._service.save_model(_model_from_proto(request), request.tensor_board)
+        return pb.SaveModelReply()
+
+    def GetSavedStudies(  # noqa: N802
+        self, _request: pb.GetSavedStudiesRequest, _context: Context
+    ) -> pb.GetSavedStudiesReply:
+        return pb.GetSavedStudiesReply(
+            studies=[
+                pb.StudyOverview(name=s.name, owner=s.owner, description=s.description)
+                for s in self._service.saved_studies()
+            ]
+        )
+
+    def GetSavedModels(  # noqa: N802
+        self, request: pb.GetSavedModelsRequest, _context: Context
+    ) -> pb.GetSavedModelsReply:
+        return pb.GetSavedModelsReply(
+            models=[_model_to_proto(m) for m in self._service.saved_models(request.study_name)]
+        )
+
+    def GetSavedModel(self, request: pb.GetSavedModelRequest, _context: Context) -> pb.GetSavedModelReply:  # noqa: N802
+        return pb.GetSavedModelReply(
+            model=_model_to_proto(self._service.saved_model(request.study_name, request.trial_id))
+        )
+
+
+def _config(request: pb.CreateStudyRequest) -> pb.StudyConfig:
+    if not request.HasField("study_config"):
+        raise InvalidArgumentError("study_config is required")
+    return request.study_config
+
+
+def _every_study(service: ManagerService) -> Iterator[StudySummary]:
+    token = ""
+    while True:
+        page = service.list_studies(page_size=1000, page_token=token)
+        yield from page.items
+        token = page.next_token
+        if not token:
+            return
+
+
+def _model_from_proto(request: pb.SaveModelRequest) -> SavedModel:
+    model = request.model
+    return SavedModel(
+        study_name=model.study_name,
+        trial_id=model.trial_id,
+        parameters=convert.parameters_from_proto(model.parameters, "model.parameters"),
+        metrics=tuple((m.name, m.value) for m in model.metrics),
+        model_path=model.model_path,
+        data_set_name=request.data_set.name,
+        data_set_path=request.data_set.path,
+    )
+
+
+def _model_to_proto(model: SavedModel) -> pb.ModelInfo:
+    return pb.ModelInfo(
+        study_name=model.study_name,
+        trial_id=model.trial_id,
+        parameters=convert.parameters_to_proto(model.parameters),
+        metrics=[pb.Metrics(name=name, value=value) for name, value in model.metrics],
+        model_path=model.model_path,
+    )

@@ -1,0 +1,64 @@
+"""Early-stopping services over gRPC."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+from katib.api import api_pb2 as pb
+from katib.api import converters as convert
+from katib.api.api_pb2_grpc import EarlyStoppingStub
+from katib.domain.metrics import Observation
+from katib.domain.study import StudySpec
+from katib.domain.trial import Trial
+from katib.manager.ports import StoppingRequest
+from katib.manager.remote import calls
+from katib.manager.remote.addresses import AddressTemplate, Channels
+
+_RULE_S = 60.0
+
+
+class RemoteEarlyStoppingServices:
+    """The port `EarlyStoppingServices` by address template."""
+
+    def __init__(self, template: AddressTemplate, channels: Channels) -> None:
+        self._template = template
+        self._channels = channels
+
+    def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> "Future[None]":
+        config = convert.spec_to_proto(spec)
+        request = pb.SetEarlyStoppingParameterRequest(
+            study_id=study_id, early_stopping_parameters=config.early_stopping_parameters, study_config=config
+        )
+        return calls.start(
+            self._channels,
+            self._template.address("early_stopping_algorithm", rule),
+            lambda channel: _stub(channel).SetEarlyStoppingParameter.future(request, timeout=calls.SETTINGS_S),
+            lambda _reply: None,
+            _who(rule),
+        )
+
+    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
+        message = pb.ShouldTrialStopRequest(
+            study_id=request.study_id,
+            study_config=convert.spec_to_proto(request.spec),
+            running_trials=_trials(request.running, request.curves),
+            completed_trials=_trials(request.finished, request.curves),
+        )
+        return calls.start(
+            self._channels,
+            self._template.address("early_stopping_algorithm", rule),
+            lambda channel: _stub(channel).ShouldTrialStop.future(message, timeout=_RULE_S),
+            lambda reply: [t.trial_id for t in reply.trials],
+            _who(rule),
+        )
+
+
+def _stub(channel: object) -> EarlyStoppingStub:
+    return EarlyStoppingStub(channel)  # type: ignore[no-untyped-call]
+
+
+def _who(rule: str) -> str:
+    return f"earlystopping-{rule}"
+
+
+def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
+    return [convert.trial_to_proto(t, curves.get(t.id, ())) for t in trials]

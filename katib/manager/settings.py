@@ -1,0 +1,37 @@
+"""The manager's settings: each by a flag and by `KATIB_*`, shown at start without secrets."""
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+
+DEFAULT_LISTEN: Final = "localhost:6789"
+DEFAULT_HTTP: Final = "localhost:8081"
+DEFAULT_SUGGESTION: Final = "suggestion-{algorithm}:6789"
+DEFAULT_EARLYSTOPPING: Final = "earlystopping-{algorithm}:6789"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`http` empty: no HTTP server. `data` is where the local worker keeps runs."""
+
+    listen: str = DEFAULT_LISTEN
+    http: str = DEFAULT_HTTP
+    database: str = "sqlite:///katib.db"
+    worker: str = "local"
+    data: Path = Path("katib-data")
+    suggestion_address: str = DEFAULT_SUGGESTION
+    earlystopping_address: str = DEFAULT_EARLYSTOPPING
+    lease: float = 10.0
+    log_level: str = "INFO"
+    log_format: str = "text"
+
+    def shown(self) -> str:
+        """One line, passwords left out."""
+        return " ".join(f"{f.name}={hide_password(str(getattr(self, f.name)))}" for f in fields(self))
+
+
+def hide_password(url: str) -> str:
+    return _PASSWORD.sub(r"\1:***@", url)
