@@ -1,0 +1,268 @@
+"""`katib-local`: a whole Katib on one machine, in one command.
+
+The manager with the local worker runs in this process; each algorithm and each rule is a process of its own behind a Unix
+socket, as it is a container of its own in a cluster. They end with this process, however it ends. The runs of trials do not:
+they go on, and the next start takes them up.
+"""
+
+import fcntl
+import logging
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import IO, Final
+
+import click
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from katib.api import logs, rpc
+from katib.api.channel import open_channel
+from katib.domain.errors import FailedPreconditionError, KatibError
+from katib.manager import settings as defaults
+from katib.manager.server import Manager
+from katib.manager.settings import Settings
+
+_log: Final = logging.getLogger(__name__)
+
+# A service starts in well under a second; a machine under load may need many.
+START_S: Final = 60.0
+_STOP_S: Final = 15.0
+_RESTART_FIRST_S: Final = 0.25
+_RESTART_MOST_S: Final = 5.0
+_SETTLED_S: Final = 30.0
+_POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    module: str
+    name: str
+    socket: Path
+
+    @property
+    def address(self) -> str:
+        return f"unix:{self.socket}"
+
+
+class _Supervisor:
+    """Keeps one process running for a service until it is told to stop."""
+
+    def __init__(self, service: _Service, lifeline: int, log_level: str) -> None:
+        self.service = service
+        self._command = [
+            sys.executable,
+            "-m",
+            service.module,
+            service.name,
+            "--listen",
+            service.address,
+            "--log-level",
+            log_level,
+        ]
+        self._lifeline = lifeline
+        self._stop = threading.Event()
+        self._process = self._start()
+        self._thread = threading.Thread(target=self._keep, name=f"keep-{service.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._process.terminate()
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._process.kill()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(self._lifeline,),
+            env={**os.environ, rpc.LIFELINE: str(self._lifeline), "OMP_NUM_THREADS": "1"},
+            # Ctrl-C at the terminal is for us; we end them in our order.
+            start_new_session=True,
+        )
+
+    def _keep(self) -> None:
+        failures = 0
+        while True:
+            started = time.monotonic()
+            code = self._process.wait()
+            if self._stop.is_set():
+                return
+            failures = 1 if time.monotonic() - started > _SETTLED_S else failures + 1
+            delay = min(_RESTART_FIRST_S * 2 ** min(failures - 1, 10), _RESTART_MOST_S) * random.uniform(0.8, 1.0)  # noqa: S311
+            _log.warning(
+                "%s %s ended with code %s; starts again in %.1f s", self.service.module, self.service.name, code, delay
+            )
+            if self._stop.wait(delay):
+                return
+            self._process = self._start()
+            if self._stop.is_set():
+                self._process.terminate()
+
+
+def run(data: Path, listen: str, http: str, log_level: str) -> None:
+    """Runs everything until SIGTERM or SIGINT."""
+    stop = rpc.stop_on_signals()
+    data.mkdir(parents=True, exist_ok=True)
+    with _only_one(data), _runtime_folder(data) as folder, _lifeline() as lifeline:
+        services = [
+            *_services("katib.suggestions", "katib.suggestion.server", folder, "s"),
+            *_services("katib.earlystopping", "katib.earlystopping.server", folder, "e"),
+        ]
+        supervisors = [_Supervisor(service, lifeline, log_level) for service in services]
+        try:
+            manager = Manager(
+                Settings(
+                    listen=listen,
+                    http=http,
+                    database=f"sqlite:///{data / 'katib.db'}",
+                    data=data,
+                    suggestion_address=f"unix:{folder}/s-{{algorithm}}",
+                    earlystopping_address=f"unix:{folder}/e-{{algorithm}}",
+                    log_level=log_level,
+                )
+            )
+            _wait_until_serving(services, stop)
+            manager.start()
+            _greet(listen, manager.port, data)
+            stop.wait()
+            click.echo("Katib ends. Trials that run go on; the next start takes them up.", err=True)
+            manager.stop()
+        finally:
+            for supervisor in supervisors:
+                supervisor.stop()
+            for supervisor in supervisors:
+                supervisor.join(_STOP_S)
+
+
+def _services(group: str, module: str, folder: Path, prefix: str) -> Iterator[_Service]:
+    for entry in sorted(entry_points(group=group), key=lambda e: e.name):
+        yield _Service(module, entry.name, folder / f"{prefix}-{entry.name}")
+
+
+def _wait_until_serving(services: list[_Service], stop: threading.Event) -> None:
+    """Raises FailedPreconditionError when one does not answer in time."""
+    deadline = time.monotonic() + START_S
+    for service in services:
+        with open_channel(service.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            while not _serves(stub):
+                if stop.is_set():
+                    return
+                if time.monotonic() > deadline:
+                    raise FailedPreconditionError(
+                        f"{service.name} did not start within {START_S:g} s: what it printed above says why"
+                    )
+                time.sleep(_POLL_S)
+
+
+def _serves(stub: health_pb2_grpc.HealthStub) -> bool:
+    try:
+        reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)  # type: ignore[attr-defined]
+    except grpc.RpcError:
+        return False
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _greet(listen: str, port: int, data: Path) -> None:
+    address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+    option = "" if address == defaults.DEFAULT_LISTEN else f" -s {address}"
+    click.echo(f"Katib is ready at {address}; what it keeps is in {data}. Ctrl-C stops it.")
+    click.echo(f"Next: katib-cli{option} create-study -f STUDY.yaml --watch")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Two on one folder would each run the other's trials."""
+    with (data / "lock").open("w") as file:
+        _lock(file, data)
+        yield
+
+
+def _lock(file: IO[str], data: Path) -> None:
+    # A predecessor that was just killed may take a moment to let go.
+    for _ in range(20):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise FailedPreconditionError(
+        f"another katib-local works on {data}: stop it, or give this one a folder of its own with --data"
+    )
+
+
+@contextmanager
+def _runtime_folder(data: Path) -> Iterator[Path]:
+    """A short private folder for the sockets: a socket's path has at most 107 bytes, which `data` may not leave room for.
+
+    New at each start, so that a service of an earlier start that still ends cannot remove a new one's socket.
+    """
+    note = data / "runtime"
+    if note.exists():
+        left = Path(note.read_text())
+        if left.name.startswith("katib-") and left.parent == Path(tempfile.gettempdir()):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="katib-"))
+    note.write_text(str(folder))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        note.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lifeline() -> Iterator[int]:
+    """The reading end of a pipe that closes when this process ends."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+@click.command(context_settings={"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120})
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("katib-data"),
+    help="The folder for the database and the runs' outputs.",
+)
+@click.option("--listen", default=defaults.DEFAULT_LISTEN, help="Where the API answers: HOST:PORT, or unix:PATH.")
+@click.option("--http", default="", help="Where /metrics, /healthz and /readyz answer; empty: nowhere.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="WARNING",
+)
+@click.version_option(package_name="katib")
+def main(data: Path, listen: str, http: str, log_level: str) -> None:
+    """Katib on this machine: manager, algorithms and local worker in one command. Ctrl-C stops it, a second start goes on."""
+    logs.set_up_logging(log_level.upper())
+    try:
+        run(data.resolve(), listen, http, log_level.upper())
+    except KatibError as error:
+        click.echo(f"katib-local: {error.message}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """The gRPC server that every process of Katib runs: address, health, reflection, errors, streams, drain."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -26,6 +27,8 @@ MAX_STREAMS: Final = 256
 _SPARE_STREAM_THREADS: Final = 16
 # What is asked of a server that drains: calls under way may take this long to end.
 DRAIN_S: Final = 10.0
+# The variable that names the pipe by which a process ends with the one that started it.
+LIFELINE: Final = "KATIB_LIFELINE_FD"
 _HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 
 Observer = Callable[[str, str, float], None]
@@ -101,7 +104,10 @@ class Server:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set. `wait_for_termination` would end the process without draining."""
+    """An event that SIGTERM and SIGINT set, and the end of the process that holds the other end of our lifeline.
+
+    `wait_for_termination` would end the process without draining.
+    """
     stop = threading.Event()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
@@ -109,7 +115,19 @@ def stop_on_signals() -> threading.Event:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+    lifeline = os.environ.pop(LIFELINE, "")
+    if lifeline.isdigit():
+        threading.Thread(target=_hold, args=(int(lifeline), stop), name="lifeline", daemon=True).start()
     return stop
+
+
+def _hold(lifeline: int, stop: threading.Event) -> None:
+    """Reads a pipe that nobody writes to: it ends when its other end is closed, even by SIGKILL."""
+    # What this process starts must not hold the pipe open.
+    os.set_inheritable(lifeline, False)  # noqa: FBT003
+    while os.read(lifeline, 64):
+        pass
+    stop.set()
 
 
 class _Errors(grpc.ServerInterceptor):

@@ -1,0 +1,155 @@
+"""`katib-manager`: puts the parts together and runs them until it is told to end."""
+
+import logging
+import sys
+from dataclasses import fields
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from katib.api import logs, rpc
+from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
+from katib.domain.errors import InvalidArgumentError, KatibError
+from katib.manager import settings as defaults
+from katib.manager.controller.loop import Controller
+from katib.manager.http import HttpServer
+from katib.manager.identity import own_identity
+from katib.manager.metrics import Metrics
+from katib.manager.modelstore.open import open_model_store
+from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.directory import RemoteDirectory
+from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
+from katib.manager.remote.suggestion import RemoteSuggestionServices
+from katib.manager.service.context import Context
+from katib.manager.service.service import ManagerService
+from katib.manager.servicer import ManagerServicer
+from katib.manager.settings import Settings
+from katib.manager.storage.open import open_storage
+from katib.worker.base import Worker
+
+_log: Final = logging.getLogger(__name__)
+SERVICE: Final = "api.Manager"
+
+
+class Manager:
+    """A whole manager in this process, from `start` to `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Opens the database and binds the addresses; raises a KatibError that says what is wrong."""
+        self.settings = settings
+        self._stopping = False
+        suggestion = AddressTemplate.parse("--suggestion-address", settings.suggestion_address)
+        earlystopping = AddressTemplate.parse("--earlystopping-address", settings.earlystopping_address)
+        self._metrics = Metrics()
+        self._channels = Channels()
+        self._storage = open_storage(settings.database)
+        self._worker = _open_worker(settings)
+        suggestions = RemoteSuggestionServices(suggestion, self._channels)
+        rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
+        self._controller = Controller(
+            own_identity(), self._storage, suggestions, rules, self._worker, self._metrics, settings.lease
+        )
+        service = ManagerService(
+            Context(
+                storage=self._storage,
+                models=open_model_store(self._storage),
+                suggestions=suggestions,
+                rules=rules,
+                directory=RemoteDirectory(suggestion, earlystopping, self._channels),
+                worker=self._worker,
+                controller=self._controller,
+            ),
+            lambda: self._stopping,
+        )
+        self._server = rpc.Server((SERVICE,), self._metrics.rpc)
+        add_ManagerServicer_to_server(ManagerServicer(service), self._server.grpc)  # type: ignore[no-untyped-call]
+        self.port = self._server.listen(settings.listen)
+        self._http = HttpServer(settings.http, self._metrics.registry, self._storage.ping) if settings.http else None
+
+    def start(self) -> None:
+        self._controller.start()
+        self._server.start()
+        if self._http is not None:
+            self._http.start()
+
+    def stop(self) -> None:
+        """Calls under way end, passes under way end, the studies are given up; the runs go on."""
+        self._stopping = True
+        self._server.drain()
+        self._controller.stop()
+        if self._http is not None:
+            self._http.stop()
+        self._worker.close()
+        self._channels.close()
+        self._storage.close()
+
+
+def run(settings: Settings) -> None:
+    """Runs a manager until SIGTERM or SIGINT."""
+    stop = rpc.stop_on_signals()
+    _log.info("settings: %s", settings.shown())
+    manager = Manager(settings)
+    manager.start()
+    _log.info("ready", extra={"listen": settings.listen, "port": manager.port})
+    stop.wait()
+    _log.info("ends: lets calls and passes under way finish; runs go on")
+    manager.stop()
+    _log.info("ended")
+
+
+def _open_worker(settings: Settings) -> Worker:
+    found = {e.name: e for e in entry_points(group="katib.workers")}
+    if settings.worker not in found:
+        raise InvalidArgumentError.of("--worker", settings.worker, f"expected one of {', '.join(sorted(found))}")
+    worker: Worker = found[settings.worker].load()(settings.data)
+    return worker
+
+
+@click.command(context_settings={"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120})
+@click.option("--listen", default=defaults.DEFAULT_LISTEN, help="Where the API answers: HOST:PORT, or unix:PATH.")
+@click.option("--http", default=defaults.DEFAULT_HTTP, help="Where /metrics, /healthz and /readyz answer; '' for none.")
+@click.option(
+    "--database",
+    default="sqlite:///katib.db",
+    help="sqlite:///FILE, or mysql+pymysql://USER:PASSWORD@HOST:PORT/NAME.",
+)
+@click.option("--worker", default="local", help="What runs the trials.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("katib-data"),
+    help="Where the local worker keeps the runs' outputs.",
+)
+@click.option(
+    "--suggestion-address",
+    default=defaults.DEFAULT_SUGGESTION,
+    help="Where suggestion services are; {algorithm} stands for the algorithm's name.",
+)
+@click.option(
+    "--earlystopping-address",
+    default=defaults.DEFAULT_EARLYSTOPPING,
+    help="Where early-stopping services are; {algorithm} stands for the rule's name.",
+)
+@click.option(
+    "--lease", type=click.FloatRange(1, 3600), default=10.0, help="Seconds until a silent manager's studies move."
+)
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"
+)
+@click.option("--log-format", type=click.Choice(logs.FORMATS), default="text")
+@click.version_option(package_name="katib")
+def main(**options: Any) -> None:
+    """The Katib manager: keeps studies, asks for suggestions, runs trials. Every option is also read from KATIB_*."""
+    settings = Settings(**{f.name: options[f.name] for f in fields(Settings)})
+    logs.set_up_logging(settings.log_level.upper(), settings.log_format)
+    try:
+        run(settings)
+    except KatibError as error:
+        click.echo(f"katib-manager: {error.message}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

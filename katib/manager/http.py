@@ -1,0 +1,76 @@
+"""Metrics and health over HTTP: /metrics, /healthz, /readyz."""
+
+import logging
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from katib.domain.errors import FailedPreconditionError, KatibError
+
+_log: Final = logging.getLogger(__name__)
+
+
+class HttpServer:
+    """`ready()` raises the KatibError that says why the manager cannot work now."""
+
+    def __init__(self, address: str, registry: CollectorRegistry, ready: Callable[[], None]) -> None:
+        host, _, port = address.rpartition(":")
+        if not port.isdigit():
+            raise FailedPreconditionError(f"cannot serve HTTP on {address!r}: expected HOST:PORT")
+        handler = type("Handler", (_Handler,), {"registry": registry, "ready": staticmethod(ready)})
+        try:
+            self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), handler)
+        except OSError as error:
+            raise FailedPreconditionError(
+                f"cannot serve HTTP on {address}: {error.strerror}; choose another --http address, or --http '' for none"
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: CollectorRegistry
+    ready: Callable[[], None]
+    # A peer that says nothing does not keep its thread.
+    timeout = 10
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._answer(200, generate_latest(self.registry), CONTENT_TYPE_LATEST)
+        elif path == "/healthz":
+            self._answer(200, b"ok\n")
+        elif path == "/readyz":
+            try:
+                self.ready()
+            except KatibError as error:
+                self._answer(503, f"not ready: {error.message}\n".encode())
+            else:
+                self._answer(200, b"ready\n")
+        else:
+            self._answer(404, b"there are /metrics, /healthz and /readyz\n")
+
+    def _answer(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        _log.debug(format, *args)
