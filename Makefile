@@ -48,6 +48,10 @@ test: lint ## Lint, then the tests that run all day
 test-slow: $(DEV) ## The longer tests: MariaDB, planted violations, many processes
 	$(BIN)/pytest -m slow
 
+.PHONY: bench-local
+bench-local: $(RUN) ## Measure what Katib adds to running the same commands by hand
+	$(BIN)/python benchmarks/bench_local.py
+
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what
 	$(BIN)/ruff check
