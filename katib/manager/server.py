@@ -51,7 +51,7 @@ class Manager:
         self._controller = Controller(
             own_identity(), self._storage, suggestions, rules, self._worker, self._metrics, settings.lease
         )
-        service = ManagerService(
+        self.service: Final = ManagerService(
             Context(
                 storage=self._storage,
                 models=open_model_store(self._storage),
@@ -64,7 +64,7 @@ class Manager:
             lambda: self._stopping,
         )
         self._server = rpc.Server((SERVICE,), self._metrics.rpc)
-        add_ManagerServicer_to_server(ManagerServicer(service), self._server.grpc)  # type: ignore[no-untyped-call]
+        add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         self.port = self._server.listen(settings.listen)
         self._http = HttpServer(settings.http, self._metrics.registry, self._storage.ping) if settings.http else None
 

@@ -1,6 +1,5 @@
 """What a client of Katib 0.1 sends, sent to us: nothing but the messages of that time, over a real socket."""
 
-from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -11,8 +10,8 @@ from tests.e2e.harness import World, stub, until
 
 
 @pytest.fixture(scope="module")
-def manager(running: World) -> Iterator[ManagerStub]:
-    yield stub(running.address)
+def manager(running: World) -> ManagerStub:
+    return stub(running.address)
 
 
 def config(**changes: object) -> pb.StudyConfig:
