@@ -67,6 +67,13 @@ def observation(value: float, position: int, name: str = "acc", step: int | None
     return Observation(name, value, NOW + timedelta(seconds=position), 1, "", position, step=step)
 
 
+def complete(api: Api, study_id: str, trial_id: str, objective: float | None = None) -> None:
+    if isinstance(api, ManagerClient):
+        api.complete_trial(study_id, trial_id, objective)
+    else:
+        api.complete_trial(study_id, trial_id, is_complete=True, objective="" if objective is None else repr(objective))
+
+
 class TestService:
     def test_what_was_created_is_what_is_got(self, api: Api) -> None:
         spec = replace(
@@ -219,12 +226,8 @@ class TestService:
     def test_a_finished_trial_is_frozen(self, api: Api) -> None:
         study_id = api.create_study(idle())
         (trial,), _ = api.suggest_trials(study_id)
-        if isinstance(api, ManagerClient):
-            api.complete_trial(study_id, trial.id, 0.5)
-            api.complete_trial(study_id, trial.id, 0.5)
-        else:
-            api.complete_trial(study_id, trial.id, True, "0.5")
-            api.complete_trial(study_id, trial.id, True, "0.5")
+        complete(api, study_id, trial.id, 0.5)
+        complete(api, study_id, trial.id, 0.5)
         done = api.get_trial(trial.id).trial
         assert (done.state, done.objective) == (TrialState.COMPLETED, 0.5)
         with pytest.raises(FailedPreconditionError):
@@ -238,10 +241,7 @@ class TestService:
         study_id = api.create_study(idle())
         (trial,), _ = api.suggest_trials(study_id)
         with pytest.raises(InvalidArgumentError) as caught:
-            if isinstance(api, ManagerClient):
-                api.complete_trial(study_id, trial.id)
-            else:
-                api.complete_trial(study_id, trial.id, True)
+            complete(api, study_id, trial.id)
         assert caught.value.violations[0].field == "objective_value"
 
     def test_trials_are_listed_by_number_and_newest_first(self, api: Api) -> None:
