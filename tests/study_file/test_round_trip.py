@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from katib.domain.metrics import MetricStrategy
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
-from katib.domain.study import MAX_PERIOD, Limits, Mount, Objective, Setting, StudySpec, check_study
+from katib.domain.study import (
+    CHECK_INTERVAL,
+    MAX_PARALLEL,
+    MAX_PERIOD,
+    SUGGESTION_NUM,
+    Limits,
+    Mount,
+    Objective,
+    Setting,
+    StudySpec,
+    check_study,
+)
 from katib.domain.study_file import StudyFileError, parse_study
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import Tag
@@ -29,7 +40,9 @@ WORD = TEXT | st.text(st.characters(exclude_categories=["Cs"], exclude_character
 
 
 def named(make: type[Setting] | type[Tag]) -> st.SearchStrategy[tuple[Setting, ...] | tuple[Tag, ...]]:
-    return st.lists(st.builds(make, FULL_TEXT, TEXT), max_size=3).map(tuple)
+    # The manager's own settings take numbers only.
+    name = FULL_TEXT.map(lambda text: f"{text}x" if text in (SUGGESTION_NUM, MAX_PARALLEL, CHECK_INTERVAL) else text)
+    return st.lists(st.builds(make, name, TEXT), max_size=3).map(tuple)
 
 
 def texts(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:

@@ -1,0 +1,117 @@
+"""The forms of output for programs: JSON, YAML and CSV of the same documents."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final
+
+import click
+
+from katib.cli.documents import Document
+from katib.domain.metrics import format_value, parse_value
+
+# A spreadsheet takes a cell that begins so for a formula, which may run programs.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
+
+
+class Format(Enum):
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
+
+
+output_option: Final = click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(Format, case_sensitive=False),
+    default=Format.TABLE,
+    show_default="table",
+    help="How to print it.",
+)
+
+
+def print_documents(documents: Sequence[Document], form: Format, fields: Sequence[str]) -> None:
+    """A list of documents; `fields` are the columns of a CSV, whose header comes even with no row."""
+    if form is Format.CSV:
+        click.echo(to_csv(documents, fields), nl=False)
+    else:
+        _print(list(documents), form)
+
+
+def print_document(document: Document, form: Format) -> None:
+    """One document; as CSV a header and one row."""
+    if form is Format.CSV:
+        click.echo(to_csv([document], list(document)), nl=False)
+    else:
+        _print(document, form)
+
+
+def _print(data: object, form: Format) -> None:
+    click.echo(to_json(data) if form is Format.JSON else to_yaml(data), nl=False)
+
+
+def to_json(data: object) -> str:
+    """JSON has no NaN and no infinities: these are the strings `nan`, `inf` and `-inf`, as on the wire."""
+    return json.dumps(_without_nonfinite(data), indent=2, allow_nan=False) + "\n"
+
+
+def to_yaml(data: object) -> str:
+    from katib.domain.study_file_writer import dump_data  # PyYAML, only where it is wanted
+
+    return dump_data(data)
+
+
+def to_csv(documents: Sequence[Document], fields: Sequence[str]) -> str:
+    """A mapping becomes a column for each of its names, `parameters.--lr`; a list one cell of JSON."""
+    rows = [_flat(document) for document in documents]
+    nested = {field for document in documents for field in fields if isinstance(document.get(field), Mapping)}
+    columns: dict[str, None] = {}
+    for field in fields:
+        if field in nested:
+            columns |= dict.fromkeys(column for row in rows for column in row if column.startswith(f"{field}."))
+        elif any(field in row for row in rows) or not rows:
+            columns[field] = None
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_cell(column) for column in columns])
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return out.getvalue()
+
+
+def _flat(document: Mapping[str, object], prefix: str = "") -> Document:
+    flat: Document = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return format_value(value)
+    if isinstance(value, list):
+        return json.dumps(_without_nonfinite(value), allow_nan=False)
+    # A bare carriage return would end the row for some readers, and Python's writer does not quote it.
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(_FORMULA) and parse_value(text) is None else text
+
+
+def _without_nonfinite(data: object) -> object:
+    if isinstance(data, float) and not math.isfinite(data):
+        return format_value(data)
+    if isinstance(data, Mapping):
+        return {key: _without_nonfinite(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_without_nonfinite(value) for value in data]
+    return data

@@ -1,0 +1,113 @@
+"""What the commands share: which manager, how long to wait for it, and the options that say so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from katib.api.client import ManagerClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_SERVER: Final = "localhost:6789"
+DEFAULT_PORT: Final = 6789
+DEFAULT_TIMEOUT_S: Final = 30.0
+MAX_SOCKET_PATH: Final = 107
+
+
+@dataclass(slots=True)
+class Session:
+    server: str = DEFAULT_SERVER
+    timeout: float = DEFAULT_TIMEOUT_S
+
+    def connect(self) -> "ManagerClient":
+        """A client of the manager; a context manager. Nothing is sent yet."""
+        from katib.api.client import ManagerClient  # gRPC is most of the start of this program
+
+        return ManagerClient(self.server, self.timeout)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+class Server(click.ParamType):  # type: ignore[type-arg]
+    """`HOST:PORT` or `unix:PATH`."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if text.startswith("unix:"):
+            path = text.removeprefix("unix:").removeprefix("//")
+            if not path or len(path.encode(errors="surrogateescape")) > MAX_SOCKET_PATH:
+                self.fail(
+                    f"{text!r}: expected unix: and the path of a socket, at most {MAX_SOCKET_PATH} bytes", param, ctx
+                )
+            return text
+        host, colon, port = text.rpartition(":")
+        if text and (not colon or text.endswith("]")) and text.isprintable() and " " not in text:
+            self.fail(f"{text!r}: expected the port too, such as {text}:{DEFAULT_PORT}", param, ctx)
+        valid_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536
+        valid_host = host.isprintable() and not set(host) & set(" /\\") and (":" not in host or host.startswith("["))
+        if not (host and valid_host and valid_port):
+            self.fail(f"{text!r}: expected HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH", param, ctx)
+        return text
+
+
+class Period(click.ParamType):  # type: ignore[type-arg]
+    """`90s`, `10m`, `2h`, `1h30m`, or seconds."""
+
+    name = "PERIOD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        from katib.domain.study_file_values import parse_period
+
+        if isinstance(value, timedelta):
+            return value
+        try:
+            period = parse_period(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        if not timedelta(0) < period <= timedelta(days=3650):
+            self.fail(f"{value!r}: expected more than 0, at most 3650 days", param, ctx)
+        return period
+
+
+def _set_server(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Session).server = value
+
+
+def _set_timeout(ctx: click.Context, _param: click.Parameter, value: timedelta | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Session).timeout = value.total_seconds()
+
+
+def _options(envvar: str | None) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        function = click.option(
+            "--timeout",
+            type=Period(),
+            callback=_set_timeout,
+            expose_value=False,
+            help=f"How long to wait for each answer.  [default: {DEFAULT_TIMEOUT_S:g}s]",
+        )(function)
+        return click.option(
+            "-s",
+            "--server",
+            type=Server(),
+            callback=_set_server,
+            expose_value=False,
+            envvar=envvar,
+            help=f"The manager: HOST:PORT or unix:PATH.  [env: KATIB_SERVER; default: {DEFAULT_SERVER}]",
+        )(function)
+
+    return decorate
+
+
+# Both before the command and after it; the environment counts where neither says anything.
+connection_options: Final = _options("KATIB_SERVER")
+connected: Final = _options(None)

@@ -1,0 +1,135 @@
+"""Commands that show trials."""
+
+from collections.abc import Sequence
+
+import click
+
+from katib.cli.documents import TRIAL_FIELDS, trial_detail_document, trial_document
+from katib.cli.find import find_study, find_trial
+from katib.cli.output import Format, output_option, print_document, print_documents
+from katib.cli.pages import collect, limit_option, note_more
+from katib.cli.session import Session, connected, pass_session
+from katib.cli.terminal import fields, show_age, show_number, show_reason, table, terminal_width
+from katib.domain.search_space import Parameter, ParameterType
+from katib.domain.trial import Trial, TrialState
+from katib.domain.views import TrialDetail
+
+_NEWEST = 50
+# More columns than this would leave no room for what follows.
+_PARAMETER_COLUMNS = 8
+
+
+@click.command("list-trials")
+@click.argument("study", required=False, metavar="[STUDY]")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(TrialState, case_sensitive=False),
+    multiple=True,
+    help="Only trials in this state; may be given again.",
+)
+@click.option("--newest", is_flag=True, help="Newest first. Always so without STUDY.")
+@limit_option(f"all of STUDY, {_NEWEST} without it")
+@output_option
+@connected
+@pass_session
+def list_trials(
+    session: Session, study: str | None, states: tuple[TrialState, ...], newest: bool, limit: int | None, form: Format
+) -> None:
+    """List the trials of STUDY (an id, its first characters, or a name), or the newest of all studies."""
+    if limit is None:
+        limit = _NEWEST if study is None else 0
+    with session.connect() as client:
+        study_id = "" if study is None else find_study(client, study)
+        trials, more = collect(
+            lambda size, token: client.list_trials(
+                study_id=study_id, states=states, newest_first=newest, page_size=size, page_token=token
+            ),
+            limit,
+        )
+    if form is not Format.TABLE:
+        print_documents([trial_document(t) for t in trials], form, TRIAL_FIELDS)
+    elif trials:
+        click.echo(trials_table(trials, terminal_width(), with_study=study is None))
+    else:
+        click.echo("No trials.", err=True)
+    note_more(more, len(trials), "trials")
+
+
+def trials_table(trials: Sequence[Trial], columns: int | None, with_study: bool) -> str:
+    """With a column for each parameter where the trials are of one study and there are not too many."""
+    names = list(dict.fromkeys(p.name for t in trials for p in t.parameters))
+    apart = not with_study and len(names) <= _PARAMETER_COLUMNS
+    headers = (
+        *(("STUDY",) if with_study else ()),
+        *("TRIAL", "ID", "STATE", "OBJECTIVE"),
+        *(names if apart else ("PARAMETERS",)),
+        *("TRIES", "TOOK", "MESSAGE"),
+    )
+    rows = []
+    for t in trials:
+        values = {p.name: show_parameter(p) for p in t.parameters}
+        rows.append(
+            (
+                *((t.study_id,) if with_study else ()),
+                *(str(t.number), t.id, t.state.value, show_number(t.objective)),
+                *(
+                    [values.get(name, "") for name in names]
+                    if apart
+                    else [" ".join(f"{n}={v}" for n, v in values.items())]
+                ),
+                *(str(t.attempt), show_age(t.started_at, t.ended_at), show_reason(t.reason, t.message)),
+            )
+        )
+    return table(headers, rows, columns)
+
+
+def show_parameter(parameter: Parameter) -> str:
+    """Doubles with six digits: the whole value is in `get trial` and in JSON."""
+    if parameter.type is not ParameterType.DOUBLE:
+        return parameter.value
+    try:
+        return show_number(float(parameter.value))
+    except ValueError:
+        return parameter.value
+
+
+@click.command("get-trial")
+@click.argument("trial")
+@output_option
+@connected
+@pass_session
+def get_trial(session: Session, trial: str, form: Format) -> None:
+    """Show how a trial stands and its latest metrics. TRIAL is an id or its first characters."""
+    with session.connect() as client:
+        detail = client.get_trial(find_trial(client, trial))
+    if form is not Format.TABLE:
+        print_document(trial_detail_document(detail), form)
+    else:
+        click.echo(describe_trial(detail))
+
+
+def describe_trial(detail: TrialDetail) -> str:
+    trial = detail.trial
+    text = fields(
+        ("Trial", trial.id),
+        ("Study", f"{trial.study_id}, number {trial.number}"),
+        ("State", trial.state.value),
+        ("Reason", show_reason(trial.reason, trial.message)),
+        ("Objective", "" if trial.objective is None else repr(trial.objective)),
+        ("Attempt", str(trial.attempt)),
+        ("Run", trial.run),
+        ("Client", trial.client_id),
+        ("Age", show_age(trial.created_at)),
+        ("Took", show_age(trial.started_at, trial.ended_at)),
+        *((p.name, p.value) for p in trial.parameters),
+        *((f"tag {tag.name}", tag.value) for tag in trial.tags),
+    )
+    if not detail.observations:
+        return f"{text}\n\nNo metrics were taken in from this attempt."
+    rows = [
+        (o.name, repr(o.value), "" if o.step is None else str(o.step), f"{o.time:%Y-%m-%d %H:%M:%S}", o.source)
+        for o in detail.observations
+    ]
+    older = "\n(older ones are left out)" if detail.truncated else ""
+    return f"{text}\n\n{table(('METRIC', 'VALUE', 'STEP', 'TIME (UTC)', 'SOURCE'), rows, terminal_width())}{older}"

@@ -1,0 +1,75 @@
+"""Following a study until it ends, through restarts of the manager."""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from katib.cli.errors import FAILED, INTERRUPTED, OK
+from katib.cli.find import find_study
+from katib.cli.patience import Patience
+from katib.cli.session import Session, connected, pass_session
+from katib.cli.watch_lines import LineView
+from katib.cli.watch_state import View, Watched, show_ending
+from katib.domain.errors import UnavailableError
+from katib.domain.study import StudyState
+from katib.domain.views import StudyEvent
+
+if TYPE_CHECKING:
+    from katib.api.client import ManagerClient
+
+
+@click.command("watch")
+@click.argument("study")
+@connected
+@pass_session
+def watch(session: Session, study: str) -> int:
+    """Follow a study until it ends: its progress, its best value, its running trials and why what waits does.
+
+    The exit code is 0 when the study is COMPLETED, 1 when it ended otherwise. Ctrl-C leaves the study running.
+    """
+    with session.connect() as client:
+        return watch_study(client, find_study(client, study))
+
+
+def watch_study(client: "ManagerClient", study_id: str) -> int:
+    """Shows the study until it has ended; returns the exit code."""
+    watched = Watched(client.get_study(study_id))
+    try:
+        with _view(watched) as view:
+            for event in events(client, study_id, Patience(view.say)):
+                view.show(watched.take(event))
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nStudy {study_id} goes on. See it again: katib-cli watch {study_id}; end it: katib-cli stop-study {study_id}",
+            err=True,
+        )
+        return INTERRUPTED
+    click.echo(show_ending(watched))
+    return OK if watched.study.state is StudyState.COMPLETED else FAILED
+
+
+def events(client: "ManagerClient", study_id: str, patience: Patience) -> Iterator[StudyEvent]:
+    """Every change of the study until it has ended. A stream that breaks off is taken up again where it was."""
+    revision = 0
+    while True:
+        try:
+            for event in client.watch_study(study_id, revision):
+                patience.renew()
+                revision = event.revision
+                yield event
+                if event.study.state.finished:
+                    return
+            error = UnavailableError("the manager is stopping")
+        except UnavailableError as lost:
+            error = lost
+        patience.wait(error)
+
+
+def _view(watched: Watched) -> View:
+    if not sys.stdout.isatty():
+        return LineView(watched)
+    from katib.cli.watch_live import LiveView  # rich is needed on a terminal only
+
+    return LiveView(watched)

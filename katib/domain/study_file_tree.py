@@ -1,0 +1,85 @@
+"""A study as plain data in the shape of a study file, in today's spelling; what says nothing is left out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from katib.domain.metrics import MetricStrategy
+from katib.domain.search_space import ParameterConfig, Scale
+from katib.domain.study import Setting, StudySpec
+from katib.domain.study_file_values import format_period
+from katib.domain.trial import Tag
+
+Tree: TypeAlias = dict[str, object]
+
+
+def study_tree(spec: StudySpec) -> Tree:
+    """What `study_file_writer` writes; texts are as the study has them, numbers in quotes and all."""
+    limits = spec.limits
+    strategy = spec.objective_strategy
+    return _without_empty(
+        {
+            "name": spec.name,
+            "owner": spec.owner,
+            "objective": {
+                "name": spec.objective_name,
+                "type": spec.optimization.value if spec.optimization else None,
+                "goal": spec.goal,
+                "strategy": None if strategy is MetricStrategy.LATEST else strategy.value,
+            },
+            "metrics": list(spec.metrics),
+            "algorithm": {"name": spec.algorithm, "settings": _named(spec.settings)},
+            "early_stopping": {"name": spec.early_stopping, "settings": _named(spec.early_stopping_settings)},
+            "parameters": [_parameter(parameter) for parameter in spec.parameters],
+            "max_trials": limits.max_trials,
+            "max_parallel": limits.max_parallel,
+            "max_failed_trials": limits.max_failed_trials,
+            "retry_limit": limits.retry_limit,
+            "trial_timeout": None if limits.trial_timeout is None else format_period(limits.trial_timeout),
+            "max_duration": None if limits.max_duration is None else format_period(limits.max_duration),
+            "image": spec.image,
+            "command": list(spec.command),
+            "working_dir": spec.working_dir,
+            "gpu": spec.gpu or None,
+            "scheduler": spec.scheduler,
+            "mount": None if spec.mount is None else {"pvc": spec.mount.pvc, "path": spec.mount.path},
+            "pull_secret": spec.pull_secret,
+            "study_task_name": spec.task_name,
+            "access_permissions": list(spec.access_permissions),
+            "tags": _named(spec.tags),
+        }
+    )
+
+
+def _parameter(config: ParameterConfig) -> Tree:
+    feasible = config.feasible
+    return {
+        "name": config.name,
+        "type": config.type.value if config.type else None,
+        "min": feasible.min,
+        "max": feasible.max,
+        "list": list(feasible.list),
+        "step": feasible.step,
+        "scale": None if feasible.scale is Scale.LINEAR else feasible.scale.value,
+    }
+
+
+def _named(settings: Sequence[Setting | Tag]) -> object:
+    """A mapping where each name stands once, else a list."""
+    names = Counter(setting.name for setting in settings)
+    if all(count == 1 for count in names.values()):
+        return {setting.name: setting.value for setting in settings}
+    return [{"name": setting.name, "value": setting.value} for setting in settings]
+
+
+def _without_empty(tree: Tree) -> Tree:
+    """Leaves out what says nothing; the entries of settings and lists all say something."""
+    kept: Tree = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and key not in ("settings", "tags"):
+            value = _without_empty(value)
+        elif key == "parameters" and isinstance(value, list):
+            value = [_without_empty(parameter) for parameter in value]
+        if value not in ("", None, [], {}):
+            kept[key] = value
+    return kept

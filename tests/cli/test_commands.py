@@ -1,0 +1,319 @@
+"""The commands against a manager: what they ask of it, print, refuse, and return."""
+
+import json
+import os
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from katib.api import api_pb2 as pb
+from katib.api import client
+from katib.cli import session
+from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, UnavailableError
+from katib.domain.study import Limits, StudyState
+from katib.domain.study_file import parse_study
+from katib.domain.trial import TrialState
+from katib.domain.views import ServiceKind, ServiceStatus
+from tests.cli.conftest import ROOT, Cli
+from tests.cli.scripted import SPEC, ScriptedManager, study, trial
+
+A = "a" + "0" * 15
+FILE = """\
+name: digits
+objective: {name: accuracy, type: maximize}
+algorithm:
+  name: random
+  settings: {Seed: 1}
+parameters:
+  - {name: --lr, type: double, min: 0.01, max: 0.1}
+command: [python, train.py]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_the_defaults_are_the_clients() -> None:
+    assert (session.DEFAULT_SERVER, session.DEFAULT_TIMEOUT_S) == (client.DEFAULT_ADDRESS, client.DEFAULT_TIMEOUT_S)
+
+
+# create-study
+
+
+@pytest.mark.parametrize("spelling", [["create-study"], ["create", "study"]])
+def test_a_study_is_created_with_the_sentence_of_katib_0_1(
+    spelling: list[str], cli: Cli, manager: ScriptedManager, file: Path
+) -> None:
+    done = cli(*spelling, "-f", str(file))
+    assert (done.code, done.out, done.err) == (0, "Study c000000000000000 is created.\n", "")
+    (request,) = manager.calls
+    assert request.study_config.name == "digits"
+    assert request.study_config.working_dir == ""
+
+
+def test_a_study_of_katib_0_1_is_created_and_what_was_passed_over_is_told(
+    cli: Cli, manager: ScriptedManager, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text((ROOT / "examples" / "cifer10.yaml").read_text() + "colour: red\n")
+    done = cli("create", "study", "-f", str(path))
+    assert (done.code, done.out) == (0, "Study c000000000000000 is created.\n")
+    assert done.err == f"{path}:52: warning: colour: ignored: there is no such key\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [(".", "{folder}"), ("train/../run", "{folder}/run"), ("/opt/x", "/opt/x"), ("~/x", "{home}/x")],
+)
+def test_a_working_directory_is_seen_from_the_folder_of_the_file(
+    written: str, meant: str, cli: Cli, manager: ScriptedManager, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent.parent)
+    file.write_text(f"{FILE}working_dir: {written}\n")
+    assert cli("create-study", "-f", os.path.join(file.parent.name, file.name)).code == 0
+    expected = meant.format(folder=file.parent, home=os.path.expanduser("~"))
+    assert manager.calls[0].study_config.working_dir == expected
+
+
+def test_what_the_manager_refuses_is_told_with_the_lines_of_the_file(
+    cli: Cli, manager: ScriptedManager, file: Path
+) -> None:
+    manager.refusal = InvalidArgumentError(
+        [
+            FieldViolation("study_config.parameter_configs.configs[0].feasible.max", "0.1", "expected less"),
+            FieldViolation("study_config.suggestion_parameters[0].value", "1", "expected more"),
+        ]
+    )
+    done = cli("create-study", "-f", str(file))
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        f"{file}:7: parameters[0].max: '0.1': expected less",
+        f"{file}:5: algorithm.settings.Seed: '1': expected more",
+    ]
+
+
+def test_a_refusal_for_the_state_of_things_is_one_sentence_and_code_1(
+    cli: Cli, manager: ScriptedManager, file: Path
+) -> None:
+    manager.refusal = FailedPreconditionError("no service of the name random answers: deploy it")
+    done = cli("create-study", "-f", str(file))
+    assert (done.code, done.out, done.err) == (1, "", "Error: no service of the name random answers: deploy it\n")
+
+
+def test_scripts_get_the_id_as_json_and_may_ask_twice(cli: Cli, manager: ScriptedManager, file: Path) -> None:
+    done = cli("create-study", "-f", str(file), "-o", "json", "--request-id", "job-1")
+    assert json.loads(done.out) == {"id": "c000000000000000"}
+    assert manager.calls[0].request_id == "job-1"
+
+
+# What STUDY and TRIAL mean
+
+
+def test_a_study_is_found_by_its_id_by_its_beginning_and_by_its_name(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study("abcd" + "0" * 12, name="one"))
+    manager.add(study("abce" + "0" * 12, name="two"))
+    for text in ("abcd" + "0" * 12, "abcd", "abcd00", "one"):
+        done = cli("stop-study", text)
+        assert (done.code, done.out) == (0, f"Study abcd{'0' * 12} is stopping.\n")
+
+
+@pytest.mark.parametrize("text", ["abc", "zz", "\x1b[31m", "\udcff", "=", "a" * 15])
+def test_a_study_that_is_not_there_is_one_sentence_and_code_3(text: str, cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study("abcd" + "0" * 12, name="one"))
+    done = cli("stop-study", text)
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("Error: no study has the name '")
+    assert done.err.rstrip("\n").isprintable()
+
+
+def test_an_id_that_is_not_there_is_what_the_manager_says(cli: Cli) -> None:
+    done = cli("stop-study", A)
+    assert (done.code, done.err) == (3, f"Error: there is no study {A}\n")
+
+
+def test_a_name_of_several_studies_is_refused_with_the_candidates(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study("abcd" + "0" * 12, name="face"))
+    manager.add(study("abce" + "0" * 12, name="face", state=StudyState.STOPPED))
+    manager.add(study("face" + "0" * 12, name="\x1bx"))
+    done = cli("delete-study", "--yes", "face")
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        "Error: 'face' may be each of these studies; give the id of one:",
+        f"  face{'0' * 12}  RUNNING    \\x1bx",
+        f"  abcd{'0' * 12}  RUNNING    face",
+        f"  abce{'0' * 12}  STOPPED    face",
+    ]
+    assert manager.calls == []
+
+
+def test_a_trial_is_found_by_the_beginning_of_its_id(cli: Cli, manager: ScriptedManager) -> None:
+    manager.trials = [trial(1, id="b123" + "0" * 12), trial(2, id="b124" + "0" * 12)]
+    assert cli("stop-trial", "b123").out == f"Trial b123{'0' * 12} is stopping.\n"
+    for text, code, said in (
+        ("b12", 3, "'b12' is no trial's id, nor its first 4 characters or more"),
+        ("nonsense", 3, "'nonsense' is no trial's id"),
+        ("b555", 3, "no trial's id begins with 'b555'"),
+    ):
+        done = cli("stop-trial", text)
+        assert (done.code, said in done.err) == (code, True)
+    manager.trials.append(trial(3, id="b123" + "1" * 12))
+    done = cli("stop-trial", "b123")
+    assert done.code == 2
+    assert f"  b123{'1' * 12}  RUNNING    trial 3 of {A}" in done.err
+
+
+# Lists
+
+
+def test_studies_are_listed_with_what_holds_them_up(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(
+        study(
+            A,
+            completed=3,
+            failed=1,
+            running=2,
+            best_objective=0.931,
+            reason="SuggestionServiceUnavailable",
+            message="no service random answers",
+        )
+    )
+    header, row = cli("list-studies").out.splitlines()
+    assert header.split() == ["ID", "NAME", "OWNER", "STATE", "TRIALS", "RUNNING", "FAILED", "BEST", "AGE", "MESSAGE"]
+    assert row.split()[:8] == [A, "digits", "ann", "RUNNING", "4/20", "2", "1", "0.931"]
+    assert row.endswith("SuggestionServiceUnavailable: no service random answers")
+
+
+def test_get_studies_of_katib_0_1_lists_those_that_match(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study("abcd" + "0" * 12, name="one"))
+    manager.add(study("abce" + "0" * 12, name="two"))
+    assert len(cli("get", "studies").out.splitlines()) == 3
+    assert [s["name"] for s in json.loads(cli("get", "studies", "abc", "-o", "json").out)] == []
+    assert [s["name"] for s in json.loads(cli("get-studies", "abce", "-o", "json").out)] == ["two"]
+    assert [s["name"] for s in json.loads(cli("list", "studies", "one", "-o", "json").out)] == ["one"]
+    assert cli("get", "studies", "none").err == "No study has the name or id 'none'.\n"
+
+
+def test_an_empty_list_says_so_beside_the_output(cli: Cli) -> None:
+    for command, said in (("studies", "No studies."), ("trials", "No trials."), ("algorithms", "The manager finds no")):
+        done = cli("list", command)
+        assert (done.code, done.out) == (0, "")
+        assert done.err.startswith(said)
+        assert cli("list", command, "-o", "json").out == "[]\n"
+
+
+def test_a_list_of_many_pages_is_whole_or_says_that_it_is_not(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A))
+    manager.trials = [trial(n) for n in range(1, 2346)]
+    assert len(json.loads(cli("list-trials", A, "-o", "json").out)) == 2345
+    done = cli("list-trials", A, "-n", "7", "-o", "csv")
+    assert len(done.out.splitlines()) == 8
+    assert done.err == "The first 7 trials; --limit 0 shows all of them.\n"
+
+
+def test_trials_of_all_studies_are_the_newest_with_their_study(cli: Cli, manager: ScriptedManager) -> None:
+    manager.trials = [trial(n, "c" * 16) for n in range(1, 80)]
+    done = cli("list", "trials")
+    assert len(done.out.splitlines()) == 51
+    assert done.out.splitlines()[1].split()[0] == "c" * 16
+    assert done.err == "The first 50 trials; --limit 0 shows all of them.\n"
+
+
+def test_algorithms_are_listed_with_why_one_does_not_serve(cli: Cli, manager: ScriptedManager) -> None:
+    manager.services = [
+        ServiceStatus("grid", ServiceKind.SUGGESTION, "unix:/run/grid", serving=True),
+        ServiceStatus("medianstopping", ServiceKind.EARLY_STOPPING, "x:6789", serving=False, message="refused"),
+    ]
+    _, first, second = cli("list-algorithms").out.splitlines()
+    assert first.split() == ["grid", "algorithm", "yes", "unix:/run/grid", "-"]
+    assert second.split() == ["medianstopping", "early", "stopping", "no", "x:6789", "refused"]
+    assert json.loads(cli("list", "algorithms", "-o", "json").out)[1]["serving"] is False
+
+
+# One study, one trial
+
+
+def test_a_study_is_shown_with_what_was_asked_for(cli: Cli, manager: ScriptedManager) -> None:
+    spec = replace(SPEC, goal=0.99, limits=Limits(20, 2, 3, 1, timedelta(minutes=2)))
+    manager.add(study(A, best_trial_id="b" * 16), spec, trial(7, objective=0.97))
+    text = cli("get-study", A).out
+    assert "Objective:  maximize accuracy, goal 0.99" in text
+    assert "max trials 20, max parallel 2, max failed trials 3, retry limit 1, trial timeout 2m" in text
+    assert "accuracy 0.97 with --lr=0.012345678901234567 --layers=3 --opt=sgd" in text
+    assert "--lr       double       0.01 .. 0.1" in text
+
+
+def test_the_file_of_a_study_creates_it_again(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A), SPEC)
+    assert parse_study(cli("get-study", A, "--spec").out).spec == SPEC
+
+
+def test_the_best_trial_is_shown_with_every_digit(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A), SPEC, trial(7, state=TrialState.COMPLETED, objective=0.9712345678901))
+    done = cli("best", "digits")
+    assert "accuracy: 0.9712345678901" in done.out
+    assert "--lr:     0.012345678901234567" in done.out
+    assert json.loads(cli("best", A, "-o", "json").out)["parameters"]["--layers"] == 3
+
+
+def test_no_best_trial_yet_is_one_sentence_and_code_3(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A))
+    done = cli("best", A, "-o", "json")
+    assert (done.code, done.out) == (3, "")
+    assert done.err == f"Error: no trial of study {A} has reported 'accuracy' yet; see katib-cli list trials {A}\n"
+
+
+def test_a_trial_is_shown(cli: Cli, manager: ScriptedManager) -> None:
+    manager.trials = [trial(3)]
+    assert f"Study:    {A}, number 3" in cli("get-trial", trial(3).id).out
+    assert json.loads(cli("get", "trial", trial(3).id, "-o", "json").out)["observations"] == []
+
+
+# Changes
+
+
+def test_several_studies_are_stopped_and_one_that_is_not_there_keeps_none_from_it(
+    cli: Cli, manager: ScriptedManager
+) -> None:
+    manager.add(study("abcd" + "0" * 12, name="one"))
+    manager.add(study("abce" + "0" * 12, name="two"))
+    done = cli("stop", "study", "one", "none", "two")
+    assert done.code == 3
+    assert done.out.splitlines() == [f"Study abcd{'0' * 12} is stopping.", f"Study abce{'0' * 12} is stopping."]
+    assert "no study has the name 'none'" in done.err
+
+
+def test_a_database_that_is_away_is_said_once_and_code_4(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A, name="one"))
+    manager.refusal = UnavailableError("the database does not answer: try again")
+    done = cli("stop-study", "one", "one")
+    assert (done.code, done.err) == (4, "Error: the database does not answer: try again\n")
+
+
+def test_a_study_is_deleted_after_yes_only(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A))
+    assert cli("delete-study", A).code == 2
+    assert manager.calls == []
+    assert cli("delete", "study", "-y", A).out == f"Study {A} is deleted.\n"
+    assert manager.calls == [pb.DeleteStudyRequest(study_id=A)]
+
+
+def test_a_study_is_paused_and_resumed(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A, running=2))
+    assert cli("pause-study", A).out == f"Study {A} is paused; 2 trials still run.\n"
+    assert cli("resume-study", A).out == f"Study {A} is RUNNING.\n"
+    assert [call.paused for call in manager.calls] == [True, False]
+
+
+def test_limits_are_changed_and_the_others_kept(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A))
+    done = cli("update-study", A, "--max-trials", "50", "--trial-timeout", "1h30m", "--goal", "0.5")
+    assert (done.code, done.out) == (0, f"Study {A} is RUNNING; 0/20 trials finished.\n")
+    (request,) = manager.calls
+    assert (request.max_trials, request.trial_timeout.seconds, request.optimization_goal) == (50, 5400, 0.5)
+    assert not any(request.HasField(name) for name in ("max_parallel", "retry_limit", "max_duration", "paused"))
