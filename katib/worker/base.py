@@ -128,8 +128,7 @@ class Worker(Protocol):
         NotFoundError when there is none."""
 
     def delete_study(self, study_id: str) -> None:
-        """Removes everything of a study whose runs are gone, logs included. Raises FailedPreconditionError while one is not.
-        """
+        """Removes everything of a study whose runs are gone, logs included. Raises FailedPreconditionError while one is not."""
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """From now on calls `wake(study_id)`, from any thread, when something may have happened to one of its runs: it

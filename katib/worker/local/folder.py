@@ -1,0 +1,213 @@
+"""The folder of a run: who may execute it, how it ended, what it printed.
+
+    <data>/runs/<study id>/<run name>/
+        started   made with O_EXCL by whoever decides what becomes of the run: its wrapper (`<pid> <boot id>`) before it
+                  executes the command, or a worker (`fenced`) that makes sure that no wrapper ever does
+        output    standard output and standard error of the command
+        exit      made with O_EXCL: the exit code, by the wrapper; or a verdict (`<Reason> <message>`), by a worker
+        work/     where the command runs when its study names no other place
+        taken     its output has been taken in: the run is history and no list names it
+
+Both records end in a line feed; without it they were being written when their writer died. The folder stays as long as its
+study, so that a creation that comes late, by a manager that was frozen, meets `started`. A study that has been deleted leaves
+an empty file in the place of its folder, in which no folder of a run can be made.
+"""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from dataclasses import dataclass
+from typing import Final
+
+from katib.domain.errors import InvalidArgumentError, UnavailableError
+from katib.domain.names import check_id
+
+STARTED: Final = "started"
+OUTPUT: Final = "output"
+EXIT: Final = "exit"
+WORK: Final = "work"
+TAKEN: Final = "taken"
+
+_FENCED: Final = "fenced"
+_TRASH: Final = ".trash"
+# names.run_name(), whose parts this worker has to know again after a restart: a run that was fenced has nothing but its name.
+_RUN_NAME: Final = re.compile(r"([a-z][0-9a-f]{15})-([1-9][0-9]{0,9})")
+_MAX_RECORD: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Who created `started`. `pid` 0: a worker, to fence the run; None: a wrapper, of which nothing more is known."""
+
+    pid: int | None
+    boot_id: str = ""
+
+    @property
+    def fenced(self) -> bool:
+        return self.pid == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run ended: by `code` as a shell has it (128 + n: signal n), or by `reason` and `message` where nobody knows one."""
+
+    code: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
+def is_run_name(name: str) -> bool:
+    return _RUN_NAME.fullmatch(name) is not None
+
+
+def split_name(name: str) -> tuple[str, int]:
+    """The trial's id and the attempt of a run's name. Raises InvalidArgumentError for anything else."""
+    match = _RUN_NAME.fullmatch(name)
+    if match is None:
+        raise InvalidArgumentError.of("run", name, "expected the name of a run: a trial's id, a hyphen and the attempt")
+    return match[1], int(match[2])
+
+
+class RunFolders:
+    """The folders of all studies below `<data>/runs`."""
+
+    def __init__(self, data: str) -> None:
+        self.root: Final = os.path.join(data, "runs")
+        try:
+            os.makedirs(self.root, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UnavailableError(f"the data folder cannot be used: {error}") from error
+
+    def study(self, study_id: str) -> str:
+        return f"{self.root}/{check_id('study_id', study_id)}"
+
+    def run(self, study_id: str, name: str) -> str:
+        split_name(name)
+        return f"{self.study(study_id)}/{name}"
+
+    def make(self, folder: str) -> bool:
+        """Makes a run's folder with `work` in it; False when it is there already.
+
+        Raises NotADirectoryError when the study has been deleted.
+        """
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            try:
+                os.mkdir(os.path.dirname(folder))
+            except FileExistsError:
+                pass
+            return self.make(folder)
+        os.mkdir(f"{folder}/{WORK}")
+        return True
+
+    def names(self, study_id: str) -> list[str]:
+        """The runs of the study that are not history."""
+        folder = self.study(study_id)
+        try:
+            found = [name for name in os.listdir(folder) if is_run_name(name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for name in found if not is_taken(f"{folder}/{name}")]
+
+    def delete(self, study_id: str) -> None:
+        """Removes everything of the study. From then on none of its runs can be created here."""
+        folder = self.study(study_id)
+        trash = os.path.join(self.root, _TRASH)
+        while not _make_file(folder):
+            if not os.path.isdir(folder):
+                return
+            os.makedirs(trash, exist_ok=True)
+            os.rename(folder, os.path.join(trash, f"{study_id}.{secrets.token_hex(8)}"))
+        # With what an earlier call was killed over.
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def read_started(folder: str) -> Started | None:
+    """None: nobody has started the run."""
+    text = _read(f"{folder}/{STARTED}")
+    if text is None:
+        return None
+    if not text.endswith("\n"):
+        return Started(None)
+    words = text.split()
+    if words[:1] == [_FENCED]:
+        return Started(0)
+    if len(words) == 2 and words[0].isdecimal() and int(words[0]) > 0:
+        return Started(int(words[0]), words[1])
+    return Started(None)
+
+
+def fence(folder: str) -> bool:
+    """Makes sure that no wrapper ever executes the run; False when it has been started, or fenced, already."""
+    return _create(f"{folder}/{STARTED}", f"{_FENCED}\n")
+
+
+def read_verdict(folder: str) -> Verdict | None:
+    """None: the run has not ended, or nobody lived to write down how."""
+    text = _read(f"{folder}/{EXIT}")
+    if text is None or not text.endswith("\n"):
+        return None
+    text = text[:-1]
+    if text.isdecimal():
+        return Verdict(int(text))
+    reason, _, message = text.partition(" ")
+    return Verdict(None, reason, message)
+
+
+def write_verdict(folder: str, verdict: Verdict) -> None:
+    """Unless there is one already. One that cannot be written (a full disk) is found out again after a restart."""
+    text = f"{verdict.reason} {verdict.message}" if verdict.code is None else str(verdict.code)
+    try:
+        _create(f"{folder}/{EXIT}", " ".join(text.split())[: _MAX_RECORD // 4] + "\n")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
+            raise
+
+
+def is_taken(folder: str) -> bool:
+    return os.path.exists(f"{folder}/{TAKEN}")
+
+
+def mark_taken(folder: str) -> None:
+    """The run becomes history; a `work` in which nothing was left goes."""
+    _make_file(f"{folder}/{TAKEN}")
+    try:
+        os.rmdir(f"{folder}/{WORK}")
+    except OSError:
+        pass  # not empty: the user's files stay as long as the study
+
+
+def _make_file(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _create(path: str, text: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _read(path: str) -> str | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.read(descriptor, _MAX_RECORD).decode(errors="replace")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,143 @@
+"""A run's output file, read line by line from a cursor on, in bounded memory whatever the command prints.
+
+A cursor is `<offset>`, with `@<base>` behind it when the file was once truncated (what had been read before counts on, so that
+positions never come twice) and with `+` when it stands in the middle of a line that was too long, whose rest is passed over.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from katib.domain.errors import InvalidArgumentError
+from katib.domain.metrics import MAX_LINE, OutputLine
+from katib.domain.views import LogChunk
+from katib.worker.base import Output
+
+MAX_READ: Final = 4 * 1024 * 1024
+
+_CURSOR: Final = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?(\+)?")
+# ECMA-48 control sequences (colours, cursor movement), operating system commands (titles, links), two-character escapes.
+_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0)], " ")
+
+
+@dataclass(slots=True)
+class _Cursor:
+    offset: int
+    base: int = 0
+    skipping: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "_Cursor":
+        if not text:
+            return cls(0)
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise InvalidArgumentError.of("cursor", text, "expected a cursor that an earlier answer gave")
+        return cls(int(match[1]), int(match[2] or 0), match[3] is not None)
+
+    def __str__(self) -> str:
+        base = f"@{self.base}" if self.base else ""
+        return f"{self.offset}{base}{'+' if self.skipping else ''}"
+
+
+def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Output:
+    """`ended` is true only when nothing will be written any more. A file that is not there is an empty one.
+
+    A line's time is the last time that the file was written when the line was read.
+    """
+    at = _Cursor.parse(cursor)
+    wanted = min(max(max_bytes, 1), MAX_READ)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        size, data, written = 0, b"", 0.0
+        truncated = _rewind(at, size)
+    else:
+        try:
+            stat = os.fstat(descriptor)
+            size, written = stat.st_size, stat.st_mtime
+            truncated = _rewind(at, size)
+            # One byte more than the longest line shows that a line is too long.
+            data = os.pread(descriptor, max(wanted, MAX_LINE + 1), at.offset) if size > at.offset else b""
+        finally:
+            os.close(descriptor)
+    last = ended and at.offset + len(data) >= size
+    lines = _take(at, data, wanted, datetime.fromtimestamp(written, UTC), last=last) if data else []
+    return Output(lines, str(at), ended and at.offset >= size, truncated)
+
+
+def read_log(path: str, offset: int, max_bytes: int, *, ended: bool) -> LogChunk:
+    """Raw bytes from `offset` on; a negative one counts from the end, one beyond it stands for it. A file that is not there is
+    an empty one."""
+    wanted = min(max(max_bytes, 1), MAX_READ)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return LogChunk(b"", 0, ended)
+    try:
+        size = os.fstat(descriptor).st_size
+        start = max(0, size + offset) if offset < 0 else min(offset, size)
+        data = os.pread(descriptor, wanted, start)
+    finally:
+        os.close(descriptor)
+    return LogChunk(data, start + len(data), ended and start + len(data) >= size)
+
+
+def _rewind(at: _Cursor, size: int) -> bool:
+    """Goes back to the start of a file that is shorter than it was."""
+    if size >= at.offset:
+        return False
+    at.base, at.offset, at.skipping = at.base + at.offset, 0, False
+    return True
+
+
+def _take(at: _Cursor, data: bytes, wanted: int, time: datetime, *, last: bool) -> list[OutputLine]:
+    """The lines that begin within the first `wanted` bytes of `data`, which stands at the cursor; moves the cursor behind them.
+
+    `last`: nothing follows the data, so what has no line end is a line.
+    """
+    text = data.replace(b"\r", b"\n")
+    start = at.offset
+    begin = 0
+    if at.skipping:
+        begin = text.find(b"\n") + 1
+        if not begin:
+            at.offset += len(data)
+            return []
+        at.skipping = False
+    lines: list[OutputLine] = []
+
+    def add(line: bytes) -> None:
+        if line and (clean := _clean(line[:MAX_LINE])):
+            lines.append(OutputLine(clean, at.base + start + begin, time))
+
+    complete = text.rfind(b"\n") + 1
+    if begin < complete:
+        for line in text[begin : complete - 1].split(b"\n"):
+            if begin >= wanted:
+                break
+            add(line)
+            begin += len(line) + 1
+    if begin >= complete and begin < wanted:
+        rest = text[begin:]
+        if len(rest) > MAX_LINE:
+            add(rest)
+            begin = len(text)
+            at.skipping = True
+        elif rest and last:
+            add(rest)
+            begin = len(text)
+    at.offset = start + begin
+    return lines
+
+
+def _clean(line: bytes) -> str:
+    text = line.decode(errors="replace")
+    if text.isprintable():
+        return text
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
+    return text.translate(_CONTROLS)

@@ -1,0 +1,166 @@
+"""Processes: which one is whose, whether it is still there, and what belongs to a run.
+
+A process number alone says nothing after a restart, for numbers are used again. A run's leader, its wrapper, is known by its
+number, the boot id, and a command line that names the run; what it started, by the session and by the environment it was given.
+Signals go through pidfds where there are any, after the identity has been looked at through that very handle.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from katib.worker.local.wrapper import TITLE
+
+_PROC: Final = "/proc"
+# The fields of /proc/<pid>/stat behind the name in brackets: proc_pid_stat(5).
+_STATE, _GROUP, _SESSION = 0, 2, 3
+_GONE_STATES: Final = (b"Z", b"X", b"x")
+
+
+@cache
+def boot_id() -> str:
+    """Differs after each start of the machine; `-` where nothing says."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip() or "-"
+    except OSError:
+        return "-"
+
+
+def open_pidfd(pid: int) -> int | None:
+    """A handle on the process; None where the platform, or a container's rules, have none. Raises ProcessLookupError."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:
+        return None
+
+
+def is_wrapper(pid: int, name: str) -> bool:
+    """Whether process `pid` is, now, a living wrapper of the run."""
+    return _title(_command_line(pid)) == (TITLE + name).encode()
+
+
+def find_wrapper(name: str) -> int | None:
+    """Looks through all processes for a wrapper of the run."""
+    return next((pid for pid in _pids() if is_wrapper(pid, name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What tells a run's processes from all others.
+
+    `leader` is the number of its wrapper, known to be still its own (it lives, or nobody has collected its exit); then
+    everything in its session is the run's. 0 where that is not known. A process that left the session is known by the trial and
+    attempt in its environment.
+    """
+
+    trial_id: str
+    attempt: int
+    leader: int
+
+    def members(self) -> "list[Member]":
+        marks = (b"TRIAL_ID=" + self.trial_id.encode(), b"KATIB_ATTEMPT=%d" % self.attempt)
+        own = os.getpid()
+        return [
+            member
+            for pid in _pids()
+            if pid != own and (member := _member(pid)) is not None and self._has(member, marks)
+        ]
+
+    def _has(self, member: "Member", marks: tuple[bytes, bytes]) -> bool:
+        if self.leader and member.session == self.leader:
+            return True
+        environment = _read(f"{_PROC}/{member.pid}/environ").split(b"\0")
+        return all(mark in environment for mark in marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    pid: int
+    group: int
+    session: int
+    started: bytes
+
+    def send(self, signal_: signal.Signals) -> None:
+        """To this process, or to none."""
+        try:
+            handle = open_pidfd(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if _member(self.pid) != self:
+                return
+            if handle is None:
+                os.kill(self.pid, signal_)
+            else:
+                signal.pidfd_send_signal(handle, signal_)
+        except (ProcessLookupError, PermissionError):
+            pass  # gone meanwhile; or it has made itself somebody else's, as a setuid program does
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+
+def signal_run(identity: RunIdentity, signal_: signal.Signals) -> None:
+    """To every process of the run: its group at once, then whatever has left the group."""
+    if identity.leader:
+        try:
+            os.killpg(identity.leader, signal_)
+        except (ProcessLookupError, PermissionError):
+            pass
+    for member in identity.members():
+        if not identity.leader or member.group != identity.leader:
+            member.send(signal_)
+
+
+def _pids() -> Iterator[int]:
+    try:
+        entries = os.listdir(_PROC)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.isdecimal():
+            yield int(entry)
+
+
+def _member(pid: int) -> Member | None:
+    """None when the process is not there or only waits to be collected."""
+    stat = _read(f"{_PROC}/{pid}/stat")
+    fields = stat[stat.rfind(b")") + 1 :].split()
+    if len(fields) < 20 or fields[_STATE] in _GONE_STATES:
+        return None
+    return Member(pid, int(fields[_GROUP]), int(fields[_SESSION]), fields[19])
+
+
+def _title(command_line: list[bytes]) -> bytes:
+    """The $0 of `sh -c TEXT $0 ...`; of a process that has ended the command line is empty."""
+    return command_line[3] if len(command_line) > 3 and command_line[1] == b"-c" else b""
+
+
+def _command_line(pid: int) -> list[bytes]:
+    if os.path.isdir(_PROC):
+        return _read(f"{_PROC}/{pid}/cmdline").split(b"\0")
+    return _command_line_by_ps(pid)
+
+
+def _command_line_by_ps(pid: int) -> list[bytes]:
+    """For systems without /proc: `ps` does not say where a word ends, so the title is looked for."""
+    found = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, check=False, timeout=10)
+    title = next((word for word in found.stdout.split() if word.startswith(TITLE.encode())), b"")
+    return [b"", b"-c", b"", title]
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""

@@ -1,0 +1,321 @@
+"""The local worker: each run a process of this machine, in a session of its own, that outlives the manager."""
+
+import errno
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from katib.domain.errors import (
+    FailedPreconditionError,
+    FieldViolation,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+    violation,
+)
+from katib.domain.study import StudySpec
+from katib.domain.views import LogChunk
+from katib.worker.base import STOP_GRACE_S, Output, RunSpec, RunStatus
+from katib.worker.local.command import CommandBuilder, CommandError
+from katib.worker.local.folder import (
+    OUTPUT,
+    WORK,
+    RunFolders,
+    Started,
+    fence,
+    is_taken,
+    mark_taken,
+    read_started,
+    split_name,
+)
+from katib.worker.local.output import read_log, read_output
+from katib.worker.local.process import boot_id
+from katib.worker.local.runs import Run, Runs
+from katib.worker.local.wrapper import keep_descriptors, spawn
+
+MAX_PLACEMENT: Final = 200
+# Looking for runs that another worker made in a folder that this one knows already: at most this often, and never more than a
+# hundredth of the time.
+_RESCAN_S: Final = 60.0
+_RESCAN_SHARE: Final = 0.01
+# Not the command's fault: the same may go well later.
+_PASSING: Final = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
+)
+
+
+def create_worker(data: str | os.PathLike[str]) -> "LocalWorker":
+    """Entry point `local` of `katib.workers`; `data` is the folder that keeps the runs."""
+    return LocalWorker(data)
+
+
+@dataclass(slots=True)
+class _Study:
+    """What this process knows of a study's runs. `changed` is the folder's time of change at the last look."""
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    changed: int = -1
+    next_look: float = 0.0
+
+
+class LocalWorker:
+    """Runs below `<data>/runs`. Any number of these may work on one folder, of one machine, at once."""
+
+    def __init__(
+        self, data: str | os.PathLike[str], *, stop_grace_s: float = STOP_GRACE_S, pidfds: bool = True
+    ) -> None:
+        """`pidfds=False`: as on a system that has none. Raises UnavailableError when the folder cannot be used."""
+        self._data: Final = os.path.realpath(data)
+        self._folders: Final = RunFolders(self._data)
+        self._commands: Final = CommandBuilder()
+        self._boot_id: Final = boot_id()
+        self._studies: Final[dict[str, _Study]] = {}
+        self._wakes: Final[list[Callable[[str], None]]] = []
+        self._runs: Final = Runs(self._wake, self._over, stop_grace_s, pidfds=pidfds)
+        self._lock: Final = self._runs.lock
+        keep_descriptors()
+
+    @property
+    def placement(self) -> str:
+        return _placement(self._data)
+
+    def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
+        """A process needs a command, and a place that does not depend on where the manager was started. What only a container
+        needs (image, scheduler, mount, pull_secret) is not looked at, and a process sees all GPUs anyway: study files of a
+        cluster run unchanged."""
+        found: list[FieldViolation] = []
+        if spec.client_driven:
+            return found
+        if not spec.command:
+            found.append(violation("command", "", "expected the command that runs a trial"))
+        if spec.working_dir and not os.path.isabs(spec.working_dir):
+            found.append(violation("working_dir", spec.working_dir, "expected an absolute path"))
+        return found
+
+    def create(self, run: RunSpec) -> None:
+        folder = self._folders.run(run.study_id, run.name)
+        if split_name(run.name) != (run.trial_id, run.attempt):
+            raise InvalidArgumentError.of("run", run.name, f"expected attempt {run.attempt} of trial {run.trial_id}")
+        with self._lock:
+            runs = self._studies.setdefault(run.study_id, _Study()).runs
+            if run.name in runs:
+                return
+            known = runs[run.name] = _new(run.study_id, run.name, folder)
+        try:
+            self._start(run, known)
+        except BaseException:
+            # Not begun, as far as anybody knows: the next create finds out.
+            with self._lock:
+                runs.pop(run.name, None)
+            raise
+
+    def list(self, study_id: str) -> Sequence[RunStatus]:
+        with self._lock:
+            study = self._look(study_id)
+            return [self._runs.status(run) for run in study.runs.values()] if study else []
+
+    def output(self, study_id: str, name: str, cursor: str, max_bytes: int) -> Output:
+        run = self._get(study_id, name)
+        # Looked at before the file is read: what is there then is all there is.
+        ended = run.final is not None
+        return read_output(f"{run.folder}/{OUTPUT}", cursor, max_bytes, ended=ended)
+
+    def stop(self, study_id: str, name: str) -> None:
+        folder = self._folders.run(study_id, name)
+        run = self._find(study_id, name)
+        if run is None:
+            try:
+                self._folders.make(folder)
+            except NotADirectoryError:
+                return  # the study has been deleted: nothing of it can start
+            except OSError as error:
+                raise _unavailable(error) from error
+            self._fence(study_id, name, folder)
+            run = self._find(study_id, name)
+        if run is not None:
+            self._runs.stop(run)
+
+    def delete(self, study_id: str, name: str) -> None:
+        folder = self._folders.run(study_id, name)
+        run = self._find(study_id, name)
+        if run is None:
+            if os.path.isdir(folder):
+                self._fence(study_id, name, folder)
+                run = self._find(study_id, name)
+            if run is None:
+                return
+        with self._lock:
+            if run.final is None:
+                run.drop = True
+        if run.drop:
+            self._runs.stop(run)
+        else:
+            self._drop(run)
+
+    def log(self, study_id: str, name: str, offset: int, max_bytes: int) -> LogChunk:
+        run = self._get(study_id, name)
+        ended = run.final is not None
+        return read_log(f"{run.folder}/{OUTPUT}", offset, max_bytes, ended=ended)
+
+    def delete_study(self, study_id: str) -> None:
+        folder = self._folders.study(study_id)
+        for name in self._folders.names(study_id):
+            # What is on its way to start may not, once the folder is gone from under it.
+            self._fence(study_id, name, f"{folder}/{name}")
+        with self._lock:
+            study = self._look(study_id, again=True)
+            live = [run.name for run in study.runs.values() if run.final is None] if study else []
+            if live:
+                raise FailedPreconditionError(
+                    f"study {study_id} still has {len(live)} runs ({', '.join(live[:3])}); stop them first"
+                )
+            self._studies.pop(study_id, None)
+        try:
+            self._folders.delete(study_id)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        self._wakes.append(wake)
+
+    def close(self) -> None:
+        self._runs.close()
+
+    # Starting
+
+    def _start(self, spec: RunSpec, run: Run) -> None:
+        try:
+            fresh = self._folders.make(run.folder)
+        except NotADirectoryError as error:
+            raise FailedPreconditionError(f"study {spec.study_id} has been deleted here") from error
+        except OSError as error:
+            raise _unavailable(error) from error
+        if not fresh and (started := read_started(run.folder)) is not None:
+            self._runs.adopt(run, started)
+            return
+        try:
+            command = self._commands.build(spec, f"{run.folder}/{WORK}")
+            pid = spawn(run.folder, run.name, self._boot_id, command)
+        except CommandError as error:
+            self._runs.fail_start(run, str(error))
+        except ValueError as error:
+            self._runs.fail_start(run, f"the command or its environment holds what no process can be given: {error}")
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise _unavailable(error) from error
+            what = "it is too long for this machine" if error.errno == errno.E2BIG else error.strerror
+            self._runs.fail_start(run, f"the command cannot be started: {what}")
+        else:
+            self._runs.begin(run, pid)
+
+    def _fence(self, study_id: str, name: str, folder: str) -> None:
+        with self._lock:
+            study = self._studies.get(study_id)
+            if study is not None and name in study.runs:
+                return
+        try:
+            fence(folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    # Finding
+
+    def _get(self, study_id: str, name: str) -> Run:
+        run = self._find(study_id, name)
+        if run is None:
+            raise NotFoundError(f"there is no run {name} of study {study_id}")
+        return run
+
+    def _find(self, study_id: str, name: str) -> Run | None:
+        """The run; one that is new to this process is adopted, and kept unless it is history."""
+        folder = self._folders.run(study_id, name)
+        with self._lock:
+            study = self._studies.get(study_id)
+            run = study.runs.get(name) if study else None
+            if run is None and (started := _started(folder)) is not None:
+                run = _new(study_id, name, folder)
+                if not is_taken(folder):
+                    self._studies.setdefault(study_id, _Study()).runs[name] = run
+                self._runs.adopt(run, started)
+            return run
+
+    def _look(self, study_id: str, *, again: bool = False) -> _Study | None:
+        """Adopts the runs of the study that this process does not know: all of them the first time."""
+        folder = self._folders.study(study_id)
+        try:
+            changed = os.stat(folder).st_mtime_ns
+        except FileNotFoundError:
+            return self._studies.get(study_id)
+        study = self._studies.setdefault(study_id, _Study())
+        began = time.monotonic()
+        if again or (changed != study.changed and began >= study.next_look):
+            for name in self._folders.names(study_id):
+                self._find(study_id, name)
+            now = time.monotonic()
+            # A change in the same tick of the file system's clock would not show.
+            study.changed = changed if time.time_ns() - changed > 1e9 else -1
+            study.next_look = now + max(_RESCAN_S, (now - began) / _RESCAN_SHARE)
+        return study
+
+    # Call-backs of Runs
+
+    def _wake(self, study_id: str) -> None:
+        for wake in self._wakes:
+            wake(study_id)
+
+    def _over(self, run: Run) -> None:
+        if run.drop:
+            self._drop(run)
+
+    def _drop(self, run: Run) -> None:
+        try:
+            mark_taken(run.folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _unavailable(error) from error
+        with self._lock:
+            study = self._studies.get(run.study_id)
+            if study is not None:
+                study.runs.pop(run.name, None)
+
+
+def _new(study_id: str, name: str, folder: str) -> Run:
+    trial_id, attempt = split_name(name)
+    return Run(study_id, name, folder, trial_id, attempt, datetime.now(UTC))
+
+
+def _started(folder: str) -> Started | None:
+    try:
+        return read_started(folder)
+    except NotADirectoryError:
+        return None
+
+
+def _unavailable(error: OSError) -> UnavailableError:
+    return UnavailableError(f"the local worker cannot use its data folder now: {error}")
+
+
+def _placement(data: str) -> str:
+    """The machine, told from others by its machine id and name, and the folder."""
+    name = socket.gethostname()
+    machine = ""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            with open(path, encoding="ascii") as file:
+                machine = file.read().strip()
+            break
+        except OSError:
+            continue
+    host = hashlib.sha256(f"{machine}\0{name}".encode()).hexdigest()[:12]
+    placement = f"local:{name[:64]}-{host}:{data}"
+    if len(placement) <= MAX_PLACEMENT:
+        return placement
+    return f"local:{name[:64]}-{host}:{hashlib.sha256(os.fsencode(data)).hexdigest()}"
