@@ -158,8 +158,12 @@ class Waiter:
             os.read(handle, 4096)
             return
         with self._lock:
-            watched = self._by_pidfd.pop(handle)
-        # Closing it takes it out of the epoll set.
+            watched = self._by_pidfd.pop(handle, None)
+        if watched is None:
+            return  # a second event of the same poll
+        # Closing alone would leave it in the epoll set as long as a process that is being spawned shares the handle.
+        if self._epoll is not None:
+            self._epoll.unregister(handle)
         os.close(handle)
         self._call(watched.gone)
 
