@@ -13,7 +13,7 @@ import grpc
 from katib.api import api_pb2 as pb
 from katib.api import converters as convert
 from katib.api.api_pb2_grpc import ManagerStub
-from katib.api.channel import open_channel
+from katib.api.channel import KEEPALIVE, open_channel
 from katib.api.errors import from_rpc_error
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.metrics import Observation
@@ -41,7 +41,7 @@ class ManagerClient:
     def __init__(self, address: str = DEFAULT_ADDRESS, timeout: float = DEFAULT_TIMEOUT_S) -> None:
         self.address = address
         self._timeout = timeout
-        self._channel = open_channel(address)
+        self._channel = open_channel(address, *KEEPALIVE)
         self._stub = ManagerStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> "ManagerClient":

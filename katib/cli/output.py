@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
@@ -15,6 +16,8 @@ from katib.domain.metrics import format_value, parse_value
 
 # A spreadsheet takes a cell that begins so for a formula, which may run programs.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
+# The name of a command-line option, as parameters have it, calls nothing.
+_OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]*", re.ASCII)
 
 
 class Format(Enum):
@@ -35,10 +38,10 @@ output_option: Final = click.option(
 )
 
 
-def print_documents(documents: Sequence[Document], form: Format, fields: Sequence[str]) -> None:
-    """A list of documents; `fields` are the columns of a CSV, whose header comes even with no row."""
+def print_documents(documents: Sequence[Document], form: Format, fields: Sequence[str], spread: str = "") -> None:
+    """A list of documents; `fields` and `spread` are for CSV."""
     if form is Format.CSV:
-        click.echo(to_csv(documents, fields), nl=False)
+        click.echo(to_csv(documents, fields, spread), nl=False)
     else:
         _print(list(documents), form)
 
@@ -66,20 +69,24 @@ def to_yaml(data: object) -> str:
     return dump_data(data)
 
 
-def to_csv(documents: Sequence[Document], fields: Sequence[str]) -> str:
-    """A mapping becomes a column for each of its names, `parameters.--lr`; a list one cell of JSON."""
+def to_csv(documents: Sequence[Document], fields: Sequence[str], spread: str = "") -> str:
+    """The header comes even with no row. A mapping becomes a column for each of its names, such as `tags.team`; the names
+    of the mapping `spread` stand alone where no field has them: `--lr`. A list is one cell of JSON."""
     rows = [_flat(document) for document in documents]
     nested = {field for document in documents for field in fields if isinstance(document.get(field), Mapping)}
-    columns: dict[str, None] = {}
+    headers: dict[str, str] = {}
     for field in fields:
-        if field in nested:
-            columns |= dict.fromkeys(column for row in rows for column in row if column.startswith(f"{field}."))
-        elif any(field in row for row in rows) or not rows:
-            columns[field] = None
+        if field not in nested:
+            if not rows or any(field in row for row in rows):
+                headers[field] = field
+            continue
+        for column in dict.fromkeys(column for row in rows for column in row if column.startswith(f"{field}.")):
+            name = column.removeprefix(f"{field}.")
+            headers[column] = name if field == spread and name not in fields else column
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_cell(column) for column in columns])
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    writer.writerow([_cell(header) for header in headers.values()])
+    writer.writerows([_cell(row.get(column)) for column in headers] for row in rows)
     return out.getvalue()
 
 
@@ -104,7 +111,9 @@ def _cell(value: object) -> str:
         return json.dumps(_without_nonfinite(value), allow_nan=False)
     # A bare carriage return would end the row for some readers, and Python's writer does not quote it.
     text = str(value).replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{text}" if text.startswith(_FORMULA) and parse_value(text) is None else text
+    if text.startswith(_FORMULA) and parse_value(text) is None and not _OPTION.fullmatch(text):
+        return f"'{text}"
+    return text
 
 
 def _without_nonfinite(data: object) -> object:

@@ -48,7 +48,7 @@ def list_trials(
             limit,
         )
     if form is not Format.TABLE:
-        print_documents([trial_document(t) for t in trials], form, TRIAL_FIELDS)
+        print_documents([trial_document(t) for t in trials], form, TRIAL_FIELDS, spread="parameters")
     elif trials:
         click.echo(trials_table(trials, terminal_width(), with_study=study is None))
     else:

@@ -79,12 +79,18 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_a_csv_has_a_column_for_each_parameter() -> None:
-    (row,) = rows(to_csv([trial_document(trial(1, message='a, "b"\nc'))], TRIAL_FIELDS))
-    assert row["parameters.--lr"] == "0.012345678901234567"
-    assert row["parameters.--layers"] == "3"
+    (row,) = rows(to_csv([trial_document(trial(1, message='a, "b"\nc'))], TRIAL_FIELDS, "parameters"))
+    assert row["--lr"] == "0.012345678901234567"
+    assert row["--layers"] == "3"
     assert row["message"] == 'a, "b"\nc'
     assert row["objective"] == ""
     assert "tags" not in row
+
+
+def test_a_parameter_named_as_a_field_has_its_own_column() -> None:
+    t = trial(1, parameters=(Parameter("number", ParameterType.INT, "7"),), tags=(Tag("number", "8"),))
+    (row,) = rows(to_csv([trial_document(t)], TRIAL_FIELDS, "parameters"))
+    assert (row["number"], row["parameters.number"], row["tags.number"]) == ("1", "7", "8")
 
 
 def test_a_csv_without_rows_has_its_header() -> None:
@@ -98,7 +104,9 @@ def test_trials_of_different_studies_share_a_csv() -> None:
     assert (first["parameters.--layers"], second["parameters.--layers"]) == ("3", "")
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-x|calc", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\r\n=1", "＝1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+cmd", "-x|calc", "-2+3", "--f(x)", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\r\n=1", "＝1"]
+)
 def test_a_spreadsheet_takes_no_cell_for_a_formula(text: str) -> None:
     (row,) = rows(to_csv([{"name": text}], ["name"]))
     assert row["name"] == "'" + text.replace("\r\n", "\n").replace("\r", "\n")

@@ -3,14 +3,18 @@
 import io
 import re
 import signal
+import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from rich.console import Console
 
+from katib.api import client
+from katib.api.channel import KEEPALIVE
 from katib.api.client import ManagerClient
 from katib.cli import patience
 from katib.cli.patience import Patience
@@ -129,6 +133,58 @@ def test_a_manager_that_restarts_is_found_again(manager: ScriptedManager) -> Non
     with serving(manager) as address, ManagerClient(address) as client:
         assert [event.revision for event in events(client, A, Patience(said.append))] == [5, 7]
     assert said == ["Connection lost (stopping); trying again for 10 minutes."]
+
+
+def test_a_manager_that_went_away_without_a_word_is_noticed(
+    server: str, manager: ScriptedManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"grpc.keepalive_time_ms": 200, "grpc.http2.ping_timeout_ms": 200}
+    monkeypatch.setattr(client, "KEEPALIVE", tuple((name, short.get(name, value)) for name, value in KEEPALIVE))
+    gate = Event()
+    manager.watches = [[RUN, gate]]
+    with Relay(server) as relay, ManagerClient(relay.address) as watcher:
+        watching = watcher.watch_study(A)
+        assert next(watching).revision == RUN.revision
+        relay.fall_silent()
+        with pytest.raises(UnavailableError):
+            next(watching)
+    gate.set()
+
+
+class Relay:
+    """Stands between a client and a server, and can lose every packet from some moment on, as a broken network does."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._silent = Event()
+        self._listener = socket.create_server(("localhost", 0))
+        self._sockets = [self._listener]
+        self.address = f"localhost:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> "Relay":
+        Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in self._sockets:
+            end.close()
+
+    def fall_silent(self) -> None:
+        self._silent.set()
+
+    def _accept(self) -> None:
+        near, _ = self._listener.accept()
+        host, _, port = self._server.partition(":")
+        far = socket.create_connection((host, int(port)))
+        self._sockets += [near, far]
+        Thread(target=self._pass_on, args=(near, far), daemon=True).start()
+        Thread(target=self._pass_on, args=(far, near), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not self._silent.is_set():
+                    target.sendall(data)
 
 
 def test_an_interrupt_leaves_the_study_running_and_says_so(server: str, manager: ScriptedManager) -> None:
