@@ -162,11 +162,14 @@ def _named(top: Entries, name: str, make: type[N], walk: Walk) -> tuple[N, ...]:
             walk.places[f"{name}[{i}]"] = item.place
             walk.places.update((f"{name}[{i}].{key}", value.place) for key, value in pair.items())
             found.append(make(walk.text(pair.get("name")), walk.text(pair.get("value"))))
-        return tuple(found)
-    for i, (key, value) in enumerate(walk.pairs(entry)):
-        for path in ("", ".name", ".value"):
-            walk.places[f"{name}[{i}]{path}"] = value.place
-        found.append(make(key, walk.text(value) if value.given else ""))
+    else:
+        for i, (key, value) in enumerate(walk.pairs(entry)):
+            for path in ("", ".name", ".value"):
+                walk.places[f"{name}[{i}]{path}"] = value.place
+            found.append(make(key, walk.text(value) if value.given else ""))
+    # A service knows its settings by name.
+    for i, setting in enumerate(found):
+        walk.places[f"{name}.{setting.name}"] = walk.places[f"{name}[{i}]"]
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ from katib.cli.output import to_csv, to_json, to_yaml
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.trial import Tag
 from katib.domain.views import ServiceKind, ServiceStatus, StudyDetail
+from tests.cli.conftest import ROOT
 from tests.cli.scripted import SPEC, study, trial
 
 
@@ -131,3 +132,8 @@ def test_json_holds_no_character_that_a_terminal_obeys() -> None:
 def test_times_are_utc() -> None:
     there = datetime(2026, 5, 4, 14, tzinfo=timezone(timedelta(hours=2)))
     assert study_document(study(created_at=there))["created_at"] == "2026-05-04T12:00:00Z"
+
+
+def test_the_manual_names_every_field() -> None:
+    manual = (ROOT / "docs" / "cli.md").read_text()
+    assert {f for f in (*STUDY_FIELDS, *TRIAL_FIELDS, *SERVICE_FIELDS) if f"`{f}`" not in manual} == set()

@@ -1,0 +1,39 @@
+"""What the manual says about study files is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from katib.domain.study_file import StudyFileError, parse_study
+from katib.domain.study_file_keys import STUDY
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "study-file.md").read_text()
+
+
+def test_its_study_loads_and_its_errors_are_what_is_said() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)
+    assert parse_study(text).warnings == ()
+    said = re.findall(r"^my-network.*$", MANUAL, re.MULTILINE)
+    with pytest.raises(StudyFileError) as type_error:
+        parse_study(text.replace("categorical", "categorial"), "my-network.yaml")
+    with pytest.raises(StudyFileError) as bound_error:
+        parse_study(text.replace("max: 0.1", "max: o.1"), "my-network.yaml")
+    assert said == [str(bound_error.value), str(type_error.value)]
+
+
+def test_it_names_every_key_of_today() -> None:
+    keys = set(STUDY.names.values())
+    short = {  # documented in their short form, and in the table of 0.1's spellings
+        "objective_value_name",
+        "optimization_type",
+        "optimization_goal",
+        "objective_strategy",
+        "parameter_configs",
+        "suggest_algorithm",
+        "suggestion_parameters",
+        "early_stopping_algorithm",
+        "early_stopping_parameters",
+        "auto_stop_algorithm",
+    }
+    assert {key for key in keys - short if f"`{key}`" not in MANUAL} == set()
