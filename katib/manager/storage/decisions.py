@@ -1,0 +1,313 @@
+"""What a change does to a study and its trials: pure functions of what was read, shared by every storage.
+
+A storage reads under its lock, lets these decide, and writes what they return.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from katib.domain.errors import AbortedError, FailedPreconditionError
+from katib.domain.metrics import MetricStrategy, Observation, fold_objective
+from katib.domain.study import Intent, Study, StudyState
+from katib.domain.trial import FINISHED, MOVES, NewTrial, Trial, TrialReason, TrialState
+from katib.manager.ports import Intake, StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
+
+# An observation within its trial's attempt.
+Key = tuple[str, int, int]
+
+_COUNTERS: Final = {
+    TrialState.PENDING: "pending",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETED: "completed",
+    TrialState.KILLED: "killed",
+    TrialState.ERROR: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`study` and `trials` as they are to be; `observations` by trial id, in the order in which they are taken in."""
+
+    study: Study
+    trials: Mapping[str, Trial]
+    observations: Mapping[str, Sequence[Observation]]
+    refused: frozenset[str]
+
+
+def observation_key(observation: Observation) -> Key:
+    return observation.source, observation.position, observation.ordinal
+
+
+def check_changes(changes: StudyChanges) -> None:
+    """Raises ValueError for what no state of the study could make right."""
+    for move in changes.moves:
+        if (move.from_state, move.to_state) not in MOVES:
+            raise ValueError(f"no trial may move from {move.from_state.value} to {move.to_state.value}")
+    for stop in changes.stops:
+        if not stop.reason:
+            raise ValueError(f"the request to stop trial {stop.trial_id} has no reason")
+
+
+def trials_named(changes: StudyChanges) -> set[str]:
+    """The ids of the trials that the changes are about."""
+    named = {intake.trial_id for intake in changes.intakes}
+    named.update(move.trial_id for move in changes.moves)
+    named.update(note.trial_id for note in changes.notes)
+    named.update(stop.trial_id for stop in changes.stops)
+    return named
+
+
+def check_driver(study: Study, manager_id: str | None) -> None:
+    if manager_id is not None and study.manager != manager_id:
+        raise AbortedError(f"study {study.id} is driven by {study.manager or 'nobody'}, not by {manager_id}")
+
+
+def decide_trials(
+    study: Study,
+    expected_suggested: int,
+    trials: Sequence[NewTrial],
+    at: datetime,
+    client_id: str,
+    manager_id: str | None,
+) -> tuple[Study, Sequence[Trial]]:
+    """See Storage.add_trials."""
+    check_driver(study, manager_id)
+    if study.suggested != expected_suggested:
+        raise AbortedError(
+            f"study {study.id} has {study.suggested} trials, not {expected_suggested} any more: "
+            "somebody else has added some"
+        )
+    if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
+        doing = f"is to {study.intent.value}" if study.intent is not Intent.NONE else f"is {study.state.value}"
+        raise AbortedError(f"study {study.id} {doing}: it takes no new trials")
+    if not trials:
+        return study, ()
+    revision = study.revision + 1
+    state = TrialState.RUNNING if client_id else TrialState.PENDING
+    added = tuple(
+        Trial(
+            id=new.id,
+            study_id=study.id,
+            number=expected_suggested + i,
+            attempt=1,
+            state=state,
+            parameters=new.parameters,
+            tags=new.tags,
+            reason=new.reason,
+            message=new.message,
+            created_at=at,
+            started_at=at if client_id else None,
+            client_id=client_id,
+            revision=revision,
+        )
+        for i, new in enumerate(trials, start=1)
+    )
+    counter = _COUNTERS[state]
+    changed: dict[str, Any] = {
+        "revision": revision,
+        "suggested": study.suggested + len(added),
+        counter: getattr(study, counter) + len(added),
+    }
+    return dataclasses.replace(study, **changed), added
+
+
+def decide_changes(
+    study: Study, trials: Mapping[str, Trial], changes: StudyChanges, seen: Mapping[str, Iterable[Key]]
+) -> Decision:
+    """See Storage.apply. `trials` are those of the study that the changes name; `seen` holds, by trial id, the keys that
+    the current attempt has already among the observations of the intakes."""
+    work = _Work(study, trials, seen)
+    for intake in changes.intakes:
+        work.intake(intake)
+    for move in changes.moves:
+        work.move(move)
+    for note in changes.notes:
+        work.note(note)
+    for stop in changes.stops:
+        work.stop(stop)
+    if changes.study is not None:
+        work.move_study(changes.study)
+    return work.decision()
+
+
+def decide_report(
+    study: Study,
+    trial: Trial,
+    attempt: int,
+    observations: Sequence[Observation],
+    objective_name: str,
+    strategy: MetricStrategy,
+    seen: Iterable[Key],
+) -> Decision:
+    """See Storage.report."""
+    if trial.state is not TrialState.RUNNING:
+        raise FailedPreconditionError(
+            f"trial {trial.id} is {trial.state.value}: only a running trial can report metrics"
+        )
+    if attempt not in (0, trial.attempt):
+        raise FailedPreconditionError(
+            f"trial {trial.id} is at attempt {trial.attempt}: what attempt {attempt} reports is not taken any more"
+        )
+    work = _Work(study, {trial.id: trial}, {trial.id: seen})
+    work.take(trial, observations, objective_name, strategy)
+    return work.decision()
+
+
+def decide_study(study: Study, wanted: Study) -> Study:
+    """See Storage.update_study: the study with what may be replaced taken from `wanted`; the same object if nothing is."""
+    changed = dataclasses.replace(
+        study,
+        spec=wanted.spec,
+        state=wanted.state,
+        reason=wanted.reason,
+        message=wanted.message,
+        intent=wanted.intent,
+        ended_at=wanted.ended_at,
+    )
+    return study if changed == study else dataclasses.replace(changed, revision=study.revision + 1)
+
+
+def needs_driver(study: Study) -> bool:
+    """Whether some manager has still something to do for it."""
+    return not study.state.finished or study.intent is not Intent.NONE
+
+
+class _Work:
+    def __init__(self, study: Study, trials: Mapping[str, Trial], seen: Mapping[str, Iterable[Key]]) -> None:
+        self._study = study
+        self._revision = study.revision + 1
+        self._trials = dict(trials)
+        self._seen = {trial_id: set(keys) for trial_id, keys in seen.items()}
+        self._changed: dict[str, Trial] = {}
+        self._study_fields: dict[str, Any] = {}
+        self._observations: dict[str, list[Observation]] = {}
+        self._refused: set[str] = set()
+
+    def intake(self, intake: Intake) -> None:
+        trial = self._trials.get(intake.trial_id)
+        if (
+            trial is None
+            or trial.state in FINISHED
+            or trial.attempt != intake.attempt
+            or trial.cursor != intake.from_cursor
+        ):
+            self._refused.add(intake.trial_id)
+            return
+        self.take(trial, intake.observations, intake.objective_name, intake.strategy, cursor=intake.to_cursor)
+
+    def take(
+        self,
+        trial: Trial,
+        observations: Sequence[Observation],
+        objective_name: str,
+        strategy: MetricStrategy,
+        cursor: str | None = None,
+    ) -> None:
+        seen = self._seen.setdefault(trial.id, set())
+        new = []
+        for observation in observations:
+            key = observation_key(observation)
+            if key not in seen:
+                seen.add(key)
+                new.append(
+                    observation
+                    if observation.attempt == trial.attempt
+                    else dataclasses.replace(observation, attempt=trial.attempt)
+                )
+        if new:
+            self._observations.setdefault(trial.id, []).extend(new)
+        elif cursor is None or cursor == trial.cursor:
+            return
+        # Only new values count: under LATEST a repeated report would bring an older value back.
+        objective = fold_objective(trial.objective, (o.value for o in new if o.name == objective_name), strategy)
+        self._change(trial, objective=objective, cursor=trial.cursor if cursor is None else cursor)
+
+    def move(self, move: TrialMove) -> None:
+        trial = self._trials.get(move.trial_id)
+        if trial is None or trial.state is not move.from_state or trial.attempt != move.attempt:
+            self._refused.add(move.trial_id)
+            return
+        fields: dict[str, Any] = {"state": move.to_state, "reason": move.reason, "message": move.message}
+        if move.to_state is TrialState.PENDING:
+            fields |= {
+                "attempt": trial.attempt + 1,
+                "run": "",
+                "cursor": "",
+                "objective": None,
+                "stop_reason": "",
+                "stop_message": "",
+                "started_at": None,
+                "not_before": move.not_before,
+            }
+        elif move.to_state is TrialState.RUNNING:
+            fields |= {"run": move.run, "started_at": move.at, "not_before": None}
+            if trial.stop_reason:
+                fields["reason"] = TrialReason.STOPPING
+        else:
+            fields["ended_at"] = move.at
+        self._count(move.from_state, -1)
+        self._count(move.to_state, 1)
+        moved = self._change(trial, **fields)
+        if moved.state is TrialState.COMPLETED:
+            self._rank(moved)
+
+    def note(self, note: TrialNote) -> None:
+        trial = self._trials.get(note.trial_id)
+        if trial is None or trial.state in FINISHED or trial.attempt != note.attempt:
+            self._refused.add(note.trial_id)
+            return
+        reason = TrialReason.STOPPING if trial.stop_reason else note.reason
+        if (trial.reason, trial.message) != (reason, note.message):
+            self._change(trial, reason=reason, message=note.message)
+
+    def stop(self, stop: StopRequest) -> None:
+        trial = self._trials.get(stop.trial_id)
+        if trial is None or trial.state in FINISHED:
+            self._refused.add(stop.trial_id)
+        elif not trial.stop_reason:
+            self._change(
+                trial,
+                stop_reason=stop.reason,
+                stop_message=stop.message,
+                reason=TrialReason.STOPPING,
+                message=stop.message,
+            )
+
+    def move_study(self, move: StudyMove) -> None:
+        study = self._study
+        if (study.state, study.reason, study.message) == (move.state, move.reason, move.message):
+            return
+        self._study_fields |= {"state": move.state, "reason": move.reason, "message": move.message}
+        self._study_fields["ended_at"] = move.at if move.state.finished else None
+        if move.state.finished and study.intent is Intent.STOP:
+            # It has come to what was asked; an intent that stayed would keep a manager at it, and bar its resumption.
+            self._study_fields["intent"] = Intent.NONE
+
+    def decision(self) -> Decision:
+        study = self._study
+        if self._changed or self._study_fields:
+            study = dataclasses.replace(study, revision=self._revision, **self._study_fields)
+        return Decision(study, self._changed, self._observations, frozenset(self._refused))
+
+    def _change(self, trial: Trial, **fields: Any) -> Trial:
+        changed = dataclasses.replace(trial, revision=self._revision, **fields)
+        self._trials[trial.id] = self._changed[trial.id] = changed
+        return changed
+
+    def _count(self, state: TrialState, by: int) -> None:
+        counter = _COUNTERS[state]
+        self._study_fields[counter] = self._field(counter) + by
+
+    def _rank(self, trial: Trial) -> None:
+        """Strictly better ones only: among equals the one that completed first stays."""
+        if trial.objective is None:
+            return
+        best = self._field("best_objective")
+        if best is None or self._study.spec.better(trial.objective, best):
+            self._study_fields |= {"best_trial_id": trial.id, "best_objective": trial.objective}
+
+    def _field(self, name: str) -> Any:
+        return self._study_fields[name] if name in self._study_fields else getattr(self._study, name)

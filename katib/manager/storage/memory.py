@@ -1,0 +1,371 @@
+"""A storage that lasts as long as its process: for tests and for trying things out."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from katib.domain.errors import AlreadyExistsError, NotFoundError, UnavailableError
+from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.study import Study
+from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialState
+from katib.domain.views import Page
+from katib.manager.ports import Applied, ManagerRecord, StudyChanges, StudyFilter, TrialFilter
+from katib.manager.storage.decisions import (
+    Decision,
+    check_changes,
+    check_driver,
+    decide_changes,
+    decide_report,
+    decide_study,
+    decide_trials,
+    needs_driver,
+    observation_key,
+    trials_named,
+)
+from katib.manager.storage.times import to_micros
+from katib.manager.storage.tokens import (
+    make_token,
+    observation_list,
+    read_token,
+    study_list,
+    trial_list,
+)
+
+T = TypeVar("T")
+
+
+class MemoryStorage:
+    """`manager.ports.Storage` in dictionaries under one lock. Studies and trials are immutable, so what is given out is a
+    snapshot; the lock is held for looking up and for putting in, never for a listener."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._closed = False
+        self._studies: dict[str, Study] = {}
+        self._trials: dict[str, Trial] = {}
+        # By study, in the order of their numbers.
+        self._trial_ids: dict[str, list[str]] = {}
+        # By trial, of all attempts, in the order in which they were taken in.
+        self._observations: dict[str, list[Observation]] = {}
+        self._managers: dict[str, tuple[ManagerRecord, float]] = {}
+        self._listeners: list[Callable[[str], None]] = []
+
+    # Studies
+
+    def create_study(self, study: Study) -> Study:
+        with self._lock:
+            self._check_open()
+            there = self.find_request(study.request_id)
+            if there is not None:
+                return there
+            if study.id in self._studies:
+                raise AlreadyExistsError(f"there is a study {study.id} already")
+            self._studies[study.id] = study
+            self._trial_ids[study.id] = []
+        self._tell(study.id)
+        return study
+
+    def get_study(self, study_id: str) -> Study:
+        with self._lock:
+            self._check_open()
+            study = self._studies.get(study_id)
+        if study is None:
+            raise NotFoundError(f"there is no study {study_id}")
+        return study
+
+    def find_request(self, request_id: str) -> Study | None:
+        with self._lock:
+            self._check_open()
+            return next((s for s in self._studies.values() if request_id and s.request_id == request_id), None)
+
+    def list_studies(self, filter_: StudyFilter, page_size: int, page_token: str) -> Page[Study]:
+        list_ = study_list(filter_)
+        after = tuple(read_token(list_, page_token)) if page_token else None
+        with self._lock:
+            self._check_open()
+            found = [
+                study
+                for study in self._studies.values()
+                if (not filter_.name or study.spec.name == filter_.name)
+                and study.id.startswith(filter_.id_prefix)
+                and (not filter_.states or study.state in filter_.states)
+            ]
+        found.sort(key=_study_key, reverse=True)
+        return _page(list_, [s for s in found if after is None or _study_key(s) < after], page_size, _study_key)
+
+    def update_study(self, study_id: str, change: Callable[[Study], Study]) -> Study:
+        with self._lock:
+            study = self.get_study(study_id)
+            changed = decide_study(study, change(study))
+            if changed is study:
+                return study
+            self._studies[study_id] = changed
+        self._tell(study_id)
+        return changed
+
+    def delete_study(self, study_id: str) -> None:
+        with self._lock:
+            self._check_open()
+            if self._studies.pop(study_id, None) is None:
+                return
+            for trial_id in self._trial_ids.pop(study_id):
+                del self._trials[trial_id]
+                self._observations.pop(trial_id, None)
+        self._tell(study_id)
+
+    # Trials
+
+    def add_trials(
+        self,
+        study_id: str,
+        expected_suggested: int,
+        trials: Sequence[NewTrial],
+        at: datetime,
+        client_id: str = "",
+        manager_id: str | None = None,
+    ) -> Sequence[Trial]:
+        with self._lock:
+            study, added = decide_trials(
+                self.get_study(study_id), expected_suggested, trials, at, client_id, manager_id
+            )
+            if not added:
+                return added
+            ids = [trial.id for trial in added]
+            if len(set(ids)) < len(ids) or any(trial_id in self._trials for trial_id in ids):
+                raise AlreadyExistsError(f"one of the trials {', '.join(ids)} is there already")
+            self._studies[study_id] = study
+            self._trials.update(zip(ids, added, strict=True))
+            self._trial_ids[study_id] += ids
+        self._tell(study_id)
+        return added
+
+    def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
+        check_changes(changes)
+        with self._lock:
+            study = self.get_study(study_id)
+            check_driver(study, manager_id)
+            trials = {
+                i: t for i in trials_named(changes) if (t := self._trials.get(i)) is not None and t.study_id == study_id
+            }
+            seen = {intake.trial_id: self._seen(trials.get(intake.trial_id)) for intake in changes.intakes}
+            decision = decide_changes(study, trials, changes, seen)
+            self._store(decision)
+        if decision.study is not study:
+            self._tell(study_id)
+        return Applied(decision.study, decision.trials, decision.refused)
+
+    def report(
+        self,
+        trial_id: str,
+        attempt: int,
+        observations: Sequence[Observation],
+        objective_name: str,
+        strategy: MetricStrategy,
+    ) -> Trial:
+        with self._lock:
+            trial = self.get_trial(trial_id)
+            study = self._studies[trial.study_id]
+            decision = decide_report(study, trial, attempt, observations, objective_name, strategy, self._seen(trial))
+            self._store(decision)
+        if decision.study is not study:
+            self._tell(study.id)
+        return decision.trials.get(trial_id, trial)
+
+    def get_trial(self, trial_id: str) -> Trial:
+        with self._lock:
+            self._check_open()
+            trial = self._trials.get(trial_id)
+        if trial is None:
+            raise NotFoundError(f"there is no trial {trial_id}")
+        return trial
+
+    def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
+        list_ = trial_list(filter_)
+        after = tuple(read_token(list_, page_token)) if page_token else None
+        trials = self._of_study(filter_.study_id) if filter_.study_id else self._everyones()
+        found = [
+            trial
+            for trial in trials
+            if trial.id.startswith(filter_.id_prefix) and (not filter_.states or trial.state in filter_.states)
+        ]
+        key = _trial_number if filter_.study_id else _trial_age
+        newest_first = filter_.newest_first or not filter_.study_id
+        found.sort(key=key, reverse=newest_first)
+        if after is not None:
+            found = [trial for trial in found if (key(trial) < after if newest_first else key(trial) > after)]
+        return _page(list_, found, page_size, key)
+
+    def unfinished_trials(self, study_id: str) -> Sequence[Trial]:
+        return [trial for trial in self._of_study(study_id) if trial.state in UNFINISHED]
+
+    def finished_trials(self, study_id: str) -> Sequence[Trial]:
+        return [trial for trial in self._of_study(study_id) if trial.state.finished]
+
+    def client_trials(self, study_id: str, client_id: str) -> Sequence[Trial]:
+        return [trial for trial in self.unfinished_trials(study_id) if trial.client_id == client_id]
+
+    def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
+        found = [trial for trial in self._of_study(study_id) if trial.revision > after_revision]
+        found.sort(key=lambda trial: (trial.revision, trial.number))
+        end = min(limit, len(found))
+        while 0 < end < len(found) and found[end].revision == found[end - 1].revision:
+            end += 1
+        return found[:end]
+
+    # Observations
+
+    def list_observations(
+        self, trial_id: str, attempt: int, names: Sequence[str], page_size: int, page_token: str
+    ) -> Page[Observation]:
+        list_ = observation_list(trial_id, attempt, names)
+        start = 0
+        with self._lock:
+            attempt = attempt or self.get_trial(trial_id).attempt
+            if page_token:
+                attempt, start = read_token(list_, page_token)
+            self.get_trial(trial_id)
+            indexed = [
+                (i, o)
+                for i, o in enumerate(self._observations.get(trial_id, ()), start=1)
+                if i > start and o.attempt == attempt and (not names or o.name in names)
+            ]
+        page = _page(list_, indexed, page_size, lambda item: (attempt, item[0]))
+        return Page([observation for _, observation in page.items], page.next_token)
+
+    def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
+        with self._lock:
+            found = self._current(self.get_trial(trial_id))
+        return found[max(len(found) - limit, 0) :], len(found) > limit
+
+    def curves(
+        self, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
+    ) -> Mapping[str, Sequence[Observation]]:
+        with self._lock:
+            curves = {
+                trial.id: [o for o in self._current(trial) if o.name in metrics]
+                for trial in self._of_study(study_id)
+                if trial.state in states
+            }
+        return {trial_id: curve for trial_id, curve in curves.items() if curve}
+
+    # Managers
+
+    def heartbeat(self, manager: ManagerRecord) -> None:
+        with self._lock:
+            self._check_open()
+            self._managers[manager.id] = (manager, time.monotonic())
+
+    def managers(self) -> Sequence[ManagerRecord]:
+        with self._lock:
+            self._check_open()
+            now = time.monotonic()
+            return [
+                dataclasses.replace(manager, age=timedelta(seconds=now - seen))
+                for _, (manager, seen) in sorted(self._managers.items())
+            ]
+
+    def claim_studies(self, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+        with self._lock:
+            self._check_open()
+            living = self._managers.keys() - set(dead)
+            claimed = [
+                study
+                for study in sorted(self._studies.values(), key=lambda study: study.id)
+                if needs_driver(study)
+                and study.manager != manager_id
+                and study.manager not in living
+                and study.placement in ("", placement)
+            ][:limit]
+            self._set_manager(claimed, manager_id)
+        self._tell(*(study.id for study in claimed))
+        return [study.id for study in claimed]
+
+    def driven_studies(self, manager_id: str) -> Mapping[str, int]:
+        with self._lock:
+            self._check_open()
+            return {s.id: s.revision for s in self._studies.values() if s.manager == manager_id and needs_driver(s)}
+
+    def release(self, manager_id: str) -> None:
+        with self._lock:
+            self._check_open()
+            self._managers.pop(manager_id, None)
+            released = [study for study in self._studies.values() if study.manager == manager_id]
+            self._set_manager(released, "")
+        self._tell(*(study.id for study in released))
+
+    # The rest
+
+    def algorithms_in_use(self) -> tuple[frozenset[str], frozenset[str]]:
+        with self._lock:
+            self._check_open()
+            specs = [study.spec for study in self._studies.values()]
+        return frozenset(s.algorithm for s in specs) - {""}, frozenset(s.rule for s in specs) - {""}
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        with self._lock:
+            self._listeners.append(listener)
+
+    def ping(self) -> None:
+        self._check_open()
+
+    def close(self) -> None:
+        self._closed = True
+
+    # What the methods share
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UnavailableError("the storage is closed")
+
+    def _tell(self, *study_ids: str) -> None:
+        for listener in tuple(self._listeners):
+            for study_id in study_ids:
+                listener(study_id)
+
+    def _everyones(self) -> Sequence[Trial]:
+        with self._lock:
+            self._check_open()
+            return list(self._trials.values())
+
+    def _of_study(self, study_id: str) -> Sequence[Trial]:
+        with self._lock:
+            self.get_study(study_id)
+            return [self._trials[trial_id] for trial_id in self._trial_ids[study_id]]
+
+    def _current(self, trial: Trial) -> list[Observation]:
+        return [o for o in self._observations.get(trial.id, ()) if o.attempt == trial.attempt]
+
+    def _seen(self, trial: Trial | None) -> Iterable[tuple[str, int, int]]:
+        return () if trial is None else map(observation_key, self._current(trial))
+
+    def _store(self, decision: Decision) -> None:
+        self._studies[decision.study.id] = decision.study
+        self._trials.update(decision.trials)
+        for trial_id, observations in decision.observations.items():
+            self._observations.setdefault(trial_id, []).extend(observations)
+
+    def _set_manager(self, studies: Iterable[Study], manager_id: str) -> None:
+        for study in studies:
+            self._studies[study.id] = dataclasses.replace(study, manager=manager_id, revision=study.revision + 1)
+
+
+def _page(
+    list_: Sequence[object], items: Sequence[T], page_size: int, key: Callable[[T], tuple[int | str, ...]]
+) -> Page[T]:
+    page = items[:page_size]
+    return Page(page, make_token(list_, key(page[-1])) if len(items) > page_size else "")
+
+
+def _study_key(study: Study) -> tuple[int | str, ...]:
+    return to_micros(study.created_at), study.id
+
+
+def _trial_number(trial: Trial) -> tuple[int | str, ...]:
+    return (trial.number,)
+
+
+def _trial_age(trial: Trial) -> tuple[int | str, ...]:
+    return to_micros(trial.created_at), trial.number, trial.id
