@@ -53,6 +53,9 @@ def report(error: Exception) -> int:
         start = "" if isinstance(error, StudyFileError) else "Error: "
         click.echo(f"{start}{_sentence(error)}", err=True)
         return next((code for class_, code in _CODES if isinstance(error, class_)), FAILED)
+    if isinstance(error, OSError):
+        click.echo(f"Error: output could not be written: {error.strerror or error}", err=True)
+        return FAILED
     click.echo(
         f"Error: katib-cli has a defect, {type(error).__name__}: {clean(str(error))}; "
         "please report it with what KATIB_TRACEBACK=1 shows.",

@@ -1,5 +1,6 @@
 """What is safe and readable on a terminal: text from elsewhere without its control characters, numbers, periods, tables."""
 
+import os
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -68,7 +69,8 @@ def coloured(state: str) -> str:
     import click
 
     colour = _STATE_COLOURS.get(state)
-    return click.style(state, fg=colour) if colour and sys.stdout.isatty() else state
+    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(state, fg=colour) if colour and wanted else state
 
 
 def width_of(text: str) -> int:

@@ -161,6 +161,12 @@ def test_an_interrupt_ends_it_with_code_130() -> None:
     assert (process.returncode, out, err.strip()) == (130, "", "Interrupted.")
 
 
+def test_output_that_cannot_be_written_is_one_sentence_and_code_1() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([str(PROGRAM), "--help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (1, "Error: output could not be written: No space left on device\n")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str, program: Cli) -> None:
     done = program("completion", shell)
