@@ -7,14 +7,37 @@ scale, and every point of the cube becomes a value that the study allows.
 """
 
 import math
-from abc import ABC, abstractmethod
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
 from typing import Final
 
+from katib.domain.dimensions import (
+    MAX_LOG_STEPS,
+    MAX_STEPS,
+    ContinuousDimension,
+    Dimension,
+    ListDimension,
+    NumericDimension,
+    SteppedDimension,
+)
 from katib.domain.errors import FieldViolation, InvalidArgumentError, violation
+from katib.domain.parameters import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
+
+__all__ = [
+    "ContinuousDimension",
+    "Dimension",
+    "FeasibleSpace",
+    "ListDimension",
+    "NumericDimension",
+    "Parameter",
+    "ParameterConfig",
+    "ParameterType",
+    "Scale",
+    "SearchSpace",
+    "SteppedDimension",
+    "check_name",
+]
 
 MAX_PARAMETERS: Final = 200
 MAX_LIST: Final = 1000
@@ -23,233 +46,8 @@ MAX_VALUE: Final = 1000
 # Beyond 2^53 neighbouring whole numbers are one and the same double.
 MAX_INT: Final = 2**53
 
-
-class ParameterType(Enum):
-    DOUBLE = "double"
-    INT = "int"
-    DISCRETE = "discrete"
-    CATEGORICAL = "categorical"
-
-
-class Scale(Enum):
-    LINEAR = "linear"
-    LOG = "log"
-
-
-@dataclass(frozen=True, slots=True)
-class FeasibleSpace:
-    """As the user wrote it: text, unchecked. Which fields count depends on the parameter's type."""
-
-    min: str = ""
-    max: str = ""
-    list: tuple[str, ...] = ()
-    step: str = ""
-    scale: Scale = Scale.LINEAR
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterConfig:
-    name: str
-    type: ParameterType | None
-    feasible: FeasibleSpace
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of one trial."""
-
-    name: str
-    type: ParameterType
-    value: str
-
-
-class Dimension(ABC):
-    """One parameter of a checked search space, and one coordinate of the unit cube."""
-
-    def __init__(self, name: str, type_: ParameterType) -> None:
-        self.name = name
-        self.type = type_
-
-    @property
-    @abstractmethod
-    def cardinality(self) -> int | None:
-        """How many different values there are; None for a continuum."""
-
-    @abstractmethod
-    def from_unit(self, u: float) -> str:
-        """The value at coordinate `u` in [0, 1]. Equal shares of [0, 1] are equally likely on the parameter's scale."""
-
-    @abstractmethod
-    def to_unit(self, value: str) -> float:
-        """The coordinate of a value: `from_unit(to_unit(v))` is v. Values outside the bounds are clipped to the cube.
-
-        Raises InvalidArgumentError when `value` is nothing of this parameter's kind.
-        """
-
-    @abstractmethod
-    def at(self, index: int) -> str:
-        """The value number `index` from 0 to cardinality - 1, in the order of the configuration."""
-
-    @abstractmethod
-    def spread(self, points: int) -> list[str]:
-        """At most `points` different values evenly over the range on the parameter's scale, both ends included; one
-        point is the minimum, or the first of a list."""
-
-    def contains(self, value: str) -> bool:
-        """Whether `value` is one that `from_unit` can give."""
-        try:
-            return self._same(self.from_unit(self.to_unit(value)), value)
-        except InvalidArgumentError:
-            return False
-
-    def _same(self, a: str, b: str) -> bool:
-        return a == b
-
-    def parameter(self, value: str) -> Parameter:
-        return Parameter(self.name, self.type, value)
-
-
-class NumericDimension(Dimension):
-    """DOUBLE or INT, linear or log, with or without a step.
-
-    With a step (INT: always, 1 if none is given) the values are min + k * step up to max, each with an equal share of the
-    cube on a linear scale, and on a log scale with the share that its cell [value - step/2, value + step/2] has.
-    """
-
-    def __init__(
-        self, name: str, type_: ParameterType, low: Decimal, high: Decimal, step: Decimal | None, scale: Scale
-    ) -> None:
-        super().__init__(name, type_)
-        self.low = low
-        self.high = high
-        self.step = step
-        self.scale = scale
-        self._count = None if step is None else int((high - low) / step) + 1
-        if self._count is None:
-            edges = (float(low), float(high))
-            if low == high:
-                self._count = 1
-        else:
-            assert step is not None
-            last = low + (self._count - 1) * step
-            # The lowest cell must not reach zero on a log scale.
-            half = step / 2
-            edges = (float(max(low - half, low / 2) if scale is Scale.LOG else low - half), float(last + half))
-        self._edges = tuple(map(math.log, edges)) if scale is Scale.LOG else edges
-
-    @property
-    def cardinality(self) -> int | None:
-        return self._count
-
-    def from_unit(self, u: float) -> str:
-        u = min(max(u, 0.0), 1.0)
-        if self._count is not None and self.scale is Scale.LINEAR:
-            return self.at(min(int(u * self._count), self._count - 1))
-        low, high = self._edges
-        # A weighted mean cannot overflow where high - low would.
-        position = low * (1.0 - u) + high * u
-        number = math.exp(position) if self.scale is Scale.LOG else position
-        if self._count is not None:
-            return self.at(self._nearest(number))
-        return repr(min(max(number, float(self.low)), float(self.high)))
-
-    def to_unit(self, value: str) -> float:
-        number = _number(self.name, value)
-        if self._count == 1:
-            return 0.5
-        if self._count is not None and self.scale is Scale.LINEAR:
-            return (self._nearest(number) + 0.5) / self._count
-        if self._count is not None:
-            number = float(self.at(self._nearest(number)))
-        number = min(max(number, float(self.low)), float(self.high))
-        position = math.log(number) if self.scale is Scale.LOG else number
-        low, high = self._edges
-        return min(max((position / 2 - low / 2) / (high / 2 - low / 2), 0.0), 1.0)
-
-    def at(self, index: int) -> str:
-        if self._count is None or not 0 <= index < self._count:
-            raise IndexError(f"{self.name} has no value number {index}")
-        return self._text(self.low if self.step is None else self.low + index * self.step)
-
-    def spread(self, points: int) -> list[str]:
-        if points <= 1 or self._count == 1:
-            return [self._text(self.low)]
-        if self._count is not None and self.scale is Scale.LINEAR:
-            points = min(points, self._count)
-            return [self.at(round(i * (self._count - 1) / (points - 1))) for i in range(points)]
-        ends = (float(self.low), float(self.high if self.step is None else Decimal(self.at(self._last))))
-        low, high = (math.log(e) for e in ends) if self.scale is Scale.LOG else ends
-        values: dict[str, None] = {}
-        for i in range(points):
-            share = i / (points - 1)
-            position = low * (1.0 - share) + high * share
-            number = math.exp(position) if self.scale is Scale.LOG else position
-            number = ends[0] if i == 0 else ends[1] if i == points - 1 else min(max(number, ends[0]), ends[1])
-            values[self.at(self._nearest(number)) if self._count is not None else self._text(Decimal(number))] = None
-        return list(values)
-
-    @property
-    def _last(self) -> int:
-        assert self._count is not None
-        return self._count - 1
-
-    def _nearest(self, number: float) -> int:
-        assert self._count is not None
-        if self.step is None:
-            return 0
-        offset = (Decimal(min(max(number, float(self.low)), float(self.high))) - self.low) / self.step
-        return min(max(int(offset.to_integral_value()), 0), self._count - 1)
-
-    def _text(self, value: Decimal) -> str:
-        return str(int(value)) if self.type is ParameterType.INT else repr(float(value))
-
-    def _same(self, a: str, b: str) -> bool:
-        x, y = float(a), float(b)
-        # exp(log(x)) may be off by a few units in the last place.
-        return x == y if self._count is not None else math.isclose(x, y, rel_tol=1e-9, abs_tol=0.0)
-
-
-class ListDimension(Dimension):
-    """DISCRETE or CATEGORICAL: values are the texts of the list, verbatim, in equal shares of the cube.
-
-    DISCRETE values lie in the cube by the size of their numbers, so that neighbours are near; `at` keeps the list's order.
-    """
-
-    def __init__(self, name: str, type_: ParameterType, values: Sequence[str]) -> None:
-        super().__init__(name, type_)
-        self.values = tuple(values)
-        if type_ is ParameterType.DISCRETE:
-            self._ordered = tuple(sorted(self.values, key=float))
-            self._rank: dict[str | float, int] = {float(v): i for i, v in enumerate(self._ordered)}
-        else:
-            self._ordered = self.values
-            self._rank = {v: i for i, v in enumerate(self._ordered)}
-
-    @property
-    def cardinality(self) -> int:
-        return len(self.values)
-
-    def from_unit(self, u: float) -> str:
-        count = len(self._ordered)
-        return self._ordered[min(max(int(u * count), 0), count - 1)]
-
-    def to_unit(self, value: str) -> float:
-        key = _number(self.name, value) if self.type is ParameterType.DISCRETE else value
-        if key not in self._rank:
-            raise InvalidArgumentError.of(self.name, value, "expected one of the parameter's list")
-        return (self._rank[key] + 0.5) / len(self._ordered)
-
-    def at(self, index: int) -> str:
-        if not 0 <= index < len(self.values):
-            raise IndexError(f"{self.name} has no value number {index}")
-        return self.values[index]
-
-    def spread(self, points: int) -> list[str]:
-        """Values of a list have no range to spread over: the first `points` of them."""
-        return list(self.values[: max(points, 1)])
-
-    def _same(self, a: str, b: str) -> bool:
-        return float(a) == float(b) if self.type is ParameterType.DISCRETE else a == b
+# What every language reads as a number; `float` alone would also take `1_000`, ` 1` and other scripts' digits.
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class SearchSpace:
@@ -302,6 +100,29 @@ class SearchSpace:
             product *= dimension.cardinality
         return product
 
+    def at(self, index: int) -> tuple[Parameter, ...]:
+        """The point number `index` from 0 to cardinality - 1; the last parameter varies fastest.
+
+        Raises IndexError beyond, and for a continuum.
+        """
+        values = []
+        for dimension in reversed(self.dimensions):
+            index, digit = divmod(index, dimension.cardinality or 1)
+            values.append(dimension.parameter(dimension.at(digit)))
+        if index != 0:
+            raise IndexError("the search space has fewer points")
+        return tuple(reversed(values))
+
+    def index_of(self, parameters: Sequence[Parameter]) -> int:
+        """The number that `at` has for a trial's parameters, found by name.
+
+        Raises InvalidArgumentError when a parameter is missing or its value is none of its dimension's.
+        """
+        index = 0
+        for dimension, value in zip(self.dimensions, self._values(parameters), strict=True):
+            index = index * (dimension.cardinality or 1) + dimension.index_of(value)
+        return index
+
     def from_unit(self, point: Sequence[float]) -> tuple[Parameter, ...]:
         """The parameters at a point of [0, 1]^d."""
         return tuple(d.parameter(d.from_unit(float(u))) for d, u in zip(self.dimensions, point, strict=True))
@@ -311,11 +132,15 @@ class SearchSpace:
 
         Raises InvalidArgumentError when a parameter is missing or nothing of its kind.
         """
+        return [d.to_unit(v) for d, v in zip(self.dimensions, self._values(parameters), strict=True)]
+
+    def _values(self, parameters: Sequence[Parameter]) -> list[str]:
+        """In the order of the dimensions."""
         values = {p.name: p.value for p in parameters}
         missing = [d.name for d in self.dimensions if d.name not in values]
         if missing:
             raise InvalidArgumentError.of("parameter_set", ", ".join(values), f"expected also {', '.join(missing)}")
-        return [d.to_unit(values[d.name]) for d in self.dimensions]
+        return [values[d.name] for d in self.dimensions]
 
 
 def check_name(field: str, name: str) -> list[FieldViolation]:
@@ -347,16 +172,35 @@ def _numeric(config: ParameterConfig, type_: ParameterType, at: str) -> Dimensio
         raise InvalidArgumentError.of(f"{at}.min", feasible.min, f"expected at most max, which is {feasible.max}")
     if feasible.scale is Scale.LOG and low <= 0:
         raise InvalidArgumentError.of(f"{at}.min", feasible.min, "expected more than 0 on a log scale")
-    step = None
     if feasible.step:
         step = _bound(f"{at}.step", feasible.step, type_)
         if step <= 0:
             raise InvalidArgumentError.of(f"{at}.step", feasible.step, "expected more than 0")
-        if (high - low) / step > MAX_INT:
-            raise InvalidArgumentError.of(f"{at}.step", feasible.step, "expected at most 2^53 steps from min to max")
-    elif type_ is ParameterType.INT:
+    elif type_ is ParameterType.DOUBLE and low < high:
+        return ContinuousDimension(config.name, low, high, feasible.scale)
+    else:
         step = Decimal(1)
-    return NumericDimension(config.name, type_, low, high, step, feasible.scale)
+    if low < high:
+        _check_step(feasible, type_, at, low, high, step)
+    return SteppedDimension(config.name, type_, low, high, step, feasible.scale)
+
+
+def _check_step(
+    feasible: FeasibleSpace, type_: ParameterType, at: str, low: Decimal, high: Decimal, step: Decimal
+) -> None:
+    """Refuses steps so fine that double precision cannot tell the values, or their places in the cube, apart."""
+    field, value = ("step", feasible.step) if feasible.step else ("max", feasible.max)
+    if (high - low) / step >= MAX_STEPS:
+        raise InvalidArgumentError.of(f"{at}.{field}", value, "expected at most 2^50 steps from min to max")
+    if feasible.scale is Scale.LOG and high / step > MAX_LOG_STEPS:
+        raise InvalidArgumentError.of(
+            f"{at}.{field}", value, "expected a maximum of at most 2^40 times the step on a log scale"
+        )
+    apart = 2 * math.ulp(max(abs(float(low)), abs(float(high))))
+    if type_ is ParameterType.DOUBLE and step < apart:
+        raise InvalidArgumentError.of(
+            f"{at}.step", value, f"expected at least {apart!r}: finer steps are lost in numbers of this size"
+        )
 
 
 def _listed(config: ParameterConfig, type_: ParameterType, at: str) -> Dimension:
@@ -390,23 +234,13 @@ def _bound(field: str, text: str, type_: ParameterType) -> Decimal:
     # Longer texts are no honest numbers, and Decimal's cost grows with their length.
     if len(text) > MAX_NAME:
         raise InvalidArgumentError.of(field, text, f"expected {kind} of at most {MAX_NAME} characters")
-    try:
-        number = float(text)
-        value = Decimal(text.strip())
-    except (ValueError, ArithmeticError):
-        raise InvalidArgumentError.of(field, text, f"expected {kind}") from None
+    if not _NUMBER.fullmatch(text):
+        raise InvalidArgumentError.of(field, text, f"expected {kind}")
+    number = float(text)
     if not math.isfinite(number):
         raise InvalidArgumentError.of(field, text, f"expected {kind}")
-    if type_ is ParameterType.INT and (value != value.to_integral_value() or abs(value) > MAX_INT):
+    # The shortest text of the same double: 0.1 stays 0.1, and no exponent or length is beyond what decimals compute with.
+    value = Decimal(repr(number))
+    if type_ is ParameterType.INT and (value != value.to_integral_value() or abs(value) >= MAX_INT):
         raise InvalidArgumentError.of(field, text, "expected a whole number between -2^53 and 2^53")
     return value
-
-
-def _number(name: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        raise InvalidArgumentError.of(name, value, "expected a number") from None
-    if not math.isfinite(number):
-        raise InvalidArgumentError.of(name, value, "expected a finite number")
-    return number
