@@ -10,9 +10,9 @@ from katib.cli.errors import OK
 from katib.cli.output import Format, output_option, print_document
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError
 from katib.domain.study import check_study
-from katib.domain.study_file import MAX_BYTES, StudyFile, StudyFileError, parse_study
+from katib.domain.study_file import MAX_BYTES, StudyFile, StudyFileError, locate, parse_study
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -79,3 +79,8 @@ def _create(client: "ManagerClient", study: StudyFile, request_id: str) -> str:
         if error.violations:
             raise study.refused(error.violations) from None
         raise StudyFileError.at(study.source, None, error.message) from None
+    except FailedPreconditionError as error:
+        # Nothing is wrong with the file in itself, but what it names is not there.
+        field, _, sentence = error.message.partition(": ")
+        (problem,) = locate([FieldViolation(field, "", sentence)], study.places)
+        raise FailedPreconditionError(problem.render(study.source) if problem.line else error.message) from None

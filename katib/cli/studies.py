@@ -1,5 +1,6 @@
 """Commands that show studies."""
 
+import shlex
 from collections.abc import Sequence
 
 import click
@@ -127,7 +128,7 @@ def describe_study(detail: StudyDetail) -> str:
                 + [f"{name} {format_period(period)}" for name, period in periods if period is not None]
             ),
         ),
-        ("Command", " ".join(spec.command)),
+        ("Command", shlex.join(spec.command)),
         ("Image", spec.image),
         ("Working dir", spec.working_dir),
         ("Best trial", describe_best(detail.best_trial, spec.objective_name) if detail.best_trial else ""),

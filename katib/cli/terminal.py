@@ -45,10 +45,12 @@ def show_number(value: float | None) -> str:
 
 
 def show_period(period: timedelta | None) -> str:
-    """The two largest units: `45s`, `3m20s`, `2h5m`, `4d1h`."""
+    """The two largest units: `0.5s`, `45s`, `3m20s`, `2h5m`, `4d1h`."""
     if period is None:
         return "-"
-    seconds = max(int(period.total_seconds()), 0)
+    if period < timedelta(seconds=10):
+        return f"{max(period.total_seconds(), 0.0):.1f}s"
+    seconds = int(period.total_seconds())
     for size, unit, small, small_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
         if seconds >= size:
             rest = seconds % size // small

@@ -54,10 +54,11 @@ class Picture:
         return Group(*lines)
 
     def _trials(self, most: int, now: datetime) -> RenderableType:
-        table = Table(box=None, pad_edge=False, header_style="dim")
+        # The last column alone gives way where the terminal is narrow.
+        table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
         for name in ("TRIAL", "ID", "STATE", self.study.objective_name, "TOOK"):
             table.add_column(Text(clean(name)), no_wrap=True)
-        table.add_column("PARAMETERS, OR WHY IT WAITS", no_wrap=True, overflow="ellipsis")
+        table.add_column("PARAMETERS, OR WHY IT WAITS", no_wrap=True, overflow="ellipsis", ratio=1)
         for trial in self.unfinished[:most]:
             table.add_row(
                 str(trial.number),

@@ -104,6 +104,9 @@ def test_a_refusal_for_the_state_of_things_is_one_sentence_and_code_1(
     manager.refusal = FailedPreconditionError("no service of the name random answers: deploy it")
     done = cli("create-study", "-f", str(file))
     assert (done.code, done.out, done.err) == (1, "", "Error: no service of the name random answers: deploy it\n")
+    manager.refusal = FailedPreconditionError("study_config.suggest_algorithm: 'random': no service answers: deploy it")
+    done = cli("create-study", "-f", str(file))
+    assert (done.code, done.err) == (1, f"Error: {file}:4: algorithm.name: 'random': no service answers: deploy it\n")
 
 
 def test_scripts_get_the_id_as_json_and_may_ask_twice(cli: Cli, manager: ScriptedManager, file: Path) -> None:

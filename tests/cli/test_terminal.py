@@ -49,8 +49,9 @@ def test_a_progress_bar_in_a_log_becomes_lines() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (-5, "0s"),
-        (0.9, "0s"),
+        (-5, "0.0s"),
+        (0.52, "0.5s"),
+        (10.9, "10s"),
         (59, "59s"),
         (60, "1m"),
         (200, "3m20s"),

@@ -315,6 +315,16 @@ def test_the_picture_fits_the_terminal() -> None:
     assert all(len(line) <= 80 for line in text)
 
 
+def test_a_long_reason_leaves_the_other_columns_whole() -> None:
+    waiting = trial(
+        7, state=TrialState.PENDING, reason="WaitingForSlot", message="it begins when another one ends " * 9
+    )
+    row = drawn(Picture(study(), [waiting], ""), width=80)[-1]
+    assert row.split()[:3] == ["7", waiting.id, "PENDING"]
+    assert len(row) == 80
+    assert row.endswith("…")
+
+
 def test_the_picture_sends_nothing_that_a_terminal_obeys() -> None:
     evil = "\x1b[31m\x9b"
     bad = trial(1, reason="X", message=evil)
