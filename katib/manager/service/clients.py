@@ -9,7 +9,16 @@ from katib.domain.errors import AbortedError, FailedPreconditionError, InvalidAr
 from katib.domain.metrics import Observation, parse_value
 from katib.domain.names import check_service_name, new_id
 from katib.domain.search_space import SearchSpace, check_name
-from katib.domain.study import SUGGESTION_NUM, Setting, Study, StudySpec, effective_limits, with_effective_settings
+from katib.domain.study import (
+    SUGGESTION_NUM,
+    Intent,
+    Setting,
+    Study,
+    StudySpec,
+    StudyState,
+    effective_limits,
+    with_effective_settings,
+)
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.ports import (
     History,
@@ -187,6 +196,10 @@ class ClientUseCases(UseCases):
             raise FailedPreconditionError(
                 f"study {study_id} is driven by the manager with {study.spec.algorithm}: "
                 "clients ask for trials of studies without an algorithm"
+            )
+        if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
+            raise FailedPreconditionError(
+                f"study {study_id} is {study.state.value} ({study.reason}): only a running one has trials to give"
             )
         return study
 

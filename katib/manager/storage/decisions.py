@@ -72,6 +72,7 @@ def decide_trials(
     at: datetime,
     client_id: str,
     manager_id: str | None,
+    running: bool = False,
 ) -> tuple[Study, Sequence[Trial]]:
     """See Storage.add_trials."""
     check_driver(study, manager_id)
@@ -86,7 +87,7 @@ def decide_trials(
     if not trials:
         return study, ()
     revision = study.revision + 1
-    state = TrialState.RUNNING if client_id else TrialState.PENDING
+    state = TrialState.RUNNING if running else TrialState.PENDING
     added = tuple(
         Trial(
             id=new.id,
@@ -99,7 +100,7 @@ def decide_trials(
             reason=new.reason,
             message=new.message,
             created_at=at,
-            started_at=at if client_id else None,
+            started_at=at if running else None,
             client_id=client_id,
             revision=revision,
         )

@@ -125,11 +125,12 @@ class MemoryStorage:
         trials: Sequence[NewTrial],
         at: datetime,
         client_id: str = "",
+        running: bool = False,
         manager_id: str | None = None,
     ) -> Sequence[Trial]:
         with self._lock:
             study, added = decide_trials(
-                self.get_study(study_id), expected_suggested, trials, at, client_id, manager_id
+                self.get_study(study_id), expected_suggested, trials, at, client_id, manager_id, running
             )
             if not added:
                 return added
