@@ -1,6 +1,5 @@
 """What a client of Katib 0.1 sends, sent to us: nothing but the messages of that time, over a real socket."""
 
-
 import grpc
 import pytest
 
