@@ -45,10 +45,7 @@ def test_what_a_trial_prints_and_gets_is_seen_in_its_log(running: World) -> None
     running.cli("create-study", "-f", write(running.folder, RANDOM.format(name="logged")), "--watch")
     row = json.loads(running.cli("list", "trials", "logged", "-o", "json").stdout)[0]
     log = running.cli("logs", row["id"]).stdout
-    given = {
-        p["name"]: p["value"]
-        for p in json.loads(running.cli("get", "trial", row["id"], "-o", "json").stdout)["parameters"]
-    }
+    given = json.loads(running.cli("get", "trial", row["id"], "-o", "json").stdout)["parameters"]
     assert log.splitlines()[0] == f"--lr={given['--lr']} --layers={given['--layers']} --opt={given['--opt']}"
 
 
