@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, reject
 from hypothesis import strategies as st
 
 from katib.domain.errors import InvalidArgumentError
@@ -46,8 +46,7 @@ def checked(*args: object, **kwargs: object) -> Dimension:
     try:
         return dimension(*args, **kwargs)
     except InvalidArgumentError:
-        assume(False)
-        raise
+        reject()
 
 
 @st.composite
@@ -422,10 +421,9 @@ class TestChecks:
             for scale in Scale:
                 try:
                     d = dimension(type_, low, high, step=step, scale=scale)
-                except InvalidArgumentError as error:
-                    assert error.violations
-                else:
-                    assert d.contains(d.from_unit(0.5))
+                except InvalidArgumentError:
+                    continue
+                assert d.contains(d.from_unit(0.5))
 
     @given(*[st.from_regex(r"\A[-+]?[0-9]{1,3}(\.[0-9]{0,3})?(e[-+]?[0-9]{1,9})?\Z") for _ in range(3)])
     def test_whatever_number_comes_is_a_dimension_or_a_refusal(self, low: str, high: str, step: str) -> None:
@@ -434,11 +432,10 @@ class TestChecks:
                 for fine in ("", step):
                     try:
                         d = dimension(type_, low, high, step=fine, scale=scale)
-                    except InvalidArgumentError as error:
-                        assert error.violations
-                    else:
-                        assert all(d.contains(d.from_unit(u)) for u in (0.0, 0.3, 0.999999, 1.0))
-                        assert all(d.contains(v) for v in d.spread(5))
+                    except InvalidArgumentError:
+                        continue
+                    assert all(d.contains(d.from_unit(u)) for u in (0.0, 0.3, 0.999999, 1.0))
+                    assert all(d.contains(v) for v in d.spread(5))
 
     def test_a_single_point_is_a_space_of_one(self) -> None:
         for d in (dimension(DOUBLE, "0.1", "0.1"), dimension(INT, 5, 5), dimension(DOUBLE, 3, 3, scale=Scale.LOG)):

@@ -1,0 +1,67 @@
+"""What the programs for one algorithm or one rule share: it is found by name, and served until the process is told to end."""
+
+import logging
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import click
+import grpc
+
+from katib.api import logs, rpc
+from katib.domain.errors import FailedPreconditionError, NotFoundError
+
+_log: Final = logging.getLogger(__name__)
+
+DEFAULT_LISTEN: Final = "[::]:6789"
+COMMAND: Final = {"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120}
+
+
+def find(group: str, kind: str, name: str) -> Any:
+    """Makes the implementation that a distribution registered under `name` in the entry point group; `kind` is what people
+    call one. No other one is imported.
+
+    Raises NotFoundError, which names those that there are, and FailedPreconditionError when it cannot be imported.
+    """
+    found = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in found:
+        raise NotFoundError(f"there is no {kind} {name[:80]!r}; installed are {', '.join(sorted(found)) or 'none'}")
+    try:
+        return found[name].load()()
+    except ImportError as error:
+        raise FailedPreconditionError(
+            f"{kind} {name} cannot be loaded ({error}): install what it needs; "
+            "for Katib's own that is `pip install 'katib[suggestion]'`"
+        ) from error
+
+
+def serve(service: str, listen: str, add_to: Callable[[grpc.Server], None]) -> None:
+    """Serves until SIGTERM or SIGINT. Raises FailedPreconditionError when the address cannot be had."""
+    stop = rpc.stop_on_signals()
+    server = rpc.Server((service,))
+    add_to(server.grpc)
+    port = server.listen(listen)
+    server.start()
+    _log.info("ready", extra={"listen": listen, "port": port})
+    stop.wait()
+    _log.info("ends: lets calls under way finish")
+    server.drain()
+    _log.info("ended")
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every such program."""
+    for option in (
+        click.version_option(package_name="katib"),
+        click.option("--log-format", type=click.Choice(logs.FORMATS), default="text"),
+        click.option(
+            "--log-level",
+            type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+            default="INFO",
+        ),
+        click.option(
+            "--listen", default=DEFAULT_LISTEN, help="Where the service answers: HOST:PORT (0: any port), or unix:PATH."
+        ),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,64 @@
+"""What an early-stopping rule is: a name, a table of settings, and a function from a study's trials to those to stop.
+
+A rule keeps nothing between calls: all that it may know comes with the question.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from katib.domain.metrics import Observation
+from katib.domain.settings import Options, Values, whole
+from katib.domain.study import CHECK_INTERVAL as CHECK_INTERVAL_NAME
+from katib.domain.study import StudySpec
+from katib.domain.trial import Trial
+
+# Where a refusal says that something is wrong: the study is one field of every request that carries it.
+STUDY_PATH: Final = "study_config"
+SETTINGS_PATH: Final = f"{STUDY_PATH}.early_stopping_parameters"
+
+CHECK_INTERVAL: Final = whole(
+    CHECK_INTERVAL_NAME,
+    None,
+    "Seconds between questions to the rule. It is Katib's own: no rule reads it.",
+    least=1,
+    default_text="when new metrics come",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a study asks, checked: `values` are its settings as the rule's table reads them."""
+
+    spec: StudySpec
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`curves`: by trial id, the observations of the rule's metrics in the order in which they came."""
+
+    study_id: str
+    problem: Problem
+    running: Sequence[Trial]
+    finished: Sequence[Trial]
+    curves: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
+
+
+class Rule(Protocol):
+    """Implementations stand in `katib.earlystopping.rules` or in other distributions, and are found by their entry point in
+    the group `katib.earlystopping`. Methods are called from several threads at once."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def options(self) -> Options:
+        """Every setting it knows; CHECK_INTERVAL among them."""
+
+    def check(self, problem: Problem) -> None:
+        """Raises InvalidArgumentError for what the table cannot know, fields under STUDY_PATH. The spec of a 0.1 manager
+        holds nothing but the settings."""
+
+    def stop(self, request: Request) -> Sequence[Trial]:
+        """The running trials that should stop now. Values are whatever was reported: NaN, infinite, missing."""

@@ -1,0 +1,37 @@
+"""`katib-earlystopping`: one early-stopping rule behind `api.EarlyStopping`."""
+
+import sys
+from typing import Final
+
+import click
+
+from katib.api import logs, plugins
+from katib.api.api_pb2_grpc import add_EarlyStoppingServicer_to_server
+from katib.domain.errors import KatibError
+from katib.earlystopping.servicer import EarlyStoppingServicer
+
+SERVICE: Final = "api.EarlyStopping"
+GROUP: Final = "katib.earlystopping"
+
+
+def run(rule: str, listen: str) -> None:
+    """Serves the rule until SIGTERM or SIGINT; raises a KatibError that says why it cannot."""
+    servicer = EarlyStoppingServicer(plugins.find(GROUP, "rule", rule))
+    plugins.serve(SERVICE, listen, lambda server: add_EarlyStoppingServicer_to_server(servicer, server))  # type: ignore[no-untyped-call]
+
+
+@click.command(context_settings=plugins.COMMAND)
+@click.argument("rule")
+@plugins.options
+def main(rule: str, listen: str, log_level: str, log_format: str) -> None:
+    """Serves the early-stopping RULE. Every option is also read from KATIB_*."""
+    logs.set_up_logging(log_level.upper(), log_format)
+    try:
+        run(rule, listen)
+    except KatibError as error:
+        click.echo(f"katib-earlystopping: {error.message}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""`api.EarlyStopping` for one rule."""
+
+from grpc import ServicerContext as Context
+
+from katib.api import api_pb2 as pb
+from katib.api import api_pb2_grpc
+from katib.earlystopping import messages, service
+from katib.earlystopping.base import Rule
+
+
+class EarlyStoppingServicer(api_pb2_grpc.EarlyStoppingServicer):
+    """Keeps nothing of a study: ShouldTrialStop needs no SetEarlyStoppingParameter before it. Domain errors are statuses by
+    `katib.api.rpc`."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+
+    def ShouldTrialStop(self, request: pb.ShouldTrialStopRequest, _context: Context) -> pb.ShouldTrialStopReply:  # noqa: N802
+        return messages.reply_to_proto(service.should_stop(self._rule, messages.call_from_proto(request)))
+
+    def SetEarlyStoppingParameter(  # noqa: N802
+        self, request: pb.SetEarlyStoppingParameterRequest, _context: Context
+    ) -> pb.SetEarlyStoppingParameterReply:
+        service.check(self._rule, messages.spec_from_settings(request))
+        return pb.SetEarlyStoppingParameterReply()

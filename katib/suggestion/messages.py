@@ -1,0 +1,59 @@
+"""Between the messages of `api.Suggestion` and the calls of `katib.suggestion.service`."""
+
+from dataclasses import replace
+from typing import Final
+
+from katib.api import api_pb2 as pb
+from katib.api import converters as convert
+from katib.domain.study import StudySpec
+from katib.suggestion.base import STUDY_PATH, Algorithm, History, Reply
+from katib.suggestion.service import Call
+
+HISTORIES: Final = {
+    History.FINALS: pb.HISTORY_FINALS,
+    History.NONE: pb.HISTORY_NONE,
+    History.CURVES: pb.HISTORY_CURVES,
+}
+
+
+def spec_from_settings(request: pb.SetSuggestionParametersRequest) -> StudySpec:
+    """The study with the settings that the request names; those within the study count where it names none."""
+    spec = convert.spec_from_proto(request.configs, STUDY_PATH)
+    settings = convert.settings_from_proto(request.suggestion_parameters)
+    return replace(spec, settings=settings or spec.settings)
+
+
+def call_from_proto(request: pb.GenerateTrialsRequest, algorithm: Algorithm) -> Call:
+    """Trials are read only where the algorithm looks at them: they may be thousands, and for others a 0.1 manager sends them
+    all the same."""
+    finished, unfinished = request.completed_trials, request.running_trials
+    looks = algorithm.history is not History.NONE
+    return Call(
+        study_id=request.study_id,
+        spec=convert.spec_from_proto(request.configs, STUDY_PATH),
+        finished_count=request.completed_count or len(finished),
+        unfinished_count=request.running_count or len(unfinished),
+        first_number=request.first_number,
+        finished=[convert.trial_from_proto(t, f"completed_trials[{i}]") for i, t in enumerate(finished)]
+        if looks
+        else (),
+        unfinished=[convert.trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(unfinished)]
+        if looks
+        else (),
+        curves=convert.curves_from_trials([*finished, *unfinished]) if algorithm.history is History.CURVES else {},
+    )
+
+
+def reply_to_proto(reply: Reply) -> pb.GenerateTrialsReply:
+    """As in 0.1 the trials have no ids yet: the manager gives them theirs."""
+    return pb.GenerateTrialsReply(
+        trials=[
+            pb.Trial(
+                parameter_set=convert.parameters_to_proto(suggestion.parameters),
+                tags=[pb.Tag(name=t.name, value=t.value) for t in suggestion.tags],
+            )
+            for suggestion in reply.suggestions
+        ],
+        completed=reply.completed,
+        reason=reply.reason,
+    )

@@ -1,0 +1,37 @@
+"""`katib-suggestion`: one search algorithm behind `api.Suggestion`."""
+
+import sys
+from typing import Final
+
+import click
+
+from katib.api import logs, plugins
+from katib.api.api_pb2_grpc import add_SuggestionServicer_to_server
+from katib.domain.errors import KatibError
+from katib.suggestion.servicer import SuggestionServicer
+
+SERVICE: Final = "api.Suggestion"
+GROUP: Final = "katib.suggestions"
+
+
+def run(algorithm: str, listen: str) -> None:
+    """Serves the algorithm until SIGTERM or SIGINT; raises a KatibError that says why it cannot."""
+    servicer = SuggestionServicer(plugins.find(GROUP, "algorithm", algorithm))
+    plugins.serve(SERVICE, listen, lambda server: add_SuggestionServicer_to_server(servicer, server))  # type: ignore[no-untyped-call]
+
+
+@click.command(context_settings=plugins.COMMAND)
+@click.argument("algorithm")
+@plugins.options
+def main(algorithm: str, listen: str, log_level: str, log_format: str) -> None:
+    """Serves the search ALGORITHM. Every option is also read from KATIB_*."""
+    logs.set_up_logging(log_level.upper(), log_format)
+    try:
+        run(algorithm, listen)
+    except KatibError as error:
+        click.echo(f"katib-suggestion: {error.message}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What a suggestion service does, whatever its algorithm: check a study, and ask the algorithm where there is room."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from katib.domain.errors import InvalidArgumentError
+from katib.domain.metrics import Observation
+from katib.domain.search_space import SearchSpace
+from katib.domain.study import StudyReason, StudySpec, check_limits
+from katib.domain.trial import Trial
+from katib.suggestion.base import SETTINGS_PATH, STUDY_PATH, Algorithm, Problem, Reply, Request
+from katib.suggestion.room import room
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a manager sends. `first_number` 0: it does not say, as those of Katib 0.1."""
+
+    study_id: str
+    spec: StudySpec
+    finished_count: int
+    unfinished_count: int
+    first_number: int = 0
+    finished: Sequence[Trial] = ()
+    unfinished: Sequence[Trial] = ()
+    curves: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
+
+
+def check(algorithm: Algorithm, spec: StudySpec) -> Problem:
+    """Raises InvalidArgumentError when the algorithm cannot do this study."""
+    space = SearchSpace.of(spec.parameters, f"{STUDY_PATH}.parameter_configs")
+    violations = check_limits(spec.limits, STUDY_PATH)
+    if violations:
+        raise InvalidArgumentError(violations)
+    values = algorithm.options.read(spec.settings, SETTINGS_PATH, [d.name for d in space])
+    problem = Problem(spec, space, values)
+    algorithm.check(problem)
+    return problem
+
+
+def generate(algorithm: Algorithm, call: Call) -> Reply:
+    """Raises InvalidArgumentError as `check`: a call may be the first that this process hears of a study."""
+    for name in ("finished_count", "unfinished_count", "first_number"):
+        if getattr(call, name) < 0:
+            raise InvalidArgumentError.of(name, getattr(call, name), "expected 0 or more")
+    problem = check(algorithm, call.spec)
+    free = room(problem.spec, problem.values, call.finished_count, call.unfinished_count)
+    if free.completed:
+        return Reply((), completed=True, reason=StudyReason.MAX_TRIALS)
+    if free.count == 0:
+        return Reply(())
+    return algorithm.suggest(
+        Request(
+            study_id=call.study_id,
+            problem=problem,
+            first_number=call.first_number or call.finished_count + call.unfinished_count + 1,
+            count=free.count,
+            finished_count=call.finished_count,
+            unfinished_count=call.unfinished_count,
+            finished=sorted(call.finished, key=_number),
+            unfinished=sorted(call.unfinished, key=_number),
+            curves=call.curves,
+        )
+    )
+
+
+def _number(trial: Trial) -> tuple[int, str]:
+    return trial.number, trial.id
