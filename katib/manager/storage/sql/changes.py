@@ -1,0 +1,163 @@
+"""What changes a study and its trials: lock the study, read the trials, decide, write.
+
+The study's row is locked first, so that writes to one study and its trials follow one another in every process. Each
+statement finds its rows by a primary key or an index, whatever the size of the study.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from katib.domain.errors import InternalError, NotFoundError
+from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.study import Study
+from katib.domain.trial import NewTrial, Trial
+from katib.manager.ports import Applied, StudyChanges
+from katib.manager.storage.decisions import (
+    Decision,
+    Key,
+    check_driver,
+    decide_changes,
+    decide_report,
+    decide_trials,
+    trials_named,
+)
+from katib.manager.storage.sql.observations import seen_keys
+from katib.manager.storage.sql.rows import (
+    STUDY_COLUMNS,
+    TRIAL_COLUMNS,
+    TRIAL_PROGRESS,
+    observation_to_row,
+    study_from_row,
+    trial_from_row,
+    trial_progress_to_row,
+    trial_to_row,
+)
+from katib.manager.storage.sql.statement import Session, Statement, parameters
+from katib.manager.storage.sql.studies import THERE, lock_study, store_study
+from katib.manager.storage.sql.tables import observations, studies, trials
+
+# At most this many trials are looked up by one statement.
+_AT_ONCE: Final = 256
+
+_LOCK_BY_TRIAL: Final = Statement(
+    select(*STUDY_COLUMNS)
+    .where(studies.c.id == select(trials.c.study_id).where(trials.c.id == bindparam("trial")).scalar_subquery(), THERE)
+    .with_for_update()
+)
+_INSERT_TRIAL: Final = Statement(insert(trials))
+_INSERT_OBSERVATION: Final = Statement(insert(observations))
+_as_read: Final = (
+    update(trials)
+    .where(trials.c.id == bindparam("trial"))
+    .where(trials.c.state == bindparam("from_state"), trials.c.attempt == bindparam("from_attempt"))
+)
+# A statement that does not name the state leaves alone the indexes that hold it.
+_PROGRESS: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken"))
+_MOVE: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", "state", "attempt"))
+
+
+def add_trials(
+    session: Session,
+    study_id: str,
+    expected_suggested: int,
+    new: Sequence[NewTrial],
+    at: datetime,
+    client_id: str,
+    manager_id: str | None,
+    running: bool,
+) -> Sequence[Trial]:
+    before = lock_study(session, study_id)
+    study, added = decide_trials(before, expected_suggested, new, at, client_id, manager_id, running)
+    session.write_all(_INSERT_TRIAL, [trial_to_row(trial) for trial in added])
+    store_study(session, before, study)
+    return added
+
+
+def apply(session: Session, study_id: str, changes: StudyChanges, manager_id: str | None) -> Applied:
+    study = lock_study(session, study_id)
+    check_driver(study, manager_id)
+    read, taken = _read_trials(session, study_id, trials_named(changes))
+    seen: dict[str, list[Key]] = {}
+    for intake in changes.intakes:
+        trial = read.get(intake.trial_id)
+        if trial is not None and trial.attempt == intake.attempt and taken[trial.id] and intake.observations:
+            seen.setdefault(trial.id, []).extend(seen_keys(session, trial.id, trial.attempt, intake.observations))
+    decision = decide_changes(study, read, changes, seen)
+    _store(session, study, read, taken, decision)
+    return Applied(decision.study, decision.trials, decision.refused)
+
+
+def report(
+    session: Session,
+    trial_id: str,
+    attempt: int,
+    new: Sequence[Observation],
+    objective_name: str,
+    strategy: MetricStrategy,
+) -> Trial:
+    row = session.row(_LOCK_BY_TRIAL, trial=trial_id)
+    if row is None:
+        raise NotFoundError(f"there is no trial {trial_id}")
+    study = study_from_row(row)
+    read, taken = _read_trials(session, study.id, [trial_id])
+    trial = read[trial_id]
+    seen = seen_keys(session, trial_id, trial.attempt, new) if taken[trial_id] else ()
+    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen)
+    _store(session, study, read, taken, decision)
+    return decision.trials.get(trial_id, trial)
+
+
+def _read_trials(session: Session, study_id: str, trial_ids: Iterable[str]) -> tuple[dict[str, Trial], dict[str, int]]:
+    """Those that are there, and the last `seq` of each."""
+    ids = list(trial_ids)
+    found, taken = {}, {}
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        # One statement for each power of two: the last id is named again to fill it up.
+        size = 1 << (len(some) - 1).bit_length()
+        some += some[-1:] * (size - len(some))
+        values = {f"trial{i}": trial_id for i, trial_id in enumerate(some)}
+        for row in session.rows(_by_ids(size), study=study_id, **values):
+            trial = trial_from_row(row)
+            found[trial.id], taken[trial.id] = trial, row[-1]
+    return found, taken
+
+
+@cache
+def _by_ids(size: int) -> Statement:
+    return Statement(
+        select(*TRIAL_COLUMNS, trials.c.taken).where(
+            trials.c.id.in_(parameters("trial", size)), trials.c.study_id == bindparam("study")
+        )
+    )
+
+
+def _store(
+    session: Session, study: Study, read: Mapping[str, Trial], taken: Mapping[str, int], decision: Decision
+) -> None:
+    moved, progressed, new = [], [], []
+    for trial_id, trial in decision.trials.items():
+        before, seq = read[trial_id], taken[trial_id]
+        for observation in decision.observations.get(trial_id, ()):
+            seq += 1
+            new.append(observation_to_row(trial_id, seq, observation))
+        row = trial_progress_to_row(trial)
+        row |= {"trial": trial_id, "from_state": before.state.value, "from_attempt": before.attempt, "taken": seq}
+        if trial.state is before.state:
+            progressed.append(row)
+        else:
+            row |= {"state": trial.state.value, "attempt": trial.attempt}
+            moved.append(row)
+    session.write_all(_INSERT_OBSERVATION, new)
+    _write_exactly(session, _PROGRESS, progressed)
+    _write_exactly(session, _MOVE, moved)
+    store_study(session, study, decision.study)
+
+
+def _write_exactly(session: Session, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+    if session.write_all(statement, rows) != len(rows):
+        raise InternalError("a trial was changed by somebody who had not locked its study; nothing was stored")

@@ -1,0 +1,131 @@
+"""Which databases there are, and how a connection to each is set up."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Engine, create_engine, event, exc, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from katib.domain.errors import InvalidArgumentError, UnavailableError
+
+EXPECTED: Final = "expected sqlite:///PATH, mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE or memory://"
+
+# How long a writer waits for one of another process. Group commits take milliseconds; a check-point or a chunk of a deletion
+# takes less than a second.
+_LOCK_TIMEOUT_S: Final = 10
+# MySQL's row locks are held for a statement's time; a host that died with one lets go of it when its connection is noticed.
+_ROW_LOCK_TIMEOUT_S: Final = 5
+_CONNECT_TIMEOUT_S: Final = 10
+# No statement of ours runs nearly as long; beyond it the link is dead.
+_STATEMENT_TIMEOUT_S: Final = 60
+# Readers are threads of the gRPC server and of the controller. More wait for one to be given back, at most this long.
+_POOL: Final = 16
+_POOL_TIMEOUT_S: Final = 10
+# What of PyMySQL's options may stand behind the `?`. Others could undo what the storage relies on.
+_MYSQL_OPTIONS: Final = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
+_LOCAL: Final = frozenset({None, "", "localhost", "127.0.0.1", "::1"})
+
+
+def parse_url(text: str) -> URL:
+    """The address of an SQL database. Raises InvalidArgumentError, which never shows a password."""
+    try:
+        url = make_url(text)
+    except (exc.ArgumentError, ValueError):
+        # Not shown: what cannot be taken apart may hold a password anywhere.
+        raise InvalidArgumentError.of("database", "", EXPECTED) from None
+    shown = shown_url(url)
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        if url.database in (None, "", ":memory:") or url.host or url.query:
+            raise InvalidArgumentError.of("database", shown, "expected sqlite:///PATH, with nothing behind the path")
+        return url.set(drivername="sqlite")
+    if url.drivername in ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql"):
+        unknown = sorted(url.query.keys() - _MYSQL_OPTIONS)
+        if unknown:
+            known = ", ".join(sorted(_MYSQL_OPTIONS))
+            raise InvalidArgumentError.of("database", f"?{unknown[0]}=", f"expected no options but {known}")
+        if not url.database:
+            raise InvalidArgumentError.of("database", shown, "expected the name of a database behind the host")
+        # One dialect for both servers: SQLAlchemy asks which of them it is.
+        return url.set(drivername="mysql+pymysql")
+    raise InvalidArgumentError.of("database", f"{url.drivername}:", EXPECTED)
+
+
+def shown_url(url: URL) -> str:
+    """For people and logs: without password and options."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+    """Connections in autocommit mode: a read is one statement, and the writer begins and ends its transactions itself."""
+    options: dict[str, Any] = {
+        # Nothing to undo when a connection comes back: in autocommit mode the ROLLBACK would be a round trip for nothing.
+        "isolation_level": "AUTOCOMMIT",
+        "pool_reset_on_return": None,
+        "pool_size": _POOL,
+        "max_overflow": 0,
+        "pool_timeout": _POOL_TIMEOUT_S,
+        "pool_use_lifo": True,
+        # Statement parameters are users' data.
+        "hide_parameters": True,
+    }
+    if url.drivername == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": _LOCK_TIMEOUT_S, "check_same_thread": False}, **options)
+        event.listen(engine, "connect", _set_up_sqlite if foreign_keys else _set_up_sqlite_for_migration)
+    else:
+        # A connection that the server closed while it lay idle is noticed before it is used.
+        engine = create_engine(url, connect_args=_mysql_arguments(url), pool_pre_ping=True, **options)
+        event.listen(engine, "connect", _set_up_mysql)
+    return engine
+
+
+def create_folder(url: URL) -> None:
+    """Makes sure that an SQLite file can be created where the address says."""
+    assert url.database is not None
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"the folder {folder} of the database cannot be created: {error.strerror}") from error
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    _set_up_sqlite_for_migration(connection, _entry)
+    connection.cursor().execute("PRAGMA foreign_keys = ON")
+
+
+def _set_up_sqlite_for_migration(connection: DBAPIConnection, _entry: ConnectionPoolEntry | None) -> None:
+    """Without foreign keys: a migration that copies a table drops the old one, which would take its children with it."""
+    assert isinstance(connection, sqlite3.Connection)
+    cursor = connection.cursor()
+    # A commit is on the disk when it returns, also in WAL mode, where less would be the default of some builds.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA temp_store = MEMORY")
+    cursor.close()
+
+
+def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    # Strict: what does not fit is an error and never cut off. And backslashes escape, as PyMySQL thinks they do.
+    cursor.execute(
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
+        f"SESSION innodb_lock_wait_timeout = {_ROW_LOCK_TIMEOUT_S}"
+    )
+    cursor.close()
+
+
+def _mysql_arguments(url: URL) -> Mapping[str, Any]:
+    arguments: dict[str, Any] = {
+        "charset": "utf8mb4",
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "read_timeout": _STATEMENT_TIMEOUT_S,
+        "write_timeout": _STATEMENT_TIMEOUT_S,
+    }
+    tls = any(name.startswith("ssl_") for name in url.query)
+    if not tls and ("unix_socket" in url.query or url.host in _LOCAL):
+        # PyMySQL encrypts whenever the server can, even where nothing leaves the machine.
+        arguments["ssl_disabled"] = True
+    return arguments

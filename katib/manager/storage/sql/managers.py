@@ -1,0 +1,93 @@
+"""Managers' heartbeats, and which manager drives which study."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cache
+from typing import Final
+
+from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
+
+from katib.manager.ports import ManagerRecord
+from katib.manager.storage.sql.columns import now_micros
+from katib.manager.storage.sql.statement import Session, Statement, parameters
+from katib.manager.storage.sql.tables import managers, studies
+
+_BEAT: Final = Statement(
+    update(managers).where(managers.c.id == bindparam("manager")).values(heartbeat_at=now_micros()), ("host", "process")
+)
+_INSERT: Final = Statement(insert(managers).values(heartbeat_at=now_micros()), ("id", "host", "process"))
+_ALL: Final = Statement(
+    select(
+        managers.c.id, managers.c.host, managers.c.process, (now_micros() - managers.c.heartbeat_at).label("age")
+    ).order_by(managers.c.id)
+)
+_DRIVEN: Final = Statement(
+    select(studies.c.id, studies.c.revision)
+    .where(studies.c.active == 1, studies.c.manager == bindparam("manager"))
+    .order_by(studies.c.id)
+)
+_ALL_OF: Final = Statement(
+    select(studies.c.id).where(
+        studies.c.active.in_([literal(0), literal(1)]), studies.c.manager == bindparam("manager")
+    )
+)
+# A claim's other half: taken only if nobody else has taken it meanwhile.
+_SET: Final = Statement(
+    update(studies)
+    .where(studies.c.id == bindparam("study"), studies.c.manager == bindparam("old"))
+    .values(manager=bindparam("new"), revision=studies.c.revision + 1)
+)
+_REMOVE: Final = Statement(delete(managers).where(managers.c.id == bindparam("manager")))
+
+
+def heartbeat(session: Session, manager: ManagerRecord) -> None:
+    if not session.write(_BEAT, manager=manager.id, host=manager.host, process=manager.process):
+        session.write(_INSERT, id=manager.id, host=manager.host, process=manager.process)
+
+
+def list_managers(session: Session) -> Sequence[ManagerRecord]:
+    return [
+        # The clock of a database may be set back.
+        ManagerRecord(id_, host, process, timedelta(microseconds=max(age, 0)))
+        for id_, host, process, age in session.rows(_ALL)
+    ]
+
+
+def claim_studies(session: Session, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+    values = {f"dead{i}": other for i, other in enumerate(dead)}
+    rows = session.rows(_claimable(len(dead)), manager=manager_id, placement=placement, size=limit, **values)
+    return [study_id for study_id, old in rows if _set_manager(session, study_id, old, manager_id)]
+
+
+def driven_studies(session: Session, manager_id: str) -> Mapping[str, int]:
+    return {row[0]: row[1] for row in session.rows(_DRIVEN, manager=manager_id)}
+
+
+def release(session: Session, manager_id: str) -> None:
+    for (study_id,) in session.rows(_ALL_OF, manager=manager_id):
+        _set_manager(session, study_id, manager_id, "")
+    session.write(_REMOVE, manager=manager_id)
+
+
+def _set_manager(session: Session, study_id: str, old: str, new: str) -> bool:
+    changed = session.write(_SET, study=study_id, old=old, new=new) == 1
+    if changed:
+        session.touch(study_id)
+    return changed
+
+
+@cache
+def _claimable(dead: int) -> Statement:
+    without_row = studies.c.manager.not_in(select(managers.c.id))
+    gone = or_(without_row, studies.c.manager.in_(parameters("dead", dead))) if dead else without_row
+    return Statement(
+        select(studies.c.id, studies.c.manager)
+        .where(
+            studies.c.active == 1,
+            studies.c.manager != bindparam("manager"),
+            or_(studies.c.manager == "", gone),
+            or_(studies.c.placement == "", studies.c.placement == bindparam("placement")),
+        )
+        .order_by(studies.c.id)
+        .limit(bindparam("size"))
+    )

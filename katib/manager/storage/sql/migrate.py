@@ -1,0 +1,126 @@
+"""Brings a database to the schema that this program knows, or says why it cannot."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, exc, func, inspect, select
+
+from katib.domain.errors import FailedPreconditionError, UnavailableError
+from katib.manager.storage.sql.engine import make_engine
+from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
+from katib.manager.storage.sql.tables import metadata
+
+_SCRIPTS: Final = Path(__file__).parent.parent / "migrations"
+# How long to wait for another process that upgrades the same database.
+_LOCK_S: Final = 60
+
+
+def migrations(connection: Connection | None = None) -> Config:
+    """Alembic's configuration; commands that need the database get it as `connection`, so that no URL stands in a file."""
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def prepare(url: URL, where: str, *, upgrade: bool) -> None:
+    """Upgrades the schema, or with `upgrade=False` checks that there is nothing to upgrade.
+
+    Raises FailedPreconditionError for a database that is newer, that needs an upgrade, or that belongs to something else;
+    UnavailableError when it cannot be reached, or when another process has been upgrading it for too long.
+    """
+    engine = make_engine(url, foreign_keys=False)
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                _use_wal(connection, where)
+            if _is_current(connection, where, upgrade=upgrade):
+                return
+            connection.rollback()
+            # By one process at a time; another may have done it meanwhile.
+            with _alone(connection, where):
+                if not _is_current(connection, where, upgrade=upgrade):
+                    command.upgrade(migrations(connection), "head")
+    except (engine.dialect.loaded_dbapi.Error, exc.DBAPIError) as error:
+        raise to_katib_error(error, engine.dialect, where) from error
+    finally:
+        engine.dispose()
+
+
+def _is_current(connection: Connection, where: str, *, upgrade: bool) -> bool:
+    scripts = ScriptDirectory.from_config(migrations())
+    known = {script.revision for script in scripts.walk_revisions()}
+    head = scripts.get_current_head()
+    current = MigrationContext.configure(connection).get_current_heads()
+    if current == (head,):
+        return True
+    if not known.issuperset(current):
+        raise FailedPreconditionError(
+            f"the database {where} has schema {', '.join(current)}, made by a newer version of Katib than this one, which "
+            f"knows schema {head}; run that version, or give this one a database of its own"
+        )
+    if not current:
+        _check_ours(connection, where)
+    if not upgrade:
+        raise FailedPreconditionError(
+            f"the database {where} has {f'schema {current[0]}' if current else 'no tables yet'}, and this version of Katib "
+            f"needs schema {head}; let a manager upgrade it first"
+        )
+    return False
+
+
+def _check_ours(connection: Connection, where: str) -> None:
+    """Without a version, tables of our names are not ours, unless our first upgrade was interrupted."""
+    there = set(inspect(connection).get_table_names())
+    strange = sorted(there & metadata.tables.keys())
+    if strange and "alembic_version" not in there:
+        raise FailedPreconditionError(
+            f"the database {where} has tables of something else ({', '.join(strange)}); give Katib a database of its own"
+        )
+
+
+def _use_wal(connection: Connection, where: str) -> None:
+    """In the write-ahead log mode readers never wait for the writer. The mode stays with the file."""
+    deadline = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
+        except exc.OperationalError as error:
+            # Changing it does not wait for a lock by itself.
+            if failure_of(error, connection.dialect) is not Failure.BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+            continue
+        if mode != "wal":
+            raise FailedPreconditionError(
+                f"the database {where} is on a file system that cannot hold it (its journal mode stays {mode}); "
+                "put it on a local disk"
+            )
+        connection.rollback()
+        return
+
+
+@contextmanager
+def _alone(connection: Connection, where: str) -> Iterator[None]:
+    if connection.dialect.name == "sqlite":
+        with connection.begin():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield
+        return
+    # MySQL ends a transaction with each change of a table, so the lock is one of its named ones.
+    assert connection.engine.url.database is not None
+    name = f"katib.{connection.engine.url.database}"[:64]
+    if connection.execute(select(func.get_lock(name, _LOCK_S))).scalar_one() != 1:
+        raise UnavailableError(f"another process has been upgrading the database {where} for {_LOCK_S} seconds")
+    try:
+        yield
+        connection.commit()
+    finally:
+        connection.execute(select(func.release_lock(name)))

@@ -1,0 +1,115 @@
+"""Observations as they are read, and which of new ones are there already."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select
+
+from katib.domain.errors import NotFoundError
+from katib.domain.metrics import Observation
+from katib.domain.trial import TrialState
+from katib.domain.views import Page
+from katib.manager.storage.decisions import Key
+from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row
+from katib.manager.storage.sql.statement import Session, Statement, parameters
+from katib.manager.storage.sql.studies import THERE, require_study
+from katib.manager.storage.sql.tables import observations, trials
+from katib.manager.storage.sql.trials import OF_LIVING
+from katib.manager.storage.tokens import make_token, observation_list, read_token
+
+_ATTEMPT: Final = Statement(
+    select(trials.c.attempt).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE)
+)
+_of_attempt: Final = (
+    observations.c.trial_id == bindparam("trial"),
+    observations.c.attempt == bindparam("attempt"),
+)
+_LATEST: Final = Statement(
+    select(*OBSERVATION_COLUMNS).where(*_of_attempt).order_by(observations.c.seq.desc()).limit(bindparam("size"))
+)
+_SEEN: Final = Statement(
+    select(observations.c.source, observations.c.position, observations.c.ordinal).where(
+        *_of_attempt,
+        observations.c.source == bindparam("source"),
+        observations.c.position.between(bindparam("first"), bindparam("last")),
+    )
+)
+
+
+def list_observations(
+    session: Session, trial_id: str, attempt: int, names: Sequence[str], page_size: int, page_token: str
+) -> Page[Observation]:
+    list_ = observation_list(trial_id, attempt, names)
+    current = _current_attempt(session, trial_id)
+    attempt, after = read_token(list_, page_token) if page_token else (attempt or current, 0)
+    values = {f"name{i}": name for i, name in enumerate(names)}
+    rows = session.rows(_page(len(names)), trial=trial_id, attempt=attempt, after=after, size=page_size + 1, **values)
+    page = rows[:page_size]
+    token = make_token(list_, (attempt, page[-1][-1])) if len(rows) > page_size else ""
+    return Page([observation_from_row(row) for row in page], token)
+
+
+def latest_observations(session: Session, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
+    attempt = _current_attempt(session, trial_id)
+    rows = session.rows(_LATEST, trial=trial_id, attempt=attempt, size=limit + 1)
+    return [observation_from_row(row) for row in reversed(rows[:limit])], len(rows) > limit
+
+
+def curves(
+    session: Session, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
+) -> Mapping[str, Sequence[Observation]]:
+    require_study(session, study_id)
+    if not metrics or not states:
+        return {}
+    values: dict[str, Any] = {f"name{i}": name for i, name in enumerate(metrics)}
+    values |= {f"state{i}": state.value for i, state in enumerate(states)}
+    found: dict[str, list[Observation]] = {}
+    for row in session.rows(_curves(len(metrics), len(states)), study=study_id, **values):
+        found.setdefault(row[-1], []).append(observation_from_row(row))
+    return found
+
+
+def seen_keys(session: Session, trial_id: str, attempt: int, new: Sequence[Observation]) -> Sequence[Key]:
+    """The keys in this attempt that new observations could have, those between the ends of each source's positions: what
+    follows upon what is there finds nothing."""
+    positions: dict[str, list[int]] = {}
+    for observation in new:
+        positions.setdefault(observation.source, []).append(observation.position)
+    found: list[Key] = []
+    for source, at in positions.items():
+        rows = session.rows(_SEEN, trial=trial_id, attempt=attempt, source=source, first=min(at), last=max(at))
+        found += [(row[0], row[1], row[2]) for row in rows]
+    return found
+
+
+def _current_attempt(session: Session, trial_id: str) -> int:
+    row = session.row(_ATTEMPT, trial=trial_id)
+    if row is None:
+        raise NotFoundError(f"there is no trial {trial_id}")
+    return int(row[0])
+
+
+@cache
+def _page(names: int) -> Statement:
+    statement = select(*OBSERVATION_COLUMNS, observations.c.seq).where(
+        *_of_attempt, observations.c.seq > bindparam("after")
+    )
+    if names:
+        statement = statement.where(observations.c.name.in_(parameters("name", names)))
+    return Statement(statement.order_by(observations.c.seq).limit(bindparam("size")))
+
+
+@cache
+def _curves(names: int, states: int) -> Statement:
+    of_trial = (observations.c.trial_id == trials.c.id) & (observations.c.attempt == trials.c.attempt)
+    return Statement(
+        select(*OBSERVATION_COLUMNS, observations.c.trial_id)
+        .select_from(trials.join(observations, of_trial))
+        .where(
+            trials.c.study_id == bindparam("study"),
+            trials.c.state.in_(parameters("state", states)),
+            observations.c.name.in_(parameters("name", names)),
+        )
+        .order_by(observations.c.trial_id, observations.c.seq)
+    )

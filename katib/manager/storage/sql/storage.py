@@ -1,0 +1,157 @@
+"""`manager.ports.Storage` over SQL."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import literal, select
+
+from katib.domain.errors import AlreadyExistsError
+from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.study import Study
+from katib.domain.trial import NewTrial, Trial, TrialState
+from katib.domain.views import Page
+from katib.manager.ports import Applied, ManagerRecord, StudyChanges, StudyFilter, TrialFilter
+from katib.manager.storage.decisions import check_changes
+from katib.manager.storage.sql import changes as changes_
+from katib.manager.storage.sql import managers, observations, studies, trials
+from katib.manager.storage.sql.database import Database
+from katib.manager.storage.sql.deletion import delete_study
+from katib.manager.storage.sql.statement import Statement
+
+_PING: Final = Statement(select(literal(1)))
+
+
+class SqlStorage:
+    """Each method is a function of its module, run as a read or as a write of the database."""
+
+    def __init__(self, database: Database) -> None:
+        """Closes the database when it is closed."""
+        self.database: Final = database
+
+    # Studies
+
+    def create_study(self, study: Study) -> Study:
+        try:
+            return self.database.write(lambda session: studies.create_study(session, study))
+        except AlreadyExistsError:
+            # Another process may have stored the same request after this one had looked for it.
+            there = self.find_request(study.request_id)
+            if there is None:
+                raise
+            return there
+
+    def get_study(self, study_id: str) -> Study:
+        return self.database.read(lambda session: studies.get_study(session, study_id))
+
+    def find_request(self, request_id: str) -> Study | None:
+        return self.database.read(lambda session: studies.find_request(session, request_id))
+
+    def list_studies(self, filter_: StudyFilter, page_size: int, page_token: str) -> Page[Study]:
+        return self.database.read(lambda session: studies.list_studies(session, filter_, page_size, page_token))
+
+    def update_study(self, study_id: str, change: Callable[[Study], Study]) -> Study:
+        return self.database.write(lambda session: studies.update_study(session, study_id, change))
+
+    def delete_study(self, study_id: str) -> None:
+        delete_study(self.database, study_id)
+
+    # Trials
+
+    def add_trials(
+        self,
+        study_id: str,
+        expected_suggested: int,
+        trials: Sequence[NewTrial],
+        at: datetime,
+        client_id: str = "",
+        running: bool = False,
+        manager_id: str | None = None,
+    ) -> Sequence[Trial]:
+        return self.database.write(
+            lambda session: changes_.add_trials(
+                session, study_id, expected_suggested, trials, at, client_id, manager_id, running
+            )
+        )
+
+    def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
+        check_changes(changes)
+        return self.database.write(lambda session: changes_.apply(session, study_id, changes, manager_id))
+
+    def report(
+        self,
+        trial_id: str,
+        attempt: int,
+        observations: Sequence[Observation],
+        objective_name: str,
+        strategy: MetricStrategy,
+    ) -> Trial:
+        return self.database.write(
+            lambda session: changes_.report(session, trial_id, attempt, observations, objective_name, strategy)
+        )
+
+    def get_trial(self, trial_id: str) -> Trial:
+        return self.database.read(lambda session: trials.get_trial(session, trial_id))
+
+    def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
+        return self.database.read(lambda session: trials.list_trials(session, filter_, page_size, page_token))
+
+    def unfinished_trials(self, study_id: str) -> Sequence[Trial]:
+        return self.database.read(lambda session: trials.unfinished_trials(session, study_id))
+
+    def finished_trials(self, study_id: str) -> Sequence[Trial]:
+        return self.database.read(lambda session: trials.finished_trials(session, study_id))
+
+    def client_trials(self, study_id: str, client_id: str) -> Sequence[Trial]:
+        return self.database.read(lambda session: trials.client_trials(session, study_id, client_id))
+
+    def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
+        return self.database.read(lambda session: trials.changed_trials(session, study_id, after_revision, limit))
+
+    # Observations
+
+    def list_observations(
+        self, trial_id: str, attempt: int, names: Sequence[str], page_size: int, page_token: str
+    ) -> Page[Observation]:
+        return self.database.read(
+            lambda session: observations.list_observations(session, trial_id, attempt, names, page_size, page_token)
+        )
+
+    def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
+        return self.database.read(lambda session: observations.latest_observations(session, trial_id, limit))
+
+    def curves(
+        self, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
+    ) -> Mapping[str, Sequence[Observation]]:
+        return self.database.read(lambda session: observations.curves(session, study_id, metrics, states))
+
+    # Managers
+
+    def heartbeat(self, manager: ManagerRecord) -> None:
+        self.database.write(lambda session: managers.heartbeat(session, manager))
+
+    def managers(self) -> Sequence[ManagerRecord]:
+        return self.database.read(managers.list_managers)
+
+    def claim_studies(self, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+        return self.database.write(lambda session: managers.claim_studies(session, manager_id, placement, dead, limit))
+
+    def driven_studies(self, manager_id: str) -> Mapping[str, int]:
+        return self.database.read(lambda session: managers.driven_studies(session, manager_id))
+
+    def release(self, manager_id: str) -> None:
+        self.database.write(lambda session: managers.release(session, manager_id))
+
+    # The rest
+
+    def algorithms_in_use(self) -> tuple[frozenset[str], frozenset[str]]:
+        return self.database.read(studies.algorithms_in_use)
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        self.database.subscribe(listener)
+
+    def ping(self) -> None:
+        self.database.read(lambda session: session.row(_PING))
+
+    def close(self) -> None:
+        self.database.close()

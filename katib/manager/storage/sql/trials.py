@@ -1,0 +1,178 @@
+"""Trials as they are read: one, a page, a kind."""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, literal, or_, select
+
+from katib.domain.errors import NotFoundError
+from katib.domain.trial import FINISHED, UNFINISHED, Trial, TrialState
+from katib.domain.views import Page
+from katib.manager.ports import TrialFilter
+from katib.manager.storage.sql.rows import TRIAL_COLUMNS, trial_from_row
+from katib.manager.storage.sql.statement import Row, Session, Statement, parameters
+from katib.manager.storage.sql.studies import LAST_CHARACTER, THERE, require_study
+from katib.manager.storage.sql.tables import studies, trials
+from katib.manager.storage.times import to_micros
+from katib.manager.storage.tokens import make_token, read_token, trial_list
+
+# Trials of a study that is there: while a deleted one's are being removed, nobody sees them any more.
+OF_LIVING: Final = trials.join(studies, studies.c.id == trials.c.study_id)
+
+_by_study: Final = select(*TRIAL_COLUMNS).where(trials.c.study_id == bindparam("study"))
+_GET: Final = Statement(select(*TRIAL_COLUMNS).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE))
+
+
+def _state_in(states: Iterable[TrialState]) -> ColumnElement[bool]:
+    return trials.c.state.in_([literal(value) for value in sorted(state.value for state in states)])
+
+
+def _in_states(states: Iterable[TrialState]) -> Statement:
+    return Statement(_by_study.where(_state_in(states)).order_by(trials.c.number))
+
+
+_UNFINISHED: Final = _in_states(UNFINISHED)
+_FINISHED: Final = _in_states(FINISHED)
+_OF_CLIENT: Final = Statement(
+    _by_study.where(trials.c.client_id == bindparam("client"), _state_in(UNFINISHED)).order_by(trials.c.number)
+)
+_CHANGED: Final = Statement(
+    _by_study.where(trials.c.revision > bindparam("revision"))
+    .order_by(trials.c.revision, trials.c.number)
+    .limit(bindparam("size"))
+)
+_REST_OF_REVISION: Final = Statement(
+    _by_study.where(trials.c.revision == bindparam("revision"), trials.c.number > bindparam("after")).order_by(
+        trials.c.number
+    )
+)
+
+
+def get_trial(session: Session, trial_id: str) -> Trial:
+    row = session.row(_GET, trial=trial_id)
+    if row is None:
+        raise NotFoundError(f"there is no trial {trial_id}")
+    return trial_from_row(row)
+
+
+def unfinished_trials(session: Session, study_id: str) -> Sequence[Trial]:
+    return _of_study(session, study_id, _UNFINISHED)
+
+
+def finished_trials(session: Session, study_id: str) -> Sequence[Trial]:
+    return _of_study(session, study_id, _FINISHED)
+
+
+def client_trials(session: Session, study_id: str, client_id: str) -> Sequence[Trial]:
+    return _of_study(session, study_id, _OF_CLIENT, client=client_id)
+
+
+def changed_trials(session: Session, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
+    found = list(_of_study(session, study_id, _CHANGED, revision=after_revision, size=limit))
+    if len(found) == limit and found:
+        last = found[-1]
+        # One of them that changes between the two queries has a greater revision then, and comes with the next call.
+        found += _of_study(session, study_id, _REST_OF_REVISION, revision=last.revision, after=last.number)
+    return found
+
+
+def list_trials(session: Session, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
+    list_ = trial_list(filter_)
+    key = read_token(list_, page_token) if page_token else None
+    values: dict[str, Any] = {"size": page_size + 1}
+    if filter_.id_prefix:
+        values |= {"prefix": filter_.id_prefix, "prefix_end": filter_.id_prefix + LAST_CHARACTER}
+    if filter_.study_id:
+        rows, make_key = _page_of_study(session, filter_, key, values), _number_key
+    else:
+        rows, make_key = _page_of_all(session, filter_, key, values), _age_key
+    page = [trial_from_row(row) for row in rows[:page_size]]
+    return Page(page, make_token(list_, make_key(page[-1])) if len(rows) > page_size else "")
+
+
+def _page_of_study(
+    session: Session, filter_: TrialFilter, key: Sequence[Any] | None, values: Mapping[str, Any]
+) -> Sequence[Row]:
+    require_study(session, filter_.study_id)
+    values = {**values, "study": filter_.study_id}
+    if key is not None:
+        values["after"] = key[0]
+    statement = _study_page(bool(filter_.states), bool(filter_.id_prefix), filter_.newest_first, key is not None)
+    if not filter_.states:
+        return session.rows(statement, **values)
+    # By state and merged: each is a range of an index, where all at once would be a search through the whole study for the
+    # few that are, say, running.
+    parts = [session.rows(statement, **values, state=state.value) for state in filter_.states]
+    merged = heapq.merge(*parts, key=_number, reverse=filter_.newest_first)
+    return list(merged)
+
+
+def _page_of_all(
+    session: Session, filter_: TrialFilter, key: Sequence[Any] | None, values: Mapping[str, Any]
+) -> Sequence[Row]:
+    values = {**values, **{f"state{i}": state.value for i, state in enumerate(filter_.states)}}
+    if key is not None:
+        values |= {"before": key[0], "before_number": key[1], "before_id": key[2]}
+    statement = _all_page(len(filter_.states), bool(filter_.id_prefix), key is not None)
+    return session.rows(statement, **values)
+
+
+@cache
+def _study_page(state: bool, prefix: bool, newest_first: bool, after: bool) -> Statement:
+    statement = _by_study
+    if state:
+        statement = statement.where(trials.c.state == bindparam("state"))
+    if prefix:
+        statement = _with_prefix(statement)
+    if after:
+        last: BindParameter[int] = bindparam("after")
+        statement = statement.where(trials.c.number < last if newest_first else trials.c.number > last)
+    order = trials.c.number.desc() if newest_first else trials.c.number
+    return Statement(statement.order_by(order).limit(bindparam("size")))
+
+
+@cache
+def _all_page(states: int, prefix: bool, after: bool) -> Statement:
+    statement = select(*TRIAL_COLUMNS).select_from(OF_LIVING).where(THERE)
+    if states:
+        statement = statement.where(trials.c.state.in_(parameters("state", states)))
+    if prefix:
+        statement = _with_prefix(statement)
+    if after:
+        created_at, number = trials.c.created_at, trials.c.number
+        before: BindParameter[int] = bindparam("before")
+        before_number: BindParameter[int] = bindparam("before_number")
+        # The first condition says nothing new; it is the one that an index can use.
+        statement = statement.where(
+            created_at <= before,
+            or_(
+                created_at < before,
+                number < before_number,
+                (number == before_number) & (trials.c.id < bindparam("before_id")),
+            ),
+        )
+    order = (trials.c.created_at.desc(), trials.c.number.desc(), trials.c.id.desc())
+    return Statement(statement.order_by(*order).limit(bindparam("size")))
+
+
+def _with_prefix(statement: Select[Any]) -> Select[Any]:
+    return statement.where(trials.c.id >= bindparam("prefix"), trials.c.id < bindparam("prefix_end"))
+
+
+def _of_study(session: Session, study_id: str, statement: Statement, **values: Any) -> Sequence[Trial]:
+    require_study(session, study_id)
+    return [trial_from_row(row) for row in session.rows(statement, study=study_id, **values)]
+
+
+def _number(row: Row) -> int:
+    return int(row[2])
+
+
+def _number_key(trial: Trial) -> tuple[int | str, ...]:
+    return (trial.number,)
+
+
+def _age_key(trial: Trial) -> tuple[int | str, ...]:
+    return to_micros(trial.created_at), trial.number, trial.id

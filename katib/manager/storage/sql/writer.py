@@ -1,0 +1,238 @@
+"""The one thread of a process that writes: group commit.
+
+A write is a function of a Session, queued with a future. The writer takes whatever is queued, without waiting for more, runs
+all of it in one transaction and commits once: under load the cost of a commit is shared, alone nobody waits for company.
+
+What happens when something fails:
+
+- A function that raises before its first write has changed nothing: its caller gets the error, the batch goes on.
+- When one raises after it has written, or the database fails (a deadlock, a lost connection), the whole transaction is rolled
+  back and each function runs again in a transaction of its own, so that only the guilty one fails. This is safe however often
+  it happens: a transaction whose COMMIT was never sent is undone by the database, also when the connection is lost.
+- When the connection is lost *during COMMIT*, nobody knows whether it took place. Nothing is run again then, since what a
+  function decided in the first run need not be what it decides on top of its own outcome (trials would be added twice, a move
+  be refused to the one who made it). Its callers get UnavailableError, which says so, and look: the controller reads what is
+  stored before it acts, and what clients may send again carries a key (a request id, an observation's position, the number of
+  trials expected). Those who subscribed are told, for it may have taken place.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Engine, exc
+from sqlalchemy.pool import PoolProxiedConnection
+
+from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
+from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
+from katib.manager.storage.sql.statement import Session
+
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
+
+# Bounds how long a single write waits for its batch, and how much is done again when one of them fails.
+MAX_BATCH: Final = 64
+# Before another try. Deadlocks resolve at the first or second; a database that restarts takes longer than is worth holding
+# the others back.
+_PAUSES_S: Final = (0.05, 0.1, 0.2)
+# Longer than all tries and lock waits of a batch that goes wrong.
+_DEADLINE_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    function: Callable[[Session], Any]
+    future: "Future[Any]"
+
+    def fail(self, error: KatibError) -> None:
+        # Each its own: an exception that several threads raise would collect the tracebacks of all of them.
+        failure = type(error)(str(error))
+        failure.__cause__ = error.__cause__
+        self.future.set_exception(failure)
+
+
+class _NotBegunError(UnavailableError):
+    """No transaction could be begun: nothing has happened, and the next one would fare no better."""
+
+
+class _UnknownOutcomeError(UnavailableError):
+    """The connection was lost while it committed."""
+
+
+class Writer:
+    """Runs functions one after the other, several to a transaction."""
+
+    def __init__(self, engine: Engine, where: str, tell: Callable[[Iterable[str]], None]) -> None:
+        """`where` names the database in errors; `tell` is called with the studies that a commit is about, after it and
+        before those who wait for it go on."""
+        self._engine = engine
+        self._dialect = engine.dialect
+        self._where = where
+        self._tell = tell
+        self._begin_sql = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "START TRANSACTION"
+        self._errors = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
+        self._connection: PoolProxiedConnection | None = None
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._open = True
+        self._opening = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="katib-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, function: Callable[[Session], T]) -> T:
+        """The function's result, once it is committed. The function may run more than once and must not wait for others.
+
+        Raises what the function raised; UnavailableError when the database does not work; DeadlineExceededError when it took
+        too long.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a function that writes must not wait for another write: that would never come")
+        future: Future[T] = Future()
+        with self._opening:
+            if not self._open:
+                raise UnavailableError("the storage is closed")
+            self._queue.put(_Job(function, future))
+        try:
+            return future.result(_DEADLINE_S)
+        except TimeoutError:
+            if future.cancel():
+                raise UnavailableError(
+                    f"the database {self._where} has been busy for {_DEADLINE_S:g} seconds; nothing was stored"
+                ) from None
+            raise DeadlineExceededError(
+                f"the database {self._where} gave no answer for {_DEADLINE_S:g} seconds; whether it was stored is unknown"
+            ) from None
+
+    def close(self) -> None:
+        """Finishes what is queued and ends the thread."""
+        with self._opening:
+            if not self._open:
+                return
+            self._open = False
+            self._queue.put(None)
+        self._thread.join(_DEADLINE_S)
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            batch = [self._queue.get()]
+            # This thread alone takes from the queue, so what it holds now can be taken without waiting.
+            batch += [self._queue.get() for _ in range(min(self._queue.qsize(), MAX_BATCH - 1))]
+            going_on = None not in batch  # None was put last
+            self._work([job for job in batch if job is not None and job.future.set_running_or_notify_cancel()])
+        self._drop()
+
+    def _work(self, jobs: Sequence[_Job]) -> None:
+        if len(jobs) > 1:
+            try:
+                self._transact(jobs)
+                return
+            except (_NotBegunError, _UnknownOutcomeError) as error:
+                for job in jobs:
+                    job.fail(error)
+                return
+            except Exception:  # noqa: BLE001  # each finds its own error, if it still has one
+                _LOG.debug("a batch of %d writes is run again one by one", len(jobs), exc_info=True)
+        for i, job in enumerate(jobs):
+            try:
+                self._work_alone(job)
+            except _NotBegunError as error:
+                for other in jobs[i:]:
+                    other.fail(error)
+                return
+
+    def _work_alone(self, job: _Job) -> None:
+        """Resolves the job's future, or raises _NotBegunError."""
+        for pause in (*_PAUSES_S, None):
+            try:
+                self._transact([job])
+            except _NotBegunError:
+                raise
+            except self._errors as error:
+                if pause is not None and failure_of(error, self._dialect) in (Failure.LOST, Failure.BUSY):
+                    time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # apart from whom it met, not a secret
+                    continue
+                failure = to_katib_error(error, self._dialect, self._where)
+                failure.__cause__ = error
+                job.future.set_exception(failure)
+            except Exception as error:  # noqa: BLE001  # whatever the function raised belongs to its caller
+                job.future.set_exception(error)
+            return
+
+    def _transact(self, jobs: Sequence[_Job]) -> None:
+        """One transaction. Either it is committed and every future is resolved, or it raises: then, but for
+        _UnknownOutcomeError, nothing has happened."""
+        session = self._begin()
+        done: list[tuple[_Job, Any, KatibError | None]] = []
+        try:
+            for job in jobs:
+                writes = session.writes
+                try:
+                    done.append((job, job.function(session), None))
+                except KatibError as error:
+                    if session.writes != writes:
+                        raise
+                    done.append((job, None, error))
+            session.close()
+        except Exception:
+            self._undo()
+            raise
+        self._commit(session)
+        self._tell(session.touched)
+        for job, result, refusal in done:
+            if refusal is None:
+                job.future.set_result(result)
+            else:
+                job.future.set_exception(refusal)
+
+    def _begin(self) -> Session:
+        for last in (False, True):
+            try:
+                if self._connection is None:
+                    self._connection = self._engine.raw_connection()
+                session = Session(self._connection, self._dialect)
+                session.execute(self._begin_sql)
+                return session
+            except self._errors as error:
+                self._drop()
+                # A connection that the server closed while it lay idle.
+                if last or failure_of(error, self._dialect) is not Failure.LOST:
+                    raise _NotBegunError(str(to_katib_error(error, self._dialect, self._where))) from error
+        raise AssertionError  # the last time round returns or raises
+
+    def _commit(self, session: Session) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.commit()
+        except Exception as error:
+            failure = failure_of(error, self._dialect)
+            self._undo()
+            # SQLite says what it did not do; what failed for another transaction has been rolled back.
+            if self._dialect.name == "sqlite" or failure is Failure.BUSY:
+                raise
+            self._tell(session.touched)
+            raise _UnknownOutcomeError(
+                f"the connection to the database {self._where} was lost while it committed; "
+                "whether it was stored is unknown: look before you try again"
+            ) from error
+
+    def _undo(self) -> None:
+        """Rolls back; where that fails, the database does it for want of a connection."""
+        assert self._connection is not None
+        try:
+            self._connection.rollback()
+        except self._errors:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Lets go of the connection; the next transaction gets another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
