@@ -19,8 +19,10 @@ TITLE: Final = "katib-run/"
 # word holds a slash, so it is never a builtin.
 #
 # set -C makes `>` create with O_EXCL: of several wrappers of a run one goes on. A SIGTERM that comes before the command is
-# there to receive it is kept for it. The command inherits none of the traps. The last act ends what the command left behind in its
-# process group, and this shell. When the exit code cannot be written down, the shell ends with it, for its parent to see.
+# there to receive it is kept for it. The command inherits none of the traps. The brackets keep the shell's remarks
+# ("Terminated") out of its output: they go to the outer standard error, /dev/null. The last act ends what the command left
+# behind in its process group, and this shell. When the exit code cannot be written down, the shell ends with it, for its
+# parent to see.
 TEXT: Final = f"""\
 _katib_run=$1 _katib_work=$2 _katib_boot=$3 _katib_stop=
 shift 3
@@ -31,7 +33,7 @@ echo "$$ $_katib_boot" >"$_katib_run/{STARTED}" || exit 125
 if [ "$_katib_stop" ]; then
   _katib_code=143
 elif cd "$_katib_work"; then
-  "$@" 2>&1
+  ("$@" 2>&1)
   _katib_code=$?
 else
   _katib_code=126
