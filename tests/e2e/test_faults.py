@@ -177,7 +177,8 @@ def test_a_second_katib_local_on_the_same_folder_is_refused_with_a_sentence(kati
 
 def _services(katib: World) -> list[int]:
     """The processes of services behind sockets in this test's folder."""
-    return [p.pid for p in psutil.process_iter() if any(str(katib.sockets) in word for word in _command(p))]
+    commands = {p.pid: " ".join(_command(p)) for p in psutil.process_iter()}
+    return [pid for pid, words in commands.items() if str(katib.sockets) in words and ".server" in words]
 
 
 def _names(process: psutil.Process, text: str) -> bool:

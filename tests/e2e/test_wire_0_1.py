@@ -153,8 +153,8 @@ def test_the_settings_of_a_suggestion_service_can_be_sent_through_the_manager(ma
     )
     request.suggestion_parameters.extend(config().suggestion_parameters)
     manager.InitializeSuggestService(request, timeout=30)
-    request.suggestion_parameters[1].value = "0"
+    request.suggestion_parameters[0].value = "0"
     with pytest.raises(grpc.RpcError) as caught:
         manager.InitializeSuggestService(request, timeout=30)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "MaxParallel" in caught.value.details()
+    assert "SuggestionNum" in caught.value.details()
