@@ -1,5 +1,5 @@
-"""What every worker does. An implementation enrols by a subclass that gives `new_worker` and, where it needs more than a command,
-`study`."""
+"""What every worker does. An implementation enrols by a subclass that gives `new_worker`; and `study`, where a run needs more
+than a command."""
 
 import json
 import threading

@@ -68,7 +68,9 @@ def main() -> None:
             base = bare(runs, parallel)
             own, cpu = worker(local, runs, parallel)
             ratios.append(own / base)
-            print(f"bare {base:6.1f}/s   local worker {own:6.1f}/s   ratio {own / base:.3f}   own time {cpu:.3f} ms a run")
+            print(
+                f"bare {base:6.1f}/s   local worker {own:6.1f}/s   ratio {own / base:.3f}   own time {cpu:.3f} ms a run"
+            )
         local.close()
         print(f"median ratio {sorted(ratios)[len(ratios) // 2]:.3f}")
 

@@ -96,18 +96,10 @@ class RunFolders:
 
         Raises NotADirectoryError when the study has been deleted.
         """
-        try:
-            os.mkdir(folder)
-        except FileExistsError:
-            return False
-        except FileNotFoundError:
-            try:
-                os.mkdir(os.path.dirname(folder))
-            except FileExistsError:
-                pass
-            return self.make(folder)
-        os.mkdir(f"{folder}/{WORK}")
-        return True
+        fresh = _make_folder(folder)
+        # Whoever made the folder may not have come to this.
+        _make_folder(f"{folder}/{WORK}")
+        return fresh
 
     def names(self, study_id: str) -> list[str]:
         """The runs of the study that are not history."""
@@ -187,6 +179,16 @@ def mark_taken(folder: str) -> None:
         os.write(descriptor, f"{name}\n".encode())
     finally:
         os.close(descriptor)
+
+
+def _make_folder(path: str) -> bool:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)
+    return True
 
 
 def _make_file(path: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from stat import S_ISDIR
 from typing import Final
 
 from katib.domain.errors import (
@@ -56,9 +57,11 @@ def create_worker(data: str | os.PathLike[str]) -> "LocalWorker":
 
 @dataclass(slots=True)
 class _Study:
-    """What this process knows of a study's runs. `changed` is the folder's time of change at the last look."""
+    """What this process knows of a study's runs. `coming` are folders in which nobody had started at the last look; `changed`
+    is the time of change of the study's folder then."""
 
     runs: dict[str, Run] = field(default_factory=dict)
+    coming: set[str] = field(default_factory=set)
     changed: int = -1
     next_look: float = 0.0
 
@@ -220,8 +223,8 @@ class LocalWorker:
                 return
         try:
             fence(folder)
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # with its study
         except OSError as error:
             raise _unavailable(error) from error
 
@@ -247,21 +250,26 @@ class LocalWorker:
             return run
 
     def _look(self, study_id: str, *, again: bool = False) -> _Study | None:
-        """Adopts the runs of the study that this process does not know: all of them the first time."""
+        """Adopts the runs of the study that this process does not know: all of them the first time. None: there are none."""
         folder = self._folders.study(study_id)
         try:
-            changed = os.stat(folder).st_mtime_ns
+            stat = os.stat(folder)
         except FileNotFoundError:
             return self._studies.get(study_id)
+        if not S_ISDIR(stat.st_mode):
+            # Deleted, perhaps by another process.
+            self._studies.pop(study_id, None)
+            return None
         study = self._studies.setdefault(study_id, _Study())
         began = time.monotonic()
-        if again or (changed != study.changed and began >= study.next_look):
-            for name in self._folders.names(study_id):
-                self._find(study_id, name)
-            now = time.monotonic()
+        if again or (stat.st_mtime_ns != study.changed and began >= study.next_look):
+            study.coming.update(name for name in self._folders.names(study_id) if name not in study.runs)
             # A change in the same tick of the file system's clock would not show.
-            study.changed = changed if time.time_ns() - changed > 1e9 else -1
-            study.next_look = now + max(_RESCAN_S, (now - began) / _RESCAN_SHARE)
+            study.changed = stat.st_mtime_ns if time.time_ns() - stat.st_mtime_ns > 1e9 else -1
+            study.next_look = began + max(_RESCAN_S, (time.monotonic() - began) / _RESCAN_SHARE)
+        for name in list(study.coming):
+            if self._find(study_id, name) is not None:
+                study.coming.discard(name)
         return study
 
     # Call-backs of Runs
@@ -277,8 +285,8 @@ class LocalWorker:
     def _drop(self, run: Run) -> None:
         try:
             mark_taken(run.folder)
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # with its study
         except OSError as error:
             raise _unavailable(error) from error
         with self._lock:
