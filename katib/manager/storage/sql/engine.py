@@ -70,6 +70,8 @@ def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
         "pool_use_lifo": True,
         # Statement parameters are users' data.
         "hide_parameters": True,
+        # By position, as a Session gives them.
+        "paramstyle": "qmark" if url.drivername == "sqlite" else "format",
     }
     if url.drivername == "sqlite":
         engine = create_engine(url, connect_args={"timeout": _LOCK_TIMEOUT_S, "check_same_thread": False}, **options)

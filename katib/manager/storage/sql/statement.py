@@ -41,6 +41,7 @@ class Statement:
         found = self._compiled.get(dialect.name)
         if found is None:
             compiled = self._element.compile(dialect=dialect, column_keys=self._columns)
+            assert compiled.positional, "see make_engine"
             names = tuple(compiled.positiontup or ())
             constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
             found = self._compiled[dialect.name] = (str(compiled), names, constants)

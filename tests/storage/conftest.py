@@ -1,0 +1,40 @@
+"""Databases for the tests of storages."""
+
+import shutil
+
+import pytest
+
+from katib.manager.storage.open import open_storage
+from tests.storage import mariadb
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory):
+    """Making the schema takes longer than most tests."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    open_storage(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template, tmp_path):
+    """The address of an empty database with its schema."""
+    path = tmp_path / "katib.db"
+    shutil.copyfile(_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def mariadb_server():
+    """The address of a database that may be emptied."""
+    with mariadb.database_url() as url:
+        mariadb.drop_tables(url)
+        open_storage(url).close()
+        yield url
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server):
+    """The address of an empty database with its schema."""
+    yield mariadb_server
+    mariadb.empty(mariadb_server)

@@ -1,0 +1,251 @@
+"""What every storage does with trials: adding them, reading them, and listing them."""
+
+import pytest
+
+from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError
+from katib.domain.study import Intent, StudyState
+from katib.domain.trial import FINISHED, UNFINISHED, NewTrial, Tag
+from katib.manager.ports import StudyChanges, TrialFilter
+from tests.storage.builders import (
+    COMPLETED,
+    ERROR,
+    KILLED,
+    NOW,
+    PENDING,
+    RUNNING,
+    add,
+    completed,
+    go,
+    ids,
+    later,
+    make_study,
+    move,
+    new_trials,
+    recount,
+    running,
+)
+
+
+class TrialContract:
+    def test_trials_are_numbered_on_and_come_back_as_they_were_stored(self, storage):
+        study = storage.create_study(make_study())
+        new = new_trials(2, reason="WaitingForSlot", message="2 are before it")
+        first = storage.add_trials(study.id, 0, new, NOW)
+        assert [(t.id, t.number, t.attempt, t.state) for t in first] == [
+            (new[0].id, 1, 1, PENDING),
+            (new[1].id, 2, 1, PENDING),
+        ]
+        assert (first[0].parameters, first[0].tags) == (new[0].parameters, new[0].tags)
+        assert (first[0].reason, first[0].message) == ("WaitingForSlot", "2 are before it")
+        assert (first[0].created_at, first[0].started_at) == (NOW, None)
+        (third,) = storage.add_trials(study.id, 2, new_trials(), NOW)
+        assert third.number == 3
+        assert list(storage.unfinished_trials(study.id)) == [*first, third]
+        assert storage.get_trial(third.id) == third
+        after = storage.get_study(study.id)
+        assert (after.suggested, after.pending, after.revision) == (3, 3, study.revision + 2)
+        assert {first[0].revision, first[1].revision} == {study.revision + 1}
+
+    def test_a_clients_trials_are_running_from_the_start(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = storage.add_trials(study.id, 0, new_trials(), NOW, client_id="client 1", running=True)
+        assert (trial.state, trial.attempt, trial.started_at, trial.client_id) == (RUNNING, 1, NOW, "client 1")
+        assert storage.get_trial(trial.id) == trial
+        assert storage.get_study(study.id).running == 1
+
+    def test_a_clients_unfinished_trials_are_found(self, storage):
+        study, other = storage.create_study(make_study()), storage.create_study(make_study())
+        mine = add(storage, study, 3, client_id="c", running=True)
+        add(storage, study, client_id="c ", running=True)
+        add(storage, study, client_id="C", running=True)
+        add(storage, other, client_id="c", running=True)
+        go(storage, mine[1], to=KILLED)
+        assert ids(storage.client_trials(study.id, "c")) == [mine[0].id, mine[2].id]
+        assert storage.client_trials(study.id, "d") == []
+
+    def test_unicode_and_empty_texts_come_back(self, storage):
+        study = storage.create_study(make_study())
+        new = NewTrial("a" * 16, (), (Tag("🎲", "'\"\\ é\n"), Tag("", "")))
+        storage.add_trials(study.id, 0, [new], NOW, client_id="клиент")
+        trial = storage.get_trial(new.id)
+        assert (trial.parameters, trial.tags, trial.client_id) == ((), new.tags, "клиент")
+
+    @pytest.mark.parametrize("expected", [0, 2, -1, 2**40])
+    def test_trials_added_on_top_of_another_count_are_refused(self, storage, expected):
+        study = storage.create_study(make_study())
+        add(storage, study)
+        before = storage.get_study(study.id)
+        with pytest.raises(AbortedError):
+            storage.add_trials(study.id, expected, new_trials(), NOW)
+        assert storage.get_study(study.id) == before
+        assert len(storage.unfinished_trials(study.id)) == 1
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"state": StudyState.PAUSED},
+            {"state": StudyState.STOPPED},
+            {"intent": Intent.STOP},
+            {"intent": Intent.DELETE},
+            {"manager": "other"},
+            {"manager": ""},
+        ],
+    )
+    def test_a_study_that_is_not_to_grow_takes_no_trials(self, storage, fields):
+        study = storage.create_study(make_study(**{"manager": "me", **fields}))
+        with pytest.raises(AbortedError):
+            storage.add_trials(study.id, 0, new_trials(), NOW, manager_id="me")
+        assert storage.get_study(study.id) == study
+
+    def test_the_driver_may_add_trials_and_so_may_who_does_not_say_who_it_is(self, storage):
+        study = storage.create_study(make_study(manager="me"))
+        storage.add_trials(study.id, 0, new_trials(), NOW, manager_id="me")
+        storage.add_trials(study.id, 1, new_trials(), NOW)
+
+    def test_no_trials_are_no_write(self, storage):
+        study = storage.create_study(make_study())
+        assert list(storage.add_trials(study.id, 0, [], NOW)) == []
+        assert storage.get_study(study.id) == study
+
+    def test_a_trials_id_is_given_once_and_the_whole_call_is_refused(self, storage):
+        study = storage.create_study(make_study())
+        (there,) = new_trials()
+        storage.add_trials(study.id, 0, [there], NOW)
+        with pytest.raises(AlreadyExistsError):
+            storage.add_trials(study.id, 1, [*new_trials(), there], NOW)
+        (twice,) = new_trials()
+        with pytest.raises(AlreadyExistsError):
+            storage.add_trials(study.id, 1, [twice, twice], NOW)
+        assert storage.get_study(study.id).suggested == 1
+        recount(storage, study.id)
+
+    def test_finished_and_unfinished_trials_are_apart_and_in_order(self, storage):
+        study = storage.create_study(make_study())
+        trials = running(storage, study, 5)
+        go(storage, trials[3], to=COMPLETED)
+        go(storage, trials[0], to=KILLED)
+        go(storage, trials[2], to=ERROR)
+        assert [t.number for t in storage.finished_trials(study.id)] == [1, 3, 4]
+        assert [t.number for t in storage.unfinished_trials(study.id)] == [2, 5]
+        assert {t.state for t in storage.finished_trials(study.id)} == FINISHED
+
+    def test_a_large_study_is_read_in_order(self, storage):
+        study = storage.create_study(make_study())
+        add(storage, study, 300)
+        assert [t.number for t in storage.unfinished_trials(study.id)] == list(range(1, 301))
+
+    @pytest.mark.parametrize("newest_first", [False, True])
+    @pytest.mark.parametrize("states", [frozenset(), frozenset({COMPLETED}), frozenset({PENDING, KILLED, COMPLETED})])
+    def test_a_studys_trials_are_paged_by_number(self, storage, newest_first, states):
+        study = storage.create_study(make_study())
+        trials = running(storage, study, 9)
+        go(storage, trials[1], trials[4], trials[5], to=COMPLETED)
+        go(storage, trials[0], trials[7], to=KILLED)
+        add(storage, storage.create_study(make_study()), 3)
+        add(storage, study, 2)
+        every = [*storage.unfinished_trials(study.id), *storage.finished_trials(study.id)]
+        expected = sorted((t.number for t in every if not states or t.state in states), reverse=newest_first)
+        filter_ = TrialFilter(study_id=study.id, states=states, newest_first=newest_first)
+        assert [t.number for t in self._all_pages(storage, filter_, 2)] == expected
+
+    def test_everybodys_trials_are_newest_first(self, storage):
+        studies = [storage.create_study(make_study()) for _ in range(3)]
+        for i in range(3):
+            for study in studies:
+                storage.add_trials(study.id, 2 * i, new_trials(2), later(i))
+        found = self._all_pages(storage, TrialFilter(), 4)
+        assert len(found) == 18
+        assert [(t.created_at, t.number) for t in found] == sorted(
+            ((t.created_at, t.number) for t in found), reverse=True
+        )
+        assert len(set(ids(found))) == 18
+
+    def test_trials_are_filtered_by_state_and_id(self, storage):
+        study = storage.create_study(make_study())
+        new = [NewTrial(i, ()) for i in ("a" + "1" * 15, "a" + "2" * 15, "b" + "1" * 15)]
+        trials = storage.add_trials(study.id, 0, new, NOW)
+        go(storage, trials[0], to=KILLED)
+        for study_id in ("", study.id):
+
+            def found(study_id=study_id, **filter_):
+                return {t.number for t in storage.list_trials(TrialFilter(study_id=study_id, **filter_), 9, "").items}
+
+            assert found(id_prefix="a") == {1, 2}
+            assert found(id_prefix="a", states=UNFINISHED) == {2}
+            assert found(states=frozenset({KILLED})) == {1}
+            assert found(id_prefix="%") == set()
+
+    def test_a_list_may_be_read_while_others_write(self, storage):
+        study = storage.create_study(make_study())
+        add(storage, study, 6)
+        filter_ = TrialFilter(study_id=study.id)
+        page = storage.list_trials(filter_, 2, "")
+        seen = [t.number for t in page.items]
+        while page.next_token:
+            # What has been given out changes, and more is added at the end: nothing is repeated or left out.
+            go(storage, storage.get_trial(page.items[0].id), to=KILLED)
+            if len(seen) < 6:
+                add(storage, study)
+            page = storage.list_trials(filter_, 2, page.next_token)
+            seen += [t.number for t in page.items]
+        assert seen == list(range(1, len(seen) + 1))
+        assert len(seen) >= 8
+
+    def test_what_has_changed_since_a_revision_is_found_in_order(self, storage):
+        study = storage.create_study(make_study())
+        trials = running(storage, study, 3)
+        before = storage.get_study(study.id).revision
+        (second,) = go(storage, trials[1], to=COMPLETED)
+        (first,) = go(storage, trials[0], to=KILLED)
+        assert list(storage.changed_trials(study.id, before, 10)) == [second, first]
+        assert list(storage.changed_trials(study.id, second.revision, 10)) == [first]
+        assert list(storage.changed_trials(study.id, first.revision, 10)) == []
+
+    def test_changes_are_never_cut_within_a_revision(self, storage):
+        study = storage.create_study(make_study())
+        add(storage, study, 5)
+        add(storage, study, 3)
+        changed = storage.changed_trials(study.id, 0, 2)
+        assert [t.number for t in changed] == [1, 2, 3, 4, 5]
+        assert [t.number for t in storage.changed_trials(study.id, 0, 6)] == list(range(1, 9))
+        assert [t.number for t in storage.changed_trials(study.id, changed[-1].revision, 1)] == [6, 7, 8]
+
+    def test_going_on_from_the_last_revision_misses_no_change(self, storage):
+        study = storage.create_study(make_study())
+        trials = running(storage, study, 12)
+        latest, revision = {}, 0
+        for step in range(100):
+            changed = storage.changed_trials(study.id, revision, 2)
+            latest |= {t.id: t for t in changed}
+            revision = changed[-1].revision if changed else revision
+            if step < len(trials):
+                go(storage, trials[step * 5 % 12], to=COMPLETED)
+            elif not changed:
+                break
+        assert latest == {t.id: t for t in storage.finished_trials(study.id)}
+        assert len(latest) == 12
+
+    def test_a_trial_of_another_study_is_refused(self, storage):
+        study, other = storage.create_study(make_study()), storage.create_study(make_study())
+        (trial,) = add(storage, other)
+        applied = storage.apply(study.id, StudyChanges(moves=(move(trial, RUNNING),)))
+        assert applied.refused == {trial.id}
+        assert storage.get_trial(trial.id) == trial
+        with pytest.raises(NotFoundError):
+            storage.list_trials(TrialFilter(study_id=trial.id), 1, "")
+
+    def test_the_best_trial_is_the_best_of_the_completed_ones(self, storage):
+        study = storage.create_study(make_study())
+        first, second = completed(storage, study, 0.5, 0.8)
+        after = storage.get_study(study.id)
+        assert (after.best_trial_id, after.best_objective) == (second.id, 0.8)
+        assert first.objective == 0.5
+
+    def _all_pages(self, storage, filter_, size):
+        page = storage.list_trials(filter_, size, "")
+        found = list(page.items)
+        while page.next_token:
+            assert len(page.items) == size
+            page = storage.list_trials(filter_, size, page.next_token)
+            found += page.items
+        return found
