@@ -29,6 +29,7 @@ _SPARE_STREAM_THREADS: Final = 16
 DRAIN_S: Final = 10.0
 # The variable that names the pipe by which a process ends with the one that started it.
 LIFELINE: Final = "KATIB_LIFELINE_FD"
+_STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 
 Observer = Callable[[str, str, float], None]
@@ -110,16 +111,29 @@ def stop_on_signals() -> threading.Event:
     `wait_for_termination` would end the process without draining.
     """
     stop = threading.Event()
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    # Python runs handlers in the main thread alone, and a main thread that waits for the event does not wake up when the
+    # kernel gives the signal to another thread: the process would never end. The wake-up descriptor is written to in any case.
+    noted, note = os.pipe()
+    os.set_blocking(note, False)
+    signal.set_wakeup_fd(note, warn_on_full_buffer=False)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _leave_to_wakeup)
+    threading.Thread(target=_await_signal, args=(noted, stop), name="signals", daemon=True).start()
     lifeline = os.environ.pop(LIFELINE, "")
     if lifeline.isdigit():
         threading.Thread(target=_hold, args=(int(lifeline), stop), name="lifeline", daemon=True).start()
     return stop
+
+
+def _leave_to_wakeup(_signal: int, _frame: FrameType | None) -> None:
+    """Stands in the place of the default, which would end the process at once."""
+
+
+def _await_signal(noted: int, stop: threading.Event) -> None:
+    """Reads the numbers of the signals that came."""
+    while not set(os.read(noted, 64)) & _STOP_SIGNALS:
+        pass
+    stop.set()
 
 
 def _hold(lifeline: int, stop: threading.Event) -> None:
