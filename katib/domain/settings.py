@@ -61,7 +61,7 @@ def real(
     above: float = -math.inf,
     default_text: str = "",
 ) -> "Option[float | T]":
-    """A finite number from `least` to `most`, and more than `above`."""
+    """A finite number from `least` to `most`, or more than `above` up to `most`."""
 
     def parse(text: str) -> float | None:
         number = parse_value(text)
@@ -69,9 +69,12 @@ def real(
             return None
         return number if least <= number <= most and number > above else None
 
-    bounds = [f"more than {above:g}"] if above > -math.inf else [f"from {least:g} on"] if least > -math.inf else []
-    bounds += [f"at most {most:g}"] if most < math.inf else []
-    expected = ", ".join(["a number", *bounds])
+    bounds = [f"more than {above:g}"] if above > -math.inf else []
+    if least > -math.inf:
+        bounds.append(f"from {least:g} to {most:g}" if most < math.inf else f"from {least:g} on")
+    elif most < math.inf:
+        bounds.append(f"at most {most:g}")
+    expected = f"a number {' and '.join(bounds)}".strip()
     return Option(name, meaning, expected, parse, default, default_text or str(default))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.errors import InvalidArgumentError, violation
 from katib.domain.metrics import Observation
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import StudyReason, StudySpec, check_limits
@@ -40,9 +40,14 @@ def check(algorithm: Algorithm, spec: StudySpec) -> Problem:
 
 def generate(algorithm: Algorithm, call: Call) -> Reply:
     """Raises InvalidArgumentError as `check`: a call may be the first that this process hears of a study."""
-    for name in ("finished_count", "unfinished_count", "first_number"):
-        if getattr(call, name) < 0:
-            raise InvalidArgumentError.of(name, getattr(call, name), "expected 0 or more")
+    counts = {
+        "completed_count": call.finished_count,
+        "running_count": call.unfinished_count,
+        "first_number": call.first_number,
+    }
+    violations = [violation(name, count, "expected 0 or more") for name, count in counts.items() if count < 0]
+    if violations:
+        raise InvalidArgumentError(violations)
     problem = check(algorithm, call.spec)
     free = room(problem.spec, problem.values, call.finished_count, call.unfinished_count)
     if free.completed:

@@ -1,0 +1,325 @@
+"""What every search algorithm keeps. One enrols by a subclass that names it."""
+
+import itertools
+import os
+import pickle
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+
+from katib.api import plugins
+from katib.domain.errors import InvalidArgumentError
+from katib.domain.search_space import ParameterConfig, SearchSpace
+from katib.domain.study import Limits, Objective, StudyReason
+from katib.suggestion.base import Algorithm
+from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
+from katib.suggestion.server import GROUP
+from katib.suggestion.service import Call, check, generate
+from tests.suggestion.studies import FINITE, FINITE_LOG, INFINITE, STUDY_ID, MiniManager, study, troubled, values
+
+SPACES = {"infinite": INFINITE, "finite": FINITE, "finite with a log scale": FINITE_LOG}
+EVERY_SPACE = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
+
+# A process of its own, so that neither what was imported or cached before nor the hashes of strings can matter.
+ANOTHER_PROCESS = """
+import pickle, sys
+from katib.api import plugins
+from katib.suggestion.service import generate
+name, call = pickle.load(sys.stdin.buffer)
+sys.stdout.write(repr(generate(plugins.find("katib.suggestions", "algorithm", name), call)))
+"""
+
+
+class AlgorithmContract:
+    name: ClassVar[str]
+    # What the algorithm needs to accept the studies of this contract.
+    settings: ClassVar[Sequence[tuple[str, object]]] = ()
+
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        found: Algorithm = plugins.find(GROUP, "algorithm", self.name)
+        return found
+
+    def manager(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig], *settings: tuple[str, object], **fields: object
+    ) -> MiniManager:
+        return MiniManager(algorithm, study(space, *self.settings, *settings, **fields))  # type: ignore[arg-type]
+
+    def after(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig], trials: int, **fields: object
+    ) -> MiniManager:
+        """A study of which so many trials, with all that can happen to them, have ended, and two run."""
+        manager = self.manager(algorithm, space, (MAX_PARALLEL.name, 1), (SUGGESTION_NUM.name, 1000), **fields)
+        manager.outcome = troubled
+        for _ in range(trials):
+            manager.ask()
+            manager.finish()
+        manager.spec = self.manager(
+            algorithm, space, (MAX_PARALLEL.name, 2), (SUGGESTION_NUM.name, 1000), **fields
+        ).spec
+        manager.ask()
+        manager.spec = self.manager(
+            algorithm, space, (MAX_PARALLEL.name, 5), (SUGGESTION_NUM.name, 1000), **fields
+        ).spec
+        return manager
+
+    # The answer
+
+    @EVERY_SPACE
+    def test_suggestions_are_values_that_the_study_allows(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig]
+    ) -> None:
+        manager = self.after(algorithm, space, 9)
+        checked = SearchSpace.of(space)
+
+        reply = manager.ask()
+
+        assert reply.suggestions
+        for trial in manager.trials:
+            assert [p.name for p in trial.parameters] == [c.name for c in space]
+            assert [p.type for p in trial.parameters] == [c.type for c in space]
+            for dimension, given in zip(checked, trial.parameters, strict=True):
+                assert dimension.contains(given.value), given
+
+    @EVERY_SPACE
+    @pytest.mark.parametrize("objective", Objective)
+    def test_whatever_happened_to_the_trials_there_are_more(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig], objective: Objective
+    ) -> None:
+        manager = self.after(algorithm, space, 18, optimization=objective)
+
+        reply = manager.ask()
+
+        assert len(reply.suggestions) == 3
+        assert not reply.completed
+
+    @pytest.mark.parametrize("count", [1, 2, 7, 20])
+    def test_any_number_comes_at_once(self, algorithm: Algorithm, count: int) -> None:
+        manager = self.manager(algorithm, INFINITE, (MAX_PARALLEL.name, count), (SUGGESTION_NUM.name, 100))
+
+        assert len(manager.ask().suggestions) == count
+
+    # Statelessness
+
+    @EVERY_SPACE
+    def test_the_same_request_gets_the_same_answer(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig]
+    ) -> None:
+        call = self.after(algorithm, space, 9).call()
+        first = generate(algorithm, call)
+        self.after(algorithm, FINITE, 3, name="another study in between")
+
+        assert generate(algorithm, call) == first
+        assert generate(plugins.find(GROUP, "algorithm", self.name), call) == first
+
+    @EVERY_SPACE
+    def test_another_process_gives_the_same_answer(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig]
+    ) -> None:
+        call = self.after(algorithm, space, 9).call()
+
+        done = subprocess.run(
+            [sys.executable, "-c", ANOTHER_PROCESS],
+            input=pickle.dumps((self.name, call)),
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": "12345"},
+            timeout=60,
+            check=True,
+        )
+
+        assert done.stdout.decode() == repr(generate(algorithm, call))
+
+    @EVERY_SPACE
+    def test_the_order_in_which_trials_are_sent_does_not_matter(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig]
+    ) -> None:
+        call = self.after(algorithm, space, 12).call()
+        finished, unfinished = list(call.finished), list(call.unfinished)
+        random.Random(1).shuffle(finished)
+        unfinished.reverse()
+
+        shuffled = replace(call, finished=finished, unfinished=unfinished)
+
+        assert generate(algorithm, shuffled) == generate(algorithm, call)
+
+    # How many, and the end
+
+    @pytest.mark.parametrize("parallel", [1, 3, 0])
+    @pytest.mark.parametrize("space", [FINITE, FINITE_LOG], ids=["finite", "finite with a log scale"])
+    def test_a_finite_space_is_tried_without_repetition_until_it_is_exhausted(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig], parallel: int
+    ) -> None:
+        manager = self.manager(algorithm, space, (MAX_PARALLEL.name, parallel))
+        size = SearchSpace.of(space).cardinality
+
+        reply = manager.run()
+
+        assert (reply.completed, reply.reason, reply.suggestions) == (True, StudyReason.EXHAUSTED, ())
+        assert len({t.parameters for t in manager.trials}) == len(manager.trials) == size
+
+    def test_an_exhausted_space_is_not_completed_while_a_trial_runs(self, algorithm: Algorithm) -> None:
+        manager = self.manager(algorithm, FINITE, (MAX_PARALLEL.name, 0))
+        while manager.ask().suggestions:
+            manager.finish(most=5)
+
+        assert [not t.state.finished for t in manager.trials].count(True) > 0
+        assert not manager.ask().completed
+        manager.finish()
+        assert manager.ask().completed
+
+    @pytest.mark.parametrize("parallel", [1, 2, 7, 50, 0])
+    def test_a_study_gets_as_many_trials_as_it_asks_for(self, algorithm: Algorithm, parallel: int) -> None:
+        manager = self.manager(algorithm, INFINITE, (SUGGESTION_NUM.name, 13), (MAX_PARALLEL.name, parallel))
+
+        reply = manager.run()
+
+        assert (reply.completed, reply.reason, reply.suggestions) == (True, StudyReason.MAX_TRIALS, ())
+        assert len(manager.trials) == 13
+
+    def test_no_more_run_at_once_than_the_study_allows(self, algorithm: Algorithm) -> None:
+        manager = self.manager(algorithm, INFINITE, (SUGGESTION_NUM.name, 20), (MAX_PARALLEL.name, 4))
+        for finished in itertools.cycle((1, 3, 2)):
+            reply = manager.ask()
+            assert sum(not t.state.finished for t in manager.trials) <= 4
+            if reply.completed:
+                break
+            manager.finish(most=finished)
+
+        assert len(manager.trials) == 20
+
+    def test_the_limits_of_the_study_count_where_the_settings_say_nothing(self, algorithm: Algorithm) -> None:
+        manager = self.manager(algorithm, INFINITE, limits=Limits(max_trials=5, max_parallel=2))
+
+        assert len(manager.ask().suggestions) == 2
+        assert manager.ask().suggestions == ()
+        manager.finish()
+        manager.run()
+        assert len(manager.trials) == 5
+
+    def test_the_settings_count_before_the_limits(self, algorithm: Algorithm) -> None:
+        limits = Limits(max_trials=5, max_parallel=2)
+        manager = self.manager(algorithm, INFINITE, ("MaxParallel", 7), ("SuggestionNum", 9), limits=limits)
+
+        assert len(manager.ask().suggestions) == 7
+        manager.finish()
+        assert len(manager.ask().suggestions) == 2
+
+    # Refusals
+
+    def refused(self, algorithm: Algorithm, *settings: tuple[str, object], **fields: object) -> tuple[str, str, str]:
+        spec = replace(study(INFINITE, *self.settings, *settings), **fields)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError) as caught:
+            check(algorithm, spec)
+        with pytest.raises(InvalidArgumentError) as again:
+            generate(algorithm, Call(STUDY_ID, spec, 0, 0))
+        assert again.value.violations == caught.value.violations
+        (violation,) = caught.value.violations
+        return violation.field, violation.value, violation.expected
+
+    def at(self, index: int, field: str) -> str:
+        return f"study_config.suggestion_parameters[{len(self.settings) + index}].{field}"
+
+    @pytest.mark.parametrize("text", ["0", "-1", "abc", "", "1.5", "1_0", "１", "99999999999999999999", "nan"])
+    def test_a_number_of_trials_is_whole_and_positive(self, algorithm: Algorithm, text: str) -> None:
+        field, value, expected = self.refused(algorithm, ("MaxParallel", 2), ("SuggestionNum", text))
+
+        assert (field, value) == (self.at(1, "value"), text)
+        assert expected == "expected a whole number from 1 on for SuggestionNum"
+
+    def test_parallelism_is_a_whole_number(self, algorithm: Algorithm) -> None:
+        field, value, expected = self.refused(algorithm, ("SuggestionNum", 2), ("MaxParallel", "many"))
+
+        assert (field, value) == (self.at(1, "value"), "many")
+        assert expected == "expected a whole number for MaxParallel"
+
+    def test_an_unknown_setting_is_refused_and_the_nearest_known_one_named(self, algorithm: Algorithm) -> None:
+        field, value, expected = self.refused(algorithm, ("SuggestionNum", 2), ("MaxParrallel", 3))
+
+        assert (field, value) == (self.at(1, "name"), "MaxParrallel")
+        assert expected.startswith(f"did you mean MaxParallel? {self.name} knows the settings ")
+        assert "SuggestionNum" in expected
+
+    def test_a_setting_like_no_other_is_refused_with_those_that_there_are(self, algorithm: Algorithm) -> None:
+        field, value, expected = self.refused(algorithm, ("SuggestionNum", 2), ("x" * 1000, 3))
+
+        assert field == self.at(1, "name")
+        assert len(value) == 80
+        assert expected.startswith(f"{self.name} knows the settings ")
+
+    def test_what_is_wrong_with_the_search_space_is_named(self, algorithm: Algorithm) -> None:
+        field, _, expected = self.refused(algorithm, parameters=())
+
+        assert field == "study_config.parameter_configs.configs"
+        assert expected == "expected at least one parameter"
+
+    def test_limits_out_of_range_are_named(self, algorithm: Algorithm) -> None:
+        field, value, _ = self.refused(algorithm, limits=Limits(max_trials=-1))
+
+        assert (field, value) == ("study_config.max_trials", "-1")
+
+    def test_counts_are_not_negative(self, algorithm: Algorithm) -> None:
+        call = Call(STUDY_ID, study(INFINITE, *self.settings, max_trials=5), -1, -2, -3)
+
+        with pytest.raises(InvalidArgumentError) as caught:
+            generate(algorithm, call)
+
+        assert [(v.field, v.value) for v in caught.value.violations] == [
+            ("completed_count", "-1"),
+            ("running_count", "-2"),
+            ("first_number", "-3"),
+        ]
+
+    # The table of settings
+
+    def test_every_setting_is_described(self, algorithm: Algorithm) -> None:
+        rows = [*algorithm.options.rows, *filter(None, [algorithm.options.per_parameter])]
+
+        assert algorithm.options.owner == algorithm.name == self.name
+        assert {SUGGESTION_NUM, MAX_PARALLEL} <= set(algorithm.options.rows)
+        for row in rows:
+            assert row.meaning.endswith(".")
+            assert row.expected
+            assert row.default_text
+
+
+class NumberedContract(AlgorithmContract):
+    """What those keep whose trial n does not depend on the trials before."""
+
+    @EVERY_SPACE
+    def test_batches_change_nothing(self, algorithm: Algorithm, space: Sequence[ParameterConfig]) -> None:
+        managers = []
+        for parallel, finished in ((1, 1), (2, 1), (5, 3), (20, 20)):
+            manager = self.manager(algorithm, space, ("MaxParallel", parallel), ("SuggestionNum", 20))
+            while not manager.ask().completed:
+                manager.finish(most=finished)
+            managers.append([t.parameters for t in manager.trials])
+
+        assert all(trials == managers[0] for trials in managers)
+        assert len(managers[0]) == 20
+
+    def test_a_manager_that_does_not_say_the_number_gets_the_same(self, algorithm: Algorithm) -> None:
+        call = Call(STUDY_ID, study(INFINITE, *self.settings, max_trials=20), 4, 3, first_number=8)
+
+        assert generate(algorithm, replace(call, first_number=0)) == generate(algorithm, call)
+
+    def test_everything_at_once_comes_in_portions_of_a_thousand(self, algorithm: Algorithm) -> None:
+        space = INFINITE[:2] + INFINITE[4:6]
+        settings = (("MaxParallel", 0), ("SuggestionNum", 1500))
+        manager = self.manager(algorithm, space, *settings)
+
+        assert [len(manager.ask().suggestions) for _ in range(3)] == [1000, 500, 0]
+
+    def test_trials_far_down_the_order_cost_no_more_than_the_first(self, algorithm: Algorithm) -> None:
+        space = [
+            replace(INFINITE[4], name=f"p{i}", feasible=replace(INFINITE[4].feasible, max="99")) for i in range(200)
+        ]
+        spec = study(space, *self.settings, ("MaxParallel", 2))
+
+        reply = generate(algorithm, Call(STUDY_ID, spec, 10**9, 0, first_number=10**15))
+
+        assert len(set(values(reply))) == 2

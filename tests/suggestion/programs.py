@@ -1,0 +1,97 @@
+"""The real programs, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+DEADLINE_S = 60.0
+
+
+class Program:
+    """A service that has said that it is ready."""
+
+    def __init__(self, *command: str, **environment: str) -> None:
+        self.popen = subprocess.Popen(
+            [BIN / command[0], *command[1:], "--log-format", "json"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment},
+        )
+        self.lines: list[dict[str, object]] = []
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        if not self._ready.wait(DEADLINE_S):
+            self.kill()
+            raise AssertionError(f"not ready: {self.lines}")
+
+    def _read(self) -> None:
+        assert self.popen.stderr is not None
+        for line in self.popen.stderr:
+            self.lines.append(json.loads(line) if line.startswith(b"{") else {"message": line.decode()})
+            if self.lines[-1]["message"] == "ready":
+                self._ready.set()
+        self._ready.set()
+
+    @property
+    def port(self) -> int:
+        return int(str(next(line["port"] for line in self.lines if line["message"] == "ready")))
+
+    def ask_to_end(self) -> None:
+        self.popen.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        code = self.popen.wait(DEADLINE_S)
+        self._close()
+        return code
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait(DEADLINE_S)
+        self._close()
+
+    def _close(self) -> None:
+        self._reader.join(DEADLINE_S)
+        if self.popen.stderr is not None:
+            self.popen.stderr.close()
+
+
+@contextmanager
+def program(*command: str, **environment: str) -> Iterator[Program]:
+    running = Program(*command, **environment)
+    try:
+        yield running
+    finally:
+        if running.popen.poll() is None:
+            running.kill()
+        else:
+            running.wait()
+
+
+def refused(*command: str) -> str:
+    """What a program that cannot start says."""
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def modules_after(statement: str) -> set[str]:
+    """What a fresh process has imported after a statement."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{statement}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    return set(done.stdout.split())
