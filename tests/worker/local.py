@@ -55,6 +55,7 @@ class Host:
         self._process.send_signal(signal_)
 
     def kill(self) -> None:
+        """Again: no change."""
         self._process.kill()
         self._process.wait(DEADLINE_S)
         for pipe in (self._process.stdin, self._process.stdout):

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+import time
+from random import Random
 
 import pytest
 
@@ -284,9 +286,50 @@ def test_a_study_that_was_deleted_by_another_manager_cannot_be_begun(tmp_path, d
     assert not (tmp_path / "runs" / driver.study_id).is_dir()
 
 
-def test_runs_that_another_manager_makes_later_are_seen_in_time(tmp_path, driver, host):
+def test_a_run_that_another_manager_makes_later_is_known_when_it_is_asked_for(tmp_path, driver, host):
     driver.ended(driver.start("true"))
-    name = host.create(driver, new_id(), "sh", "-c", "sleep 600")
-    # Asked for by name it is known at once, whatever the last look at the folder saw.
+    name = host.create(driver, new_id(), "sleep", "600")
     driver.worker.stop(driver.study_id, name)
     assert driver.ended(name).phase is RunPhase.FAILED
+
+
+def test_a_run_that_another_manager_makes_later_is_seen_in_time(tmp_path, host):
+    worker = LocalWorker(tmp_path, stop_grace_s=0.5, rescan_s=0.1)
+    driver = driver_of(worker)
+    driver.ended(driver.start("true"))
+    name = host.create(driver, new_id(), "sleep", "600")
+    driver.until("it is not seen", lambda: name in driver.statuses())
+    worker.delete(driver.study_id, name)
+    driver.until("it never ended", lambda: name not in driver.statuses())
+    worker.close()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_manager_that_is_killed_at_any_moment_leaves_nothing_undone_or_done_twice(tmp_path, driver, new_host, seed):
+    random = Random(seed)
+    runs = [driver.run("sh", "-c", "echo $TRIAL_ID >>../../log; echo once") for _ in range(12)]
+    for _ in range(3):
+        host = new_host()
+        for run in random.sample(runs, len(runs)):
+            host.send("create", driver.study_id, run.trial_id, json.dumps(run.command))
+        time.sleep(random.uniform(0, 0.02))
+        host.kill()
+    for run in runs:
+        driver.worker.create(run)
+    for run in runs:
+        assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
+        assert driver.texts(run.name) == ["once"]
+    written = (tmp_path / "runs" / driver.study_id / "log").read_text().split()
+    assert sorted(written) == sorted(run.trial_id for run in runs)
+
+
+def test_a_stop_that_races_with_a_create_leaves_nothing_running(tmp_path, driver, new_host):
+    creator, stopper = new_host(), new_host()
+    runs = [driver.run("sleep", "600") for _ in range(25)]
+    for run in runs:
+        creator.send("create", driver.study_id, run.trial_id, json.dumps(run.command))
+        stopper.send("stop", driver.study_id, run.trial_id)
+    for host in (creator, stopper):
+        assert [host.answer() for _ in runs] == ["ok"] * len(runs)
+    for run in runs:
+        assert driver.ended(run.name).phase is RunPhase.FAILED

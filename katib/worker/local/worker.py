@@ -42,7 +42,7 @@ from katib.worker.local.wrapper import keep_descriptors, spawn
 MAX_PLACEMENT: Final = 200
 # Looking for runs that another worker made in a folder that this one knows already: at most this often, and never more than a
 # hundredth of the time.
-_RESCAN_S: Final = 60.0
+RESCAN_S: Final = 60.0
 _RESCAN_SHARE: Final = 0.01
 # Not the command's fault: the same may go well later.
 _PASSING: Final = frozenset(
@@ -70,13 +70,18 @@ class LocalWorker:
     """Runs below `<data>/runs`. Any number of these may work on one folder, of one machine, at once."""
 
     def __init__(
-        self, data: str | os.PathLike[str], *, stop_grace_s: float = STOP_GRACE_S, pidfds: bool = True
+        self,
+        data: str | os.PathLike[str],
+        *,
+        stop_grace_s: float = STOP_GRACE_S,
+        rescan_s: float = RESCAN_S,
+        pidfds: bool = True,
     ) -> None:
         """`pidfds=False`: as on a system that has none. Raises UnavailableError when the folder cannot be used."""
         self._data: Final = os.path.realpath(data)
         self._folders: Final = RunFolders(self._data)
         self._commands: Final = CommandBuilder()
-        self._boot_id: Final = boot_id()
+        self._rescan_s: Final = rescan_s
         self._studies: Final[dict[str, _Study]] = {}
         self._wakes: Final[list[Callable[[str], None]]] = []
         self._runs: Final = Runs(self._wake, self._over, stop_grace_s, pidfds=pidfds)
@@ -203,7 +208,7 @@ class LocalWorker:
             return
         try:
             command = self._commands.build(spec, f"{run.folder}/{WORK}")
-            pid = spawn(run.folder, run.name, self._boot_id, command)
+            pid = spawn(run.folder, run.name, boot_id(), command)
         except CommandError as error:
             self._runs.fail_start(run, str(error))
         except ValueError as error:
@@ -266,7 +271,7 @@ class LocalWorker:
             study.coming.update(name for name in self._folders.names(study_id) if name not in study.runs)
             # A change in the same tick of the file system's clock would not show.
             study.changed = stat.st_mtime_ns if time.time_ns() - stat.st_mtime_ns > 1e9 else -1
-            study.next_look = began + max(_RESCAN_S, (time.monotonic() - began) / _RESCAN_SHARE)
+            study.next_look = began + max(self._rescan_s, (time.monotonic() - began) / _RESCAN_SHARE)
         for name in list(study.coming):
             if self._find(study_id, name) is not None:
                 study.coming.discard(name)
