@@ -8,8 +8,7 @@ completed trials. A step is one value of the metric.
 import math
 from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate
-from statistics import median
+from statistics import median_high, median_low
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
@@ -84,9 +83,9 @@ def _behind(request: Request, metric: str) -> list[Trial]:
         """The loss beyond which a trial at this step is behind."""
         averages = [average for f in finished if (average := f.up_to(step)) is not None]
         enough = len(averages) >= values[MIN_TRIALS_REQUIRED]
-        return median(averages) + values[EVAL_MARGIN] if enough else math.inf
+        return _median(averages) + values[EVAL_MARGIN] if enough else math.inf
 
-    # A median of -inf and inf is NaN, and nothing is greater than that.
+    # Nothing is greater than a median that is NaN.
     return [
         trial
         for trial in request.running
@@ -114,15 +113,36 @@ class _Average:
         self._cut_short = trial.state is not TrialState.COMPLETED
         self._steps = len(losses)
         self._burn_in = burn_in
-        numbers = [not math.isnan(loss) for loss in losses[burn_in:]]
-        summands = (loss if number else 0.0 for loss, number in zip(losses[burn_in:], numbers, strict=True))
-        self._sums = list(accumulate(summands, initial=0.0))
-        self._numbers = list(accumulate(numbers, initial=0))
+        self._averages = _running_averages(losses[burn_in:])
 
     def up_to(self, step: int) -> float | None:
         """None: there is none to compare with at this step."""
         last = min(step, self._steps) - self._burn_in
         if last <= 0 or (self._cut_short and self._steps < step):
             return None
-        average = self._sums[last] / self._numbers[last] if self._numbers[last] else math.nan
+        average = self._averages[last - 1]
         return math.inf if math.isnan(average) else average
+
+
+def _running_averages(losses: Sequence[float]) -> list[float]:
+    """NaN where there has been no number yet, or infinities of both signs."""
+    averages = []
+    mean, count = math.nan, 0
+    for loss in losses:
+        if not math.isnan(loss):
+            count += 1
+            if count == 1:
+                mean = loss
+            elif math.isfinite(loss) and math.isfinite(mean):
+                # The mean of equal numbers is that number, to the last bit, and no sum overflows.
+                mean += loss / count - mean / count
+            else:
+                mean += loss
+        averages.append(mean)
+    return averages
+
+
+def _median(values: Sequence[float]) -> float:
+    """Of -inf and inf it is NaN."""
+    low, high = median_low(values), median_high(values)
+    return low if low == high else low / 2 + high / 2
