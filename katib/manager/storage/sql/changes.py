@@ -7,11 +7,11 @@ statement finds its rows by a primary key or an index, whatever the size of the 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import bindparam, insert, select, update
 
-from katib.domain.errors import InternalError, NotFoundError
+from katib.domain.errors import NotFoundError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial
@@ -36,7 +36,8 @@ from katib.manager.storage.sql.rows import (
     trial_progress_to_row,
     trial_to_row,
 )
-from katib.manager.storage.sql.statement import Session, Statement, parameters
+from katib.manager.storage.sql.session import Session
+from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.studies import THERE, lock_study, store_study
 from katib.manager.storage.sql.tables import observations, studies, trials
 
@@ -153,11 +154,6 @@ def _store(
             row |= {"state": trial.state.value, "attempt": trial.attempt}
             moved.append(row)
     session.write_all(_INSERT_OBSERVATION, new)
-    _write_exactly(session, _PROGRESS, progressed)
-    _write_exactly(session, _MOVE, moved)
+    session.write_all(_PROGRESS, progressed, exactly=True)
+    session.write_all(_MOVE, moved, exactly=True)
     store_study(session, study, decision.study)
-
-
-def _write_exactly(session: Session, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
-    if session.write_all(statement, rows) != len(rows):
-        raise InternalError("a trial was changed by somebody who had not locked its study; nothing was stored")

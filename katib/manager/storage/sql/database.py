@@ -8,7 +8,7 @@ from sqlalchemy import Engine, exc
 
 from katib.domain.errors import UnavailableError
 from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
-from katib.manager.storage.sql.statement import Session
+from katib.manager.storage.sql.session import Session, make_session
 from katib.manager.storage.sql.writer import Writer
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Database:
             except self._errors as error:
                 raise to_katib_error(error, self._dialect, self._where) from error
             try:
-                return function(Session(connection, self._dialect))
+                return function(make_session(connection, self._dialect))
             except self._errors as error:
                 lost = failure_of(error, self._dialect) is Failure.LOST
                 if lost:

@@ -12,7 +12,8 @@ from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.rows import DELETED, DELETED_ACTIVE
-from katib.manager.storage.sql.statement import Row, Session, Statement
+from katib.manager.storage.sql.session import Row, Session
+from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import THERE
 from katib.manager.storage.sql.tables import observations, studies, trials
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pymysql.constants import CLIENT
 from sqlalchemy import URL, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -122,6 +123,8 @@ def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> N
 def _mysql_arguments(url: URL) -> Mapping[str, Any]:
     arguments: dict[str, Any] = {
         "charset": "utf8mb4",
+        # An update counts the rows that it found, changed or not; and several statements may go in one packet.
+        "client_flag": CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "read_timeout": _STATEMENT_TIMEOUT_S,
         "write_timeout": _STATEMENT_TIMEOUT_S,

@@ -9,7 +9,8 @@ from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
 
 from katib.manager.ports import ManagerRecord
 from katib.manager.storage.sql.columns import now_micros
-from katib.manager.storage.sql.statement import Session, Statement, parameters
+from katib.manager.storage.sql.session import Session
+from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import managers, studies
 
 _BEAT: Final = Statement(

@@ -12,7 +12,8 @@ from katib.domain.trial import TrialState
 from katib.domain.views import Page
 from katib.manager.storage.decisions import Key
 from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row
-from katib.manager.storage.sql.statement import Session, Statement, parameters
+from katib.manager.storage.sql.session import Session
+from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.studies import THERE, require_study
 from katib.manager.storage.sql.tables import observations, trials
 from katib.manager.storage.sql.trials import OF_LIVING

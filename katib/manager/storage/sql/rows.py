@@ -17,7 +17,7 @@ from katib.domain.study_json import (
 )
 from katib.domain.trial import Trial, TrialState
 from katib.manager.storage.decisions import needs_driver
-from katib.manager.storage.sql.statement import Row
+from katib.manager.storage.sql.session import Row
 from katib.manager.storage.sql.tables import observations, studies, trials
 from katib.manager.storage.times import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 

@@ -10,9 +10,6 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, CompoundSelect, Delete, Insert, Select, Update, bindparam
 from sqlalchemy.engine import Dialect
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-
-Row = Sequence[Any]
 
 
 def parameters(name: str, count: int) -> "list[BindParameter[Any]]":
@@ -46,63 +43,3 @@ class Statement:
             constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
             found = self._compiled[dialect.name] = (str(compiled), names, constants)
         return found
-
-
-class Session:
-    """A connection at work for one function: what it reads and writes, and which studies its writes are about."""
-
-    __slots__ = ("_cursor", "_dialect", "touched", "writes")
-
-    def __init__(self, connection: DBAPIConnection, dialect: Dialect) -> None:
-        self._cursor: DBAPICursor = connection.cursor()
-        self._dialect = dialect
-        self.touched: dict[str, None] = {}
-        # How many statements have written, or may have.
-        self.writes = 0
-
-    def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        self._run(statement, values)
-        return self._cursor.fetchall()
-
-    def row(self, statement: Statement, **values: Any) -> Row | None:
-        """The first row."""
-        rows = self.rows(statement, **values)
-        return rows[0] if rows else None
-
-    def write(self, statement: Statement, **values: Any) -> int:
-        """How many rows it inserted, removed or found to change."""
-        self.writes += 1
-        self._run(statement, values)
-        return self._cursor.rowcount
-
-    def write_all(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> int:
-        """The same statement for each of the rows; how many rows it inserted, removed or found to change in all."""
-        if not rows:
-            return 0
-        self.writes += 1
-        sql, names, constants = statement.compiled(self._dialect)
-        if constants:
-            rows = [{**constants, **row} for row in rows]
-        if len(rows) == 1:
-            values = rows[0]
-            self._cursor.execute(sql, [values[name] for name in names])
-        else:
-            self._cursor.executemany(sql, [[row[name] for name in names] for row in rows])
-        return self._cursor.rowcount
-
-    def touch(self, study_id: str) -> None:
-        """Those who subscribed are told of this study once the transaction is committed."""
-        self.touched[study_id] = None
-
-    def execute(self, sql: str) -> None:
-        """A statement that no table has a part in."""
-        self._cursor.execute(sql)
-
-    def close(self) -> None:
-        self._cursor.close()
-
-    def _run(self, statement: Statement, values: Mapping[str, Any]) -> None:
-        sql, names, constants = statement.compiled(self._dialect)
-        if constants:
-            values = {**constants, **values}
-        self._cursor.execute(sql, [values[name] for name in names])

@@ -23,7 +23,8 @@ from katib.manager.storage.sql.rows import (
     study_state_to_row,
     study_to_row,
 )
-from katib.manager.storage.sql.statement import Session, Statement, parameters
+from katib.manager.storage.sql.session import Session
+from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import studies
 from katib.manager.storage.times import to_micros
 from katib.manager.storage.tokens import make_token, read_token, study_list
@@ -106,15 +107,15 @@ def store_study(session: Session, before: Study, study: Study) -> None:
     if study is before:
         return
     session.touch(study.id)
-    values = study_counts_to_row(study)
+    values = {"study": study.id, **study_counts_to_row(study)}
+    statement = _UPDATE_COUNTS
     if study.spec != before.spec:
-        session.write(
-            _UPDATE_SPEC, study=study.id, **values, **study_state_to_row(study), **study_spec_to_row(study.spec)
-        )
+        statement = _UPDATE_SPEC
+        values |= study_state_to_row(study) | study_spec_to_row(study.spec)
     elif _state(study) != _state(before):
-        session.write(_UPDATE_STATE, study=study.id, **values, **study_state_to_row(study))
-    else:
-        session.write(_UPDATE_COUNTS, study=study.id, **values)
+        statement = _UPDATE_STATE
+        values |= study_state_to_row(study)
+    session.write_all(statement, [values], exactly=True)
 
 
 def algorithms_in_use(session: Session) -> tuple[frozenset[str], frozenset[str]]:

@@ -12,7 +12,8 @@ from katib.domain.trial import FINISHED, UNFINISHED, Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import TrialFilter
 from katib.manager.storage.sql.rows import TRIAL_COLUMNS, trial_from_row
-from katib.manager.storage.sql.statement import Row, Session, Statement, parameters
+from katib.manager.storage.sql.session import Row, Session
+from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.studies import LAST_CHARACTER, THERE, require_study
 from katib.manager.storage.sql.tables import studies, trials
 from katib.manager.storage.times import to_micros

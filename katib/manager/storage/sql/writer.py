@@ -31,7 +31,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
 from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
-from katib.manager.storage.sql.statement import Session
+from katib.manager.storage.sql.session import Session, make_session
 
 T = TypeVar("T")
 
@@ -76,7 +76,6 @@ class Writer:
         self._dialect = engine.dialect
         self._where = where
         self._tell = tell
-        self._begin_sql = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "START TRANSACTION"
         self._errors = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self._connection: PoolProxiedConnection | None = None
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
@@ -174,7 +173,9 @@ class Writer:
             for job in jobs:
                 writes = session.writes
                 try:
-                    done.append((job, job.function(session), None))
+                    result = job.function(session)
+                    session.flush()
+                    done.append((job, result, None))
                 except KatibError as error:
                     if session.writes != writes:
                         raise
@@ -194,10 +195,15 @@ class Writer:
     def _begin(self) -> Session:
         for last in (False, True):
             try:
+                fresh = self._connection is None
                 if self._connection is None:
                     self._connection = self._engine.raw_connection()
-                session = Session(self._connection, self._dialect)
-                session.execute(self._begin_sql)
+                session = make_session(self._connection, self._dialect)
+                if self._dialect.name == "sqlite":
+                    session.execute("BEGIN IMMEDIATE")
+                elif fresh:
+                    # From then on it begins by itself with the first statement, which saves a round trip each time.
+                    session.execute("SET autocommit = 0")
                 return session
             except self._errors as error:
                 self._drop()
