@@ -1,5 +1,6 @@
 """The real programs, in processes of their own."""
 
+import ctypes
 import json
 import os
 import signal
@@ -47,6 +48,12 @@ class Program:
     def ask_to_end(self) -> None:
         self.popen.send_signal(signal.SIGTERM)
 
+    def ask_to_end_by_another_thread(self) -> None:
+        """As the kernel may do it: the signal is given to a thread that is not the main one."""
+        pid = self.popen.pid
+        others = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir() if int(task.name) != pid]
+        assert ctypes.CDLL(None).tgkill(pid, others[0], signal.SIGTERM) == 0
+
     def wait(self) -> int:
         code = self.popen.wait(DEADLINE_S)
         self._close()
@@ -75,10 +82,15 @@ def program(*command: str, **environment: str) -> Iterator[Program]:
             running.wait()
 
 
-def refused(*command: str) -> str:
+def refused(*command: str, **environment: str) -> str:
     """What a program that cannot start says."""
     done = subprocess.run(
-        [BIN / command[0], *command[1:]], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        [BIN / command[0], *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+        env={**os.environ, **environment},
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -76,6 +76,34 @@ def old_settings(algorithm: str) -> tuple[tuple[str, str], ...]:
     }[algorithm]
 
 
+MIDDLE = """
+from katib.domain.settings import Options
+from katib.suggestion.base import History, Reply, Suggestion
+from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
+
+class Algorithm:
+    name = "middle"
+    history = History.NONE
+    options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL))
+
+    def check(self, problem):
+        pass
+
+    def suggest(self, request):
+        space = request.problem.space
+        return Reply((Suggestion(space.from_unit([0.5] * len(space))),))
+"""
+
+
+def install(folder: Path, name: str, source: str) -> None:
+    """A distribution of one module with one algorithm."""
+    (folder / f"{name}_search.py").write_text(source)
+    information = folder / f"{name}_search-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-search\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[katib.suggestions]\n{name} = {name}_search:Algorithm\n")
+
+
 class TestAnOldManager:
     def test_it_gets_trials_until_the_study_is_completed(self, stub: SuggestionStub, algorithm: str) -> None:
         study = old_study(algorithm, *old_settings(algorithm))
@@ -251,6 +279,12 @@ class TestTheProcess:
             assert ended[0] is None
             assert [line["message"] for line in server.lines][-1] == "ended"
 
+    def test_a_sigterm_that_another_thread_gets_ends_it_too(self) -> None:
+        with program("katib-suggestion", "random", "--listen", "localhost:0") as server:
+            server.ask_to_end_by_another_thread()
+
+            assert server.wait() == 0
+
     def test_it_takes_its_address_from_the_environment(self, folder: Path) -> None:
         with program("katib-suggestion", "random", KATIB_LISTEN=f"unix:{folder}/s") as server:
             with open_channel(f"unix:{folder}/s") as channel:
@@ -276,6 +310,27 @@ class TestTheProcess:
         assert said.startswith("katib-suggestion: there is no algorithm ")
         assert "grid" in said
         assert "random" in said
+
+    def test_an_algorithm_of_another_distribution_is_served(self, folder: Path) -> None:
+        install(folder, "middle", MIDDLE)
+        with (
+            program("katib-suggestion", "middle", "--listen", f"unix:{folder}/s", PYTHONPATH=str(folder)),
+            open_channel(f"unix:{folder}/s") as channel,
+        ):
+            stub = SuggestionStub(channel)  # type: ignore[no-untyped-call]
+            study = old_study("middle", ("SuggestionNum", "2"), ("MaxParallel", "2"))
+            reply = stub.GenerateTrials(pb.GenerateTrialsRequest(study_id="s", configs=study), timeout=TIMEOUT)
+
+        assert [[p.value for p in t.parameter_set] for t in reply.trials] == [["0.05", "4", "adam"]]
+
+    def test_an_algorithm_that_lacks_what_it_needs_says_so(self, folder: Path) -> None:
+        install(folder, "broken", "import no_such_package")
+
+        said = refused("katib-suggestion", "broken", "--listen", "localhost:0", PYTHONPATH=str(folder))
+
+        assert said.startswith(
+            "katib-suggestion: algorithm broken cannot be loaded (No module named 'no_such_package')"
+        )
 
     @pytest.mark.parametrize("address", ["localhost:notaport", "256.256.256.256:1", "unix:/no/such/folder/s"])
     def test_an_address_that_cannot_be_had_is_a_sentence(self, address: str) -> None:
