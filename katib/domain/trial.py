@@ -65,11 +65,13 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class NewTrial:
-    """A suggestion that is about to become a trial."""
+    """A suggestion that is about to become a trial; `reason` and `message` say what it waits for."""
 
     id: str
     parameters: tuple[Parameter, ...]
     tags: tuple[Tag, ...] = ()
+    reason: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
