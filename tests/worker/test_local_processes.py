@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent import futures
 
 import grpc
@@ -211,6 +212,20 @@ def test_a_process_that_signals_its_whole_group_still_leaves_its_exit_code(drive
         assert driver.ended(name).exit_code == code
 
 
+def test_an_exit_code_that_cannot_be_written_down_is_known_to_the_parent(driver):
+    # Writing into it fails as on a full disk.
+    name = driver.start("sh", "-c", "ln -s /dev/full ../exit; sleep 600 & exit 5")
+    status = driver.ended(name)
+    assert (status.phase, status.reason, status.exit_code) == (RunPhase.FAILED, "ExitCode", 5)
+    assert alive_with_trial(name) == []
+
+
+def test_a_run_that_removes_its_own_folder_ends_all_the_same(tmp_path, driver):
+    name = driver.start("sh", "-c", "rm -r ../../$TRIAL_ID-1; exit 6")
+    assert driver.ended(name).exit_code == 6
+    assert driver.texts(name) == []
+
+
 def test_the_shell_adds_nothing_to_the_output(driver):
     for command in ("printf a; kill -KILL $$", "printf a; kill -SEGV $$", "printf a; exec nothing-of-that-name 2>&-"):
         name = driver.start("sh", "-c", f"ulimit -c 0; {command}")
@@ -238,13 +253,14 @@ def test_no_zombies_and_no_handles_are_left(worker, driver):
 
 def test_a_worker_gives_back_its_handles_and_its_thread(tmp_path):
     own = psutil.Process()
-    threads, handles = own.num_threads(), own.num_fds()
+    threads, handles = threading.active_count(), own.num_fds()
     worker = LocalWorker(tmp_path, stop_grace_s=0.5)
+    assert threading.active_count() > threads
     driver = driver_of(worker)
     name = driver.start("sh", "-c", "echo here; sleep 600")
     driver.printed(name, "here")
     worker.close()
-    assert (own.num_threads(), own.num_fds()) == (threads, handles)
+    assert (threading.active_count(), own.num_fds()) == (threads, handles)
     successor = driver_of(LocalWorker(tmp_path), driver.study_id)
     successor.worker.delete(driver.study_id, name)
     successor.until("it never ended", lambda: not successor.statuses())

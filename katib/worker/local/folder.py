@@ -223,7 +223,7 @@ def _read_all(path: str) -> bytes:
 def _read(path: str) -> str | None:
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         return os.read(descriptor, _MAX_RECORD).decode(errors="replace")

@@ -7,7 +7,6 @@ Signals go through pidfds where there are any, after the identity has been looke
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,17 +23,11 @@ _GONE_STATES: Final = (b"Z", b"X", b"x")
 @cache
 def boot_id() -> str:
     """Differs after each start of the machine; `-` where nothing says."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip() or "-"
-    except OSError:
-        return "-"
+    return _read("/proc/sys/kernel/random/boot_id").decode().strip() or "-"
 
 
 def open_pidfd(pid: int) -> int | None:
-    """A handle on the process; None where the platform, or a container's rules, have none. Raises ProcessLookupError."""
-    if not hasattr(os, "pidfd_open"):
-        return None
+    """A handle on the process; None where an old kernel, or a container's rules, have none. Raises ProcessLookupError."""
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
@@ -45,7 +38,7 @@ def open_pidfd(pid: int) -> int | None:
 
 def is_wrapper(pid: int, name: str) -> bool:
     """Whether process `pid` is, now, a living wrapper of the run."""
-    return _title(_command_line(pid)) == (TITLE + name).encode()
+    return _title(_read(f"{_PROC}/{pid}/cmdline").split(b"\0")) == (TITLE + name).encode()
 
 
 def find_wrapper(name: str) -> int | None:
@@ -122,11 +115,7 @@ def signal_run(identity: RunIdentity, signal_: signal.Signals) -> None:
 
 
 def _pids() -> Iterator[int]:
-    try:
-        entries = os.listdir(_PROC)
-    except OSError:
-        return
-    for entry in entries:
+    for entry in os.listdir(_PROC):
         if entry.isdecimal():
             yield int(entry)
 
@@ -143,19 +132,6 @@ def _member(pid: int) -> Member | None:
 def _title(command_line: list[bytes]) -> bytes:
     """The $0 of `sh -c TEXT $0 ...`; of a process that has ended the command line is empty."""
     return command_line[3] if len(command_line) > 3 and command_line[1] == b"-c" else b""
-
-
-def _command_line(pid: int) -> list[bytes]:
-    if os.path.isdir(_PROC):
-        return _read(f"{_PROC}/{pid}/cmdline").split(b"\0")
-    return _command_line_by_ps(pid)
-
-
-def _command_line_by_ps(pid: int) -> list[bytes]:
-    """For systems without /proc: `ps` does not say where a word ends, so the title is looked for."""
-    found = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, check=False, timeout=10)
-    title = next((word for word in found.stdout.split() if word.startswith(TITLE.encode())), b"")
-    return [b"", b"-c", b"", title]
 
 
 def _read(path: str) -> bytes:

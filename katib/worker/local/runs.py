@@ -24,6 +24,7 @@ run. One that made itself a session of its own (a daemon) goes on after a run th
 vanished is over only when everything that belongs to it is gone.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -50,10 +51,13 @@ from katib.worker.local.folder import (
 from katib.worker.local.process import RunIdentity, boot_id, find_wrapper, is_wrapper, signal_run
 from katib.worker.local.waiter import Waiter, Watched, collect
 
+_log: Final = logging.getLogger(__name__)
+
 TICK_S: Final = 0.5
+_TROUBLE_S: Final = 1.0
 _SURVIVORS_S: Final = 0.05
-# A shell that is just about to execute the command may swallow a SIGTERM for it: one so young is asked again.
-_YOUNG_S: Final = 0.5
+# A shell that is just about to fork for the command may swallow a SIGTERM for it: a run so young is asked again, after as long.
+_YOUNG_S: Final = 0.2
 _KILLED: Final = 128 + signal.SIGKILL
 _VANISHED: Final = Verdict(
     None, TrialReason.PROCESS_VANISHED, "its process is gone and left no exit code: it was killed from outside"
@@ -122,7 +126,7 @@ class Runs:
                 self._waiter.watch(Watched(pid, run.name, partial(self._gone, run), child=False))
             else:
                 self._live.add(run)
-                self._gone(run)
+                self._settle(run)
 
     def fail_start(self, run: Run, message: str) -> None:
         """No command can be executed for the run."""
@@ -182,6 +186,14 @@ class Runs:
 
     def _gone(self, run: Run) -> None:
         """The wrapper is gone; called again until nothing of the run is left."""
+        try:
+            self._settle(run)
+        except OSError as error:
+            _log.warning("run %s has ended, but its folder cannot be used; trying again: %s", run.name, error)
+            self._waiter.call_later(_TROUBLE_S, partial(self._gone, run))
+        self._wake(run.study_id)
+
+    def _settle(self, run: Run) -> None:
         with self.lock:
             if run.final is not None:
                 return
@@ -197,13 +209,14 @@ class Runs:
             if verdict is None:
                 verdict = self._record(run, self._unrecorded(run, code))
             self._finish(run, verdict)
-        self._wake(run.study_id)
 
     def _was_executed(self, run: Run) -> bool:
         """Whether it was our wrapper that executed the run. If not, the run is given to whoever it is."""
         started = read_started(run.folder)
         if started is not None and started.pid == run.pid:
             return True
+        if started is None and not os.path.isdir(run.folder):
+            return True  # and removed its own folder
         code = collect(run.pid)
         run.child = False
         if started is None:
@@ -211,7 +224,6 @@ class Runs:
             self.fail_start(run, message)
         else:
             self.adopt(run, started)
-        self._wake(run.study_id)
         return False
 
     def _kill_survivors(self, run: Run) -> bool:

@@ -1,7 +1,7 @@
 """One thread that learns at once when a process has ended, and does what is due at a time.
 
-A pidfd becomes readable when its process ends, a child or not, so nothing is polled. Where there is no pidfd (another system, a
-container whose rules forbid the call) every watched process is looked at twenty times a second.
+A pidfd becomes readable when its process ends, a child or not, so nothing is polled. Where there is none (an old kernel, a
+container whose rules forbid the call, no file handle left) the process is looked at twenty times a second.
 """
 
 import heapq
@@ -31,10 +31,8 @@ class Watched:
     name: str
     gone: Callable[[], None]
     child: bool
-    pidfd: int | None = None
 
     def ended(self) -> bool:
-        """For those without a pidfd."""
         if not self.child:
             return not is_wrapper(self.pid, self.name)
         try:
@@ -73,59 +71,61 @@ class Waiter:
         self._closed = False
         self._bell_out, self._bell_in = os.pipe()
         os.set_blocking(self._bell_in, False)
-        self._epoll: Final = select.epoll() if hasattr(select, "epoll") else None
-        if self._epoll is not None:
-            self._epoll.register(self._bell_out, select.EPOLLIN)
+        self._epoll: Final = select.epoll()
+        self._epoll.register(self._bell_out, select.EPOLLIN)
         self._thread: Final = threading.Thread(target=self._run, name="local-worker", daemon=True)
         self._thread.start()
 
     def watch(self, watched: Watched) -> None:
         """Calls `watched.gone` when the process has ended; when it is gone already, soon."""
         try:
-            watched.pidfd = open_pidfd(watched.pid) if self._pidfds and self._epoll is not None else None
-            if watched.pidfd is not None and not watched.child and not is_wrapper(watched.pid, watched.name):
-                # The number was given to another process before the handle was opened.
-                os.close(watched.pidfd)
-                raise ProcessLookupError
+            handle = open_pidfd(watched.pid) if self._pidfds else None
         except ProcessLookupError:
             self.call_later(0, watched.gone)
             return
+        if handle is not None and not watched.child and not is_wrapper(watched.pid, watched.name):
+            # The number was given to another process before the handle was opened.
+            os.close(handle)
+            self.call_later(0, watched.gone)
+            return
         with self._lock:
+            if self._closed:
+                if handle is not None:
+                    os.close(handle)
+                return
             first = not self._by_pidfd and not self._polled
-            if watched.pidfd is None:
-                self._polled.append(watched)
+            if handle is not None and self._register(handle):
+                self._by_pidfd[handle] = watched
             else:
-                self._by_pidfd[watched.pidfd] = watched
-        if watched.pidfd is not None and self._epoll is not None:
-            self._epoll.register(watched.pidfd, select.EPOLLIN)
-        if first or watched.pidfd is None:
-            self._ring()
+                self._polled.append(watched)
+                first = True
+            if first:
+                self._ring()
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         with self._lock:
             heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), call))
-        self._ring()
+            self._ring()
 
     def close(self) -> None:
-        """Stops waiting; the processes go on."""
-        if self._closed:
-            return
-        self._closed = True
-        self._ring()
+        """Stops waiting; the processes go on. What is asked for afterwards is never done."""
+        with self._lock:
+            if self._closed:
+                return
+            self._ring()
+            self._closed = True
         self._thread.join(_CLOSE_S)
         if self._thread.is_alive():
             return  # in a call-back that does not come back: its handles stay open rather than become somebody else's
-        for watched in self._by_pidfd.values():
-            if watched.pidfd is not None:
-                os.close(watched.pidfd)
-        if self._epoll is not None:
-            self._epoll.close()
+        for handle in self._by_pidfd:
+            os.close(handle)
+        self._epoll.close()
         os.close(self._bell_in)
         os.close(self._bell_out)
 
     def _run(self) -> None:
         while not self._closed:
-            for handle in self._wait(self._timeout()):
+            for handle, _ in self._epoll.poll(self._timeout()):
                 self._handle(handle)
             for watched in [w for w in self._polled if w.ended()]:
                 with self._lock:
@@ -148,10 +148,14 @@ class Waiter:
                 self._next_tick = 0.0
         return max(0.0, min(times)) if times else None
 
-    def _wait(self, timeout: float | None) -> list[int]:
-        if self._epoll is not None:
-            return [handle for handle, _ in self._epoll.poll(timeout)]
-        return select.select([self._bell_out], [], [], timeout)[0]
+    def _register(self, handle: int) -> bool:
+        """False, and the handle is closed, when the user's limit of watches is reached."""
+        try:
+            self._epoll.register(handle, select.EPOLLIN)
+        except OSError:
+            os.close(handle)
+            return False
+        return True
 
     def _handle(self, handle: int) -> None:
         if handle == self._bell_out:
@@ -160,10 +164,9 @@ class Waiter:
         with self._lock:
             watched = self._by_pidfd.pop(handle, None)
         if watched is None:
-            return  # a second event of the same poll
+            return
         # Closing alone would leave it in the epoll set as long as a process that is being spawned shares the handle.
-        if self._epoll is not None:
-            self._epoll.unregister(handle)
+        self._epoll.unregister(handle)
         os.close(handle)
         self._call(watched.gone)
 
@@ -186,6 +189,9 @@ class Waiter:
             _log.exception("the local worker failed at one of its runs")
 
     def _ring(self) -> None:
+        """With the lock held: after close() the handle may be another file's."""
+        if self._closed:
+            return
         try:
             os.write(self._bell_in, b"\0")
         except BlockingIOError:

@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import os
+import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from stat import S_ISDIR
@@ -21,13 +23,12 @@ from katib.domain.errors import (
 )
 from katib.domain.study import StudySpec
 from katib.domain.views import LogChunk
-from katib.worker.base import STOP_GRACE_S, Output, RunSpec, RunStatus
+from katib.worker.base import STOP_GRACE_S, Output, RunSpec, RunStatus, Worker
 from katib.worker.local.command import CommandBuilder, CommandError
 from katib.worker.local.folder import (
     OUTPUT,
     WORK,
     RunFolders,
-    Started,
     fence,
     is_taken,
     mark_taken,
@@ -44,13 +45,16 @@ MAX_PLACEMENT: Final = 200
 # hundredth of the time.
 RESCAN_S: Final = 60.0
 _RESCAN_SHARE: Final = 0.01
+# A machine says who it is in one of these (machine-id(5)).
+_MACHINE_IDS: Final = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+_MACHINE_ID: Final = re.compile("[0-9a-f]{32}")
 # Not the command's fault: the same may go well later.
 _PASSING: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 )
 
 
-def create_worker(data: str | os.PathLike[str]) -> "LocalWorker":
+def create_worker(data: str | os.PathLike[str]) -> Worker:
     """Entry point `local` of `katib.workers`; `data` is the folder that keeps the runs."""
     return LocalWorker(data)
 
@@ -77,7 +81,9 @@ class LocalWorker:
         rescan_s: float = RESCAN_S,
         pidfds: bool = True,
     ) -> None:
-        """`pidfds=False`: as on a system that has none. Raises UnavailableError when the folder cannot be used."""
+        """`pidfds=False`: as where a container's rules forbid them. Raises UnavailableError when the folder cannot be used."""
+        if not os.path.exists("/proc/self/stat"):
+            raise UnavailableError("the local worker needs Linux: it knows processes by /proc")
         self._data: Final = os.path.realpath(data)
         self._folders: Final = RunFolders(self._data)
         self._commands: Final = CommandBuilder()
@@ -86,6 +92,7 @@ class LocalWorker:
         self._wakes: Final[list[Callable[[str], None]]] = []
         self._runs: Final = Runs(self._wake, self._over, stop_grace_s, pidfds=pidfds)
         self._lock: Final = self._runs.lock
+        self._closed = False
         keep_descriptors()
 
     @property
@@ -110,12 +117,15 @@ class LocalWorker:
         if split_name(run.name) != (run.trial_id, run.attempt):
             raise InvalidArgumentError.of("run", run.name, f"expected attempt {run.attempt} of trial {run.trial_id}")
         with self._lock:
+            if self._closed:
+                raise UnavailableError("the local worker is closed")
             runs = self._studies.setdefault(run.study_id, _Study()).runs
             if run.name in runs:
                 return
             known = runs[run.name] = _new(run.study_id, run.name, folder)
         try:
-            self._start(run, known)
+            with _data_folder():
+                self._start(run, known)
         except BaseException:
             # Not begun, as far as anybody knows: the next create finds out.
             with self._lock:
@@ -123,75 +133,68 @@ class LocalWorker:
             raise
 
     def list(self, study_id: str) -> Sequence[RunStatus]:
-        with self._lock:
+        with self._lock, _data_folder():
             study = self._look(study_id)
             return [self._runs.status(run) for run in study.runs.values()] if study else []
 
     def output(self, study_id: str, name: str, cursor: str, max_bytes: int) -> Output:
-        run = self._get(study_id, name)
-        # Looked at before the file is read: what is there then is all there is.
-        ended = run.final is not None
-        return read_output(f"{run.folder}/{OUTPUT}", cursor, max_bytes, ended=ended)
+        with _data_folder():
+            run = self._get(study_id, name)
+            # Looked at before the file is read: what is there then is all there is.
+            ended = run.final is not None
+            return read_output(f"{run.folder}/{OUTPUT}", cursor, max_bytes, ended=ended)
 
     def stop(self, study_id: str, name: str) -> None:
         folder = self._folders.run(study_id, name)
-        run = self._find(study_id, name)
-        if run is None:
-            try:
-                self._folders.make(folder)
-            except NotADirectoryError:
-                return  # the study has been deleted: nothing of it can start
-            except OSError as error:
-                raise _unavailable(error) from error
-            self._fence(study_id, name, folder)
+        with _data_folder():
             run = self._find(study_id, name)
-        if run is not None:
-            self._runs.stop(run)
+            if run is None:
+                try:
+                    self._folders.make(folder)
+                except NotADirectoryError:
+                    return  # the study has been deleted: nothing of it can start
+                run = self._fence(study_id, name)
+            if run is not None:
+                self._runs.stop(run)
 
     def delete(self, study_id: str, name: str) -> None:
-        folder = self._folders.run(study_id, name)
-        run = self._find(study_id, name)
-        if run is None:
-            if os.path.isdir(folder):
-                self._fence(study_id, name, folder)
-                run = self._find(study_id, name)
+        with _data_folder():
+            run = self._find(study_id, name) or self._fence(study_id, name)
             if run is None:
                 return
-        with self._lock:
-            if run.final is None:
+            with self._lock:
                 run.drop = True
-        if run.drop:
+                if run.final is not None:
+                    self._over(run)
             self._runs.stop(run)
-        else:
-            self._drop(run)
 
     def log(self, study_id: str, name: str, offset: int, max_bytes: int) -> LogChunk:
-        run = self._get(study_id, name)
-        ended = run.final is not None
-        return read_log(f"{run.folder}/{OUTPUT}", offset, max_bytes, ended=ended)
+        with _data_folder():
+            run = self._get(study_id, name)
+            ended = run.final is not None
+            return read_log(f"{run.folder}/{OUTPUT}", offset, max_bytes, ended=ended)
 
     def delete_study(self, study_id: str) -> None:
-        folder = self._folders.study(study_id)
-        for name in self._folders.names(study_id):
-            # What is on its way to start may not, once the folder is gone from under it.
-            self._fence(study_id, name, f"{folder}/{name}")
-        with self._lock:
-            study = self._look(study_id, again=True)
-            live = [run.name for run in study.runs.values() if run.final is None] if study else []
-            if live:
-                raise FailedPreconditionError(
-                    f"study {study_id} still has {len(live)} runs ({', '.join(live[:3])}); stop them first"
-                )
-            self._studies.pop(study_id, None)
-        try:
+        with _data_folder():
+            for name in self._folders.names(study_id):
+                # What is on its way to start may not, once the folder is gone from under it.
+                self._fence(study_id, name)
+            with self._lock:
+                study = self._look(study_id, again=True)
+                live = [run.name for run in study.runs.values() if run.final is None] if study else []
+                if live:
+                    raise FailedPreconditionError(
+                        f"study {study_id} still has {len(live)} runs ({', '.join(live[:3])}); stop them first"
+                    )
+                self._studies.pop(study_id, None)
             self._folders.delete(study_id)
-        except OSError as error:
-            raise _unavailable(error) from error
 
     def watch(self, wake: Callable[[str], None]) -> None:
         self._wakes.append(wake)
 
     def close(self) -> None:
+        with self._lock:
+            self._closed = True
         self._runs.close()
 
     # Starting
@@ -201,8 +204,6 @@ class LocalWorker:
             fresh = self._folders.make(run.folder)
         except NotADirectoryError as error:
             raise FailedPreconditionError(f"study {spec.study_id} has been deleted here") from error
-        except OSError as error:
-            raise _unavailable(error) from error
         if not fresh and (started := read_started(run.folder)) is not None:
             self._runs.adopt(run, started)
             return
@@ -215,23 +216,11 @@ class LocalWorker:
             self._runs.fail_start(run, f"the command or its environment holds what no process can be given: {error}")
         except OSError as error:
             if error.errno in _PASSING:
-                raise _unavailable(error) from error
+                raise
             what = "it is too long for this machine" if error.errno == errno.E2BIG else error.strerror
             self._runs.fail_start(run, f"the command cannot be started: {what}")
         else:
             self._runs.begin(run, pid)
-
-    def _fence(self, study_id: str, name: str, folder: str) -> None:
-        with self._lock:
-            study = self._studies.get(study_id)
-            if study is not None and name in study.runs:
-                return
-        try:
-            fence(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            pass  # with its study
-        except OSError as error:
-            raise _unavailable(error) from error
 
     # Finding
 
@@ -247,11 +236,23 @@ class LocalWorker:
         with self._lock:
             study = self._studies.get(study_id)
             run = study.runs.get(name) if study else None
-            if run is None and (started := _started(folder)) is not None:
+            if run is None and (started := read_started(folder)) is not None:
                 run = _new(study_id, name, folder)
+                self._runs.adopt(run, started)
                 if not is_taken(folder):
                     self._studies.setdefault(study_id, _Study()).runs[name] = run
-                self._runs.adopt(run, started)
+            return run
+
+    def _fence(self, study_id: str, name: str) -> Run | None:
+        """Makes sure that a run whose folder is there never starts, if it has not. None: there is no folder."""
+        with self._lock:
+            run = self._find(study_id, name)
+            if run is None:
+                try:
+                    fence(self._folders.run(study_id, name))
+                except (FileNotFoundError, NotADirectoryError):
+                    return None
+                run = self._find(study_id, name)
             return run
 
     def _look(self, study_id: str, *, again: bool = False) -> _Study | None:
@@ -284,20 +285,25 @@ class LocalWorker:
             wake(study_id)
 
     def _over(self, run: Run) -> None:
-        if run.drop:
-            self._drop(run)
-
-    def _drop(self, run: Run) -> None:
+        """A run that was to be dropped becomes history when it is over."""
+        if not run.drop:
+            return
         try:
             mark_taken(run.folder)
         except (FileNotFoundError, NotADirectoryError):
             pass  # with its study
-        except OSError as error:
-            raise _unavailable(error) from error
-        with self._lock:
-            study = self._studies.get(run.study_id)
-            if study is not None:
-                study.runs.pop(run.name, None)
+        study = self._studies.get(run.study_id)
+        if study is not None:
+            study.runs.pop(run.name, None)
+
+
+@contextmanager
+def _data_folder() -> Iterator[None]:
+    """Trouble with the files is trouble of the worker: later it may go well."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(f"the local worker cannot use its data folder now: {error}") from error
 
 
 def _new(study_id: str, name: str, folder: str) -> Run:
@@ -305,30 +311,21 @@ def _new(study_id: str, name: str, folder: str) -> Run:
     return Run(study_id, name, folder, trial_id, attempt, datetime.now(UTC))
 
 
-def _started(folder: str) -> Started | None:
-    try:
-        return read_started(folder)
-    except NotADirectoryError:
-        return None
-
-
-def _unavailable(error: OSError) -> UnavailableError:
-    return UnavailableError(f"the local worker cannot use its data folder now: {error}")
-
-
 def _placement(data: str) -> str:
-    """The machine, told from others by its machine id and name, and the folder."""
-    name = socket.gethostname()
-    machine = ""
-    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        try:
-            with open(path, encoding="ascii") as file:
-                machine = file.read().strip()
-            break
-        except OSError:
-            continue
-    host = hashlib.sha256(f"{machine}\0{name}".encode()).hexdigest()[:12]
-    placement = f"local:{name[:64]}-{host}:{data}"
+    """The machine and the folder. A machine without an id, such as a container, is known by its name: give it a lasting one."""
+    machine = next(
+        (id_ for path in _MACHINE_IDS if _MACHINE_ID.fullmatch(id_ := _first_line(path))), socket.gethostname()
+    )
+    place = hashlib.sha256(machine.encode()).hexdigest()[:16]
+    placement = f"local:{place}:{data}"
     if len(placement) <= MAX_PLACEMENT:
         return placement
-    return f"local:{name[:64]}-{host}:{hashlib.sha256(os.fsencode(data)).hexdigest()}"
+    return f"local:{place}:{hashlib.sha256(os.fsencode(data)).hexdigest()}"
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""
