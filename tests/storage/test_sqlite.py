@@ -4,6 +4,7 @@ import pytest
 
 from katib.manager.storage.open import open_storage
 from tests.storage.contract.all import StorageContract
+from tests.storage.contract.shared import SharedDatabaseContract
 
 
 class TestSqliteStorage(StorageContract):
@@ -12,3 +13,9 @@ class TestSqliteStorage(StorageContract):
         storage = open_storage(sqlite_url)
         yield storage
         storage.close()
+
+
+class TestSqliteShared(SharedDatabaseContract):
+    @pytest.fixture
+    def url(self, sqlite_url):
+        return sqlite_url

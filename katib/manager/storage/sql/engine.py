@@ -22,6 +22,8 @@ _ROW_LOCK_TIMEOUT_S: Final = 5
 _CONNECT_TIMEOUT_S: Final = 10
 # No statement of ours runs nearly as long; beyond it the link is dead.
 _STATEMENT_TIMEOUT_S: Final = 60
+# Changing a large table takes its time.
+_MIGRATION_TIMEOUT_S: Final = 3600
 # Readers are threads of the gRPC server and of the controller. More wait for one to be given back, at most this long.
 _POOL: Final = 16
 _POOL_TIMEOUT_S: Final = 10
@@ -59,7 +61,7 @@ def shown_url(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+def make_engine(url: URL, *, migrating: bool = False) -> Engine:
     """Connections in autocommit mode: a read is one statement, and the writer begins and ends its transactions itself."""
     options: dict[str, Any] = {
         # Nothing to undo when a connection comes back: in autocommit mode the ROLLBACK would be a round trip for nothing.
@@ -76,10 +78,10 @@ def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     }
     if url.drivername == "sqlite":
         engine = create_engine(url, connect_args={"timeout": _LOCK_TIMEOUT_S, "check_same_thread": False}, **options)
-        event.listen(engine, "connect", _set_up_sqlite if foreign_keys else _set_up_sqlite_for_migration)
+        event.listen(engine, "connect", _set_up_sqlite_for_migration if migrating else _set_up_sqlite)
     else:
         # A connection that the server closed while it lay idle is noticed before it is used.
-        engine = create_engine(url, connect_args=_mysql_arguments(url), pool_pre_ping=True, **options)
+        engine = create_engine(url, connect_args=_mysql_arguments(url, migrating), pool_pre_ping=True, **options)
         event.listen(engine, "connect", _set_up_mysql)
     return engine
 
@@ -120,13 +122,13 @@ def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> N
     cursor.close()
 
 
-def _mysql_arguments(url: URL) -> Mapping[str, Any]:
+def _mysql_arguments(url: URL, migrating: bool) -> Mapping[str, Any]:
     arguments: dict[str, Any] = {
         "charset": "utf8mb4",
         # An update counts the rows that it found, changed or not; and several statements may go in one packet.
         "client_flag": CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
         "connect_timeout": _CONNECT_TIMEOUT_S,
-        "read_timeout": _STATEMENT_TIMEOUT_S,
+        "read_timeout": _MIGRATION_TIMEOUT_S if migrating else _STATEMENT_TIMEOUT_S,
         "write_timeout": _STATEMENT_TIMEOUT_S,
     }
     tls = any(name.startswith("ssl_") for name in url.query)

@@ -36,7 +36,7 @@ def prepare(url: URL, where: str, *, upgrade: bool) -> None:
     Raises FailedPreconditionError for a database that is newer, that needs an upgrade, or that belongs to something else;
     UnavailableError when it cannot be reached, or when another process has been upgrading it for too long.
     """
-    engine = make_engine(url, foreign_keys=False)
+    engine = make_engine(url, migrating=True)
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
