@@ -14,7 +14,7 @@ from katib.api import api_pb2 as pb
 from katib.api import converters as convert
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import KEEPALIVE, open_channel
-from katib.api.errors import from_rpc_error
+from katib.api.errors import from_rpc_error, never_arrived
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.metrics import Observation
 from katib.domain.study import Limits, StudySpec, StudyState
@@ -234,7 +234,7 @@ class ManagerClient:
 
     def _translate(self, rpc_error: grpc.RpcError) -> KatibError:
         error = from_rpc_error(rpc_error, f"the manager at {self.address}")
-        if isinstance(error, UnavailableError) and _never_arrived(error.message):
+        if isinstance(error, UnavailableError) and never_arrived(error.message):
             return UnavailableError(
                 f"the manager at {self.address} cannot be reached: start it (katib-local does), or name another one"
             )
@@ -243,10 +243,3 @@ class ManagerClient:
 
 def _period(period: timedelta | None) -> Any:
     return None if period is None else convert.period_to_proto(period)
-
-
-def _never_arrived(text: str) -> bool:
-    """Whether gRPC itself says this; its texts begin so, and the manager's own sentences do not."""
-    return text.startswith(
-        ("failed to connect", "DNS resolution failed", "Connection reset", "Socket closed", "recvmsg")
-    )

@@ -61,11 +61,21 @@ def from_rpc_error(rpc_error: grpc.RpcError, peer: str = "") -> KatibError:
         return _invalid_argument(call, text)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and peer:
         return errors.DeadlineExceededError(f"{peer} did not answer in time")
+    if code is grpc.StatusCode.CANCELLED:
+        # A server that drains turns away so what it has not begun.
+        return errors.UnavailableError(f"{peer or 'the server'} is ending: {text}")
     class_ = _CLASS_OF.get(code)
     if class_ is None:
         # UNKNOWN is what a server answers whose handler raised something that it does not translate.
         return errors.InternalError(f"{peer or 'the server'} failed ({code.name}): {text}")
     return class_(text)
+
+
+def never_arrived(text: str) -> bool:
+    """Whether it is gRPC itself that says UNAVAILABLE; its texts begin so, and no service's own sentences do."""
+    return text.startswith(
+        ("failed to connect", "DNS resolution failed", "Connection reset", "Socket closed", "recvmsg")
+    )
 
 
 def _invalid_argument(call: grpc.Call, text: str) -> InvalidArgumentError:

@@ -103,7 +103,8 @@ def test_a_failing_command_is_tried_again_and_then_ends_the_study_failed(running
         assert (summary.state, summary.reason) == (StudyState.FAILED, StudyReason.MAX_FAILED_TRIALS)
         (trial,) = [t for t in trials(client, study_id) if t.state is TrialState.ERROR]
         assert (trial.attempt, trial.reason) == (2, TrialReason.EXIT_CODE)
-        assert "3" in trial.message
+        assert "code 3" in trial.message
+        assert trial.message.endswith("acc=1")
 
 
 def test_a_trial_is_stopped_and_its_process_is_gone(running: World) -> None:

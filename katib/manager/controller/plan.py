@@ -53,8 +53,8 @@ class Observed:
     """Everything that the plan may know.
 
     `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
-    names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that ended well without
-    their objective. `rule_due`: the early-stopping rule should be asked now.
+    names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
+    ended well without their objective. `rule_due`: the early-stopping rule should be asked now.
     """
 
     study: Study
@@ -178,7 +178,8 @@ class _Planner:
         elif run.phase is RunPhase.SUCCEEDED:
             self._finish(trial, TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE, self._no_metrics(run.name), at)
         else:
-            self._fail(trial, run.reason, run.message, at)
+            tail = self.observed.tails.get(run.name, "")
+            self._fail(trial, run.reason, f"{run.message}: {tail}" if tail else run.message, at)
 
     def _no_metrics(self, run: str) -> str:
         tail = self.observed.tails.get(run, "")

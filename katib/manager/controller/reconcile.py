@@ -225,7 +225,7 @@ class Reconciler:
                 more = more or (unread and run.phase.ended) or _full(output)
             if reading.end:
                 drained.add(name)
-                if run.phase is RunPhase.SUCCEEDED and trial.objective is None:
+                if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
                     tails[name] = self._tail(study.id, name)
             result.append(trial)
         return _Intakes(tuple(stored), result, frozenset(drained), tails, more)

@@ -1,14 +1,17 @@
 """A call to a service as a future of domain types."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 import grpc
 
-from katib.api.errors import from_rpc_error
+from katib.api.errors import from_rpc_error, never_arrived
 from katib.domain.errors import InternalError, KatibError, UnavailableError
 from katib.manager.remote.addresses import Channels
+
+_log: Final = logging.getLogger(__name__)
 
 # Settings are checked, not worked on.
 SETTINGS_S: Final = 15.0
@@ -38,7 +41,7 @@ def start(
         except grpc.RpcError as error:
             if rpc.code() is grpc.StatusCode.UNAVAILABLE:
                 channels.drop(address, channel)
-            future.set_exception(from_rpc_error(error, who))
+            future.set_exception(_failure(error, address, who))
         except KatibError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whoever waits must get an answer
@@ -52,3 +55,11 @@ def start(
         return future
     rpc.add_done_callback(done)
     return future
+
+
+def _failure(error: grpc.RpcError, address: str, who: str) -> KatibError:
+    failure = from_rpc_error(error, who)
+    if isinstance(failure, UnavailableError) and never_arrived(failure.message):
+        _log.debug("%s: %s", who, failure.message)
+        return UnavailableError(f"nothing answers at {address}")
+    return failure
