@@ -1,6 +1,8 @@
 """Databases for the tests of storages."""
 
 import shutil
+import socket
+from contextlib import closing
 
 import pytest
 
@@ -38,3 +40,11 @@ def mariadb_url(mariadb_server):
     """The address of an empty database with its schema."""
     yield mariadb_server
     mariadb.empty(mariadb_server)
+
+
+@pytest.fixture
+def unused_port():
+    """A port of this host where nobody listens."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
