@@ -253,6 +253,17 @@ def test_managers_that_race_to_create_the_same_runs_execute_each_once(tmp_path, 
         until("a manager disagrees", lambda h=host: sorted(h.ask("list", driver.study_id).split()) == expected)
 
 
+def test_a_late_create_of_a_run_that_is_history_executes_nothing(tmp_path, driver, host):
+    run = driver.run("sh", "-c", "echo once")
+    driver.worker.create(run)
+    driver.ended(run.name)
+    driver.worker.delete(driver.study_id, run.name)
+    driver.worker.create(run)
+    host.create(driver, run.trial_id, *run.command)
+    assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
+    assert driver.texts(run.name) == ["once"]
+
+
 def test_a_frozen_manager_and_its_successor_agree(tmp_path, driver, host):
     name = host.create(driver, new_id(), "sh", "-c", "while [ ! -e go ]; do sleep 0.01; done; exit 6")
     host.signal(signal.SIGSTOP)
