@@ -13,6 +13,7 @@ from katib.domain.study import Setting
 from katib.domain.views import StudySummary
 from katib.manager.ports import SavedModel, SavedStudy
 from katib.manager.service.service import ManagerService
+from katib.manager.service.watch import Watcher
 
 Context = grpc.ServicerContext
 
@@ -68,8 +69,10 @@ class ManagerServicer(Base):
         )
 
     def WatchStudy(self, request: pb.WatchStudyRequest, context: Context) -> Iterator[pb.WatchStudyReply]:  # noqa: N802
-        events = self._service.watch_study(request.study_id, request.after_revision, lambda: not context.is_active())
-        for event in events:
+        watcher = Watcher()
+        if not context.add_callback(watcher.leave):
+            return
+        for event in self._service.watch_study(request.study_id, request.after_revision, watcher):
             yield pb.WatchStudyReply(
                 study=convert.summary_to_proto(event.study),
                 trials=[convert.trial_to_proto(t) for t in event.trials],

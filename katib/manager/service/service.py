@@ -8,7 +8,7 @@ from katib.manager.service.context import Context
 from katib.manager.service.models import ModelUseCases
 from katib.manager.service.studies import StudyUseCases
 from katib.manager.service.trials import TrialUseCases
-from katib.manager.service.watch import WatchUseCase
+from katib.manager.service.watch import Watcher, WatchUseCase
 
 
 class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases):
@@ -19,9 +19,9 @@ class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases
         self._watch = WatchUseCase(context.storage, stopping)
 
     def watch_study(
-        self, study_id: str, after_revision: int = 0, gone: Callable[[], bool] = lambda: False
+        self, study_id: str, after_revision: int = 0, watcher: Watcher | None = None
     ) -> Iterator[StudyEvent]:
-        return self._watch.watch_study(study_id, after_revision, gone)
+        return self._watch.watch_study(study_id, after_revision, watcher)
 
     def list_algorithms(self) -> Sequence[ServiceStatus]:
         """The services that are known here, each asked whether it serves now."""

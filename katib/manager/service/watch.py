@@ -1,6 +1,7 @@
 """Watching a study: every change as it happens, wherever it was made."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -43,6 +44,18 @@ class Changes:
                     event.set()
 
 
+class Watcher:
+    """Whoever watches: `leave`, from any thread, ends the watching at once."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.gone = False
+
+    def leave(self) -> None:
+        self.gone = True
+        self.event.set()
+
+
 class WatchUseCase:
     def __init__(self, storage: Storage, stopping: Callable[[], bool]) -> None:
         """`stopping()`: whether this manager is about to end, so that nobody should wait any longer."""
@@ -51,28 +64,26 @@ class WatchUseCase:
         self._stopping = stopping
 
     def watch_study(
-        self, study_id: str, after_revision: int = 0, gone: Callable[[], bool] = lambda: False
+        self, study_id: str, after_revision: int = 0, watcher: Watcher | None = None
     ) -> Iterator[StudyEvent]:
-        """The study with the trials changed after `after_revision`, then each change; ends when the study has ended.
-
-        `gone()`: whether whoever watches has left.
-        """
+        """The study with the trials changed after `after_revision`, then each change; ends when the study has ended."""
         study_id_of(study_id)
         if after_revision < 0:
             raise InvalidArgumentError.of("after_revision", after_revision, "expected 0 or a revision")
-        event = threading.Event()
-        self._changes.add(study_id, event)
+        watcher = watcher or Watcher()
+        self._changes.add(study_id, watcher.event)
         try:
-            yield from self._events(study_id, after_revision, event, gone)
+            yield from self._events(study_id, after_revision, watcher)
         finally:
-            self._changes.remove(study_id, event)
+            self._changes.remove(study_id, watcher.event)
 
-    def _events(
-        self, study_id: str, revision: int, event: threading.Event, gone: Callable[[], bool]
-    ) -> Iterator[StudyEvent]:
+    def _events(self, study_id: str, revision: int, watcher: Watcher) -> Iterator[StudyEvent]:
         shown = -1
-        while not (gone() or self._stopping()):
-            event.clear()
+        while not self._stopping():
+            watcher.event.clear()
+            # Looked at behind the clearing, which may have undone the ringing of one who left.
+            if watcher.gone:
+                return
             study = self._storage.get_study(study_id)
             if study.revision > shown:
                 # Read after the study: what changed between the two reads comes now, and its study in the next round.
@@ -88,6 +99,6 @@ class WatchUseCase:
                     continue
             if study.state.finished:
                 return
-            event.wait(_LOOK_S)
+            watcher.event.wait(_LOOK_S)
             # Let a burst of changes become one event.
-            threading.Event().wait(_LEAST_INTERVAL_S)
+            time.sleep(_LEAST_INTERVAL_S)
