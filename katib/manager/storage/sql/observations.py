@@ -13,7 +13,7 @@ from katib.domain.views import Page
 from katib.manager.storage.decisions import Key
 from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row
 from katib.manager.storage.sql.session import Session
-from katib.manager.storage.sql.statement import Statement, parameters
+from katib.manager.storage.sql.statement import Statement, by_index, parameters
 from katib.manager.storage.sql.studies import THERE, require_study
 from katib.manager.storage.sql.tables import observations, trials
 from katib.manager.storage.sql.trials import OF_LIVING
@@ -30,10 +30,14 @@ _LATEST: Final = Statement(
     select(*OBSERVATION_COLUMNS).where(*_of_attempt).order_by(observations.c.seq.desc()).limit(bindparam("size"))
 )
 _SEEN: Final = Statement(
-    select(observations.c.source, observations.c.position, observations.c.ordinal).where(
-        *_of_attempt,
-        observations.c.source == bindparam("source"),
-        observations.c.position.between(bindparam("first"), bindparam("last")),
+    by_index(
+        observations,
+        "uq_observations_key",
+        select(observations.c.source, observations.c.position, observations.c.ordinal).where(
+            *_of_attempt,
+            observations.c.source == bindparam("source"),
+            observations.c.position.between(bindparam("first"), bindparam("last")),
+        ),
     )
 )
 
@@ -104,7 +108,7 @@ def _page(names: int) -> Statement:
 @cache
 def _curves(names: int, states: int) -> Statement:
     of_trial = (observations.c.trial_id == trials.c.id) & (observations.c.attempt == trials.c.attempt)
-    return Statement(
+    statement = (
         select(*OBSERVATION_COLUMNS, observations.c.trial_id)
         .select_from(trials.join(observations, of_trial))
         .where(
@@ -114,3 +118,4 @@ def _curves(names: int, states: int) -> Statement:
         )
         .order_by(observations.c.trial_id, observations.c.seq)
     )
+    return Statement(by_index(trials, "ix_trials_study_id_state_number", statement))

@@ -8,13 +8,19 @@ conversion (see columns.py), so a statement can go straight to the driver's curs
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, CompoundSelect, Delete, Insert, Select, Update, bindparam
+from sqlalchemy import BindParameter, CompoundSelect, Delete, Insert, Select, Table, Update, bindparam
 from sqlalchemy.engine import Dialect
 
 
 def parameters(name: str, count: int) -> "list[BindParameter[Any]]":
     """For an IN: `name0` and on."""
     return [bindparam(f"{name}{i}") for i in range(count)]
+
+
+def by_index(table: Table, index: str, statement: "Select[Any]") -> "Select[Any]":
+    """Names the index to MySQL and MariaDB. Their guesses rest on statistics that are old where a study grows fast: they were
+    seen to read a whole study by number in place of its few running trials by state."""
+    return statement.with_hint(table, f"FORCE INDEX ({index})", "mysql")
 
 
 class Statement:

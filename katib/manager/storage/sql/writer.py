@@ -1,7 +1,9 @@
-"""The one thread of a process that writes: group commit.
+"""One writer at a time in a process, and group commit.
 
-A write is a function of a Session, queued with a future. The writer takes whatever is queued, without waiting for more, runs
-all of it in one transaction and commits once: under load the cost of a commit is shared, alone nobody waits for company.
+A write is a function of a Session, queued with a future. Whoever has the turn takes whatever is queued, without waiting for
+more, runs all of it in one transaction and commits once: under load the cost of a commit is shared, alone nobody waits for
+company. The turn goes round among the threads that write: a thread of its own for it would have to be woken for each write
+and wake its caller after that, which on a busy machine takes longer than the write (docs/performance.md).
 
 What happens when something fails:
 
@@ -20,11 +22,11 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from sqlalchemy import Engine, exc
 from sqlalchemy.pool import PoolProxiedConnection
@@ -78,11 +80,12 @@ class Writer:
         self._tell = tell
         self._errors = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self._connection: PoolProxiedConnection | None = None
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: deque[_Job] = deque()
         self._open = True
         self._opening = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="katib-writer", daemon=True)
-        self._thread.start()
+        # Held by whoever writes; only its holder takes from the queue and uses the connection.
+        self._turn = threading.Lock()
+        self._holder: int | None = None
 
     def write(self, function: Callable[[Session], T]) -> T:
         """The function's result, once it is committed. The function may run more than once and must not wait for others.
@@ -90,42 +93,49 @@ class Writer:
         Raises what the function raised; UnavailableError when the database does not work; DeadlineExceededError when it took
         too long.
         """
-        if threading.current_thread() is self._thread:
+        if self._holder == threading.get_ident():
             raise RuntimeError("a function that writes must not wait for another write: that would never come")
-        future: Future[T] = Future()
+        job = _Job(function, Future())
         with self._opening:
             if not self._open:
                 raise UnavailableError("the storage is closed")
-            self._queue.put(_Job(function, future))
+            self._queue.append(job)
+        if not self._turn.acquire(timeout=_DEADLINE_S):
+            self._give_up(job)
         try:
-            return future.result(_DEADLINE_S)
-        except TimeoutError:
-            if future.cancel():
-                raise UnavailableError(
-                    f"the database {self._where} has been busy for {_DEADLINE_S:g} seconds; nothing was stored"
-                ) from None
-            raise DeadlineExceededError(
-                f"the database {self._where} gave no answer for {_DEADLINE_S:g} seconds; whether it was stored is unknown"
-            ) from None
+            self._holder = threading.get_ident()
+            # An earlier holder may have done it with its own.
+            while not job.future.done():
+                self._work(self._batch())
+        finally:
+            self._holder = None
+            self._turn.release()
+        result: T = job.future.result()
+        return result
 
     def close(self) -> None:
-        """Finishes what is queued and ends the thread."""
+        """Finishes what is queued and lets go of the connection."""
         with self._opening:
             if not self._open:
                 return
             self._open = False
-            self._queue.put(None)
-        self._thread.join(_DEADLINE_S)
+        with self._turn:
+            while self._queue:
+                self._work(self._batch())
+            self._drop()
 
-    def _run(self) -> None:
-        going_on = True
-        while going_on:
-            batch = [self._queue.get()]
-            # This thread alone takes from the queue, so what it holds now can be taken without waiting.
-            batch += [self._queue.get() for _ in range(min(self._queue.qsize(), MAX_BATCH - 1))]
-            going_on = None not in batch  # None was put last
-            self._work([job for job in batch if job is not None and job.future.set_running_or_notify_cancel()])
-        self._drop()
+    def _batch(self) -> list[_Job]:
+        taken = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+        return [job for job in taken if job.future.set_running_or_notify_cancel()]
+
+    def _give_up(self, job: _Job) -> NoReturn:
+        if job.future.cancel():
+            raise UnavailableError(
+                f"the database {self._where} has been busy for {_DEADLINE_S:g} seconds; nothing was stored"
+            )
+        raise DeadlineExceededError(
+            f"the database {self._where} gave no answer for {_DEADLINE_S:g} seconds; whether it was stored is unknown"
+        )
 
     def _work(self, jobs: Sequence[_Job]) -> None:
         if len(jobs) > 1:

@@ -1,0 +1,183 @@
+"""What a call costs does not grow with the study: every statement finds its rows by an index."""
+
+import inspect
+import types
+from contextlib import closing
+
+import pytest
+from sqlalchemy import event
+
+from katib.manager.ports import StudyChanges, StudyFilter, TrialFilter
+from katib.manager.storage.open import open_storage
+from katib.manager.storage.sql import changes, deletion, managers, models, observations, studies, trials
+from katib.manager.storage.sql.database import Database
+from katib.manager.storage.sql.engine import make_engine, parse_url
+from katib.manager.storage.sql.statement import Statement
+from katib.manager.storage.sql.storage import SqlStorage
+from tests.storage import mariadb
+from tests.storage.builders import (
+    COMPLETED,
+    LATEST,
+    PENDING,
+    RUNNING,
+    add,
+    completed,
+    go,
+    intake,
+    make_study,
+    move,
+    observe,
+)
+
+
+class RowCounter:
+    """Rows and index entries that the server has read, by its own account."""
+
+    def __init__(self, url):
+        self._url = url
+
+    def _read(self):
+        with mariadb.connect(self._url) as cursor:
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler\\_read\\_%'")
+            # Not `rnd_next`: showing the status counts there.
+            return sum(int(value) for name, value in cursor.fetchall() if not name.endswith("rnd_next"))
+
+    def cost(self, call):
+        before = self._read()
+        call()
+        return self._read() - before, 0
+
+
+class Counter:
+    """Steps of SQLite's virtual machine, and statements."""
+
+    def __init__(self):
+        self.steps = 0
+        self.statements = []
+
+    def watch(self, connection, _entry):
+        connection.set_progress_handler(self.step, 1)
+        connection.set_trace_callback(self.statements.append)
+
+    def step(self):
+        self.steps += 1
+
+    def cost(self, call):
+        self.steps = 0
+        self.statements.clear()
+        call()
+        return self.steps, len(self.statements)
+
+
+@pytest.fixture
+def counter():
+    return Counter()
+
+
+@pytest.fixture
+def storage(sqlite_url, counter):
+    engine = make_engine(parse_url(sqlite_url))
+    event.listen(engine, "connect", counter.watch)
+    storage = SqlStorage(Database(engine, "test"))
+    yield storage
+    storage.close()
+
+
+def costs(storage, counter, finished):
+    """By name: the steps and the statements of each call to a study with so many finished trials."""
+    study = storage.create_study(make_study(manager="m"))
+    for start in range(0, finished, 250):
+        oldest, *_ = completed(storage, study, *([0.1] * min(250, finished - start)))
+    first, second, third = add(storage, study, 3)
+    (first,) = go(storage, first, to=RUNNING)
+    revision = storage.get_study(study.id).revision
+    ended = StudyChanges(intakes=(intake(first, observe()),), moves=(move(first, COMPLETED), move(second, RUNNING)))
+    found = {
+        "apply": counter.cost(lambda: storage.apply(study.id, ended)),
+        "report": counter.cost(lambda: storage.report(second.id, 0, [observe()] * 3, "accuracy", LATEST)),
+        "add": counter.cost(lambda: add(storage, study)),
+        "get": counter.cost(lambda: storage.get_trial(third.id)),
+        "unfinished": counter.cost(lambda: storage.unfinished_trials(study.id)),
+        "of a client": counter.cost(lambda: storage.client_trials(study.id, "c")),
+        "changed": counter.cost(lambda: storage.changed_trials(study.id, revision, 10)),
+        "page": counter.cost(lambda: storage.list_trials(TrialFilter(study.id), 5, "")),
+        "newest": counter.cost(lambda: storage.list_trials(TrialFilter(study.id, newest_first=True), 5, "")),
+        "newest of all": counter.cost(lambda: storage.list_trials(TrialFilter(), 5, "")),
+        "few states": counter.cost(
+            lambda: storage.list_trials(TrialFilter(study.id, states=frozenset({RUNNING, PENDING})), 5, "")
+        ),
+        "prefix": counter.cost(lambda: storage.list_trials(TrialFilter(study.id, oldest.id[:8]), 5, "")),
+        "prefix and states": counter.cost(
+            lambda: storage.list_trials(TrialFilter(study.id, oldest.id[:8], frozenset({RUNNING, COMPLETED})), 5, "")
+        ),
+        "prefix of all": counter.cost(lambda: storage.list_trials(TrialFilter(id_prefix=oldest.id[:8]), 5, "")),
+        "observations": counter.cost(lambda: storage.list_observations(second.id, 0, (), 5, "")),
+        "latest": counter.cost(lambda: storage.latest_observations(second.id, 5)),
+        "curves": counter.cost(lambda: storage.curves(study.id, ["accuracy"], frozenset({RUNNING}))),
+        "driven": counter.cost(lambda: storage.driven_studies("m")),
+        "studies": counter.cost(lambda: storage.list_studies(StudyFilter(), 5, "")),
+        "algorithms": counter.cost(storage.algorithms_in_use),
+    }
+    storage.delete_study(study.id)
+    return found
+
+
+def test_no_call_costs_more_in_a_large_study(storage, counter):
+    small, large = costs(storage, counter, 20), costs(storage, counter, 2000)
+    grown = {
+        name: (small[name], large[name])
+        for name in small
+        # Some steps more: deeper trees.
+        if large[name][0] > small[name][0] * 1.2 + 30 or large[name][1] != small[name][1]
+    }
+    assert grown == {}
+
+
+def test_no_call_reads_more_rows_of_a_large_study_on_mariadb(mariadb_url):
+    counter = RowCounter(mariadb_url)
+    with closing(open_storage(mariadb_url)) as storage:
+        small, large = costs(storage, counter, 20), costs(storage, counter, 2000)
+    grown = {name: (small[name][0], large[name][0]) for name in small if large[name][0] > small[name][0] + 30}
+    assert grown == {}
+
+
+def test_a_trials_end_and_the_next_ones_begin_are_few_statements(storage, counter):
+    found = costs(storage, counter, 5)
+    # BEGIN, the study, the trials, the observation, two moves, the study, COMMIT.
+    assert found["apply"][1] <= 8
+    assert found["report"][1] <= 10
+    assert found["get"][1] == 1
+
+
+def statements():
+    """Every statement of the storage: those of the modules, and of each builder its simplest and its fullest."""
+    for module in (changes, deletion, managers, models, observations, studies, trials):
+        for name, value in vars(module).items():
+            if isinstance(value, Statement):
+                yield f"{module.__name__}.{name}", value
+            elif not isinstance(value, types.FunctionType) and hasattr(value, "cache_info") and name.startswith("_"):
+                shape = [int if p.annotation is int else bool for p in inspect.signature(value).parameters.values()]
+                yield f"{module.__name__}.{name}", value(*(kind(1) for kind in shape))
+                yield f"{module.__name__}.{name} (2)", value(*(2 if kind is int else False for kind in shape))
+
+
+def test_no_statement_searches_through_a_table(storage):
+    def scans(session, statement):
+        sql, names, _ = statement.compiled(storage.database._dialect)
+        session._cursor.execute(f"EXPLAIN QUERY PLAN {sql}", [1] * len(names))
+        return [row[-1] for row in session._cursor.fetchall() if "SCAN" in row[-1]]
+
+    checked = dict(statements())
+    found = {name: storage.database.read(lambda s, x=statement: scans(s, x)) for name, statement in checked.items()}
+    assert len(checked) > 40
+    prefix = "katib.manager.storage.sql."
+    assert {name.removeprefix(prefix): lines for name, lines in found.items() if lines} == {
+        # All of them, which are few.
+        "managers._ALL": ["SCAN managers USING INDEX sqlite_autoindex_managers_1"],
+        "models._STUDIES": ["SCAN saved_studies USING INDEX sqlite_autoindex_saved_studies_1"],
+        # Of the index only.
+        "studies._ALGORITHMS": ["SCAN studies USING COVERING INDEX ix_studies_algorithm_rule"],
+        # From the newest on until the page is full.
+        "studies._page (2)": ["SCAN studies USING INDEX ix_studies_created_at_id"],
+        "trials._all_page (2)": ["SCAN trials USING INDEX ix_trials_created_at_number_id"],
+    }
