@@ -76,7 +76,8 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class StudyMove:
-    """Another state, reason and message of the study. `ended_at` is set with a finished state and cleared without."""
+    """Another state, reason and message of the study. `ended_at` is set with a finished state and cleared without; a finished
+    state is what Intent.STOP asked for, and clears it."""
 
     state: StudyState
     reason: str

@@ -98,7 +98,7 @@ def decide_trials(
             parameters=new.parameters,
             tags=new.tags,
             reason=new.reason,
-            message=new.message,
+            message=_storable(new.message),
             created_at=at,
             started_at=at if running else None,
             client_id=client_id,
@@ -231,7 +231,7 @@ class _Work:
         if trial is None or trial.state is not move.from_state or trial.attempt != move.attempt:
             self._refused.add(move.trial_id)
             return
-        fields: dict[str, Any] = {"state": move.to_state, "reason": move.reason, "message": move.message}
+        fields: dict[str, Any] = {"state": move.to_state, "reason": move.reason, "message": _storable(move.message)}
         if move.to_state is TrialState.PENDING:
             fields |= {
                 "attempt": trial.attempt + 1,
@@ -261,27 +261,30 @@ class _Work:
             self._refused.add(note.trial_id)
             return
         reason = TrialReason.STOPPING if trial.stop_reason else note.reason
-        if (trial.reason, trial.message) != (reason, note.message):
-            self._change(trial, reason=reason, message=note.message)
+        message = _storable(note.message)
+        if (trial.reason, trial.message) != (reason, message):
+            self._change(trial, reason=reason, message=message)
 
     def stop(self, stop: StopRequest) -> None:
         trial = self._trials.get(stop.trial_id)
         if trial is None or trial.state in FINISHED:
             self._refused.add(stop.trial_id)
         elif not trial.stop_reason:
+            message = _storable(stop.message)
             self._change(
                 trial,
                 stop_reason=stop.reason,
-                stop_message=stop.message,
+                stop_message=message,
                 reason=TrialReason.STOPPING,
-                message=stop.message,
+                message=message,
             )
 
     def move_study(self, move: StudyMove) -> None:
         study = self._study
-        if (study.state, study.reason, study.message) == (move.state, move.reason, move.message):
+        message = _storable(move.message)
+        if (study.state, study.reason, study.message) == (move.state, move.reason, message):
             return
-        self._study_fields |= {"state": move.state, "reason": move.reason, "message": move.message}
+        self._study_fields |= {"state": move.state, "reason": move.reason, "message": message}
         self._study_fields["ended_at"] = move.at if move.state.finished else None
         if move.state.finished and study.intent is Intent.STOP:
             # It has come to what was asked; an intent that stayed would keep a manager at it, and bar its resumption.
@@ -312,3 +315,9 @@ class _Work:
 
     def _field(self, name: str) -> Any:
         return self._study_fields[name] if name in self._study_fields else getattr(self._study, name)
+
+
+def _storable(message: str) -> str:
+    """Without halves of surrogate pairs: they come with file names and output that are no UTF-8, no database takes them, and
+    a trial must not stand still for its message."""
+    return message if message.isascii() else message.encode(errors="replace").decode()

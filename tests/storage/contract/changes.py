@@ -25,6 +25,7 @@ from tests.storage.builders import (
     make_spec,
     make_study,
     move,
+    new_trials,
     observe,
     recount,
     running,
@@ -272,6 +273,25 @@ class ChangeContract:
         grown()
         storage.release("m")
         grown()
+
+    def test_messages_that_are_no_text_are_stored_as_well_as_they_can_be(self, storage):
+        study = storage.create_study(make_study())
+        broken = "no such file: \udcff"
+        a, b, c = add(storage, study, 3)
+        applied = storage.apply(
+            study.id,
+            StudyChanges(
+                moves=(move(a, ERROR, message=broken),),
+                notes=(TrialNote(b.id, 1, "Waiting", broken),),
+                stops=(StopRequest(c.id, "StoppedByUser", broken),),
+                study=StudyMove(StudyState.PAUSED, "", broken),
+            ),
+        )
+        assert {t.message for t in applied.trials.values()} == {"no such file: ?"} == {applied.study.message}
+        assert storage.get_trial(c.id).stop_message == "no such file: ?"
+        (new,) = new_trials(message=broken)
+        other = storage.create_study(make_study())
+        assert storage.add_trials(other.id, 0, [new], NOW)[0].message == "no such file: ?"
 
     def test_long_messages_are_kept_whole(self, storage):
         study = storage.create_study(make_study())
