@@ -237,9 +237,9 @@ def main() -> None:
     parser.add_argument("--only", choices=["throughput", "first", "idle"], help="one part")
     parser.add_argument("--points", type=int, nargs="+", default=[100, 5000])
     options = parser.parse_args()
-    points, count, rounds = tuple(options.points), 400, 3
+    points, count, rounds = tuple(options.points), 200, 9
     if options.quick:
-        points, count, rounds = (100,), 200, 1
+        points, count, rounds = (100,), 150, 2
     with tempfile.TemporaryDirectory(prefix="katib-bench-") as name:
         folder = Path(name)
         with katib_local(folder) as katib:

@@ -59,7 +59,7 @@ def together(storage, *functions):
         for i, function in enumerate(functions, start=1):
             futures.append(pool.submit(write, function))
             for _ in range(10000):
-                if queue.qsize() == i:
+                if len(queue) == i:
                     break
                 threading.Event().wait(0.001)
         go_on.set()
