@@ -10,7 +10,7 @@ The order of writes is what makes a crash at any point harmless:
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -75,6 +75,19 @@ class _Memory:
     ruling: Ruling
     readings: dict[str, _Reading] = field(default_factory=dict)
     worker_trouble: str = ""
+    # The unfinished trials as they were at this revision of the study; every change of one raises it.
+    trials: tuple[Trial, ...] = ()
+    revision: int = -1
+
+    def remember(self, before: int, after: int, changed: Iterable[Trial]) -> None:
+        """The trials after a write of ours, if it was the only one since the revision `before` was read."""
+        if self.revision != before or after != before + 1:
+            self.revision = -1
+            return
+        trials = {t.id: t for t in self.trials}
+        trials.update((t.id, t) for t in changed)
+        self.trials = tuple(t for t in trials.values() if not t.state.finished)
+        self.revision = after
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +158,15 @@ class Reconciler:
 
     def _pass(self, study: Study, memory: _Memory) -> datetime | None:
         now = self._clock()
-        trials = list(self._storage.unfinished_trials(study.id))
+        if memory.revision != study.revision:
+            memory.trials = tuple(self._storage.unfinished_trials(study.id))
+            # Trials that changed between the two reads are newer than this revision, which then never comes again.
+            memory.revision = study.revision
         new = memory.conversation.take(study, now)
         if new:
-            trials += self._insert(study, memory, new, now)
-            study = replace(study, suggested=study.suggested + len(new), pending=study.pending + len(new))
+            study = self._insert(study, memory, new, now)
         runs = {} if study.spec.client_driven else {run.name: run for run in self._worker.list(study.id)}
-        taken = self._take_in(study, trials, runs, memory)
+        taken = self._take_in(study, memory.trials, runs, memory)
         trials, stops = _asked_to_stop(taken.trials, memory.ruling.take(study, now))
         observed = Observed(
             study=study,
@@ -170,9 +185,16 @@ class Reconciler:
 
     # Looking
 
-    def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Sequence[Trial]:
-        return self._storage.add_trials(
+    def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Study:
+        added = self._storage.add_trials(
             study.id, memory.conversation.asked_suggested, new, now, manager_id=self._manager_id
+        )
+        memory.remember(study.revision, added[0].revision, added)
+        return replace(
+            study,
+            suggested=study.suggested + len(added),
+            pending=study.pending + len(added),
+            revision=added[0].revision,
         )
 
     def _take_in(
@@ -284,6 +306,7 @@ class Reconciler:
         changes = StudyChanges(taken.stored, tuple(moves), tuple(notes), tuple(stops), study_move)
         if changes:
             applied = self._storage.apply(study.id, changes, self._manager_id)
+            memory.remember(study.revision, applied.study.revision, applied.trials.values())
             self._log_moves(study, moves, applied.refused)
             if applied.refused:
                 # Somebody else moved first: read again what is.
