@@ -7,6 +7,7 @@ fields are passed over when reading: that a newer program has written here is fo
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from sys import intern
 from typing import Any, Final
 
 from katib.domain.metrics import MetricStrategy, format_value
@@ -88,7 +89,8 @@ def parameters_to_json(parameters: tuple[Parameter, ...]) -> str:
 
 
 def parameters_from_json(text: str) -> tuple[Parameter, ...]:
-    return tuple([Parameter(name, _PARAMETER_TYPES[kind], value) for name, kind, value in json.loads(text)])
+    # Thousands of trials share the names of their parameters.
+    return tuple([Parameter(intern(name), _PARAMETER_TYPES[kind], value) for name, kind, value in json.loads(text)])
 
 
 def tags_to_json(tags: tuple[Tag, ...]) -> str:

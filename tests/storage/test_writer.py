@@ -55,11 +55,11 @@ def together(storage, *functions):
         held = pool.submit(storage.database.write, hold)
         assert entered.wait(30)
         futures = []
-        queue = storage.database._writer._queue
+        group = storage.database._writer._group
         for i, function in enumerate(functions, start=1):
             futures.append(pool.submit(write, function))
             for _ in range(10000):
-                if len(queue) == i:
+                if group.waiting == i:
                     break
                 threading.Event().wait(0.001)
         go_on.set()

@@ -17,6 +17,7 @@ from katib.manager.storage.sql import changes as changes_
 from katib.manager.storage.sql import managers, observations, studies, trials
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.deletion import delete_study
+from katib.manager.storage.sql.history import History
 from katib.manager.storage.sql.statement import Statement
 
 _PING: Final = Statement(select(literal(1)))
@@ -28,6 +29,7 @@ class SqlStorage:
     def __init__(self, database: Database) -> None:
         """Closes the database when it is closed."""
         self.database: Final = database
+        self._history = History(database)
 
     # Studies
 
@@ -55,6 +57,7 @@ class SqlStorage:
 
     def delete_study(self, study_id: str) -> None:
         delete_study(self.database, study_id)
+        self._history.forget(study_id)
 
     # Trials
 
@@ -100,7 +103,7 @@ class SqlStorage:
         return self.database.read(lambda session: trials.unfinished_trials(session, study_id))
 
     def finished_trials(self, study_id: str) -> Sequence[Trial]:
-        return self.database.read(lambda session: trials.finished_trials(session, study_id))
+        return self._history.finished_trials(study_id)
 
     def client_trials(self, study_id: str, client_id: str) -> Sequence[Trial]:
         return self.database.read(lambda session: trials.client_trials(session, study_id, client_id))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, literal, or_, select
 
 from katib.domain.errors import NotFoundError
-from katib.domain.trial import FINISHED, UNFINISHED, Trial, TrialState
+from katib.domain.trial import UNFINISHED, Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import TrialFilter
 from katib.manager.storage.sql.rows import DELETED_ACTIVE, TRIAL_COLUMNS, trial_from_row
@@ -29,20 +29,19 @@ _by_study: Final = select(*TRIAL_COLUMNS).where(trials.c.study_id == bindparam("
 _GET: Final = Statement(select(*TRIAL_COLUMNS).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE))
 
 
-def _state_in(states: Iterable[TrialState]) -> ColumnElement[bool]:
+def in_states(states: Iterable[TrialState]) -> ColumnElement[bool]:
     return trials.c.state.in_([literal(value) for value in sorted(state.value for state in states)])
 
 
 # Few of many: put in order here, since SQLite, asked to, would rather read the whole study by number.
 _UNFINISHED: Final = Statement(
-    by_index(trials, "ix_trials_study_id_state_number", _by_study.where(_state_in(UNFINISHED)))
+    by_index(trials, "ix_trials_study_id_state_number", _by_study.where(in_states(UNFINISHED)))
 )
-_FINISHED: Final = Statement(_by_study.where(_state_in(FINISHED)).order_by(trials.c.number))
 _OF_CLIENT: Final = Statement(
     by_index(
         trials,
         "ix_trials_study_id_client_id_state",
-        _by_study.where(trials.c.client_id == bindparam("client"), _state_in(UNFINISHED)),
+        _by_study.where(trials.c.client_id == bindparam("client"), in_states(UNFINISHED)),
     )
 )
 _CHANGED: Final = Statement(
@@ -66,10 +65,6 @@ def get_trial(session: Session, trial_id: str) -> Trial:
 
 def unfinished_trials(session: Session, study_id: str) -> Sequence[Trial]:
     return sorted(_of_study(session, study_id, _UNFINISHED), key=_trial_number)
-
-
-def finished_trials(session: Session, study_id: str) -> Sequence[Trial]:
-    return _of_study(session, study_id, _FINISHED)
 
 
 def client_trials(session: Session, study_id: str, client_id: str) -> Sequence[Trial]:

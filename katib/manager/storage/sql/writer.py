@@ -1,9 +1,7 @@
 """One writer at a time in a process, and group commit.
 
-A write is a function of a Session, queued with a future. Whoever has the turn takes whatever is queued, without waiting for
-more, runs all of it in one transaction and commits once: under load the cost of a commit is shared, alone nobody waits for
-company. The turn goes round among the threads that write: a thread of its own for it would have to be woken for each write
-and wake its caller after that, which on a busy machine takes longer than the write (docs/performance.md).
+A write is a function of a Session. What is queued while another write is at work (see group.py) runs in one transaction and is
+committed once, without waiting for more: under load the cost of a commit is shared, alone nobody waits for company.
 
 What happens when something fails:
 
@@ -20,19 +18,16 @@ What happens when something fails:
 
 import logging
 import random
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Engine, exc
 from sqlalchemy.pool import PoolProxiedConnection
 
-from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
+from katib.domain.errors import KatibError, UnavailableError
 from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
+from katib.manager.storage.sql.group import Group, Job
 from katib.manager.storage.sql.session import Session, make_session
 
 T = TypeVar("T")
@@ -48,16 +43,7 @@ _PAUSES_S: Final = (0.05, 0.1, 0.2)
 _DEADLINE_S: Final = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    function: Callable[[Session], Any]
-    future: "Future[Any]"
-
-    def fail(self, error: KatibError) -> None:
-        # Each its own: an exception that several threads raise would collect the tracebacks of all of them.
-        failure = type(error)(str(error))
-        failure.__cause__ = error.__cause__
-        self.future.set_exception(failure)
+Write = Callable[[Session], Any]
 
 
 class _NotBegunError(UnavailableError):
@@ -80,12 +66,7 @@ class Writer:
         self._tell = tell
         self._errors = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self._connection: PoolProxiedConnection | None = None
-        self._queue: deque[_Job] = deque()
-        self._open = True
-        self._opening = threading.Lock()
-        # Held by whoever writes; only its holder takes from the queue and uses the connection.
-        self._turn = threading.Lock()
-        self._holder: int | None = None
+        self._group: Group[Write] = Group(self._work_or_drop, MAX_BATCH, _DEADLINE_S, where)
 
     def write(self, function: Callable[[Session], T]) -> T:
         """The function's result, once it is committed. The function may run more than once and must not wait for others.
@@ -93,58 +74,29 @@ class Writer:
         Raises what the function raised; UnavailableError when the database does not work; DeadlineExceededError when it took
         too long.
         """
-        if self._holder == threading.get_ident():
-            raise RuntimeError("a function that writes must not wait for another write: that would never come")
-        job = _Job(function, Future())
-        with self._opening:
-            if not self._open:
-                raise UnavailableError("the storage is closed")
-            self._queue.append(job)
-        if not self._turn.acquire(timeout=_DEADLINE_S):
-            self._give_up(job)
-        try:
-            self._holder = threading.get_ident()
-            # An earlier holder may have done it with its own.
-            while not job.future.done():
-                self._work(self._batch())
-        finally:
-            self._holder = None
-            self._turn.release()
-        result: T = job.future.result()
+        result: T = self._group.do(function)
         return result
 
     def close(self) -> None:
         """Finishes what is queued and lets go of the connection."""
-        with self._opening:
-            if not self._open:
-                return
-            self._open = False
-        with self._turn:
-            while self._queue:
-                self._work(self._batch())
+        self._group.close()
+        self._drop()
+
+    def _work_or_drop(self, jobs: Sequence[Job[Write]]) -> None:
+        try:
+            self._work(jobs)
+        except BaseException:
+            # None of ours, but one that came from outside into this thread: in what state it leaves the connection is unknown.
             self._drop()
+            raise
 
-    def _batch(self) -> list[_Job]:
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        return [job for job in taken if job.future.set_running_or_notify_cancel()]
-
-    def _give_up(self, job: _Job) -> NoReturn:
-        if job.future.cancel():
-            raise UnavailableError(
-                f"the database {self._where} has been busy for {_DEADLINE_S:g} seconds; nothing was stored"
-            )
-        raise DeadlineExceededError(
-            f"the database {self._where} gave no answer for {_DEADLINE_S:g} seconds; whether it was stored is unknown"
-        )
-
-    def _work(self, jobs: Sequence[_Job]) -> None:
+    def _work(self, jobs: Sequence[Job[Write]]) -> None:
         if len(jobs) > 1:
             try:
                 self._transact(jobs)
                 return
             except (_NotBegunError, _UnknownOutcomeError) as error:
-                for job in jobs:
-                    job.fail(error)
+                _fail_all(jobs, error)
                 return
             except Exception:  # noqa: BLE001  # each finds its own error, if it still has one
                 _LOG.debug("a batch of %d writes is run again one by one", len(jobs), exc_info=True)
@@ -152,12 +104,11 @@ class Writer:
             try:
                 self._work_alone(job)
             except _NotBegunError as error:
-                for other in jobs[i:]:
-                    other.fail(error)
+                _fail_all(jobs[i:], error)
                 return
 
-    def _work_alone(self, job: _Job) -> None:
-        """Resolves the job's future, or raises _NotBegunError."""
+    def _work_alone(self, job: Job[Write]) -> None:
+        """Brings the job to its end, or raises _NotBegunError."""
         for pause in (*_PAUSES_S, None):
             try:
                 self._transact([job])
@@ -169,16 +120,16 @@ class Writer:
                     continue
                 failure = to_katib_error(error, self._dialect, self._where)
                 failure.__cause__ = error
-                job.future.set_exception(failure)
+                job.fail(failure)
             except Exception as error:  # noqa: BLE001  # whatever the function raised belongs to its caller
-                job.future.set_exception(error)
+                job.fail(error)
             return
 
-    def _transact(self, jobs: Sequence[_Job]) -> None:
-        """One transaction. Either it is committed and every future is resolved, or it raises: then, but for
+    def _transact(self, jobs: Sequence[Job[Write]]) -> None:
+        """One transaction. Either it is committed and every job is at its end, or it raises: then, but for
         _UnknownOutcomeError, nothing has happened."""
         session = self._begin()
-        done: list[tuple[_Job, Any, KatibError | None]] = []
+        done: list[tuple[Job[Write], Any, KatibError | None]] = []
         try:
             for job in jobs:
                 writes = session.writes
@@ -198,9 +149,9 @@ class Writer:
         self._tell(session.touched)
         for job, result, refusal in done:
             if refusal is None:
-                job.future.set_result(result)
+                job.succeed(result)
             else:
-                job.future.set_exception(refusal)
+                job.fail(refusal)
 
     def _begin(self) -> Session:
         for last in (False, True):
@@ -252,3 +203,11 @@ class Writer:
         if connection is not None:
             connection.invalidate()
             connection.close()
+
+
+def _fail_all(jobs: Sequence[Job[Write]], error: KatibError) -> None:
+    for job in jobs:
+        # Each its own: an exception that several threads raise would collect the tracebacks of all of them.
+        failure = type(error)(str(error))
+        failure.__cause__ = error.__cause__
+        job.fail(failure)

@@ -1,0 +1,105 @@
+"""Finished trials are read once: what is remembered is what a fresh reader reads."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from katib.domain.errors import NotFoundError
+from katib.manager.storage.open import open_storage
+from katib.manager.storage.sql.history import History
+from tests.storage.builders import COMPLETED, KILLED, add, completed, go, ids, make_study, recount, running
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def url(request):
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def storage(url):
+    with closing(open_storage(url)) as storage:
+        yield storage
+
+
+def test_trials_that_finish_anywhere_are_seen_at_once_and_in_order(url, storage):
+    study = storage.create_study(make_study())
+    trials = running(storage, study, 6)
+    with closing(open_storage(url)) as other:
+        for i, finisher in ((4, storage), (1, other), (5, storage), (0, other)):
+            go(finisher, trials[i], to=KILLED if i % 2 else COMPLETED)
+            for reader in (storage, other):
+                found = reader.finished_trials(study.id)
+                assert [t.number for t in found] == sorted(t.number for t in found)
+                assert found == tuple(storage.get_trial(t.id) for t in found)
+        with closing(open_storage(url)) as fresh:
+            assert storage.finished_trials(study.id) == fresh.finished_trials(study.id)
+            assert [t.number for t in storage.finished_trials(study.id)] == [1, 2, 5, 6]
+
+
+def test_what_was_given_out_does_not_grow(storage):
+    study = storage.create_study(make_study())
+    completed(storage, study, 0.1)
+    before = storage.finished_trials(study.id)
+    completed(storage, study, 0.2)
+    assert len(before) == 1
+
+
+def test_a_study_that_is_gone_is_forgotten(storage):
+    study = storage.create_study(make_study())
+    completed(storage, study, 0.1)
+    assert len(storage.finished_trials(study.id)) == 1
+    storage.delete_study(study.id)
+    with pytest.raises(NotFoundError):
+        storage.finished_trials(study.id)
+    storage.create_study(make_study(id=study.id))
+    assert list(storage.finished_trials(study.id)) == []
+
+
+def test_a_study_that_another_process_deleted_is_not_found(url, storage):
+    study = storage.create_study(make_study())
+    completed(storage, study, 0.1)
+    storage.finished_trials(study.id)
+    with closing(open_storage(url)) as other:
+        other.delete_study(study.id)
+    with pytest.raises(NotFoundError):
+        storage.finished_trials(study.id)
+
+
+def test_more_than_it_may_remember_is_still_right(storage):
+    history = History(storage.database, most=5)
+    studies = [storage.create_study(make_study()) for _ in range(4)]
+    made = {
+        study.id: ids(completed(storage, study, *([0.5] * n))) for study, n in zip(studies, (2, 3, 4, 9), strict=True)
+    }
+    for study_id in (*made, *reversed(made), *made):
+        assert ids(history.finished_trials(study_id)) == made[study_id]
+        assert sum(len(known.trials) for known in history._studies.values()) <= 5
+
+
+def test_readers_while_others_finish_trials_miss_none(storage):
+    study = storage.create_study(make_study())
+    ended = threading.Event()
+
+    def finish():
+        for _ in range(40):
+            (trial,) = running(storage, study)
+            go(storage, trial, to=COMPLETED)
+
+    def read():
+        seen = []
+        while not ended.is_set():
+            found = ids(storage.finished_trials(study.id))
+            assert set(seen) <= set(found)
+            seen = found
+
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        finish()
+        ended.set()
+        for reader in readers:
+            reader.result(60)
+    assert len(storage.finished_trials(study.id)) == 40
+    add(storage, study)
+    recount(storage, study.id)
