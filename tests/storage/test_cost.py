@@ -91,11 +91,13 @@ def costs(storage, counter, finished):
     first, second, third = add(storage, study, 3)
     (first,) = go(storage, first, to=RUNNING)
     revision = storage.get_study(study.id).revision
+    storage.finished_trials(study.id)
     ended = StudyChanges(intakes=(intake(first, observe()),), moves=(move(first, COMPLETED), move(second, RUNNING)))
     found = {
         "apply": counter.cost(lambda: storage.apply(study.id, ended)),
         "report": counter.cost(lambda: storage.report(second.id, 0, [observe()] * 3, "accuracy", LATEST)),
         "add": counter.cost(lambda: add(storage, study)),
+        "finished, but for the first time": counter.cost(lambda: storage.finished_trials(study.id)),
         "get": counter.cost(lambda: storage.get_trial(third.id)),
         "unfinished": counter.cost(lambda: storage.unfinished_trials(study.id)),
         "of a client": counter.cost(lambda: storage.client_trials(study.id, "c")),
