@@ -14,7 +14,7 @@ from typing import Final
 from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import SearchSpace
-from katib.domain.study import Study, StudyReason, StudySpec, with_effective_settings
+from katib.domain.study import Study, StudyReason, StudySpec, effective_limits, with_effective_settings
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.controller.plan import Asking
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest, SuggestionServices
@@ -25,6 +25,8 @@ _AWAY_MOST_S: Final = 1.0
 # One that answers but fails is given more time: it will hardly be mended within seconds.
 _FAILING_MOST_S: Final = 30.0
 _FIRST_S: Final = 0.25
+# No service may fill the database with one reply.
+MOST_AT_ONCE: Final = 1000
 
 
 class Conversation:
@@ -117,7 +119,7 @@ class Conversation:
         reply_call, self._generating = self._generating, None
         try:
             reply = reply_call.result()
-            trials = [self._new_trial(study, suggestion) for suggestion in reply.suggestions]
+            trials = [self._new_trial(study, s) for s in reply.suggestions[: _allowed(study)]]
         except KatibError as error:
             self._failed(study, error, now)
             return []
@@ -180,3 +182,9 @@ class Conversation:
     def _backoff(self, most: float) -> timedelta:
         seconds = min(_FIRST_S * 2 ** min(self._failures - 1, 16), most)
         return timedelta(seconds=seconds * random.uniform(0.6, 1.0))  # noqa: S311 - jitter
+
+
+def _allowed(study: Study) -> int:
+    """How many new trials the study may still have, whatever its service sends."""
+    most = effective_limits(study.spec).max_trials
+    return MOST_AT_ONCE if most is None else max(0, min(most - study.suggested, MOST_AT_ONCE))

@@ -1,0 +1,254 @@
+"""Passes over a real database and real processes; only what cannot be made to fail on demand is made to fail by hand."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from katib.domain.errors import UnavailableError
+from katib.domain.names import new_id
+from katib.domain.search_space import Parameter, ParameterType
+from katib.domain.study import Study, StudySpec, StudyState
+from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
+from katib.manager.controller.reconcile import Reconciler
+from katib.manager.metrics import Metrics
+from katib.manager.ports import (
+    Applied,
+    History,
+    StopRequest,
+    Storage,
+    StudyChanges,
+    Suggestion,
+    SuggestionReply,
+    SuggestionRequest,
+)
+from katib.manager.storage.open import open_storage
+from katib.worker.base import RunSpec
+from katib.worker.local.worker import LocalWorker
+from tests.e2e.harness import study, until
+
+ME, OTHER = "a" * 16, "b" * 16
+
+
+class Service:
+    """A suggestion service in this process: as many as there is room for, once it is let."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[SuggestionRequest, Future[SuggestionReply]]] = []
+        self.hold = False
+
+    def set_parameters(self, _algorithm: str, _study_id: str, _spec: StudySpec) -> "Future[History]":
+        done: Future[History] = Future()
+        done.set_result(History.FINALS)
+        return done
+
+    def generate(self, _algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
+        reply: Future[SuggestionReply] = Future()
+        self.held.append((request, reply))
+        if not self.hold:
+            self.release()
+        return reply
+
+    def release(self) -> None:
+        for request, reply in self.held:
+            limits = request.spec.limits
+            count = min((limits.max_parallel or 1) - request.unfinished_count, 10)
+            suggestion = Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),))
+            reply.set_result(SuggestionReply((suggestion,) * count, completed=False))
+        self.held.clear()
+
+    def stop(self, _algorithm: str, _study_id: str) -> None: ...
+
+
+class Failing:
+    """A storage whose next `apply` finds the database away: before it is done, or after."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.before = self.after = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
+        if self.before:
+            self.before = False
+            raise UnavailableError("the database is away")
+        applied = self._storage.apply(study_id, changes, manager_id)
+        if self.after:
+            self.after = False
+            raise UnavailableError("the connection was lost while it committed")
+        return applied
+
+
+class Desk:
+    """One manager's reconciler, its storage and its worker."""
+
+    def __init__(self, folder: Path, manager_id: str = ME) -> None:
+        self.storage = Failing(open_storage(f"sqlite:///{folder}/katib.db"))
+        self.worker = LocalWorker(folder, stop_grace_s=1.0)
+        self.service = Service()
+        self.manager_id = manager_id
+        self.woken: list[str] = []
+        self.reconciler = Reconciler(
+            manager_id,
+            self.storage,
+            self.service,
+            None,
+            self.worker,
+            self.woken.append,
+            Metrics(),  # type: ignore[arg-type]
+        )
+
+    def create(self, spec: StudySpec) -> str:
+        made = Study(
+            id=new_id(),
+            spec=spec,
+            state=StudyState.RUNNING,
+            created_at=datetime.now(UTC),
+            revision=1,
+            manager=self.manager_id,
+        )
+        self.storage.create_study(made)
+        return made.id
+
+    def trials(self, study_id: str) -> Sequence[Trial]:
+        return (*self.storage.finished_trials(study_id), *self.storage.unfinished_trials(study_id))
+
+    def work(self, study_id: str, passes: int = 1) -> None:
+        for _ in range(passes):
+            self.reconciler.reconcile(study_id)
+
+    def finish(self, study_id: str) -> Study:
+        def look() -> Study | None:
+            self.work(study_id)
+            found: Study = self.storage.get_study(study_id)
+            return found if found.state.finished else None
+
+        return until(look, poll=0.01)
+
+    def close(self) -> None:
+        self.worker.close()
+        self.storage.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    it = Desk(tmp_path)
+    yield it
+    it.close()
+
+
+def running(desk: Desk, study_id: str, count: int = 1) -> list[Trial]:
+    def look() -> list[Trial] | None:
+        desk.work(study_id)
+        found = [t for t in desk.storage.unfinished_trials(study_id) if t.state is TrialState.RUNNING]
+        return found if len(found) == count else None
+
+    return until(look, poll=0.01)
+
+
+def test_a_change_made_through_another_connection_is_seen_by_the_next_pass(desk: Desk, tmp_path: Path) -> None:
+    study_id = desk.create(study(script="sleep 600", limits={"max_trials": 1}))
+    (trial,) = running(desk, study_id)
+    # From here on the pass could believe what it remembers.
+    desk.work(study_id, 3)
+    other = open_storage(f"sqlite:///{tmp_path}/katib.db")
+    other.apply(study_id, StudyChanges(stops=(StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by another"),)))
+    other.close()
+    desk.finish(study_id)
+    assert [(t.state, t.reason) for t in desk.trials(study_id)] == [(TrialState.KILLED, TrialReason.STOPPED_BY_USER)]
+
+
+def test_a_pass_that_could_not_store_what_it_read_reads_it_again(desk: Desk) -> None:
+    study_id = desk.create(study(script="echo acc=0.1; echo acc=0.7", limits={"max_trials": 1}))
+    (trial,) = running(desk, study_id)
+    until(lambda: all(r.phase.ended for r in desk.worker.list(study_id)))
+    desk.storage.before = True
+    with pytest.raises(UnavailableError):
+        desk.work(study_id)
+    desk.finish(study_id)
+    observations, _ = desk.storage.latest_observations(trial.id, 10)
+    assert [o.value for o in observations] == [0.1, 0.7]
+
+
+def test_a_commit_whose_outcome_was_unknown_is_not_made_twice(desk: Desk) -> None:
+    study_id = desk.create(study(script="echo acc=0.1; echo acc=0.7", limits={"max_trials": 1}))
+    (trial,) = running(desk, study_id)
+    until(lambda: all(r.phase.ended for r in desk.worker.list(study_id)))
+    desk.storage.after = True
+    with pytest.raises(UnavailableError):
+        desk.work(study_id)
+    ended = desk.finish(study_id)
+    assert (ended.completed, ended.finished_trials) == (1, 1)
+    observations, _ = desk.storage.latest_observations(trial.id, 10)
+    assert [o.value for o in observations] == [0.1, 0.7]
+
+
+def test_a_run_created_by_a_pass_that_could_not_say_so_is_adopted(desk: Desk, tmp_path: Path) -> None:
+    script = f"echo begun >> {tmp_path}/begun; echo acc=1"
+    study_id = desk.create(study(script=script, limits={"max_trials": 1}))
+    until(lambda: desk.work(study_id) or desk.storage.unfinished_trials(study_id) or None, poll=0.01)
+    (trial,) = desk.storage.unfinished_trials(study_id)
+    if trial.state is TrialState.PENDING:
+        desk.storage.before = True
+        with pytest.raises(UnavailableError):
+            desk.work(study_id)
+    assert desk.finish(study_id).completed == 1
+    assert (tmp_path / "begun").read_text() == "begun\n"
+
+
+def test_a_manager_frozen_between_asking_and_inserting_adds_no_trial_too_many(desk: Desk, tmp_path: Path) -> None:
+    study_id = desk.create(study(script="sleep 600", limits={"max_trials": 2, "max_parallel": 2}))
+    desk.service.hold = True
+    until(lambda: desk.work(study_id) or desk.service.held or None, poll=0.01)
+    # Frozen here. Another one goes ahead, with the same study at the same count.
+    other = open_storage(f"sqlite:///{tmp_path}/katib.db")
+    new = [NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),)) for _ in range(2)]
+    other.add_trials(study_id, 0, new, datetime.now(UTC))
+    other.close()
+    desk.service.release()
+    desk.work(study_id, 3)
+    assert sorted(t.id for t in desk.trials(study_id)) == sorted(t.id for t in new)
+    assert desk.storage.get_study(study_id).suggested == 2
+
+
+def test_a_manager_that_drives_the_study_no_more_changes_nothing(desk: Desk, tmp_path: Path) -> None:
+    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 1}))
+    (trial,) = running(desk, study_id)
+    until(lambda: all(r.phase.ended for r in desk.worker.list(study_id)))
+    usurper = Desk(tmp_path, OTHER)
+    try:
+        assert list(usurper.storage.claim_studies(OTHER, "", [ME], 10)) == [study_id]
+        before = desk.storage.get_study(study_id)
+        desk.work(study_id, 3)
+        assert desk.storage.get_study(study_id) == before
+        ended = usurper.finish(study_id)
+        assert (ended.completed, ended.suggested) == (1, 1)
+        assert [t.attempt for t in usurper.trials(study_id)] == [trial.attempt]
+    finally:
+        usurper.close()
+
+
+def test_the_worker_that_is_away_is_a_reason_of_the_study_and_nothing_is_lost(desk: Desk) -> None:
+    study_id = desk.create(study(limits={"max_trials": 1}))
+    create = desk.worker.create
+
+    def away(_run: RunSpec) -> None:
+        raise UnavailableError("no process can be started now")
+
+    desk.worker.create = away  # type: ignore[method-assign]
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).reason == "WorkerUnavailable", poll=0.01)
+    assert "no process can be started now" in desk.storage.get_study(study_id).message
+    desk.worker.create = create  # type: ignore[method-assign]
+    assert desk.finish(study_id).completed == 1
+
+
+def test_a_service_that_sends_more_than_the_study_may_have_gives_it_no_trial_too_many(desk: Desk) -> None:
+    # The service above fills max_parallel and knows nothing of max_trials.
+    study_id = desk.create(study(limits={"max_trials": 3, "max_parallel": 50}))
+    assert desk.finish(study_id).completed == 3
+    assert [t.number for t in desk.trials(study_id)] == [1, 2, 3]
