@@ -31,9 +31,12 @@ NOW = datetime.now(UTC)
 
 def new_study(storage: Storage) -> Study:
     configs = tuple(
-        ParameterConfig(f"parameter-{i}", ParameterType.DOUBLE, FeasibleSpace("0.001", "0.9")) for i in range(PARAMETERS)
+        ParameterConfig(f"parameter-{i}", ParameterType.DOUBLE, FeasibleSpace("0.001", "0.9"))
+        for i in range(PARAMETERS)
     )
-    spec = StudySpec("bench", "accuracy", Objective.MAXIMIZE, configs, command=("python", "train.py"), algorithm="random")
+    spec = StudySpec(
+        "bench", "accuracy", Objective.MAXIMIZE, configs, command=("python", "train.py"), algorithm="random"
+    )
     return storage.create_study(Study(new_id(), spec, StudyState.RUNNING, NOW, 1))
 
 
