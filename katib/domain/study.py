@@ -65,6 +65,7 @@ class StudyReason:
     SUGGESTION_FAILED: Final = "SuggestionServiceFailed"
     NO_SUGGESTIONS: Final = "NoSuggestions"
     WORKER_UNAVAILABLE: Final = "WorkerUnavailable"
+    CONTROLLER_FAILED: Final = "ControllerFailed"
     # when it has ended
     MAX_TRIALS: Final = "MaxTrialsReached"
     GOAL: Final = "GoalReached"

@@ -93,6 +93,7 @@ class Desk:
         self.service = Service()
         self.manager_id = manager_id
         self.woken: list[str] = []
+        self.made: list[str] = []
         self.reconciler = Reconciler(
             manager_id,
             self.storage,
@@ -113,6 +114,7 @@ class Desk:
             manager=self.manager_id,
         )
         self.storage.create_study(made)
+        self.made.append(made.id)
         return made.id
 
     def trials(self, study_id: str) -> Sequence[Trial]:
@@ -131,6 +133,11 @@ class Desk:
         return until(look, poll=0.01)
 
     def close(self) -> None:
+        """Nothing of the test goes on behind it."""
+        for study_id in self.made:
+            for run in self.worker.list(study_id):
+                self.worker.stop(study_id, run.name)
+            until(lambda: all(run.phase.ended for run in self.worker.list(study_id)))  # noqa: B023 - called at once
         self.worker.close()
         self.storage.close()
 
@@ -252,3 +259,14 @@ def test_a_service_that_sends_more_than_the_study_may_have_gives_it_no_trial_too
     study_id = desk.create(study(limits={"max_trials": 3, "max_parallel": 50}))
     assert desk.finish(study_id).completed == 3
     assert [t.number for t in desk.trials(study_id)] == [1, 2, 3]
+
+
+def test_a_pass_that_fails_is_a_reason_of_the_study_until_one_succeeds(desk: Desk) -> None:
+    study_id = desk.create(study(limits={"max_trials": 1}))
+    desk.reconciler.note_failure(study_id, ZeroDivisionError("oops"))
+    noted = desk.storage.get_study(study_id)
+    assert (noted.state, noted.reason) == (StudyState.RUNNING, "ControllerFailed")
+    assert "ZeroDivisionError" in noted.message
+    desk.work(study_id)
+    assert desk.storage.get_study(study_id).reason == ""
+    assert desk.finish(study_id).completed == 1

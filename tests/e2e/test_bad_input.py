@@ -240,12 +240,13 @@ def test_a_stream_of_large_refused_requests_leaves_memory_flat(
 ) -> None:
     process = psutil.Process(served[1].popen.pid)
     huge = config(name="x" * 10_000_000)
-    for _ in range(5):
+    # Each of the server's threads keeps the memory of its largest request for the next one.
+    for _ in range(60):
         refusal(manager, huge)
     before = process.memory_info().rss
-    for _ in range(40):
+    for _ in range(60):
         refusal(manager, huge)
-    assert process.memory_info().rss - before < 40 * 2**20
+    assert process.memory_info().rss - before < 60 * 2**20
 
 
 def test_a_study_file_of_ten_megabytes_is_refused_before_it_is_read(

@@ -45,6 +45,7 @@ def test_a_killed_manager_finishes_the_study_when_it_is_started_again(katib: Wor
     assert manager.end() == 0
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_while_the_manager_is_down_keeps_what_it_printed(katib: World) -> None:
     katib.suggestion("random")
     manager = katib.manager()
@@ -72,6 +73,7 @@ def test_a_study_without_its_service_is_refused_and_nothing_is_stored(katib: Wor
         assert client.list_studies().items == []
 
 
+@pytest.mark.slow
 def test_a_service_that_appears_after_a_refusal_is_found_at_once(katib: World) -> None:
     katib.manager()
     with katib.client() as client:
@@ -134,6 +136,7 @@ def test_katib_local_ends_cleanly_and_a_second_start_goes_on(katib: World) -> No
         assert sorted(p.name for p in count.iterdir()) == sorted(f"{t.id}-1" for t in trials(client, study_id))
 
 
+@pytest.mark.slow
 def test_katib_local_killed_alone_takes_its_services_with_it_and_a_second_start_goes_on(katib: World) -> None:
     count = counted(katib)
     local = katib.local()
@@ -148,6 +151,7 @@ def test_katib_local_killed_alone_takes_its_services_with_it_and_a_second_start_
         assert sorted(p.name for p in count.iterdir()) == sorted(f"{t.id}-1" for t in trials(client, study_id))
 
 
+@pytest.mark.slow
 def test_after_everything_is_killed_a_second_start_runs_lost_attempts_again(katib: World) -> None:
     counted(katib)
     local = katib.local()
@@ -167,6 +171,7 @@ def test_after_everything_is_killed_a_second_start_runs_lost_attempts_again(kati
         assert (summary.completed, summary.trials) == (10, 10)
 
 
+@pytest.mark.slow
 def test_a_second_katib_local_on_the_same_folder_is_refused_with_a_sentence(katib: World) -> None:
     katib.local()
     second = katib.start("katib-local", "--data", katib.folder / "data", "--listen", "localhost:0")

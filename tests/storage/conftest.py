@@ -48,3 +48,10 @@ def unused_port():
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def pytest_collection_modifyitems(items):
+    """What needs a server of its own is not for all day: `make test-slow` has it."""
+    for item in items:
+        if "mariadb" in item.nodeid.lower() and "tests/storage/" in item.nodeid:
+            item.add_marker(pytest.mark.slow)

@@ -106,10 +106,16 @@ def test_of_a_line_that_is_too_long_the_beginning_is_given_and_the_rest_passed_o
         lines, cursor, end = read(path, max_bytes=max_bytes)
         assert [(text[:7], len(text), position) for text, position in lines] == [
             ("before", 6, 0),
-            ("loss=1 ", MAX_LINE, 7),
+            ("loss=1", 6, 7),
             ("after=2", 7, len(long) + 8),
         ]
         assert (cursor, end) == (str(path.stat().st_size), True)
+
+
+def test_a_number_at_the_end_of_what_is_given_of_a_long_line_is_never_a_part_of_one(path):
+    begin = b"loss=1 ".ljust(MAX_LINE - 9) + b"acc=0.12"
+    path.write_bytes(begin + b"345 more\n")
+    assert "acc" not in texts(path)[0]
 
 
 def test_a_line_that_is_too_long_is_given_before_it_ends(path):

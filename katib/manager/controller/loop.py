@@ -28,7 +28,8 @@ _HEARTBEATS_PER_LEASE: Final = 4
 _LOOK_S: Final = 1.0
 _CLAIMS_AT_ONCE: Final = 100
 _RETRY_FIRST_S: Final = 0.2
-_RETRY_MOST_S: Final = 5.0
+_RETRY_MOST_S: Final = 30.0
+_AWAY_MOST_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Controller:
         self._queue = KeyedQueue()
         self._reconciler = Reconciler(identity.record.id, storage, suggestions, rules, worker, self.wake, metrics)
         self._failures: dict[str, int] = {}
+        # By the monotonic clock: a study whose pass failed rests until then, however often it is woken.
+        self._rests: dict[str, float] = {}
         self._revisions: dict[str, int] = {}
         self._stop = threading.Event()
         self._look_now = threading.Event()
@@ -119,6 +122,10 @@ class Controller:
             self._queue.add_after(study_id, _LOOK_S)
             return
         begin = time.monotonic()
+        rest = self._rests.get(study_id, 0.0) - begin
+        if rest > 0:
+            self._queue.add_after(study_id, rest)
+            return
         try:
             wake_at = self._reconciler.reconcile(study_id)
         except Exception as error:  # noqa: BLE001 - one study's failure must not end the thread that serves the others
@@ -127,19 +134,24 @@ class Controller:
         finally:
             self._metrics.passed(time.monotonic() - begin)
         self._failures.pop(study_id, None)
+        self._rests.pop(study_id, None)
         if wake_at is not None:
             self._queue.add_after(study_id, (wake_at - datetime.now(UTC)).total_seconds())
 
     def _failed(self, study_id: str, error: Exception) -> None:
         failures = self._failures[study_id] = self._failures.get(study_id, 0) + 1
-        delay = min(_RETRY_FIRST_S * 2 ** min(failures - 1, 16), _RETRY_MOST_S) * random.uniform(0.5, 1.0)  # noqa: S311
+        # What is away is back any moment; a defect will not mend itself within seconds.
+        most = _AWAY_MOST_S if isinstance(error, UnavailableError) else _RETRY_MOST_S
+        delay = min(_RETRY_FIRST_S * 2 ** min(failures - 1, 16), most) * random.uniform(0.5, 1.0)  # noqa: S311
         self._metrics.failed()
         extra = {"study_id": study_id, "again_in_s": round(delay, 1)}
         if isinstance(error, UnavailableError):
             _log.warning("a pass could not be made: %s", error, extra=extra)
         else:
             _log.error("a pass failed", exc_info=error, extra=extra)
+        self._rests[study_id] = time.monotonic() + delay
         self._queue.add_after(study_id, delay)
+        self._reconciler.note_failure(study_id, error)
 
     def _look(self) -> None:
         """Heartbeats, takes over what nobody drives, and notices what others have changed."""

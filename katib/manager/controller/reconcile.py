@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from katib.domain.errors import AbortedError, NotFoundError, UnavailableError
+from katib.domain.errors import AbortedError, KatibError, NotFoundError, UnavailableError
 from katib.domain.metrics import Observation, fold_objective, parse_output
 from katib.domain.names import run_name
-from katib.domain.study import Study
+from katib.domain.study import Study, StudyReason, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialState
 from katib.manager.controller.actions import (
     Action,
@@ -155,6 +155,21 @@ class Reconciler:
             # Output that was read in this pass may not be stored: read it again.
             memory.readings.clear()
             raise
+
+    def note_failure(self, study_id: str, error: Exception) -> None:
+        """Says on the study why it does not move, as far as that can be said now; a pass that succeeds takes it back."""
+        away = isinstance(error, UnavailableError)
+        reason = StudyReason.WORKER_UNAVAILABLE if away else StudyReason.CONTROLLER_FAILED
+        what = error.message if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
+        message = f"{what}; it is tried again" + ("" if away else ", and the manager's log says more")
+        try:
+            study = self._storage.get_study(study_id)
+            if study.state is StudyState.RUNNING and (study.reason, study.message) != (reason, message):
+                move = StudyMove(study.state, reason, message)
+                self._storage.apply(study_id, StudyChanges(study=move), self._manager_id)
+        except KatibError as failure:
+            # The database is away too, or the study is another's: then it is not ours to say.
+            _log.debug("could not note a failure: %s", failure, extra={"study_id": study_id})
 
     def _pass(self, study: Study, memory: _Memory) -> datetime | None:
         now = self._clock()

@@ -111,7 +111,7 @@ def _take(at: _Cursor, data: bytes, wanted: int, time: datetime, *, last: bool) 
     lines: list[OutputLine] = []
 
     def add(line: bytes) -> None:
-        if line and (clean := _clean(line[:MAX_LINE])):
+        if line and (clean := _clean(_cut(line))):
             lines.append(OutputLine(clean, at.base + start + begin, time))
 
     complete = text.rfind(b"\n") + 1
@@ -141,3 +141,12 @@ def _clean(line: bytes) -> str:
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
     return text.translate(_CONTROLS)
+
+
+def _cut(line: bytes) -> bytes:
+    """At most MAX_LINE of it, and no part of a word: the beginning of a number is another number."""
+    if len(line) <= MAX_LINE:
+        return line
+    line = line[:MAX_LINE]
+    end = max(line.rfind(b" "), line.rfind(b"\t"))
+    return line[:end] if end >= 0 else line
