@@ -46,11 +46,11 @@ test: lint ## Lint, then the tests that run all day
 
 .PHONY: test-slow
 test-slow: $(DEV) ## The longer tests
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m slow
 
 # The tests that want a database server are skipped where there is none, and say so; in CI they count.
 ifeq ($(CI),true)
-test test-slow: mariadb
+test-slow: mariadb
 endif
 
 .PHONY: mariadb
