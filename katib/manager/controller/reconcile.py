@@ -10,13 +10,12 @@ The order of writes is what makes a crash at any point harmless:
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from katib.domain.errors import AbortedError, KatibError, NotFoundError, UnavailableError
-from katib.domain.metrics import Observation, fold_objective, parse_output
 from katib.domain.names import run_name
 from katib.domain.study import Study, StudyReason, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialState
@@ -31,13 +30,13 @@ from katib.manager.controller.actions import (
     StopRun,
 )
 from katib.manager.controller.asking import Conversation
+from katib.manager.controller.output import Reading, Taken, take_in
 from katib.manager.controller.plan import Observed, Plan, plan
 from katib.manager.controller.ruling import Ruling
 from katib.manager.metrics import Metrics
 from katib.manager.ports import (
     EarlyStoppingServices,
     History,
-    Intake,
     StopRequest,
     Storage,
     StudyChanges,
@@ -46,25 +45,11 @@ from katib.manager.ports import (
     TrialMove,
     TrialNote,
 )
-from katib.worker.base import Output, RunPhase, RunSpec, RunStatus, Worker
+from katib.worker.base import RunSpec, Worker
 
 _log: Final = logging.getLogger(__name__)
 
-# How much of one run's output one pass takes in: a run that prints megabytes must not hold up its study's others.
-OUTPUT_BYTES: Final = 256 * 1024
-# How much of the end of its output explains a trial that ended without its objective.
-_TAIL_BYTES: Final = 600
-_TAIL_LINES: Final = 5
 _WORKER_RETRY: Final = timedelta(seconds=1)
-
-
-@dataclass(slots=True)
-class _Reading:
-    """How far a run's output has been read: further than stored where the rest held no metric."""
-
-    cursor: str
-    version: int = -1
-    end: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +58,7 @@ class _Memory:
 
     conversation: Conversation
     ruling: Ruling
-    readings: dict[str, _Reading] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
     worker_trouble: str = ""
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
@@ -88,15 +73,6 @@ class _Memory:
         trials.update((t.id, t) for t in changed)
         self.trials = tuple(t for t in trials.values() if not t.state.finished)
         self.revision = after
-
-
-@dataclass(frozen=True, slots=True)
-class _Intakes:
-    stored: tuple[Intake, ...]
-    trials: list[Trial]
-    drained: frozenset[str]
-    tails: Mapping[str, str]
-    more: bool
 
 
 class Reconciler:
@@ -181,13 +157,15 @@ class Reconciler:
         if new:
             study = self._insert(study, memory, new, now)
         runs = {} if study.spec.client_driven else {run.name: run for run in self._worker.list(study.id)}
-        taken = self._take_in(study, memory.trials, runs, memory)
+        taken = take_in(self._worker, study, memory.trials, runs, memory.readings)
+        if taken.metrics:
+            memory.ruling.metrics_came()
         trials, stops = _asked_to_stop(taken.trials, memory.ruling.take(study, now))
         observed = Observed(
             study=study,
             trials=trials,
             runs=runs,
-            drained=taken.drained,
+            drained=frozenset(taken.drained),
             tails=taken.tails,
             asking=memory.conversation.look(study),
             rule_due=memory.ruling.due(study, now),
@@ -212,74 +190,6 @@ class Reconciler:
             revision=added[0].revision,
         )
 
-    def _take_in(
-        self, study: Study, trials: Sequence[Trial], runs: Mapping[str, RunStatus], memory: _Memory
-    ) -> _Intakes:
-        """Reads what the runs have printed since the last pass."""
-        spec = study.spec
-        stored: list[Intake] = []
-        result: list[Trial] = []
-        drained: set[str] = set()
-        tails: dict[str, str] = {}
-        more = False
-        current = {run_name(t.id, t.attempt) for t in trials}
-        for name in memory.readings.keys() - current:
-            del memory.readings[name]
-        for trial in trials:
-            name = run_name(trial.id, trial.attempt)
-            run = runs.get(name)
-            if run is None or trial.state is TrialState.PENDING:
-                result.append(trial)
-                continue
-            reading = memory.readings.get(name)
-            if reading is None:
-                reading = memory.readings[name] = _Reading(trial.cursor)
-            if not reading.end and (run.phase.ended or run.output_version != reading.version):
-                output = self._worker.output(study.id, name, reading.cursor, OUTPUT_BYTES)
-                observations = self._observations(study, trial, output)
-                if observations or (output.end and output.cursor != trial.cursor):
-                    intake = Intake(
-                        trial.id,
-                        trial.attempt,
-                        trial.cursor,
-                        output.cursor,
-                        observations,
-                        spec.objective_name,
-                        spec.objective_strategy,
-                    )
-                    stored.append(intake)
-                    values = [o.value for o in observations if o.name == spec.objective_name]
-                    objective = fold_objective(trial.objective, values, spec.objective_strategy)
-                    trial = replace(trial, objective=objective, cursor=output.cursor)
-                if observations:
-                    memory.ruling.metrics_came()
-                if output.truncated:
-                    _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": name})
-                unread = not output.end and output.cursor != reading.cursor
-                reading.cursor, reading.end = output.cursor, output.end
-                # Asked again at once while there is more than one pass takes, and once a run has ended until the end.
-                reading.version = -1 if run.phase.ended else run.output_version
-                more = more or (unread and run.phase.ended) or _full(output)
-            if reading.end:
-                drained.add(name)
-                if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
-                    tails[name] = self._tail(study.id, name)
-            result.append(trial)
-        return _Intakes(tuple(stored), result, frozenset(drained), tails, more)
-
-    def _observations(self, study: Study, trial: Trial, output: Output) -> tuple[Observation, ...]:
-        return tuple(parse_output(output.lines, study.spec.metric_names, trial.attempt))
-
-    def _tail(self, study_id: str, name: str) -> str:
-        """The last lines of a run's output, for a message."""
-        try:
-            data = self._worker.log(study_id, name, -_TAIL_BYTES, _TAIL_BYTES).data
-        except NotFoundError:
-            return ""
-        lines = [line.strip() for line in data.decode(errors="replace").splitlines() if line.strip()]
-        text = " | ".join(lines[-_TAIL_LINES:])
-        return "".join(c if c.isprintable() else "?" for c in text)
-
     # Doing
 
     def _do(
@@ -287,7 +197,7 @@ class Reconciler:
         study: Study,
         observed: Observed,
         todo: Plan,
-        taken: _Intakes,
+        taken: Taken,
         stops: list[StopRequest],
         memory: _Memory,
         now: datetime,
@@ -318,7 +228,7 @@ class Reconciler:
                     study_move = action
                 case _:
                     later.append(action)
-        changes = StudyChanges(taken.stored, tuple(moves), tuple(notes), tuple(stops), study_move)
+        changes = StudyChanges(tuple(taken.intakes), tuple(moves), tuple(notes), tuple(stops), study_move)
         if changes:
             applied = self._storage.apply(study.id, changes, self._manager_id)
             memory.remember(study.revision, applied.study.revision, applied.trials.values())
@@ -397,11 +307,6 @@ class Reconciler:
                 Conversation(self._suggestions, self._storage, wake), Ruling(self._rules, self._storage, wake)
             )
         return memory
-
-
-def _full(output: Output) -> bool:
-    """Whether the worker may have more right now than it gave."""
-    return sum(len(line.text) for line in output.lines) >= OUTPUT_BYTES // 2
 
 
 def _asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[list[Trial], list[StopRequest]]:

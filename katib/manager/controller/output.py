@@ -1,0 +1,126 @@
+"""Taking in what a study's runs have printed since the last pass."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from katib.domain.errors import NotFoundError
+from katib.domain.metrics import fold_objective, parse_output
+from katib.domain.names import run_name
+from katib.domain.study import Study
+from katib.domain.trial import Trial, TrialState
+from katib.manager.ports import Intake
+from katib.worker.base import Output, RunPhase, RunStatus, Worker
+
+_log: Final = logging.getLogger(__name__)
+
+# How much of one run's output one pass takes in: a run that prints megabytes must not hold up its study's others.
+OUTPUT_BYTES: Final = 256 * 1024
+# How much of the end of its output explains a trial that failed.
+_TAIL_BYTES: Final = 600
+_TAIL_LINES: Final = 5
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far a run's output has been read: further than stored where the rest held no metric."""
+
+    cursor: str
+    version: int = -1
+    end: bool = False
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one pass took in.
+
+    `trials` are those given, with the objective that `intakes`, once stored, will give them. `drained` names the ended runs
+    whose output is taken in whole, `tails` the last lines of those that failed or have no objective. `metrics`: there were
+    new values. `more`: there is output left for another pass at once.
+    """
+
+    intakes: list[Intake] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    drained: set[str] = field(default_factory=set)
+    tails: dict[str, str] = field(default_factory=dict)
+    metrics: bool = False
+    more: bool = False
+
+
+def take_in(
+    worker: Worker,
+    study: Study,
+    trials: Sequence[Trial],
+    runs: Mapping[str, RunStatus],
+    readings: dict[str, Reading],
+) -> Taken:
+    """Reads each run from where its reading stands, and moves it. When the intakes cannot be stored, the readings are to be
+    forgotten: what was read is read again."""
+    taken = Taken()
+    current = {run_name(t.id, t.attempt) for t in trials}
+    for name in readings.keys() - current:
+        del readings[name]
+    for trial in trials:
+        name = run_name(trial.id, trial.attempt)
+        run = runs.get(name)
+        if run is not None and trial.state is not TrialState.PENDING:
+            reading = readings.setdefault(name, Reading(trial.cursor))
+            if not reading.end and (run.phase.ended or run.output_version != reading.version):
+                trial = _read(worker, study, trial, run, reading, taken)
+            if reading.end:
+                taken.drained.add(name)
+                if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
+                    taken.tails[name] = _tail(worker, study.id, name)
+        taken.trials.append(trial)
+    return taken
+
+
+def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:
+    """One run's next piece; returns the trial as it will be."""
+    spec = study.spec
+    output = worker.output(study.id, run.name, reading.cursor, OUTPUT_BYTES)
+    if output.truncated:
+        _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": run.name})
+    # A run that has ended is asked again at once until its end; one that goes on, only while a pass cannot take it all.
+    unread = not output.end and output.cursor != reading.cursor
+    taken.more = taken.more or (unread and run.phase.ended) or _full(output)
+    reading.cursor, reading.end = output.cursor, output.end
+    reading.version = -1 if run.phase.ended else run.output_version
+    observations = tuple(parse_output(output.lines, spec.metric_names, trial.attempt))
+    if not observations and not (output.end and output.cursor != trial.cursor):
+        return trial
+    taken.metrics = taken.metrics or bool(observations)
+    taken.intakes.append(
+        Intake(
+            trial.id,
+            trial.attempt,
+            trial.cursor,
+            output.cursor,
+            observations,
+            spec.objective_name,
+            spec.objective_strategy,
+        )
+    )
+    values = [o.value for o in observations if o.name == spec.objective_name]
+    return replace(
+        trial,
+        objective=fold_objective(trial.objective, values, spec.objective_strategy),
+        cursor=output.cursor,
+    )
+
+
+def _full(output: Output) -> bool:
+    """Whether the worker may have more right now than it gave."""
+    return sum(len(line.text) for line in output.lines) >= OUTPUT_BYTES // 2
+
+
+def _tail(worker: Worker, study_id: str, name: str) -> str:
+    """The last lines of a run's output, for a message."""
+    try:
+        data = worker.log(study_id, name, -_TAIL_BYTES, _TAIL_BYTES).data
+    except NotFoundError:
+        return ""
+    lines = [line.strip() for line in data.decode(errors="replace").splitlines() if line.strip()]
+    text = " | ".join(lines[-_TAIL_LINES:])
+    return "".join(c if c.isprintable() else "?" for c in text)
