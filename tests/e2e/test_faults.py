@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -198,3 +200,11 @@ def _command(process: psutil.Process) -> list[str]:
         return list(process.cmdline())
     except psutil.Error:
         return []
+
+
+def test_managers_that_were_killed_leave_no_row_behind(katib: World) -> None:
+    for _ in range(4):
+        katib.manager().kill()
+    katib.manager()
+    with closing(sqlite3.connect(katib.folder / "data" / "katib.db")) as database:
+        until(lambda: database.execute("SELECT count(*) FROM managers").fetchone() == (1,))

@@ -24,6 +24,8 @@ THREADS: Final = 4
 # Several heartbeats fit in a lease, so that one that is late costs nothing.
 LEASE_S: Final = 10.0
 _HEARTBEATS_PER_LEASE: Final = 4
+# A manager that was only frozen writes its row again when it goes on.
+_LEASES_UNTIL_REMOVED: Final = 10
 # How often changes that other managers' clients made to our studies are looked for.
 _LOOK_S: Final = 1.0
 _CLAIMS_AT_ONCE: Final = 100
@@ -178,12 +180,11 @@ class Controller:
         self._valid_until = begin + self._lease_s * 0.75
 
     def _claim(self) -> None:
+        """Takes over the studies that nobody drives any more, and removes managers that will not come back."""
         lease = timedelta(seconds=self._lease_s)
-        dead = [
-            m.id
-            for m in self._storage.managers()
-            if m.id != self.manager_id and (m.age > lease or self._identity.is_gone(m))
-        ]
+        others = [m for m in self._storage.managers() if m.id != self.manager_id]
+        gone = [m.id for m in others if m.age > lease * _LEASES_UNTIL_REMOVED or self._identity.is_gone(m)]
+        dead = [m.id for m in others if m.age > lease or m.id in gone]
         while True:
             claimed = self._storage.claim_studies(self.manager_id, self._worker.placement, dead, _CLAIMS_AT_ONCE)
             for study_id in claimed:
@@ -191,7 +192,9 @@ class Controller:
                 self._reconciler.forget(study_id)
                 self.wake(study_id)
             if len(claimed) < _CLAIMS_AT_ONCE:
-                return
+                break
+        for manager_id in gone:
+            self._storage.release(manager_id)
 
     def _notice(self) -> None:
         """Wakes our studies whose revision is not the one seen at the last look."""
