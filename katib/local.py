@@ -109,7 +109,12 @@ class _Supervisor:
             )
             if self._stop.wait(delay):
                 return
-            self._process = self._start()
+            try:
+                self._process = self._start()
+            except OSError as error:
+                # No process to be had now; `wait` on the old one returns at once, so this comes round again.
+                _log.warning("%s cannot be started: %s", self.service.name, error)
+                continue
             if self._stop.is_set():
                 self._process.terminate()
 

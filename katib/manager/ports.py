@@ -77,12 +77,16 @@ class Intake:
 @dataclass(frozen=True, slots=True)
 class StudyMove:
     """Another state, reason and message of the study. `ended_at` is set with a finished state and cleared without; a finished
-    state is what Intent.STOP asked for, and clears it."""
+    state is what Intent.STOP asked for, and clears it.
+
+    With `read`, the study as it was when this was decided, it takes place only if state, intent and spec are still those: what
+    a user has changed since is not overwritten. Left out, the study's id is among the refused."""
 
     state: StudyState
     reason: str
     message: str
     at: datetime | None = None
+    read: Study | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,8 @@ class StudyChanges:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The study afterwards, the trials that changed as they are now, and the ids of trials of which something was left out
-    because somebody else had changed them first."""
+    """The study afterwards, the trials that changed as they are now, and the ids of trials (or of the study) of which something
+    was left out because somebody else had changed them first."""
 
     study: Study
     trials: Mapping[str, Trial]

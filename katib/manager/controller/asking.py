@@ -61,6 +61,7 @@ class Conversation:
         if self._spec is not study.spec and self._spec != study.spec:
             # Another limit or goal: a service that keeps state must be told.
             self._prepared = False
+            self._completed_at = None
         self._spec = study.spec
         waits = self._not_before
         if self._empty_at is not None and self._empty_at != study.finished_trials:
@@ -127,7 +128,8 @@ class Conversation:
         self._trouble = None
         self._not_before = None
         self._empty_at = None
-        if reply.completed:
+        if reply.completed and not trials:
+            # With trials it only said that these were the last; should they not be stored, it must be asked again.
             self._completed_at = self._asked_finished
             self._completed_reason = reply.reason
         elif not trials:

@@ -115,6 +115,8 @@ class Controller:
         while (study_id := self._queue.get()) is not None:
             try:
                 self._pass(study_id)
+            except Exception:  # noqa: BLE001 - the thread serves every other study
+                _log.exception("a pass failed, and so did saying so", extra={"study_id": study_id})
             finally:
                 self._queue.done(study_id)
 

@@ -55,6 +55,7 @@ class Observed:
     `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
     names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
     ended well without their objective. `rule_due`: the early-stopping rule should be asked now.
+    `worker_trouble`: why the worker could create no run; it is tried again at `worker_retry`.
     """
 
     study: Study
@@ -65,6 +66,7 @@ class Observed:
     asking: Asking = field(default_factory=Asking)
     rule_due: bool = False
     worker_trouble: str = ""
+    worker_retry: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class _Planner:
     def _settle(self, trial: Trial) -> None:
         """Moves a trial whose run has ended; the others are kept in `open` for what follows."""
         if self.spec.client_driven:
-            self.open.append(trial)
+            self._settle_client(trial)
             return
         name = run_name(trial.id, trial.attempt)
         run = self.observed.runs.get(name)
@@ -142,6 +144,21 @@ class _Planner:
                 self._wake(self.now)
         else:
             self._alive(trial, run)
+
+    def _settle_client(self, trial: Trial) -> None:
+        """Its client runs it: there is no run to wait for."""
+        timeout = self.limits.trial_timeout
+        if trial.stop_reason:
+            self._finish(trial, TrialState.KILLED, trial.stop_reason, trial.stop_message)
+            return
+        if timeout is not None and trial.started_at is not None:
+            deadline = trial.started_at + timeout
+            if deadline <= self.now:
+                message = f"its client did not complete it within the study's trial_timeout of {_seconds(timeout)}"
+                self._finish(trial, TrialState.ERROR, TrialReason.DEADLINE_EXCEEDED, message)
+                return
+            self._wake(deadline)
+        self.open.append(trial)
 
     def _settle_pending(self, trial: Trial, name: str, run: RunStatus | None) -> None:
         if run is not None:
@@ -317,7 +334,7 @@ class _Planner:
             if self.study.intent is Intent.DELETE:
                 self.actions.append(RemoveStudy())
             else:
-                self.actions.append(StudyMove(end.state, end.reason, end.message, self.now))
+                self.actions.append(StudyMove(end.state, end.reason, end.message, self.now, self.study))
             return
         if not still_open:
             self._wake(self.now)
@@ -338,7 +355,7 @@ class _Planner:
                 continue
             if trial.not_before is not None and trial.not_before > self.now:
                 self._wake(trial.not_before)
-            elif room > 0 and not self.observed.worker_trouble:
+            elif room > 0 and self._may_create():
                 room -= 1
                 self.actions.append(CreateRun(trial))
             else:
@@ -354,6 +371,16 @@ class _Planner:
             self._ask(room)
         if self.spec.rule and self.observed.rule_due and any(t.state is TrialState.RUNNING for t in self.open):
             self.actions.append(AskRule())
+
+    def _may_create(self) -> bool:
+        """While the worker could not create runs, one at a time finds out whether it can again."""
+        retry = self.observed.worker_retry
+        if retry is None:
+            return True
+        if retry > self.now:
+            self._wake(retry)
+            return False
+        return not any(isinstance(action, CreateRun) for action in self.actions)
 
     def _ask(self, room: int) -> None:
         asking = self.observed.asking
@@ -373,7 +400,7 @@ class _Planner:
 
     def _note(self, reason: str, message: str) -> None:
         if (self.study.reason, self.study.message) != (reason, message):
-            self.actions.append(StudyMove(self.study.state, reason, message))
+            self.actions.append(StudyMove(self.study.state, reason, message, self.study.ended_at, self.study))
 
     def _wake(self, at: datetime) -> None:
         if self.wake_at is None or at < self.wake_at:

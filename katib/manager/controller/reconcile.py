@@ -10,14 +10,14 @@ The order of writes is what makes a crash at any point harmless:
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from katib.domain.errors import AbortedError, KatibError, NotFoundError, UnavailableError
 from katib.domain.names import run_name
-from katib.domain.study import Study, StudyReason, StudyState
+from katib.domain.study import Intent, Study, StudyReason, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialState
 from katib.manager.controller.actions import (
     Action,
@@ -45,7 +45,7 @@ from katib.manager.ports import (
     TrialMove,
     TrialNote,
 )
-from katib.worker.base import RunSpec, Worker
+from katib.worker.base import RunSpec, RunStatus, Worker
 
 _log: Final = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class _Memory:
     ruling: Ruling
     readings: dict[str, Reading] = field(default_factory=dict)
     worker_trouble: str = ""
+    worker_retry: datetime | None = None
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
     revision: int = -1
@@ -73,6 +74,10 @@ class _Memory:
         trials.update((t.id, t) for t in changed)
         self.trials = tuple(t for t in trials.values() if not t.state.finished)
         self.revision = after
+
+
+class _WorkerAway(UnavailableError):  # noqa: N818 - never leaves the controller
+    """It is the worker that cannot be reached."""
 
 
 class Reconciler:
@@ -115,7 +120,7 @@ class Reconciler:
         except NotFoundError:
             self.forget(study_id)
             return None
-        if study.manager != self._manager_id or study.state.finished:
+        if study.manager != self._manager_id or (study.state.finished and study.intent is Intent.NONE):
             self.forget(study_id)
             return None
         memory = self._memory(study_id)
@@ -135,16 +140,16 @@ class Reconciler:
     def note_failure(self, study_id: str, error: Exception) -> None:
         """Says on the study why it does not move, as far as that can be said now; a pass that succeeds takes it back."""
         away = isinstance(error, UnavailableError)
-        reason = StudyReason.WORKER_UNAVAILABLE if away else StudyReason.CONTROLLER_FAILED
+        reason = StudyReason.WORKER_UNAVAILABLE if isinstance(error, _WorkerAway) else StudyReason.CONTROLLER_FAILED
         what = error.message if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
         message = f"{what}; it is tried again" + ("" if away else ", and the manager's log says more")
         try:
             study = self._storage.get_study(study_id)
             if study.state is StudyState.RUNNING and (study.reason, study.message) != (reason, message):
-                move = StudyMove(study.state, reason, message)
+                move = StudyMove(study.state, reason, message, read=study)
                 self._storage.apply(study_id, StudyChanges(study=move), self._manager_id)
-        except KatibError as failure:
-            # The database is away too, or the study is another's: then it is not ours to say.
+        except Exception as failure:  # noqa: BLE001 - the failure itself is in the log already
+            # The database is away too, the study cannot be read, or it is another's: then it cannot be said there.
             _log.debug("could not note a failure: %s", failure, extra={"study_id": study_id})
 
     def _pass(self, study: Study, memory: _Memory) -> datetime | None:
@@ -156,8 +161,7 @@ class Reconciler:
         new = memory.conversation.take(study, now)
         if new:
             study = self._insert(study, memory, new, now)
-        runs = {} if study.spec.client_driven else {run.name: run for run in self._worker.list(study.id)}
-        taken = take_in(self._worker, study, memory.trials, runs, memory.readings)
+        runs, taken = self._look_at_runs(study, memory)
         if taken.metrics:
             memory.ruling.metrics_came()
         trials, stops = _asked_to_stop(taken.trials, memory.ruling.take(study, now))
@@ -170,13 +174,31 @@ class Reconciler:
             asking=memory.conversation.look(study),
             rule_due=memory.ruling.due(study, now),
             worker_trouble=memory.worker_trouble,
+            worker_retry=memory.worker_retry,
         )
         todo = plan(observed, now)
-        memory.worker_trouble = ""
         wake_at = self._do(study, observed, todo, taken, stops, memory, now)
-        return now if taken.more else _soonest(wake_at, memory.ruling.next_time(study, now))
+        if taken.more:
+            return now
+        rule_at = memory.ruling.next_time(study, now)
+        # Due already and not asked: there was nothing to ask about, and a change will wake the study.
+        return _soonest(wake_at, rule_at if rule_at is not None and rule_at > now else None)
 
     # Looking
+
+    def _look_at_runs(self, study: Study, memory: _Memory) -> tuple[Mapping[str, RunStatus], Taken]:
+        """What the worker knows of the study's runs, and what they have printed."""
+        try:
+            runs = {} if study.spec.client_driven else {run.name: run for run in self._worker.list(study.id)}
+            taken = take_in(self._worker, study, memory.trials, runs, memory.readings)
+        except UnavailableError as error:
+            raise _WorkerAway(error.message) from error
+        silent = {t.id for t in taken.trials if t.objective is None and run_name(t.id, t.attempt) in taken.drained}
+        if silent:
+            # What a run reported as its last act may have come after the trials were read, and before it ended.
+            fresh = {t.id: t.objective for t in self._storage.unfinished_trials(study.id)}
+            taken.trials = [replace(t, objective=fresh.get(t.id)) if t.id in silent else t for t in taken.trials]
+        return runs, taken
 
     def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Study:
         added = self._storage.add_trials(
@@ -212,9 +234,11 @@ class Reconciler:
                 case CreateRun(trial):
                     try:
                         moves.append(self._create(study, trial))
+                        memory.worker_trouble, memory.worker_retry = "", None
                     except UnavailableError as error:
                         memory.worker_trouble = error.message
-                        wake_at = _soonest(wake_at, now + _WORKER_RETRY * random.uniform(0.7, 1.3))  # noqa: S311
+                        memory.worker_retry = now + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
+                        wake_at = _soonest(wake_at, memory.worker_retry)
                 case FenceRun(run):
                     self._worker.stop(study.id, run)
                     later.append(DeleteRun(run))
@@ -228,6 +252,11 @@ class Reconciler:
                     study_move = action
                 case _:
                     later.append(action)
+        if memory.worker_trouble and study.state is StudyState.RUNNING and not (study_move and study_move.reason):
+            # The plan could not know yet.
+            reason = (StudyReason.WORKER_UNAVAILABLE, memory.worker_trouble)
+            known = (study.reason, study.message) == reason
+            study_move = None if known else StudyMove(study.state, *reason, read=study)
         changes = StudyChanges(tuple(taken.intakes), tuple(moves), tuple(notes), tuple(stops), study_move)
         if changes:
             applied = self._storage.apply(study.id, changes, self._manager_id)
@@ -243,7 +272,7 @@ class Reconciler:
         unfinished = _after(observed.trials, moves)
         for action in later:
             self._do_later(study, action, unfinished, memory, now)
-        if study.state.finished:
+        if study.state.finished and study.intent is Intent.NONE:
             _log.info("study ended: %s", study.reason, extra={"study_id": study.id, "state": study.state.value})
             memory.conversation.stop(study)
             self.forget(study.id)
@@ -298,15 +327,15 @@ class Reconciler:
 
     def _memory(self, study_id: str) -> _Memory:
         memory = self._memories.get(study_id)
-        if memory is None:
+        if memory is not None:
+            return memory
 
-            def wake() -> None:
-                self._wake(study_id)
+        def wake() -> None:
+            self._wake(study_id)
 
-            memory = self._memories[study_id] = _Memory(
-                Conversation(self._suggestions, self._storage, wake), Ruling(self._rules, self._storage, wake)
-            )
-        return memory
+        made = _Memory(Conversation(self._suggestions, self._storage, wake), Ruling(self._rules, self._storage, wake))
+        # The thread that created the study and the one that reconciles it may both come first.
+        return self._memories.setdefault(study_id, made)
 
 
 def _asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[list[Trial], list[StopRequest]]:

@@ -54,6 +54,8 @@ def start(
         future.set_exception(UnavailableError(f"{who} is not asked any more: this manager ends"))
         return future
     rpc.add_done_callback(done)
+    # Whoever gives up waiting ends the call: a slow service is not left with the work of those who left.
+    future.add_done_callback(lambda it: rpc.cancel() if it.cancelled() else None)
     return future
 
 

@@ -55,7 +55,8 @@ class ClientUseCases(UseCases):
         count = count or 1
         for _ in range(_TRIES):
             study = self._client_driven(study_id)
-            own = self._storage.client_trials(study_id, client_id)[:count] if client_id else ()
+            mine = self._storage.client_trials(study_id, client_id) if client_id else ()
+            own = [t for t in mine if not t.stop_reason][:count]
             if len(own) >= count:
                 return own, False
             name = check_service_name("suggest_algorithm", algorithm or DEFAULT_ALGORITHM)

@@ -280,7 +280,10 @@ class _Work:
             )
 
     def move_study(self, move: StudyMove) -> None:
-        study = self._study
+        study, read = self._study, move.read
+        if read is not None and (read.state, read.intent, read.spec) != (study.state, study.intent, study.spec):
+            self._refused.add(study.id)
+            return
         message = _storable(move.message)
         if (study.state, study.reason, study.message) == (move.state, move.reason, message):
             return
