@@ -1,17 +1,19 @@
 """Passes over a real database and real processes; only what cannot be made to fail on demand is made to fail by hand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import NotFoundError, UnavailableError
+from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
-from katib.domain.study import Study, StudySpec, StudyState
+from katib.domain.study import Intent, Limits, Setting, Study, StudyReason, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
@@ -26,7 +28,7 @@ from katib.manager.ports import (
     SuggestionRequest,
 )
 from katib.manager.storage.open import open_storage
-from katib.worker.base import RunSpec
+from katib.worker.base import RunSpec, RunStatus
 from katib.worker.local.worker import LocalWorker
 from tests.e2e.harness import study, until
 
@@ -39,6 +41,7 @@ class Service:
     def __init__(self) -> None:
         self.held: list[tuple[SuggestionRequest, Future[SuggestionReply]]] = []
         self.hold = False
+        self.last = False
 
     def set_parameters(self, _algorithm: str, _study_id: str, _spec: StudySpec) -> "Future[History]":
         done: Future[History] = Future()
@@ -57,7 +60,7 @@ class Service:
             limits = request.spec.limits
             count = min((limits.max_parallel or 1) - request.unfinished_count, 10)
             suggestion = Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),))
-            reply.set_result(SuggestionReply((suggestion,) * count, completed=False))
+            reply.set_result(SuggestionReply((suggestion,) * count, completed=self.last))
         self.held.clear()
 
     def stop(self, _algorithm: str, _study_id: str) -> None: ...
@@ -69,6 +72,7 @@ class Failing:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self.before = self.after = False
+        self.meanwhile: Callable[[], object] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
@@ -77,6 +81,10 @@ class Failing:
         if self.before:
             self.before = False
             raise UnavailableError("the database is away")
+        if self.meanwhile is not None:
+            # Somebody else, between what the pass has read and what it writes.
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
         applied = self._storage.apply(study_id, changes, manager_id)
         if self.after:
             self.after = False
@@ -270,3 +278,123 @@ def test_a_pass_that_fails_is_a_reason_of_the_study_until_one_succeeds(desk: Des
     desk.work(study_id)
     assert desk.storage.get_study(study_id).reason == ""
     assert desk.finish(study_id).completed == 1
+
+
+def test_a_pause_that_comes_in_the_middle_of_a_pass_stays(desk: Desk) -> None:
+    study_id = desk.create(study(limits={"max_trials": 1}))
+
+    def pause() -> None:
+        desk.storage.update_study(study_id, lambda s: replace(s, state=StudyState.PAUSED, reason="PausedByUser"))
+
+    desk.reconciler.note_failure(study_id, ValueError("x"))
+    desk.storage.meanwhile = pause
+    until(lambda: desk.work(study_id) or desk.storage.meanwhile is None, poll=0.01)
+    desk.work(study_id, 3)
+    assert desk.storage.get_study(study_id).state is StudyState.PAUSED
+
+
+def ending(desk: Desk, limits: dict[str, int]) -> str:
+    """A study whose next pass ends it."""
+    study_id = desk.create(study(limits=limits))
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).completed == 1, poll=0.01)
+    return study_id
+
+
+def test_a_limit_raised_in_the_middle_of_the_last_pass_lets_the_study_go_on(desk: Desk) -> None:
+    study_id = ending(desk, {"max_trials": 1})
+
+    def more() -> None:
+        desk.storage.update_study(
+            study_id, lambda s: replace(s, spec=replace(s.spec, limits=Limits(max_trials=3, max_parallel=2)))
+        )
+
+    desk.storage.meanwhile = more
+    assert desk.finish(study_id).completed == 3
+
+
+def test_a_study_deleted_in_the_middle_of_its_last_pass_is_deleted(desk: Desk) -> None:
+    study_id = ending(desk, {"max_trials": 1})
+    desk.storage.meanwhile = lambda: desk.storage.update_study(study_id, lambda s: replace(s, intent=Intent.DELETE))
+    until(lambda: desk.work(study_id) or not desk.storage.driven_studies(ME), poll=0.01)
+    desk.made.clear()
+    with pytest.raises(NotFoundError):
+        desk.storage.get_study(study_id)
+
+
+def test_a_value_reported_as_the_last_act_of_a_run_counts(desk: Desk) -> None:
+    study_id = desk.create(study(script="exit 0", limits={"max_trials": 1}))
+    (trial,) = running(desk, study_id)
+    until(lambda: all(r.phase.ended for r in desk.worker.list(study_id)))
+    runs = desk.worker.list
+
+    def report_first(asked: str) -> Sequence[RunStatus]:
+        now = datetime.now(UTC)
+        observation = Observation("acc", 0.8, now, 1, "report:", 1)
+        desk.storage.report(trial.id, 0, [observation], "acc", MetricStrategy.LATEST)
+        return runs(asked)
+
+    desk.worker.list = report_first  # type: ignore[method-assign]
+    desk.work(study_id)
+    desk.worker.list = runs  # type: ignore[method-assign]
+    desk.finish(study_id)
+    assert [(t.state, t.objective) for t in desk.trials(study_id)] == [(TrialState.COMPLETED, 0.8)]
+
+
+def test_a_rule_that_is_due_with_nothing_to_ask_about_does_not_wake_the_study(desk: Desk) -> None:
+    rule = {"early_stopping": "medianstopping", "early_stopping_settings": (Setting("CheckInterval", "1"),)}
+    study_id = desk.create(study(algorithm="", **rule))
+    assert desk.reconciler.reconcile(study_id) is None
+    desk.work(study_id)
+    assert desk.reconciler.reconcile(study_id) is None
+
+
+def client_trial(desk: Desk, **limits: object) -> tuple[str, Trial]:
+    study_id = desk.create(study(algorithm="", limits=limits))
+    new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),))
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    (trial,) = desk.storage.add_trials(study_id, 0, [new], began, client_id="me", running=True)
+    return study_id, trial
+
+
+def test_a_trial_of_a_client_that_is_stopped_is_killed(desk: Desk) -> None:
+    study_id, trial = client_trial(desk)
+    desk.work(study_id)
+    stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by a user")
+    desk.storage.apply(study_id, StudyChanges(stops=(stop,)))
+    desk.work(study_id)
+    assert desk.storage.get_trial(trial.id).state is TrialState.KILLED
+
+
+def test_a_trial_of_a_client_that_died_ends_at_its_time_out(desk: Desk) -> None:
+    study_id, trial = client_trial(desk, trial_timeout=timedelta(seconds=30))
+    desk.work(study_id)
+    ended = desk.storage.get_trial(trial.id)
+    assert (ended.state, ended.reason) == (TrialState.ERROR, TrialReason.DEADLINE_EXCEEDED)
+
+
+def test_the_last_suggestions_are_asked_for_again_when_they_could_not_be_stored(desk: Desk, tmp_path: Path) -> None:
+    study_id = desk.create(study(limits={"max_trials": 2}))
+    desk.service.last = True
+    desk.service.hold = True
+    until(lambda: desk.work(study_id) or desk.service.held or None, poll=0.01)
+    # Paused at the moment of their coming: they are not stored.
+    desk.storage.update_study(study_id, lambda s: replace(s, state=StudyState.PAUSED))
+    desk.service.release()
+    desk.work(study_id)
+    desk.storage.update_study(study_id, lambda s: replace(s, state=StudyState.RUNNING))
+    desk.service.hold = False
+    ended = desk.finish(study_id)
+    assert (ended.completed, ended.reason) == (2, StudyReason.MAX_TRIALS)
+
+
+def test_while_the_worker_is_away_its_reason_stays_and_nothing_is_written_again_and_again(desk: Desk) -> None:
+    study_id = desk.create(study(limits={"max_trials": 1}))
+
+    def away(_run: RunSpec) -> None:
+        raise UnavailableError("no process can be started now")
+
+    desk.worker.create = away  # type: ignore[method-assign]
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).reason == "WorkerUnavailable", poll=0.01)
+    noted = desk.storage.get_study(study_id)
+    desk.work(study_id, 20)
+    assert desk.storage.get_study(study_id) == noted
