@@ -1,0 +1,63 @@
+"""The controller's threads, on a real database and real processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from katib.domain.names import new_id
+from katib.domain.study import Study
+from katib.manager.controller.loop import THREADS, Controller, Identity
+from katib.manager.metrics import Metrics
+from katib.manager.ports import ManagerRecord
+from tests.controller.test_reconcile import ME, Desk
+from tests.e2e.harness import study, until
+
+
+class Unreadable:
+    """A storage in which the studies named cannot be read, as when a newer program wrote them."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+        self.studies: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def get_study(self, study_id: str) -> Study:
+        if study_id in self.studies:
+            raise ValueError("a state that this program does not know")
+        found: Study = self._storage.get_study(study_id)
+        return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    it = Desk(tmp_path)
+    yield it
+    it.close()
+
+
+def test_studies_that_cannot_be_read_do_not_keep_the_others_from_their_end(desk: Desk) -> None:
+    storage = Unreadable(desk.storage)
+    record = ManagerRecord(ME, "host", "")
+    controller = Controller(
+        Identity(record),
+        storage,  # type: ignore[arg-type]
+        desk.service,
+        None,  # type: ignore[arg-type]
+        desk.worker,
+        Metrics(),
+    )
+    controller.start()
+    try:
+        for _ in range(THREADS * 2):
+            bad = new_id()
+            storage.studies.add(bad)
+            controller.wake(bad)
+        good = desk.create(study(limits={"max_trials": 3}))
+        controller.wake(good)
+        until(lambda: desk.storage.get_study(good).state.finished)
+    finally:
+        controller.stop()
