@@ -11,7 +11,8 @@ from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig,
 from katib.domain.study import Intent, Limits, Objective, Study, StudyReason, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
-from katib.manager.controller.plan import NO_SUGGESTIONS_DEADLINE, STOCK, Asking, Observed, Plan, plan
+from katib.manager.controller.observed import Asking, Observed
+from katib.manager.controller.plan import NO_SUGGESTIONS_DEADLINE, STOCK, Plan, plan
 from katib.manager.ports import History, StopRequest, StudyMove, TrialMove, TrialNote
 from katib.worker.base import RunPhase, RunStatus
 

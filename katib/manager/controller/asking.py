@@ -16,7 +16,7 @@ from katib.domain.names import new_id
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import Study, StudyReason, StudySpec, effective_limits, with_effective_settings
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
-from katib.manager.controller.plan import Asking
+from katib.manager.controller.observed import Asking
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest, SuggestionServices
 from katib.manager.suggested import checked_parameters
 

@@ -5,15 +5,15 @@ the suggestion service last said, and the time. A crash at any point is only ano
 of a table test (tests/controller/test_plan.py). The order of writes that makes this safe stands in docs/architecture.md.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from katib.domain.names import run_name
-from katib.domain.study import Intent, Limits, Study, StudyReason, StudyState, effective_limits
+from katib.domain.study import Intent, Limits, StudyReason, StudyState, effective_limits
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
+from katib.manager.controller.observed import Observed
 from katib.manager.ports import History, StopRequest, StudyMove, TrialMove, TrialNote
 from katib.worker.base import RunPhase, RunStatus
 
@@ -28,45 +28,6 @@ RETRY_MOST: Final = timedelta(seconds=60)
 FENCE_LOOK: Final = timedelta(milliseconds=100)
 # How long a service may answer "nothing now" while nothing runs before the study is given up.
 NO_SUGGESTIONS_DEADLINE: Final = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """How the study stands with its suggestion service.
-
-    `in_flight`: a call is under way. `not_before`: after a failure or an empty reply. `completed`: the service said that there
-    is nothing more to try, when `completed_at` trials had finished; `completed_reason` is its word for it. `empty_since`: it
-    has had no suggestion since then while nothing ran. `trouble`: reason and message to show.
-    """
-
-    in_flight: bool = False
-    not_before: datetime | None = None
-    history: History | None = None
-    completed_at: int | None = None
-    completed_reason: str = ""
-    empty_since: datetime | None = None
-    trouble: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """Everything that the plan may know.
-
-    `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
-    names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
-    ended well without their objective. `rule_due`: the early-stopping rule should be asked now.
-    `worker_trouble`: why the worker could create no run; it is tried again at `worker_retry`.
-    """
-
-    study: Study
-    trials: Sequence[Trial]
-    runs: Mapping[str, RunStatus]
-    drained: frozenset[str]
-    tails: Mapping[str, str] = field(default_factory=dict)
-    asking: Asking = field(default_factory=Asking)
-    rule_due: bool = False
-    worker_trouble: str = ""
-    worker_retry: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ from katib.manager.controller.actions import (
     StopRun,
 )
 from katib.manager.controller.asking import Conversation
+from katib.manager.controller.observed import Observed
 from katib.manager.controller.output import Reading, Taken, take_in
-from katib.manager.controller.plan import Observed, Plan, plan
+from katib.manager.controller.plan import Plan, plan
 from katib.manager.controller.ruling import Ruling
 from katib.manager.metrics import Metrics
 from katib.manager.ports import (
@@ -266,6 +267,9 @@ class Reconciler:
                 # Somebody else moved first: read again what is.
                 memory.readings.clear()
                 self._wake(study.id)
+                # Nothing was stored of what these runs said: they are not to be let go yet.
+                kept = {DeleteRun(run_name(m.trial_id, m.attempt)) for m in moves if m.trial_id in applied.refused}
+                later = [action for action in later if action not in kept]
             study = applied.study
             if stops:
                 self._wake(study.id)

@@ -1,0 +1,49 @@
+"""What a plan is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from katib.domain.study import Study
+from katib.domain.trial import Trial
+from katib.manager.ports import History
+from katib.worker.base import RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How the study stands with its suggestion service.
+
+    `in_flight`: a call is under way. `not_before`: after a failure or an empty reply. `completed`: the service said that there
+    is nothing more to try, when `completed_at` trials had finished; `completed_reason` is its word for it. `empty_since`: it
+    has had no suggestion since then while nothing ran. `trouble`: reason and message to show.
+    """
+
+    in_flight: bool = False
+    not_before: datetime | None = None
+    history: History | None = None
+    completed_at: int | None = None
+    completed_reason: str = ""
+    empty_since: datetime | None = None
+    trouble: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that the plan may know.
+
+    `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
+    names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
+    ended well without their objective. `rule_due`: the early-stopping rule should be asked now.
+    `worker_trouble`: why the worker could create no run; it is tried again at `worker_retry`.
+    """
+
+    study: Study
+    trials: Sequence[Trial]
+    runs: Mapping[str, RunStatus]
+    drained: frozenset[str]
+    tails: Mapping[str, str] = field(default_factory=dict)
+    asking: Asking = field(default_factory=Asking)
+    rule_due: bool = False
+    worker_trouble: str = ""
+    worker_retry: datetime | None = None
