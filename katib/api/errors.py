@@ -74,7 +74,14 @@ def from_rpc_error(rpc_error: grpc.RpcError, peer: str = "") -> KatibError:
 def never_arrived(text: str) -> bool:
     """Whether it is gRPC itself that says UNAVAILABLE; its texts begin so, and no service's own sentences do."""
     return text.startswith(
-        ("failed to connect", "DNS resolution failed", "Connection reset", "Socket closed", "recvmsg")
+        (
+            "failed to connect",
+            "DNS resolution failed",
+            "errors resolving",
+            "Connection reset",
+            "Socket closed",
+            "recvmsg",
+        )
     )
 
 

@@ -208,3 +208,12 @@ def test_managers_that_were_killed_leave_no_row_behind(katib: World) -> None:
     katib.manager()
     with closing(sqlite3.connect(katib.folder / "data" / "katib.db")) as database:
         until(lambda: database.execute("SELECT count(*) FROM managers").fetchone() == (1,))
+
+
+def test_a_name_that_does_not_resolve_is_named_in_our_words(katib: World) -> None:
+    katib.manager("--suggestion-address", "suggestion-{algorithm}.invalid:6789")
+    with (
+        katib.client() as client,
+        pytest.raises(FailedPreconditionError, match=r"nothing answers at suggestion-random\.invalid:6789"),
+    ):
+        client.create_study(study())
