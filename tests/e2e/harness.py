@@ -97,8 +97,16 @@ class World:
         self.processes.append(process)
         return process
 
-    def manager(self, *arguments: str, address: str = "", data: Path | None = None) -> Process:
-        """Starts katib-manager and waits until it serves."""
+    def manager(
+        self,
+        *arguments: str,
+        address: str = "",
+        data: Path | None = None,
+        database: str = "",
+        http: str = "",
+        wait: bool = True,
+    ) -> Process:
+        """Starts katib-manager and, unless told not to, waits until it serves. `database`: left out, a file in `data`."""
         address = address or self.address
         data = data or self.folder / "data"
         process = self.start(
@@ -106,9 +114,9 @@ class World:
             "--listen",
             address,
             "--http",
-            "",
+            http,
             "--database",
-            f"sqlite:///{data}/katib.db",
+            database or f"sqlite:///{data}/katib.db",
             "--data",
             data,
             "--suggestion-address",
@@ -117,7 +125,8 @@ class World:
             f"unix:{self.sockets}/e-{{algorithm}}",
             *arguments,
         )
-        wait_until_serving(address, process)
+        if wait:
+            wait_until_serving(address, process)
         return process
 
     def suggestion(self, algorithm: str) -> Process:

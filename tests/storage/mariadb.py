@@ -8,6 +8,7 @@ missing; where CI=true they fail.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -37,54 +38,118 @@ def database_url() -> Iterator[str]:
             pytest.fail("KATIB_TEST_DB_URL must name a database with `test` in its name: the tests empty it")
         yield given
         return
-    server = shutil.which("mariadbd") or shutil.which("mysqld")
-    if server is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(_MISSING)
-        pytest.skip(_MISSING)
-    # Not below pytest's own folder: a socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="katib-db-") as folder, _running(server, Path(folder)) as port:
-        with closing(pymysql.connect(host="127.0.0.1", port=port, user="root", ssl_disabled=True)) as connection:
-            connection.cursor().execute("CREATE DATABASE katib_test")
-        yield f"mysql+pymysql://root@127.0.0.1:{port}/katib_test"
+    with started() as server:
+        yield server.create_database("katib_test")
 
 
 @contextmanager
-def _running(server: str, folder: Path) -> Iterator[int]:
-    data, log = folder / "data", folder / "log"
-    user = [f"--user={'root' if os.getuid() == 0 else os.environ.get('USER', 'nobody')}"]
-    if "mariadb" in Path(server).resolve().name:
-        init = ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([*init, f"--datadir={data}", *user], check=True, capture_output=True, timeout=_START_S)
-    else:
-        init = [server, "--no-defaults", "--initialize-insecure"]
-        subprocess.run([*init, f"--datadir={data}", *user], check=True, capture_output=True, timeout=_START_S)
-    port = _free_port()
-    command = [server, "--no-defaults", f"--datadir={data}", f"--socket={folder}/s", f"--port={port}", *user]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, "--bind-address=127.0.0.1"], stdout=output, stderr=output)
-    try:
-        _wait(process, port, log)
-        yield port
-    finally:
-        process.terminate()
+def started(**settings: object) -> Iterator["Server"]:
+    """A private server that runs, with settings such as `max_connections=20`; skips or fails where none is installed."""
+    # Not below pytest's own folder: a socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="katib-db-") as folder:
+        server = Server(Path(folder), **settings)
         try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            server.start()
+            yield server
+        finally:
+            server.close()
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while True:
-        try:
-            pymysql.connect(host="127.0.0.1", port=port, user="root", ssl_disabled=True).close()
+class Server:
+    """One server with a port and a data folder of its own, which it keeps however often it is stopped and started again."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        """`settings` are the server's variables, by name."""
+        program = shutil.which("mariadbd") or shutil.which("mysqld")
+        if program is None:
+            if os.environ.get("CI") == "true":
+                pytest.fail(_MISSING)
+            pytest.skip(_MISSING)
+        self.port = _free_port()
+        self.log = folder / "log"
+        self._program = program
+        self._data = folder / "data"
+        self._user = f"--user={'root' if os.getuid() == 0 else os.environ.get('USER', 'nobody')}"
+        self._command = [
+            *(program, "--no-defaults", f"--datadir={self._data}", self._user),
+            *(f"--socket={folder}/s", f"--port={self.port}", "--bind-address=127.0.0.1"),
+            *(f"--{name}={value}" for name, value in settings.items()),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it, makes its data folder if there is none yet, and waits until it answers."""
+        if not self._data.exists():
+            self._initialize()
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(self._command, stdout=output, stderr=output, start_new_session=True)
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                self.connect().close()
+                return
+            except pymysql.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"the database server does not start:\n{self.log.read_text()}")
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """As an administrator does it."""
+        self._signal(signal.SIGTERM)
+        self._gone()
+
+    def kill(self) -> None:
+        """As a power cut does it: what was not flushed is lost."""
+        self._signal(signal.SIGKILL)
+        self._gone()
+
+    def pause(self) -> None:
+        """Frozen: it still has its port and its connections, and says nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        if self._process is None:
             return
-        except pymysql.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the database server does not start:\n{log.read_text()}")
-            time.sleep(0.05)
+        self.resume()
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._gone()
+
+    def url(self, database: str) -> str:
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> str:
+        """Makes an empty one and gives its address."""
+        with closing(self.connect()) as connection:
+            connection.cursor().execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def connect(self) -> "pymysql.Connection[Cursor]":
+        """A connection beside the program's, as root."""
+        return pymysql.connect(host="127.0.0.1", port=self.port, user="root", ssl_disabled=True, autocommit=True)
+
+    def _initialize(self) -> None:
+        if "mariadb" in Path(self._program).resolve().name:
+            init = ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        else:
+            init = [self._program, "--no-defaults", "--initialize-insecure"]
+        command = [*init, f"--datadir={self._data}", self._user]
+        subprocess.run(command, check=True, capture_output=True, timeout=_START_S)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _gone(self) -> None:
+        if self._process is not None:
+            self._process.wait(_START_S)
+            self._process = None
 
 
 def _free_port() -> int:
