@@ -204,6 +204,24 @@ class Trial(_message.Message):
     client_id: str
     def __init__(self, trial_id: _Optional[str] = ..., study_id: _Optional[str] = ..., parameter_set: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., status: _Optional[_Union[TrialState, str]] = ..., eval_logs: _Optional[_Iterable[_Union[EvaluationLog, _Mapping]]] = ..., objective_value: _Optional[str] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., number: _Optional[int] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run: _Optional[str] = ..., client_id: _Optional[str] = ...) -> None: ...
 
+class TrialAttempt(_message.Message):
+    __slots__ = ("number", "run", "reason", "message", "objective_value", "start_time", "end_time")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    run: str
+    reason: str
+    message: str
+    objective_value: str
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, number: _Optional[int] = ..., run: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., objective_value: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class StudyConfig(_message.Message):
     __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "objective_strategy")
     class ParameterConfigs(_message.Message):
@@ -658,14 +676,16 @@ class GetTrialRequest(_message.Message):
     def __init__(self, trial_id: _Optional[str] = ...) -> None: ...
 
 class GetTrialReply(_message.Message):
-    __slots__ = ("trial", "observations", "truncated")
+    __slots__ = ("trial", "observations", "truncated", "earlier_attempts")
     TRIAL_FIELD_NUMBER: _ClassVar[int]
     OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     trial: Trial
     observations: _containers.RepeatedCompositeFieldContainer[Observation]
     truncated: bool
-    def __init__(self, trial: _Optional[_Union[Trial, _Mapping]] = ..., observations: _Optional[_Iterable[_Union[Observation, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...
+    earlier_attempts: _containers.RepeatedCompositeFieldContainer[TrialAttempt]
+    def __init__(self, trial: _Optional[_Union[Trial, _Mapping]] = ..., observations: _Optional[_Iterable[_Union[Observation, _Mapping]]] = ..., truncated: _Optional[bool] = ..., earlier_attempts: _Optional[_Iterable[_Union[TrialAttempt, _Mapping]]] = ...) -> None: ...
 
 class ListTrialsRequest(_message.Message):
     __slots__ = ("study_id", "page_size", "page_token", "states", "id_prefix", "newest_first")

@@ -141,6 +141,7 @@ class ManagerClient:
             trial=convert.trial_from_proto(reply.trial),
             observations=[convert.observation_from_proto(o) for o in reply.observations],
             truncated=reply.truncated,
+            earlier=[convert.attempt_from_proto(a) for a in reply.earlier_attempts],
         )
 
     def list_trials(

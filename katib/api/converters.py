@@ -15,7 +15,7 @@ from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import MetricStrategy, Observation, format_value, parse_value
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec, StudyState
-from katib.domain.trial import Tag, Trial, TrialState
+from katib.domain.trial import Tag, Trial, TrialAttempt, TrialState
 from katib.domain.views import ServiceKind, ServiceStatus, StudySummary
 
 PARAMETER_TYPES: Final = {
@@ -331,6 +331,30 @@ def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
         end_time=time_to_proto(trial.ended_at),
         run=trial.run,
         client_id=trial.client_id,
+    )
+
+
+def attempt_to_proto(attempt: TrialAttempt) -> pb.TrialAttempt:
+    return pb.TrialAttempt(
+        number=attempt.number,
+        run=attempt.run,
+        reason=attempt.reason,
+        message=attempt.message,
+        objective_value=_objective_to_proto(attempt.objective),
+        start_time=time_to_proto(attempt.started_at),
+        end_time=time_to_proto(attempt.ended_at),
+    )
+
+
+def attempt_from_proto(message: pb.TrialAttempt) -> TrialAttempt:
+    return TrialAttempt(
+        number=message.number,
+        run=message.run,
+        reason=message.reason,
+        message=message.message,
+        objective=parse_value(message.objective_value),
+        started_at=time_from_proto(message.start_time) if message.HasField("start_time") else None,
+        ended_at=time_from_proto(message.end_time) if message.HasField("end_time") else None,
     )
 
 

@@ -109,6 +109,18 @@ def trial_detail_document(detail: TrialDetail) -> Document:
         **trial_document(detail.trial),
         "observations": [observation_document(observation) for observation in detail.observations],
         "observations_truncated": detail.truncated,
+        "earlier_attempts": [
+            {
+                "number": a.number,
+                "run": a.run,
+                "reason": a.reason,
+                "message": a.message,
+                "objective": a.objective,
+                "started_at": time(a.started_at),
+                "ended_at": time(a.ended_at),
+            }
+            for a in detail.earlier
+        ],
     }
 
 

@@ -125,6 +125,20 @@ def describe_trial(detail: TrialDetail) -> str:
         *((p.name, p.value) for p in trial.parameters),
         *((f"tag {tag.name}", tag.value) for tag in trial.tags),
     )
+    if detail.earlier:
+        earlier = [
+            (
+                str(a.number),
+                a.run,
+                show_number(a.objective),
+                show_age(a.started_at, a.ended_at),
+                show_reason(a.reason, a.message),
+            )
+            for a in detail.earlier
+        ]
+        text += (
+            f"\n\n{table(('EARLIER ATTEMPT', 'RUN', 'OBJECTIVE', 'TOOK', 'WHY IT FAILED'), earlier, terminal_width())}"
+        )
     if not detail.observations:
         return f"{text}\n\nNo metrics were taken in from this attempt."
     rows = [

@@ -64,6 +64,20 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialAttempt:
+    """An attempt that failed and was followed by another; the last one's story is the trial's own. `objective` is what it had
+    come to by then."""
+
+    number: int
+    run: str
+    reason: str
+    message: str
+    objective: float | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewTrial:
     """A suggestion that is about to become a trial; `reason` and `message` say what it waits for."""
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from katib.domain.metrics import Observation
 from katib.domain.study import Objective, Study, StudySpec, StudyState, effective_limits
-from katib.domain.trial import Trial
+from katib.domain.trial import Trial, TrialAttempt
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -94,11 +94,13 @@ class StudyDetail:
 
 @dataclass(frozen=True, slots=True)
 class TrialDetail:
-    """`observations` are the newest of the current attempt, oldest first; `truncated`: older ones are left out."""
+    """`observations` are the newest of the current attempt, oldest first; `truncated`: older ones are left out. `earlier` are
+    the attempts before the current one, by number."""
 
     trial: Trial
     observations: Sequence[Observation]
     truncated: bool
+    earlier: Sequence[TrialAttempt] = ()
 
 
 @dataclass(frozen=True, slots=True)

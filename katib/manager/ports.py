@@ -14,7 +14,7 @@ from typing import Protocol
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.search_space import Parameter
 from katib.domain.study import Study, StudySpec, StudyState
-from katib.domain.trial import NewTrial, Tag, Trial, TrialState
+from katib.domain.trial import NewTrial, Tag, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page, ServiceStatus
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -26,7 +26,8 @@ class TrialMove:
     """One move of `trial.MOVES`, compared and set: it takes place only if the trial is still in `from_state` at `attempt`.
 
     RUNNING -> PENDING begins attempt + 1: run, cursor, objective, start and stop request are those of a new attempt, and
-    `not_before` holds it back. A move to RUNNING sets `run` and `started_at`; one to a finished state sets `ended_at`.
+    `not_before` holds it back; the attempt that failed is kept with `failed_reason`, `failed_message` and its end `at` (see
+    `Storage.earlier_attempts`). A move to RUNNING sets `run` and `started_at`; one to a finished state sets `ended_at`.
     """
 
     trial_id: str
@@ -38,6 +39,8 @@ class TrialMove:
     run: str = ""
     at: datetime | None = None
     not_before: datetime | None = None
+    failed_reason: str = ""
+    failed_message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,9 @@ class Storage(Protocol):
         passed over. Raises FailedPreconditionError when the trial is not RUNNING at that attempt."""
 
     def get_trial(self, trial_id: str) -> Trial: ...
+
+    def earlier_attempts(self, trial_id: str) -> Sequence[TrialAttempt]:
+        """The attempts before the current one, by number."""
 
     def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]: ...
 

@@ -87,6 +87,7 @@ class ManagerServicer(Base):
             trial=convert.trial_to_proto(detail.trial, detail.observations),
             observations=[convert.observation_to_proto(o) for o in detail.observations],
             truncated=detail.truncated,
+            earlier_attempts=[convert.attempt_to_proto(a) for a in detail.earlier],
         )
 
     def ListTrials(self, request: pb.ListTrialsRequest, _context: Context) -> pb.ListTrialsReply:  # noqa: N802

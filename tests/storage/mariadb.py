@@ -162,7 +162,7 @@ def empty(url: str) -> None:
     """Removes every row of ours; the schema stays."""
     with connect(url) as cursor:
         cursor.execute("SET foreign_key_checks = 0")
-        for table in ("observations", "trials", "studies", "managers", "saved_models", "saved_studies"):
+        for table in ("observations", "attempts", "trials", "studies", "managers", "saved_models", "saved_studies"):
             cursor.execute(f"DELETE FROM {table}")
 
 

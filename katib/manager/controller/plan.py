@@ -179,6 +179,8 @@ class _Planner:
                 f"attempt {trial.attempt} failed ({reason}: {message}); attempt {trial.attempt + 1} follows",
                 at=at or self.now,
                 not_before=not_before,
+                failed_reason=reason,
+                failed_message=message,
             )
         )
         self._wake(not_before)

@@ -30,7 +30,8 @@ class TrialUseCases(UseCases):
     def get_trial(self, trial_id: str) -> TrialDetail:
         trial = self._storage.get_trial(trial_id_of(trial_id))
         observations, truncated = self._storage.latest_observations(trial.id, _DETAIL_OBSERVATIONS)
-        return TrialDetail(trial, observations, truncated)
+        earlier = self._storage.earlier_attempts(trial.id) if trial.attempt > 1 else ()
+        return TrialDetail(trial, observations, truncated, earlier)
 
     def list_trials(
         self,

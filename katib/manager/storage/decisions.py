@@ -12,7 +12,7 @@ from typing import Any, Final
 from katib.domain.errors import AbortedError, FailedPreconditionError
 from katib.domain.metrics import MetricStrategy, Observation, fold_objective
 from katib.domain.study import Intent, Study, StudyState
-from katib.domain.trial import FINISHED, MOVES, NewTrial, Trial, TrialReason, TrialState
+from katib.domain.trial import FINISHED, MOVES, NewTrial, Trial, TrialAttempt, TrialReason, TrialState
 from katib.manager.ports import Intake, StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
 
 # An observation within its trial's attempt.
@@ -29,11 +29,13 @@ _COUNTERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`study` and `trials` as they are to be; `observations` by trial id, in the order in which they are taken in."""
+    """`study` and `trials` as they are to be; `observations` by trial id, in the order in which they are taken in; `attempts`
+    by trial id, the one that has just failed and is followed by another."""
 
     study: Study
     trials: Mapping[str, Trial]
     observations: Mapping[str, Sequence[Observation]]
+    attempts: Mapping[str, TrialAttempt]
     refused: frozenset[str]
 
 
@@ -185,6 +187,7 @@ class _Work:
         self._changed: dict[str, Trial] = {}
         self._study_fields: dict[str, Any] = {}
         self._observations: dict[str, list[Observation]] = {}
+        self._attempts: dict[str, TrialAttempt] = {}
         self._refused: set[str] = set()
 
     def intake(self, intake: Intake) -> None:
@@ -233,6 +236,15 @@ class _Work:
             return
         fields: dict[str, Any] = {"state": move.to_state, "reason": move.reason, "message": _storable(move.message)}
         if move.to_state is TrialState.PENDING:
+            self._attempts[trial.id] = TrialAttempt(
+                number=trial.attempt,
+                run=trial.run,
+                reason=move.failed_reason,
+                message=_storable(move.failed_message),
+                objective=trial.objective,
+                started_at=trial.started_at,
+                ended_at=move.at,
+            )
             fields |= {
                 "attempt": trial.attempt + 1,
                 "run": "",
@@ -297,7 +309,7 @@ class _Work:
         study = self._study
         if self._changed or self._study_fields:
             study = dataclasses.replace(study, revision=self._revision, **self._study_fields)
-        return Decision(study, self._changed, self._observations, frozenset(self._refused))
+        return Decision(study, self._changed, self._observations, self._attempts, frozenset(self._refused))
 
     def _change(self, trial: Trial, **fields: Any) -> Trial:
         changed = dataclasses.replace(trial, revision=self._revision, **fields)

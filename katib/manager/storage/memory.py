@@ -10,7 +10,7 @@ from typing import TypeVar
 from katib.domain.errors import AlreadyExistsError, NotFoundError, UnavailableError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
-from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialState
+from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import Applied, ManagerRecord, StudyChanges, StudyFilter, TrialFilter
 from katib.manager.storage.decisions import (
@@ -50,6 +50,7 @@ class MemoryStorage:
         self._trial_ids: dict[str, list[str]] = {}
         # By trial, of all attempts, in the order in which they were taken in.
         self._observations: dict[str, list[Observation]] = {}
+        self._attempts: dict[str, list[TrialAttempt]] = {}
         self._managers: dict[str, tuple[ManagerRecord, float]] = {}
         self._listeners: list[Callable[[str], None]] = []
 
@@ -114,6 +115,7 @@ class MemoryStorage:
             for trial_id in self._trial_ids.pop(study_id):
                 del self._trials[trial_id]
                 self._observations.pop(trial_id, None)
+                self._attempts.pop(trial_id, None)
         self._tell(study_id)
 
     # Trials
@@ -182,6 +184,11 @@ class MemoryStorage:
         if trial is None:
             raise NotFoundError(f"there is no trial {trial_id}")
         return trial
+
+    def earlier_attempts(self, trial_id: str) -> Sequence[TrialAttempt]:
+        with self._lock:
+            self.get_trial(trial_id)
+            return tuple(self._attempts.get(trial_id, ()))
 
     def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
         list_ = trial_list(filter_)
@@ -347,6 +354,8 @@ class MemoryStorage:
         self._trials.update(decision.trials)
         for trial_id, observations in decision.observations.items():
             self._observations.setdefault(trial_id, []).extend(observations)
+        for trial_id, attempt in decision.attempts.items():
+            self._attempts.setdefault(trial_id, []).append(attempt)
 
     def _set_manager(self, studies: Iterable[Study], manager_id: str) -> None:
         for study in studies:

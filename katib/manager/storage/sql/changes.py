@@ -25,6 +25,7 @@ from katib.manager.storage.decisions import (
     decide_trials,
     trials_named,
 )
+from katib.manager.storage.sql.attempts import store_attempts
 from katib.manager.storage.sql.observations import seen_keys
 from katib.manager.storage.sql.rows import (
     STUDY_COLUMNS,
@@ -152,6 +153,7 @@ def _store(
             row |= {"state": trial.state.value, "attempt": trial.attempt}
             moved.append(row)
     session.write_all(_INSERT_OBSERVATION, new)
+    store_attempts(session, decision.attempts)
     session.write_all(_PROGRESS, progressed, exactly=True)
     session.write_all(_MOVE, moved, exactly=True)
     store_study(session, study, decision.study)

@@ -16,7 +16,7 @@ from katib.manager.storage.sql.rows import DELETED, DELETED_ACTIVE
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import THERE
-from katib.manager.storage.sql.tables import observations, studies, trials
+from katib.manager.storage.sql.tables import attempts, observations, studies, trials
 
 # A chunk takes a few milliseconds: trials, and observations, at most about this many.
 _TRIALS: Final = 250
@@ -40,7 +40,7 @@ _MARK: Final = Statement(
 )
 _MARKED: Final = Statement(select(studies.c.id).where(studies.c.active == DELETED_ACTIVE))
 _TRIALS_LEFT: Final = Statement(
-    select(trials.c.id, trials.c.taken)
+    select(trials.c.id, trials.c.taken, trials.c.attempt)
     .where(trials.c.study_id == bindparam("study"))
     .order_by(trials.c.number)
     .limit(_TRIALS)
@@ -62,6 +62,7 @@ _DELETE_CHUNK: Final = Statement(
     )
 )
 _DELETE_OBSERVATIONS: Final = Statement(delete(observations).where(observations.c.trial_id == bindparam("trial")))
+_DELETE_ATTEMPTS: Final = Statement(delete(attempts).where(attempts.c.trial_id == bindparam("trial")))
 _DELETE_TRIAL: Final = Statement(delete(trials).where(trials.c.id == bindparam("trial")))
 _DELETE_STUDY: Final = Statement(delete(studies).where(studies.c.id == bindparam("study"), studies.c.state == DELETED))
 
@@ -95,7 +96,7 @@ def _delete_chunk(session: Session, study_id: str) -> bool:
     if not left:
         session.write(_DELETE_STUDY, study=study_id)
         return False
-    first, taken = left[0]
+    first, taken, _ = left[0]
     chunk = _fitting(left)
     if taken > _OBSERVATIONS:
         end = session.row(_END_OF_CHUNK, trial=first)
@@ -105,6 +106,7 @@ def _delete_chunk(session: Session, study_id: str) -> bool:
         chunk = [first]
     rows = [{"trial": trial_id} for trial_id in chunk]
     session.write_all(_DELETE_OBSERVATIONS, rows)
+    session.write_all(_DELETE_ATTEMPTS, [{"trial": i} for i, _, attempt in left if attempt > 1 and i in chunk])
     session.write_all(_DELETE_TRIAL, rows)
     return True
 
@@ -112,7 +114,7 @@ def _delete_chunk(session: Session, study_id: str) -> bool:
 def _fitting(left: Sequence[Row]) -> Sequence[str]:
     """As many of the first trials as have no more than a chunk's observations together."""
     chunk, total = [], 0
-    for trial_id, taken in left:
+    for trial_id, taken, _ in left:
         total += taken
         if total > _OBSERVATIONS:
             break

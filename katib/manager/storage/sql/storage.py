@@ -9,12 +9,12 @@ from sqlalchemy import literal, select
 from katib.domain.errors import AlreadyExistsError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
-from katib.domain.trial import NewTrial, Trial, TrialState
+from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import Applied, ManagerRecord, StudyChanges, StudyFilter, TrialFilter
 from katib.manager.storage.decisions import check_changes
+from katib.manager.storage.sql import attempts, managers, observations, studies, trials
 from katib.manager.storage.sql import changes as changes_
-from katib.manager.storage.sql import managers, observations, studies, trials
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.deletion import delete_study
 from katib.manager.storage.sql.history import History
@@ -95,6 +95,9 @@ class SqlStorage:
 
     def get_trial(self, trial_id: str) -> Trial:
         return self.database.read(lambda session: trials.get_trial(session, trial_id))
+
+    def earlier_attempts(self, trial_id: str) -> Sequence[TrialAttempt]:
+        return self.database.read(lambda session: attempts.earlier_attempts(session, trial_id))
 
     def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
         return self.database.read(lambda session: trials.list_trials(session, filter_, page_size, page_token))

@@ -98,6 +98,23 @@ trials: Final = Table(
     **OPTIONS,
 )
 
+# The attempts that were followed by another; the last one's story stands in `trials`.
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    _column("trial_id", Key(ID_LENGTH), ForeignKey("trials.id")),
+    _column("number", Number),
+    _column("run", Key(255)),
+    _column("reason", Key(255)),
+    _column("message", LongText),
+    Column("objective_value", Float),
+    Column("objective_kind", SmallNumber),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    PrimaryKeyConstraint("trial_id", "number"),
+    **OPTIONS,
+)
+
 # The primary key is the order in which they are read, which is the order in which they were taken in.
 observations: Final = Table(
     "observations",
