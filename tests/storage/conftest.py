@@ -50,6 +50,20 @@ def unused_port():
         return probe.getsockname()[1]
 
 
+@pytest.fixture(params=["sqlite", "mariadb"])
+def empty_url(request, tmp_path):
+    """A database without a schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    url = request.getfixturevalue("mariadb_url")
+    mariadb.drop_tables(url)
+    yield url
+    # The next test finds the schema again.
+    mariadb.drop_tables(url)
+    open_storage(url).close()
+
+
 def pytest_collection_modifyitems(items):
     """What needs a server of its own is not for all day: `make test-slow` has it."""
     for item in items:

@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine
 
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, KatibError, UnavailableError
 from katib.manager.storage.memory import MemoryStorage
@@ -20,7 +20,8 @@ from katib.manager.storage.sql.engine import parse_url
 from katib.manager.storage.sql.migrate import migrations
 from katib.manager.storage.sql.tables import metadata
 from tests.storage import mariadb
-from tests.storage.builders import make_study, recount, running
+from tests.storage.builders import make_study
+from tests.storage.execute import execute
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,31 +124,6 @@ def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path):
     with pytest.raises(FailedPreconditionError, match="no SQLite database"):
         open_storage(f"sqlite:///{other}")
     assert other.read_text() == "not a database " * 100
-
-
-@pytest.fixture(params=["sqlite", "mariadb"])
-def empty_url(request, tmp_path):
-    """A database without a schema."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/empty.db"
-        return
-    url = request.getfixturevalue("mariadb_url")
-    mariadb.drop_tables(url)
-    yield url
-    # The next test finds the schema again.
-    mariadb.drop_tables(url)
-    open_storage(url).close()
-
-
-def execute(url, sql):
-    """What somebody else does to the database."""
-    if url.startswith("sqlite"):
-        with sqlite3.connect(make_url(url).database) as connection:
-            connection.execute(sql)
-        connection.close()
-    else:
-        with mariadb.connect(url) as cursor:
-            cursor.execute(sql)
 
 
 class TestSchema:
@@ -255,16 +231,3 @@ class TestSchema:
             assert other.returncode == 0, stderr
         assert errors == []
         self.check_drift(empty_url)
-
-    @pytest.mark.parametrize("revision", ["0001"])
-    def test_a_database_of_each_released_schema_is_upgraded_and_works(self, empty_url, revision):
-        engine = create_engine(parse_url(empty_url))
-        with engine.connect() as connection:
-            command.upgrade(migrations(connection), revision)
-            connection.commit()
-        engine.dispose()
-        storage = open_storage(empty_url)
-        study = storage.create_study(make_study())
-        running(storage, study, 2)
-        recount(storage, study.id)
-        storage.close()

@@ -188,7 +188,7 @@ class MemoryStorage:
     def earlier_attempts(self, trial_id: str) -> Sequence[TrialAttempt]:
         with self._lock:
             self.get_trial(trial_id)
-            return tuple(self._attempts.get(trial_id, ()))
+            return list(self._attempts.get(trial_id, ()))
 
     def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
         list_ = trial_list(filter_)

@@ -1,10 +1,12 @@
 """What every storage does with trials: adding them, reading them, and listing them."""
 
+import math
+
 import pytest
 
 from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError
 from katib.domain.study import Intent, StudyState
-from katib.domain.trial import FINISHED, UNFINISHED, NewTrial, Tag
+from katib.domain.trial import FINISHED, UNFINISHED, NewTrial, Tag, TrialAttempt
 from katib.manager.ports import StudyChanges, TrialFilter
 from tests.storage.builders import (
     COMPLETED,
@@ -17,10 +19,12 @@ from tests.storage.builders import (
     completed,
     go,
     ids,
+    intake,
     later,
     make_study,
     move,
     new_trials,
+    observe,
     recount,
     running,
 )
@@ -249,3 +253,36 @@ class TrialContract:
             page = storage.list_trials(filter_, size, page.next_token)
             found += page.items
         return found
+
+    def test_what_became_of_each_attempt_before_the_current_one_is_kept(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = running(storage, study)
+        assert storage.earlier_attempts(trial.id) == []
+        report = intake(trial, observe(math.nan))
+        failed = {"failed_reason": "ExitCode", "failed_message": "it exited with code 3"}
+        again = move(trial, PENDING, reason="WaitingForRetry", not_before=later(2), **failed)
+        applied = storage.apply(study.id, StudyChanges((report,), (again,)))
+        (trial,) = go(storage, applied.trials[trial.id], to=RUNNING, run="run-2", at=later(3))
+        go(storage, trial, to=PENDING, at=later(4), failed_reason="Signal", failed_message="\udcff")
+        first, second = storage.earlier_attempts(trial.id)
+        assert (first.number, first.run, first.reason, first.message) == (1, "run", *failed.values())
+        assert math.isnan(first.objective)
+        assert (first.started_at, first.ended_at) == (NOW, later(1))
+        assert second == TrialAttempt(2, "run-2", "Signal", "?", None, later(3), later(4))
+
+    def test_attempts_go_with_their_study(self, storage):
+        study, other = storage.create_study(make_study()), storage.create_study(make_study())
+        (trial,), (kept,) = running(storage, study), running(storage, other)
+        go(storage, trial, to=PENDING)
+        go(storage, kept, to=PENDING)
+        storage.delete_study(study.id)
+        with pytest.raises(NotFoundError):
+            storage.earlier_attempts(trial.id)
+        assert len(storage.earlier_attempts(kept.id)) == 1
+
+    def test_a_move_that_is_refused_leaves_no_attempt(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = running(storage, study)
+        late = move(trial, PENDING, attempt=2)
+        assert storage.apply(study.id, StudyChanges(moves=(late,))).refused == {trial.id}
+        assert storage.earlier_attempts(trial.id) == []

@@ -41,7 +41,7 @@ def earlier_attempts(session: Session, trial_id: str) -> Sequence[TrialAttempt]:
     if row is None:
         raise NotFoundError(f"there is no trial {trial_id}")
     if row[0] == 1:
-        return ()
+        return []
     return [
         TrialAttempt(
             number=row[0],

@@ -1,0 +1,82 @@
+"""Databases that earlier versions have filled: released/ holds what was written under each schema."""
+
+import math
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from katib.domain.study import StudyState
+from katib.domain.trial import TrialAttempt
+from katib.manager.modelstore.open import open_model_store
+from katib.manager.ports import StudyFilter
+from katib.manager.storage.open import open_storage
+from katib.manager.storage.sql.engine import parse_url
+from katib.manager.storage.sql.migrate import migrations
+from tests.storage.builders import COMPLETED, NOW, PENDING, RUNNING, add, go, later, recount, running
+from tests.storage.execute import execute
+
+RELEASED = sorted(Path(__file__).with_name("released").glob("*.sql"))
+REVISIONS = sorted(script.revision for script in ScriptDirectory.from_config(migrations()).walk_revisions())
+
+
+def fill(url, released):
+    """A database as that version left it."""
+    engine = create_engine(parse_url(url))
+    with engine.connect() as connection:
+        command.upgrade(migrations(connection), released.stem)
+        connection.commit()
+    engine.dispose()
+    lines = released.read_text().splitlines()
+    execute(url, *(line for line in lines if not line.startswith("--")))
+
+
+def test_every_schema_but_the_newest_has_what_was_written_under_it():
+    assert [path.stem for path in RELEASED] == REVISIONS[:-1]
+
+
+@pytest.fixture(params=RELEASED, ids=lambda path: path.stem)
+def upgraded(request, empty_url):
+    fill(empty_url, request.param)
+    storage = open_storage(empty_url)
+    yield storage
+    storage.close()
+
+
+class TestUpgrade:
+    def test_studies_trials_and_metrics_are_what_they_were(self, upgraded):
+        study = upgraded.get_study("s000000000000001")
+        assert (study.state, study.suggested, study.best_objective) == (StudyState.RUNNING, 4, 0.75)
+        assert (study.spec.algorithm, study.spec.limits.retry_limit) == ("random", 2)
+        recount(upgraded, study.id)
+        trial = upgraded.get_trial("t000000000000001")
+        assert (trial.state, trial.objective, trial.ended_at) == (COMPLETED, 0.75, later(1))
+        observations, _ = upgraded.latest_observations(trial.id, 9)
+        assert [o.value for o in observations if o.name == "accuracy"] == [0.25, 0.75]
+        assert [str(o.value) for o in observations if o.name == "loss"] == [str(math.nan), str(math.inf)]
+        assert upgraded.get_study("s000000000000002").state is StudyState.STOPPED
+        (model,) = open_model_store(upgraded).saved_models("digits")
+        assert model.model_path == "/m"
+        assert upgraded.find_request("r-1") == study
+
+    def test_work_goes_on_where_it_was_left(self, upgraded):
+        study = upgraded.get_study("s000000000000001")
+        waiting = upgraded.get_trial("t000000000000002")
+        assert (waiting.state, waiting.attempt) == (PENDING, 2)
+        # What became of the first attempt was not kept then.
+        assert upgraded.earlier_attempts(waiting.id) == []
+        (again,) = go(upgraded, waiting, to=RUNNING, run="run-2", at=NOW)
+        go(upgraded, again, to=PENDING, failed_reason="ExitCode", failed_message="code 3")
+        assert upgraded.earlier_attempts(waiting.id) == [
+            TrialAttempt(2, "run-2", "ExitCode", "code 3", None, NOW, later(1))
+        ]
+        running(upgraded, study)
+        recount(upgraded, study.id)
+
+    def test_a_deleted_study_leaves_nothing(self, upgraded):
+        study = upgraded.get_study("s000000000000001")
+        add(upgraded, study)
+        upgraded.delete_study(study.id)
+        assert [s.id for s in upgraded.list_studies(StudyFilter(), 9, "").items] == ["s000000000000002"]
