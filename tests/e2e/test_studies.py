@@ -105,6 +105,13 @@ def test_a_failing_command_is_tried_again_and_then_ends_the_study_failed(running
         assert (trial.attempt, trial.reason) == (2, TrialReason.EXIT_CODE)
         assert "code 3" in trial.message
         assert trial.message.endswith("acc=1")
+        (first,) = client.get_trial(trial.id).earlier
+        assert (first.number, first.reason, first.objective) == (1, TrialReason.EXIT_CODE, 1.0)
+        assert "code 3" in first.message
+        assert first.started_at < first.ended_at <= trial.started_at
+        shown = running.cli("get-trial", trial.id).stdout
+        assert first.run in shown
+        assert shown.count("ExitCode: ") == 2
 
 
 def test_a_trial_is_stopped_and_its_process_is_gone(running: World) -> None:
