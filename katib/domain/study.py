@@ -1,21 +1,21 @@
 """A study: what the user asks for (`StudySpec`), its limits, its state, and the checks that every entry makes."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
+from katib.domain.checks import MAX_TEXT, check_count, check_text, check_word
 from katib.domain.errors import FieldViolation, InvalidArgumentError, violation
 from katib.domain.metrics import MetricStrategy
 from katib.domain.names import SERVICE_NAME_EXPECTED, is_service_name
+from katib.domain.pod import NO_POD_SETTINGS, PodSettings, check_pod_settings
 from katib.domain.search_space import MAX_VALUE, ParameterConfig, SearchSpace, check_name
 from katib.domain.trial import Tag
 
 MAX_STUDY_NAME: Final = 200
-MAX_TEXT: Final = 1000
 MAX_METRICS: Final = 100
 MAX_TAGS: Final = 100
 MAX_SETTINGS: Final = 300
@@ -30,9 +30,6 @@ MAX_PARALLEL: Final = "MaxParallel"
 CHECK_INTERVAL: Final = "CheckInterval"
 # A study that says nothing runs this many trials at once, as Katib's successors do.
 DEFAULT_MAX_PARALLEL: Final = 3
-
-# What the system cannot pass to a program, and what UTF-8 cannot carry to the manager.
-_UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Objective(Enum):
@@ -136,6 +133,7 @@ class StudySpec:
     limits: Limits = field(default_factory=Limits)
     working_dir: str = ""
     objective_strategy: MetricStrategy = MetricStrategy.LATEST
+    pod: PodSettings = NO_POD_SETTINGS
 
     @property
     def client_driven(self) -> bool:
@@ -240,7 +238,7 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
     def at(name: str) -> str:
         return f"{path}.{name}" if path else name
 
-    found += _text(at("name"), spec.name, MAX_STUDY_NAME, required="a name for the study")
+    found += check_text(at("name"), spec.name, MAX_STUDY_NAME, required="a name for the study")
     if spec.objective_name:
         found += check_name(at("objective_value_name"), spec.objective_name)
     else:
@@ -260,12 +258,14 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
         ("pull_secret", spec.pull_secret),
         ("working_dir", spec.working_dir),
     ):
-        found += _text(at(name), text, MAX_TEXT)
+        found += check_text(at(name), text, MAX_TEXT)
     if spec.mount is not None:
         # 0.1's clients send an empty one for none; half of one mounts nothing.
-        found += _text(at("mount.pvc"), spec.mount.pvc, MAX_TEXT, required="a volume claim" if spec.mount.path else "")
-        found += _text(at("mount.path"), spec.mount.path, MAX_TEXT, required="a path" if spec.mount.pvc else "")
-    found += _count(at("metrics"), spec.metrics, MAX_METRICS)
+        found += check_text(
+            at("mount.pvc"), spec.mount.pvc, MAX_TEXT, required="a volume claim" if spec.mount.path else ""
+        )
+        found += check_text(at("mount.path"), spec.mount.path, MAX_TEXT, required="a path" if spec.mount.pvc else "")
+    found += check_count(at("metrics"), spec.metrics, MAX_METRICS)
     for i, metric in enumerate(spec.metrics[:MAX_METRICS]):
         found += check_name(at(f"metrics[{i}]"), metric)
     named: tuple[tuple[str, Sequence[Setting | Tag]], ...] = (
@@ -274,16 +274,17 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
         ("tags", spec.tags),
     )
     for name, settings in named:
-        found += _count(at(name), settings, MAX_TAGS if name == "tags" else MAX_SETTINGS)
+        found += check_count(at(name), settings, MAX_TAGS if name == "tags" else MAX_SETTINGS)
         for i, setting in enumerate(settings[:MAX_SETTINGS]):
-            found += _text(at(f"{name}[{i}].name"), setting.name, MAX_TEXT, required="a name")
-            found += _text(at(f"{name}[{i}].value"), setting.value, MAX_VALUE)
-    found += _count(at("access_permissions"), spec.access_permissions, MAX_TAGS)
+            found += check_text(at(f"{name}[{i}].name"), setting.name, MAX_TEXT, required="a name")
+            found += check_text(at(f"{name}[{i}].value"), setting.value, MAX_VALUE)
+    found += check_count(at("access_permissions"), spec.access_permissions, MAX_TAGS)
     for i, permission in enumerate(spec.access_permissions[:MAX_TAGS]):
-        found += _text(at(f"access_permissions[{i}]"), permission, MAX_TEXT)
+        found += check_text(at(f"access_permissions[{i}]"), permission, MAX_TEXT)
     found += _command(at("command"), spec.command)
     if not 0 <= spec.gpu <= 1000:
         found.append(violation(at("gpu"), spec.gpu, "expected 0 to 1000"))
+    found += check_pod_settings(spec.pod, at("pod"))
     found += _check_limits(path, spec)
     space = None
     try:
@@ -347,33 +348,14 @@ def _check_limits(path: str, spec: StudySpec) -> list[FieldViolation]:
 
 
 def _command(field_: str, command: Sequence[str]) -> list[FieldViolation]:
-    found = _count(field_, command, MAX_COMMAND)
+    found = check_count(field_, command, MAX_COMMAND)
     if sum(len(word.encode(errors="surrogatepass")) for word in command) > MAX_COMMAND_BYTES:
         found.append(violation(field_, "", f"expected at most {MAX_COMMAND_BYTES // 1024} KiB in all"))
-    found += [
-        violation(f"{field_}[{i}]", word, "expected no NUL character and no half of a surrogate pair")
-        for i, word in enumerate(command[:MAX_COMMAND])
-        if _UNFIT.search(word)
-    ]
+    for i, word in enumerate(command[:MAX_COMMAND]):
+        found += check_word(f"{field_}[{i}]", word)
     if command and not command[0]:
         found.append(violation(f"{field_}[0]", "", "expected the program to run"))
     return found
-
-
-def _text(field_: str, text: str, most: int, required: str = "") -> list[FieldViolation]:
-    if required and not text:
-        return [violation(field_, text, f"expected {required}")]
-    if len(text) > most:
-        return [violation(field_, text, f"expected at most {most} characters, got {len(text)}")]
-    if not text.isprintable():
-        return [violation(field_, text, "expected printable characters only")]
-    return []
-
-
-def _count(field_: str, items: Sequence[object], most: int) -> list[FieldViolation]:
-    if len(items) > most:
-        return [violation(field_, f"{len(items)} entries", f"expected at most {most}")]
-    return []
 
 
 def _whole(text: str | None) -> int | None:

@@ -11,6 +11,8 @@ from sys import intern
 from typing import Any, Final
 
 from katib.domain.metrics import MetricStrategy, format_value
+from katib.domain.pod import NO_POD_SETTINGS
+from katib.domain.pod_json import pod_from_json, pod_to_json
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec
 from katib.domain.trial import Tag
@@ -48,6 +50,7 @@ def spec_to_json(spec: StudySpec) -> str:
                 "limits": _limits_to_json(spec.limits),
                 "working_dir": spec.working_dir,
                 "objective_strategy": spec.objective_strategy.value,
+                "pod": pod_to_json(spec.pod),
             }
         )
     )
@@ -81,6 +84,7 @@ def spec_from_json(text: str) -> StudySpec:
         limits=_limits_from_json(data.get("limits", {})),
         working_dir=data.get("working_dir", ""),
         objective_strategy=MetricStrategy(data["objective_strategy"]),
+        pod=pod_from_json(data["pod"]) if "pod" in data else NO_POD_SETTINGS,
     )
 
 
