@@ -11,7 +11,7 @@ from katib.cli.terminal import clean, clean_lines, cut, fields, show_number, sho
 from katib.cli.trials import describe_trial, show_parameter, trials_table
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
-from katib.domain.trial import Tag, TrialState
+from katib.domain.trial import Tag, TrialAttempt, TrialState
 from katib.domain.views import TrialDetail
 from tests.cli.scripted import NOW, trial
 

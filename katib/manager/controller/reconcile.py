@@ -6,6 +6,9 @@ The order of writes is what makes a crash at any point harmless:
    be killed): repeated after a crash it changes nothing;
 2. then everything that this pass has found out and decided is stored in one transaction (output taken in, moves, notes);
 3. last comes what depends on that being stored (end a run whose trial says why, let go of a run whose output is in).
+
+Before each act in the world it is asked whether this manager may still act: a process can be frozen between any two lines, and
+wake up when another one drives the study. Why an act that slips through is harmless stands in docs/adr/0005.
 """
 
 import logging
@@ -81,6 +84,10 @@ class _WorkerAway(UnavailableError):  # noqa: N818 - never leaves the controller
     """It is the worker that cannot be reached."""
 
 
+class LeaseOverError(Exception):
+    """The others do not believe any more that this manager lives: the pass ends here, and nothing of it is missed."""
+
+
 class Reconciler:
     """Safe from several threads as long as each study is in the hands of one at a time."""
 
@@ -94,7 +101,10 @@ class Reconciler:
         wake: Callable[[str], None],
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_act()`: whether this manager's lease still holds."""
+        self._may_act = may_act
         self._manager_id = manager_id
         self._storage = storage
         self._suggestions = suggestions
@@ -115,7 +125,7 @@ class Reconciler:
         self._memories.pop(study_id, None)
 
     def reconcile(self, study_id: str) -> datetime | None:
-        """One pass; returns when to look again if nothing wakes the study before."""
+        """One pass; returns when to look again if nothing wakes the study before. Raises LeaseOverError."""
         try:
             study = self._storage.get_study(study_id)
         except NotFoundError:
@@ -190,7 +200,7 @@ class Reconciler:
     def _look_at_runs(self, study: Study, memory: _Memory) -> tuple[Mapping[str, RunStatus], Taken]:
         """What the worker knows of the study's runs, and what they have printed."""
         try:
-            runs = {} if study.spec.client_driven else {run.name: run for run in self._worker.list(study.id)}
+            runs = {} if study.spec.client_driven else self._list(study.id, memory.trials)
             taken = take_in(self._worker, study, memory.trials, runs, memory.readings)
         except UnavailableError as error:
             raise _WorkerAway(error.message) from error
@@ -200,6 +210,33 @@ class Reconciler:
             fresh = {t.id: t.objective for t in self._storage.unfinished_trials(study.id)}
             taken.trials = [replace(t, objective=fresh.get(t.id)) if t.id in silent else t for t in taken.trials]
         return runs, taken
+
+    def _list(self, study_id: str, trials: Sequence[Trial]) -> Mapping[str, RunStatus]:
+        """The study's runs. A worker's list may be a little old, as after a time in which another manager drove the study; so
+        what should be in it and is not is asked for by its name. Else a run that lives would be ended as one that never began.
+        """
+        runs = {run.name: run for run in self._worker.list(study_id)}
+        missing = [
+            name
+            for t in trials
+            if t.state is TrialState.RUNNING or t.stop_reason
+            if (name := run_name(t.id, t.attempt)) not in runs
+        ]
+        if any([self._is_there(study_id, name) for name in missing]):
+            runs = {run.name: run for run in self._worker.list(study_id)}
+        return runs
+
+    def _is_there(self, study_id: str, run: str) -> bool:
+        try:
+            self._worker.output(study_id, run, "", 0)
+        except NotFoundError:
+            return False
+        return True
+
+    def _act(self) -> None:
+        """To be called right before anything is done in the world."""
+        if not self._may_act():
+            raise LeaseOverError
 
     def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Study:
         added = self._storage.add_trials(
@@ -241,6 +278,7 @@ class Reconciler:
                         memory.worker_retry = now + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
                         wake_at = _soonest(wake_at, memory.worker_retry)
                 case FenceRun(run):
+                    self._act()
                     self._worker.stop(study.id, run)
                     later.append(DeleteRun(run))
                 case TrialMove():
@@ -284,6 +322,7 @@ class Reconciler:
         return wake_at
 
     def _do_later(self, study: Study, action: Action, unfinished: list[Trial], memory: _Memory, now: datetime) -> None:
+        self._act()
         match action:
             case StopRun(run):
                 self._worker.stop(study.id, run)
@@ -303,6 +342,7 @@ class Reconciler:
 
     def _create(self, study: Study, trial: Trial) -> TrialMove:
         name = run_name(trial.id, trial.attempt)
+        self._act()
         self._worker.create(
             RunSpec(
                 name=name,
@@ -343,12 +383,16 @@ class Reconciler:
 
 
 def _asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[list[Trial], list[StopRequest]]:
-    """The trials as they are with these requests, and those requests that concern one of them."""
+    """The trials as they are with these requests, and those requests that concern one of them.
+
+    One that is PENDING is told in the next pass, when the request is stored: it would be fenced in this one, and found as a run
+    that failed for no reason if the request could not be stored.
+    """
     by_id = {r.trial_id: r for r in requests}
     stops = [by_id[t.id] for t in trials if t.id in by_id and not t.stop_reason]
     return [
         replace(t, stop_reason=by_id[t.id].reason, stop_message=by_id[t.id].message)
-        if t.id in by_id and not t.stop_reason
+        if t.id in by_id and not t.stop_reason and t.state is TrialState.RUNNING
         else t
         for t in trials
     ], stops
