@@ -343,6 +343,8 @@ class Reconciler:
     def _create(self, study: Study, trial: Trial) -> TrialMove:
         name = run_name(trial.id, trial.attempt)
         self._act()
+        # Before it, since a short run can have ended when `create` returns.
+        begin = self._clock()
         self._worker.create(
             RunSpec(
                 name=name,
@@ -354,7 +356,7 @@ class Reconciler:
                 study=study.spec,
             )
         )
-        return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=self._clock())
+        return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=begin)
 
     def _log_moves(self, study: Study, moves: Sequence[TrialMove], refused: frozenset[str]) -> None:
         for move in moves:
