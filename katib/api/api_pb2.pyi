@@ -222,8 +222,90 @@ class TrialAttempt(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     def __init__(self, number: _Optional[int] = ..., run: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., objective_value: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class PodToleration(_message.Message):
+    __slots__ = ("key", "operator", "value", "effect", "toleration_seconds")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    TOLERATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    operator: str
+    value: str
+    effect: str
+    toleration_seconds: int
+    def __init__(self, key: _Optional[str] = ..., operator: _Optional[str] = ..., value: _Optional[str] = ..., effect: _Optional[str] = ..., toleration_seconds: _Optional[int] = ...) -> None: ...
+
+class PodConfig(_message.Message):
+    __slots__ = ("namespace", "labels", "annotations", "environment", "requests", "limits", "node_selector", "tolerations", "service_account", "start_timeout", "template")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class AnnotationsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class EnvironmentEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class RequestsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class LimitsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class NodeSelectorEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    NODE_SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    TOLERATIONS_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    labels: _containers.ScalarMap[str, str]
+    annotations: _containers.ScalarMap[str, str]
+    environment: _containers.ScalarMap[str, str]
+    requests: _containers.ScalarMap[str, str]
+    limits: _containers.ScalarMap[str, str]
+    node_selector: _containers.ScalarMap[str, str]
+    tolerations: _containers.RepeatedCompositeFieldContainer[PodToleration]
+    service_account: str
+    start_timeout: _duration_pb2.Duration
+    template: str
+    def __init__(self, namespace: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., requests: _Optional[_Mapping[str, str]] = ..., limits: _Optional[_Mapping[str, str]] = ..., node_selector: _Optional[_Mapping[str, str]] = ..., tolerations: _Optional[_Iterable[_Union[PodToleration, _Mapping]]] = ..., service_account: _Optional[str] = ..., start_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., template: _Optional[str] = ...) -> None: ...
+
 class StudyConfig(_message.Message):
-    __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "objective_strategy")
+    __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "pod", "objective_strategy")
     class ParameterConfigs(_message.Message):
         __slots__ = ("configs",)
         CONFIGS_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +338,7 @@ class StudyConfig(_message.Message):
     TRIAL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
     WORKING_DIR_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVE_STRATEGY_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
@@ -284,8 +367,9 @@ class StudyConfig(_message.Message):
     trial_timeout: _duration_pb2.Duration
     max_duration: _duration_pb2.Duration
     working_dir: str
+    pod: PodConfig
     objective_strategy: MetricStrategy
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., optimization_type: _Optional[_Union[OptimizationType, str]] = ..., optimization_goal: _Optional[float] = ..., parameter_configs: _Optional[_Union[StudyConfig.ParameterConfigs, _Mapping]] = ..., access_permissions: _Optional[_Iterable[str]] = ..., suggest_algorithm: _Optional[str] = ..., early_stopping_algorithm: _Optional[str] = ..., study_task_name: _Optional[str] = ..., suggestion_parameters: _Optional[_Iterable[_Union[SuggestionParameter, _Mapping]]] = ..., early_stopping_parameters: _Optional[_Iterable[_Union[EarlyStoppingParameter, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., objective_value_name: _Optional[str] = ..., metrics: _Optional[_Iterable[str]] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., gpu: _Optional[int] = ..., scheduler: _Optional[str] = ..., mount: _Optional[_Union[MountConf, _Mapping]] = ..., pull_secret: _Optional[str] = ..., max_trials: _Optional[int] = ..., max_parallel: _Optional[int] = ..., max_failed_trials: _Optional[int] = ..., retry_limit: _Optional[int] = ..., trial_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., working_dir: _Optional[str] = ..., objective_strategy: _Optional[_Union[MetricStrategy, str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., optimization_type: _Optional[_Union[OptimizationType, str]] = ..., optimization_goal: _Optional[float] = ..., parameter_configs: _Optional[_Union[StudyConfig.ParameterConfigs, _Mapping]] = ..., access_permissions: _Optional[_Iterable[str]] = ..., suggest_algorithm: _Optional[str] = ..., early_stopping_algorithm: _Optional[str] = ..., study_task_name: _Optional[str] = ..., suggestion_parameters: _Optional[_Iterable[_Union[SuggestionParameter, _Mapping]]] = ..., early_stopping_parameters: _Optional[_Iterable[_Union[EarlyStoppingParameter, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., objective_value_name: _Optional[str] = ..., metrics: _Optional[_Iterable[str]] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., gpu: _Optional[int] = ..., scheduler: _Optional[str] = ..., mount: _Optional[_Union[MountConf, _Mapping]] = ..., pull_secret: _Optional[str] = ..., max_trials: _Optional[int] = ..., max_parallel: _Optional[int] = ..., max_failed_trials: _Optional[int] = ..., retry_limit: _Optional[int] = ..., trial_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., working_dir: _Optional[str] = ..., pod: _Optional[_Union[PodConfig, _Mapping]] = ..., objective_strategy: _Optional[_Union[MetricStrategy, str]] = ...) -> None: ...
 
 class StudyInfo(_message.Message):
     __slots__ = ("study_id", "name", "owner", "running_trial_num", "completed_trial_num", "state", "reason", "message", "create_time", "end_time", "pending", "failed", "killed", "best_trial_id", "best_objective_value", "suggest_algorithm", "early_stopping_algorithm", "optimization_type", "objective_value_name", "max_trials", "max_parallel", "revision")

@@ -15,6 +15,7 @@ from katib.api import converters as convert
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import KEEPALIVE, open_channel
 from katib.api.errors import from_rpc_error, never_arrived
+from katib.api.times import period_to_proto
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.metrics import Observation
 from katib.domain.study import Limits, StudySpec, StudyState
@@ -243,4 +244,4 @@ class ManagerClient:
 
 
 def _period(period: timedelta | None) -> Any:
-    return None if period is None else convert.period_to_proto(period)
+    return None if period is None else period_to_proto(period)

@@ -5,14 +5,15 @@ InvalidArgumentError on the field's path; everything else is the domain's to che
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from google.protobuf import duration_pb2, timestamp_pb2
-
 from katib.api import api_pb2 as pb
+from katib.api.pod_converters import pod_from_proto, pod_to_proto
+from katib.api.times import EPOCH, period_from_proto, period_to_proto, time_from_proto, time_to_proto
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import MetricStrategy, Observation, format_value, parse_value
+from katib.domain.pod import NO_POD_SETTINGS
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec, StudyState
 from katib.domain.trial import Tag, Trial, TrialAttempt, TrialState
@@ -57,37 +58,8 @@ _STUDY_STATE_OF: Final = {v: k for k, v in STUDY_STATES.items()}
 _STRATEGY_OF: Final = {v: k for k, v in STRATEGIES.items()}
 _SERVICE_KIND_OF: Final = {v: k for k, v in SERVICE_KINDS.items()}
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMIT_COUNTS: Final = ("max_trials", "max_parallel", "max_failed_trials", "retry_limit")
 _LIMIT_PERIODS: Final = ("trial_timeout", "max_duration")
-
-
-# Times
-
-
-def time_to_proto(time: datetime | None) -> timestamp_pb2.Timestamp | None:
-    if time is None:
-        return None
-    since = time - _EPOCH
-    return timestamp_pb2.Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
-
-
-def time_from_proto(message: timestamp_pb2.Timestamp, field: str = "time") -> datetime:
-    try:
-        return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
-    except OverflowError:
-        raise InvalidArgumentError.of(field, str(message.seconds), "expected a time before the year 10000") from None
-
-
-def period_to_proto(period: timedelta) -> duration_pb2.Duration:
-    return duration_pb2.Duration(seconds=period.days * 86400 + period.seconds, nanos=period.microseconds * 1000)
-
-
-def period_from_proto(message: duration_pb2.Duration, field: str) -> timedelta:
-    try:
-        return timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
-    except OverflowError:
-        raise InvalidArgumentError.of(field, f"{message.seconds}s", "expected fewer than 10^13 seconds") from None
 
 
 # Studies
@@ -117,6 +89,7 @@ def spec_to_proto(spec: StudySpec) -> pb.StudyConfig:
         pull_secret=spec.pull_secret,
         working_dir=spec.working_dir,
         objective_strategy=_STRATEGY_OF[spec.objective_strategy],
+        pod=pod_to_proto(spec.pod),
     )
     message.parameter_configs.SetInParent()
     for config in spec.parameters:
@@ -176,6 +149,7 @@ def spec_from_proto(message: pb.StudyConfig, path: str = "study_config") -> Stud
         limits=limits_from_proto(message, path),
         working_dir=message.working_dir,
         objective_strategy=strategy,
+        pod=pod_from_proto(message.pod, f"{path}.pod") if message.HasField("pod") else NO_POD_SETTINGS,
     )
 
 
@@ -397,7 +371,7 @@ def _log_time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        return _EPOCH
+        return EPOCH
 
 
 def trial_state_from_proto(number: pb.TrialState, field: str) -> TrialState:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from katib.domain.metrics import MetricStrategy
+from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec
 from katib.domain.study_json import (
@@ -38,6 +39,7 @@ configs = st.builds(
 )
 settings = tuples(st.builds(Setting, texts, texts))
 tags = tuples(st.builds(Tag, texts, texts))
+mappings = st.dictionaries(texts, texts, max_size=3)
 specs = st.builds(
     StudySpec,
     name=texts,
@@ -63,6 +65,20 @@ specs = st.builds(
     limits=st.builds(Limits, counts, counts, counts, counts, periods, periods),
     working_dir=texts,
     objective_strategy=st.sampled_from(MetricStrategy),
+    pod=st.builds(
+        PodSettings,
+        namespace=texts,
+        labels=mappings,
+        annotations=mappings,
+        environment=mappings,
+        requests=mappings,
+        limits=mappings,
+        node_selector=mappings,
+        tolerations=tuples(st.builds(Toleration, texts, texts, texts, texts, st.none() | st.integers(-9, 9))),
+        service_account=texts,
+        start_timeout=periods,
+        template=texts,
+    ),
 )
 
 FULL = StudySpec(
@@ -92,6 +108,19 @@ FULL = StudySpec(
     limits=Limits(1, 2, 3, 0, timedelta(seconds=1.5), timedelta(days=2)),
     working_dir="/work",
     objective_strategy=MetricStrategy.MIN,
+    pod=PodSettings(
+        namespace="team",
+        labels={"kueue.x-k8s.io/queue-name": "gpus"},
+        annotations={"note": "a\nb"},
+        environment={"OMP_NUM_THREADS": "1"},
+        requests={"cpu": "500m"},
+        limits={"memory": "8Gi"},
+        node_selector={"disk": "ssd"},
+        tolerations=(Toleration("gpu", "Exists", "", "NoExecute", 0), Toleration("spot", value="yes")),
+        service_account="trainer",
+        start_timeout=timedelta(hours=2),
+        template='{"spec":{}}',
+    ),
 )
 # As it stands in databases: a change of the code must go on reading it.
 STORED = (
@@ -102,7 +131,11 @@ STORED = (
     '"early_stopping_settings":[["LeastStep","5"]],"tags":[["team","a"]],"metrics":["accuracy","loss"],'
     '"image":"image:1","command":["python","train.py"],"gpu":2,"scheduler":"volcano","mount":["claim","/data"],'
     '"pull_secret":"secret","limits":{"max_trials":1,"max_parallel":2,"max_failed_trials":3,"retry_limit":0,'
-    '"trial_timeout_us":1500000,"max_duration_us":172800000000},"working_dir":"/work","objective_strategy":"min"}'
+    '"trial_timeout_us":1500000,"max_duration_us":172800000000},"working_dir":"/work","objective_strategy":"min",'
+    '"pod":{"namespace":"team","labels":{"kueue.x-k8s.io/queue-name":"gpus"},"annotations":{"note":"a\\nb"},'
+    '"environment":{"OMP_NUM_THREADS":"1"},"requests":{"cpu":"500m"},"limits":{"memory":"8Gi"},'
+    '"node_selector":{"disk":"ssd"},"tolerations":[["gpu","Exists","","NoExecute",0],["spot","","yes","",null]],'
+    '"service_account":"trainer","template":"{\\"spec\\":{}}","start_timeout_us":7200000000}}'
 )
 
 
@@ -124,7 +157,12 @@ def test_what_is_stored_can_be_read():
     assert spec_to_json(FULL) == STORED
 
 
-@pytest.mark.parametrize("type_", [StudySpec, Limits, Mount, FeasibleSpace, ParameterConfig])
+def test_what_was_stored_before_there_were_pods_can_be_read():
+    before = STORED[: STORED.index(',"pod"')] + "}"
+    assert spec_from_json(before) == dataclasses.replace(FULL, pod=PodSettings())
+
+
+@pytest.mark.parametrize("type_", [StudySpec, Limits, Mount, FeasibleSpace, ParameterConfig, PodSettings])
 def test_no_field_is_forgotten(type_):
     """A field that is added to the domain and not to the codec would be lost: each, changed alone, must change the text."""
     whole = {
@@ -136,6 +174,7 @@ def test_no_field_is_forgotten(type_):
             lambda value: dataclasses.replace(FULL, parameters=(ParameterConfig("p", ParameterType.INT, value),)),
         ),
         ParameterConfig: (FULL.parameters[0], lambda value: dataclasses.replace(FULL, parameters=(value,))),
+        PodSettings: (FULL.pod, lambda value: dataclasses.replace(FULL, pod=value)),
     }
     value, into_spec = whole[type_]
     text = spec_to_json(into_spec(value))
@@ -143,7 +182,7 @@ def test_no_field_is_forgotten(type_):
         present = getattr(value, field.name)
         other = {str: "other", int: 17, float: 0.25}.get(type(present))
         if other is None:
-            other = () if isinstance(present, tuple) else _another(present)
+            other = type(present)() if isinstance(present, tuple | dict | PodSettings) else _another(present)
         changed = into_spec(dataclasses.replace(value, **{field.name: other}))
         assert spec_to_json(changed) != text, field.name
         assert spec_from_json(spec_to_json(changed)) == changed, field.name
