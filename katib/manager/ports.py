@@ -255,7 +255,12 @@ class Storage(Protocol):
 
     def claim_studies(self, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
         """Makes this manager the driver of unfinished studies (those with an intent included) that nobody drives, or that
-        one of the `dead` managers or one without a row drives, and whose placement is empty or `placement`. The ids."""
+        one of the `dead` managers or one without a row drives, and whose placement is empty or `placement`. At most `limit`;
+        one that another process is writing to at this moment may be passed over. The ids."""
+
+    def drivers(self, placement: str) -> Mapping[str, int]:
+        """How many unfinished studies whose placement is empty or `placement` each manager drives; under the empty id, how
+        many have no driver."""
 
     def driven_studies(self, manager_id: str) -> Mapping[str, int]:
         """The unfinished studies that this manager drives, each with its revision."""

@@ -102,6 +102,7 @@ class Desk:
         self.manager_id = manager_id
         self.woken: list[str] = []
         self.made: list[str] = []
+        self.lease = True
         self.reconciler = Reconciler(
             manager_id,
             self.storage,
@@ -110,6 +111,7 @@ class Desk:
             self.worker,
             self.woken.append,
             Metrics(),  # type: ignore[arg-type]
+            may_act=lambda: self.lease,
         )
 
     def create(self, spec: StudySpec) -> str:

@@ -1,10 +1,11 @@
 """The controller's threads: passes over studies that were woken, the heartbeat, and the look for studies to take over."""
 
 import logging
+import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Study
 from katib.manager.controller.queue import KeyedQueue
-from katib.manager.controller.reconcile import Reconciler
+from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.ports import EarlyStoppingServices, History, ManagerRecord, Storage, SuggestionServices
 from katib.worker.base import Worker
@@ -26,9 +27,15 @@ LEASE_S: Final = 10.0
 _HEARTBEATS_PER_LEASE: Final = 4
 # A manager that was only frozen writes its row again when it goes on.
 _LEASES_UNTIL_REMOVED: Final = 10
-# How often changes that other managers' clients made to our studies are looked for.
+# How often changes that other managers' clients made to our studies are looked for, and studies that nobody drives: at least so
+# often, and several times in a lease, so that they move within two.
 _LOOK_S: Final = 1.0
+_LOOKS_PER_LEASE: Final = 4
 _CLAIMS_AT_ONCE: Final = 100
+# Studies that nobody drives are left to the others of which they are the fair part for so many looks. Then they are taken all
+# the same: whoever was to take them is frozen, or has its worker elsewhere.
+_LOOKS_LEFT_TO_OTHERS: Final = 2
+_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _RETRY_FIRST_S: Final = 0.2
 _RETRY_MOST_S: Final = 30.0
 _AWAY_MOST_S: Final = 2.0
@@ -61,16 +68,21 @@ class Controller:
         self._worker = worker
         self._metrics = metrics
         self._lease_s = lease_s
+        self._look_s = min(_LOOK_S, lease_s / _LOOKS_PER_LEASE)
         self._queue = KeyedQueue()
-        self._reconciler = Reconciler(identity.record.id, storage, suggestions, rules, worker, self.wake, metrics)
+        self._reconciler = Reconciler(
+            identity.record.id, storage, suggestions, rules, worker, self.wake, metrics, may_act=self._may_act
+        )
         self._failures: dict[str, int] = {}
         # By the monotonic clock: a study whose pass failed rests until then, however often it is woken.
         self._rests: dict[str, float] = {}
         self._revisions: dict[str, int] = {}
         self._stop = threading.Event()
         self._look_now = threading.Event()
-        # By the monotonic clock: until when the others believe that we live. Before it we may act.
+        # By `_now`: until when the others believe that we live. Before it we may act.
         self._valid_until = 0.0
+        # At how many looks on end there were studies that nobody drove.
+        self._looks_at_undriven = 0
         self._threads: list[threading.Thread] = []
 
     @property
@@ -121,9 +133,9 @@ class Controller:
                 self._queue.done(study_id)
 
     def _pass(self, study_id: str) -> None:
-        if time.monotonic() >= self._valid_until:
+        if not self._may_act():
             # Others may have taken over our studies: not before the heartbeat has got through.
-            self._queue.add_after(study_id, _LOOK_S)
+            self._queue.add_after(study_id, self._look_s)
             return
         begin = time.monotonic()
         rest = self._rests.get(study_id, 0.0) - begin
@@ -132,6 +144,10 @@ class Controller:
             return
         try:
             wake_at = self._reconciler.reconcile(study_id)
+        except LeaseOverError:
+            _log.warning("left a pass: this manager could not renew its lease", extra={"study_id": study_id})
+            self._queue.add_after(study_id, self._look_s)
+            return
         except Exception as error:  # noqa: BLE001 - one study's failure must not end the thread that serves the others
             self._failed(study_id, error)
             return
@@ -173,10 +189,15 @@ class Controller:
             except Exception:  # noqa: BLE001 - the thread that renews the lease must live
                 _log.exception("a look at the database failed")
             self._metrics.queue_length.set(len(self._queue))
-            self._look_now.wait(_LOOK_S * random.uniform(0.9, 1.0))  # noqa: S311
+            self._look_now.wait(self._look_s * random.uniform(0.9, 1.0))  # noqa: S311
+
+    def _may_act(self) -> bool:
+        """Whether the others still believe that we live. Asked again before each act in the world, since a process can be
+        frozen between any two lines; why what slips through all the same is harmless stands in docs/adr/0005."""
+        return _now() < self._valid_until
 
     def _heartbeat(self) -> None:
-        begin = time.monotonic()
+        begin = _now()
         self._storage.heartbeat(self._identity.record)
         # Counted from before the write: the database's clock cannot have been earlier. A quarter is kept back.
         self._valid_until = begin + self._lease_s * 0.75
@@ -187,16 +208,31 @@ class Controller:
         others = [m for m in self._storage.managers() if m.id != self.manager_id]
         gone = [m.id for m in others if m.age > lease * _LEASES_UNTIL_REMOVED or self._identity.is_gone(m)]
         dead = [m.id for m in others if m.age > lease or m.id in gone]
-        while True:
-            claimed = self._storage.claim_studies(self.manager_id, self._worker.placement, dead, _CLAIMS_AT_ONCE)
+        living = {self.manager_id, *(m.id for m in others)}.difference(dead)
+        room = self._room(living)
+        while room > 0:
+            most = min(room, _CLAIMS_AT_ONCE)
+            claimed = self._storage.claim_studies(self.manager_id, self._worker.placement, dead, most)
             for study_id in claimed:
                 _log.info("drives a study from now on", extra={"study_id": study_id})
                 self._reconciler.forget(study_id)
                 self.wake(study_id)
-            if len(claimed) < _CLAIMS_AT_ONCE:
+            if len(claimed) < most:
                 break
+            room -= len(claimed)
         for manager_id in gone:
             self._storage.release(manager_id)
+
+    def _room(self, living: Set[str]) -> int:
+        """How many of the studies that nobody drives are this manager's to take now: up to its fair part of all, so that those
+        of a manager that died are shared. Studies that have a driver stay with it."""
+        drivers = self._storage.drivers(self._worker.placement)
+        undriven = sum(count for manager, count in drivers.items() if manager not in living)
+        self._looks_at_undriven = self._looks_at_undriven + 1 if undriven else 0
+        if self._looks_at_undriven > _LOOKS_LEFT_TO_OTHERS:
+            return undriven
+        part = math.ceil(sum(drivers.values()) / len(living))
+        return min(undriven, max(0, part - drivers.get(self.manager_id, 0)))
 
     def _notice(self) -> None:
         """Wakes our studies whose revision is not the one seen at the last look."""
@@ -206,3 +242,8 @@ class Controller:
             if self._revisions.get(study_id) != revision:
                 self.wake(study_id)
         self._revisions = revisions
+
+
+def _now() -> float:
+    """Seconds that pass while the machine is suspended too, as the lease does."""
+    return time.clock_gettime(_CLOCK)

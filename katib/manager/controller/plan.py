@@ -137,13 +137,10 @@ class _Planner:
             self.open.append(replace(trial, state=TrialState.RUNNING))
             self._wake(self.now)
         elif trial.stop_reason:
-            self._kill_pending(trial, trial.stop_reason, trial.stop_message)
+            self.actions.append(FenceRun(name))
+            self._finish(trial, TrialState.KILLED, trial.stop_reason, trial.stop_message)
         else:
             self.open.append(trial)
-
-    def _kill_pending(self, trial: Trial, reason: str, message: str) -> None:
-        self.actions.append(FenceRun(run_name(trial.id, trial.attempt)))
-        self._finish(trial, TrialState.KILLED, reason, message)
 
     def _ended(self, trial: Trial, run: RunStatus) -> None:
         at = run.ended_at or self.now
@@ -285,7 +282,10 @@ class _Planner:
             if self.spec.client_driven:
                 self._finish(trial, TrialState.KILLED, reason, message)
             elif trial.state is TrialState.PENDING:
-                self._kill_pending(trial, reason, message)
+                # Fenced in the next pass, when it is stored why: should this pass be lost, and the study go on after all, it
+                # would be found as a run that failed for no reason.
+                still_open.append(trial)
+                self.actions.append(StopRequest(trial.id, reason, message))
             else:
                 still_open.append(trial)
                 name = run_name(trial.id, trial.attempt)

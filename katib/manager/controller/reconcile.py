@@ -222,7 +222,8 @@ class Reconciler:
             if t.state is TrialState.RUNNING or t.stop_reason
             if (name := run_name(t.id, t.attempt)) not in runs
         ]
-        if any([self._is_there(study_id, name) for name in missing]):
+        found = [name for name in missing if self._is_there(study_id, name)]
+        if found:
             runs = {run.name: run for run in self._worker.list(study_id)}
         return runs
 

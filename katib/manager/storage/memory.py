@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -290,6 +291,13 @@ class MemoryStorage:
             self._set_manager(claimed, manager_id)
         self._tell(*(study.id for study in claimed))
         return [study.id for study in claimed]
+
+    def drivers(self, placement: str) -> Mapping[str, int]:
+        with self._lock:
+            self._check_open()
+            return Counter(
+                s.manager for s in self._studies.values() if needs_driver(s) and s.placement in ("", placement)
+            )
 
     def driven_studies(self, manager_id: str) -> Mapping[str, int]:
         with self._lock:

@@ -88,6 +88,20 @@ class ManagerContract:
         rest = storage.claim_studies("m", "", (), 10)
         assert {*first, *rest} == every
 
+    def test_how_many_studies_each_manager_drives_is_told_of_those_that_can_be_looked_after_here(self, storage):
+        self._beat(storage, "m1")
+        for fields in (
+            {"manager": "m1"},
+            {"manager": "m1", "placement": "here"},
+            {"manager": "m1", "placement": "elsewhere"},
+            {"manager": "m1", "state": StudyState.COMPLETED},
+            {"manager": "dead", "state": StudyState.STOPPED, "intent": Intent.DELETE},
+            {"manager": ""},
+        ):
+            self._study(storage, **fields)
+        assert storage.drivers("here") == {"m1": 2, "dead": 1, "": 1}
+        assert storage.drivers("") == {"m1": 1, "dead": 1, "": 1}
+
     def test_a_manager_that_leaves_gives_up_its_studies(self, storage):
         self._beat(storage, "m1", "m2")
         mine = [self._study(storage, manager="m1") for _ in range(2)]

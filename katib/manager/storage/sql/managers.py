@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Final
 
-from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
 
 from katib.manager.ports import ManagerRecord
 from katib.manager.storage.sql.columns import now_micros
@@ -26,6 +26,10 @@ _DRIVEN: Final = Statement(
     select(studies.c.id, studies.c.revision)
     .where(studies.c.active == 1, studies.c.manager == bindparam("manager"))
     .order_by(studies.c.id)
+)
+_placed: Final = or_(studies.c.placement == "", studies.c.placement == bindparam("placement"))
+_DRIVERS: Final = Statement(
+    select(studies.c.manager, func.count()).where(studies.c.active == 1, _placed).group_by(studies.c.manager)
 )
 _ALL_OF: Final = Statement(
     select(studies.c.id).where(
@@ -60,6 +64,10 @@ def claim_studies(session: Session, manager_id: str, placement: str, dead: Seque
     return [study_id for study_id, old in rows if _set_manager(session, study_id, old, manager_id)]
 
 
+def drivers(session: Session, placement: str) -> Mapping[str, int]:
+    return {row[0]: row[1] for row in session.rows(_DRIVERS, placement=placement)}
+
+
 def driven_studies(session: Session, manager_id: str) -> Mapping[str, int]:
     return {row[0]: row[1] for row in session.rows(_DRIVEN, manager=manager_id)}
 
@@ -87,8 +95,11 @@ def _claimable(dead: int) -> Statement:
             studies.c.active == 1,
             studies.c.manager != bindparam("manager"),
             or_(studies.c.manager == "", gone),
-            or_(studies.c.placement == "", studies.c.placement == bindparam("placement")),
+            _placed,
         )
         .order_by(studies.c.id)
         .limit(bindparam("size"))
+        # A manager that was frozen in the middle of a write holds its study until the server ends its connection. Whoever
+        # waited for that would hold up its own heartbeat, and be taken for dead too.
+        .with_for_update(skip_locked=True)
     )

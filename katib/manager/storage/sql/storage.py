@@ -142,6 +142,9 @@ class SqlStorage:
     def claim_studies(self, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
         return self.database.write(lambda session: managers.claim_studies(session, manager_id, placement, dead, limit))
 
+    def drivers(self, placement: str) -> Mapping[str, int]:
+        return self.database.read(lambda session: managers.drivers(session, placement))
+
     def driven_studies(self, manager_id: str) -> Mapping[str, int]:
         return self.database.read(lambda session: managers.driven_studies(session, manager_id))
 
