@@ -142,6 +142,10 @@ class Conversation:
     def asked_suggested(self) -> int:
         return self._asked_suggested
 
+    def lost(self) -> None:
+        """What `take` gave could not be stored. A service that counts what it gives out must begin anew."""
+        self._prepared = False
+
     def stop(self, study: Study) -> None:
         if study.spec.algorithm:
             self._services.stop(study.spec.algorithm, study.id)

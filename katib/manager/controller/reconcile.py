@@ -240,9 +240,13 @@ class Reconciler:
             raise LeaseOverError
 
     def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Study:
-        added = self._storage.add_trials(
-            study.id, memory.conversation.asked_suggested, new, now, manager_id=self._manager_id
-        )
+        try:
+            added = self._storage.add_trials(
+                study.id, memory.conversation.asked_suggested, new, now, manager_id=self._manager_id
+            )
+        except KatibError:
+            memory.conversation.lost()
+            raise
         memory.remember(study.revision, added[0].revision, added)
         return replace(
             study,

@@ -1,0 +1,102 @@
+"""What a suggestion service is told and when, where it keeps a state of its own as those of 0.1 did."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from katib.domain.errors import UnavailableError
+from katib.domain.names import new_id
+from katib.domain.search_space import Parameter, ParameterType
+from katib.domain.study import Study, StudyReason, StudySpec, StudyState
+from katib.manager.controller.reconcile import Reconciler
+from katib.manager.metrics import Metrics
+from katib.manager.ports import History, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.storage.memory import MemoryStorage
+from katib.worker.local.worker import LocalWorker
+from tests.e2e.harness import study, until
+
+ME = "a" * 16
+
+
+class Counting:
+    """Gives out as many suggestions as the study asked for, and counts them since it was last told the settings. `meanwhile`
+    happens once, before its answer arrives."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        self.given = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def set_parameters(self, _algorithm: str, _study_id: str, _spec: StudySpec) -> "Future[History]":
+        self.told += 1
+        self.given = 0
+        done: Future[History] = Future()
+        done.set_result(History.FINALS)
+        return done
+
+    def generate(self, _algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
+        limits = request.spec.limits
+        assert limits.max_trials is not None
+        count = min((limits.max_parallel or 1) - request.unfinished_count, limits.max_trials - self.given)
+        self.given += count
+        suggestion = Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),))
+        completed = count == 0 and not request.unfinished_count
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        done: Future[SuggestionReply] = Future()
+        done.set_result(SuggestionReply((suggestion,) * count, completed))
+        return done
+
+    def stop(self, _algorithm: str, _study_id: str) -> None: ...
+
+
+class Away(MemoryStorage):
+    """Cannot store new trials `times` times."""
+
+    times = 0
+
+    def add_trials(self, *arguments: object, **named: object):  # type: ignore[no-untyped-def]
+        if self.times:
+            self.times -= 1
+            raise UnavailableError("the database is away")
+        return super().add_trials(*arguments, **named)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("trouble", ["paused", "away"])
+def test_suggestions_that_could_not_be_stored_are_asked_for_anew_of_a_service_that_counts_them(
+    tmp_path: Path, trouble: str
+) -> None:
+    storage, service, worker = Away(), Counting(), LocalWorker(tmp_path)
+    reconciler = Reconciler(ME, storage, service, None, worker, lambda _: None, Metrics())  # type: ignore[arg-type]
+    spec = study(script="echo acc=1", limits={"max_trials": 4, "max_parallel": 2})
+    made = storage.create_study(Study(new_id(), spec, StudyState.RUNNING, datetime.now(UTC), 1, manager=ME))
+
+    def set_state(state: StudyState) -> None:
+        storage.update_study(made.id, lambda it: replace(it, state=state))
+
+    if trouble == "paused":
+        service.meanwhile = lambda: set_state(StudyState.PAUSED)
+    else:
+        storage.times = 1
+
+    def look() -> Study | None:
+        before = storage.get_study(made.id)
+        try:
+            reconciler.reconcile(made.id)
+        except UnavailableError:
+            pass
+        if before.state is StudyState.PAUSED:
+            # The pass has met it so.
+            set_state(StudyState.RUNNING)
+        found = storage.get_study(made.id)
+        return found if found.state.finished else None
+
+    ended = until(look, poll=0.01)
+    worker.close()
+
+    assert (ended.reason, ended.completed) == (StudyReason.MAX_TRIALS, 4)
+    assert service.told == 2
