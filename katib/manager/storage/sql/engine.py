@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pymysql.connections import Connection
 from pymysql.constants import CLIENT
 from sqlalchemy import URL, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,6 +20,11 @@ EXPECTED: Final = "expected sqlite:///PATH, mysql+pymysql://USER:PASSWORD@HOST:P
 _LOCK_TIMEOUT_S: Final = 10
 # MySQL's row locks are held for a statement's time; a host that died with one lets go of it when its connection is noticed.
 _ROW_LOCK_TIMEOUT_S: Final = 5
+# Within a transaction nothing is waited for but the database. A process that says nothing for so long is frozen, or its link is
+# cut: the server ends its connection, and with it the locks that would keep its studies from the other managers.
+_FROZEN_S: Final = 3
+# MySQL knows no such limit for transactions alone. A connection that merely lay idle is replaced when it is used next.
+_IDLE_S: Final = 10
 _CONNECT_TIMEOUT_S: Final = 10
 # No statement of ours runs nearly as long; beyond it the link is dead.
 _STATEMENT_TIMEOUT_S: Final = 60
@@ -119,6 +125,11 @@ def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> N
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
         f"SESSION innodb_lock_wait_timeout = {_ROW_LOCK_TIMEOUT_S}"
     )
+    assert isinstance(connection, Connection)
+    if "MariaDB" in connection.get_server_info():
+        cursor.execute(f"SET SESSION idle_transaction_timeout = {_FROZEN_S}")
+    else:
+        cursor.execute(f"SET SESSION wait_timeout = {_IDLE_S}")
     cursor.close()
 
 
