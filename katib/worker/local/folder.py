@@ -19,14 +19,14 @@ one among thousands of those takes half a millisecond.
 
 import errno
 import os
-import re
 import secrets
 import shutil
 from dataclasses import dataclass
 from typing import Final
 
-from katib.domain.errors import InvalidArgumentError, UnavailableError
+from katib.domain.errors import UnavailableError
 from katib.domain.names import check_id
+from katib.worker.names import is_run_name, split_name
 
 STARTED: Final = "started"
 OUTPUT: Final = "output"
@@ -36,8 +36,6 @@ TAKEN: Final = "taken"
 
 _FENCED: Final = "fenced"
 _TRASH: Final = ".trash"
-# names.run_name(), whose parts this worker has to know again after a restart: a run that was fenced has nothing but its name.
-_RUN_NAME: Final = re.compile(r"([a-z][0-9a-f]{15})-([1-9][0-9]{0,9})")
 _MAX_RECORD: Final = 4096
 
 
@@ -60,18 +58,6 @@ class Verdict:
     code: int | None = None
     reason: str = ""
     message: str = ""
-
-
-def is_run_name(name: str) -> bool:
-    return _RUN_NAME.fullmatch(name) is not None
-
-
-def split_name(name: str) -> tuple[str, int]:
-    """The trial's id and the attempt of a run's name. Raises InvalidArgumentError for anything else."""
-    match = _RUN_NAME.fullmatch(name)
-    if match is None:
-        raise InvalidArgumentError.of("run", name, "expected the name of a run: a trial's id, a hyphen and the attempt")
-    return match[1], int(match[2])
 
 
 class RunFolders:

@@ -14,13 +14,11 @@ from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import MAX_LINE, OutputLine
 from katib.domain.views import LogChunk
 from katib.worker.base import Output
+from katib.worker.lines import line_text
 
 MAX_READ: Final = 4 * 1024 * 1024
 
 _CURSOR: Final = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?(\+)?")
-# ECMA-48 control sequences (colours, cursor movement), operating system commands (titles, links), two-character escapes.
-_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-_CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0)], " ")
 
 
 @dataclass(slots=True)
@@ -111,7 +109,7 @@ def _take(at: _Cursor, data: bytes, wanted: int, time: datetime, *, last: bool) 
     lines: list[OutputLine] = []
 
     def add(line: bytes) -> None:
-        if line and (clean := _clean(_cut(line))):
+        if line and (clean := line_text(line)):
             lines.append(OutputLine(clean, at.base + start + begin, time))
 
     complete = text.rfind(b"\n") + 1
@@ -132,21 +130,3 @@ def _take(at: _Cursor, data: bytes, wanted: int, time: datetime, *, last: bool) 
             begin = len(text)
     at.offset = start + begin
     return lines
-
-
-def _clean(line: bytes) -> str:
-    text = line.decode(errors="replace")
-    if text.isprintable():
-        return text
-    if "\x1b" in text:
-        text = _ESCAPES.sub("", text)
-    return text.translate(_CONTROLS)
-
-
-def _cut(line: bytes) -> bytes:
-    """At most MAX_LINE of it, and no part of a word: the beginning of a number is another number."""
-    if len(line) <= MAX_LINE:
-        return line
-    line = line[:MAX_LINE]
-    end = max(line.rfind(b" "), line.rfind(b"\t"))
-    return line[:end] if end >= 0 else line

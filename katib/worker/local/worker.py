@@ -33,12 +33,12 @@ from katib.worker.local.folder import (
     is_taken,
     mark_taken,
     read_started,
-    split_name,
 )
 from katib.worker.local.output import read_log, read_output
 from katib.worker.local.process import boot_id
 from katib.worker.local.runs import Run, Runs
 from katib.worker.local.wrapper import keep_descriptors, spawn
+from katib.worker.names import split_name
 
 MAX_PLACEMENT: Final = 200
 # Looking for runs that another worker made in a folder that this one knows already: at most this often, and never more than a
