@@ -141,6 +141,7 @@ def run(data: Path, listen: str, http: str, log_level: str) -> None:
                     log_level=log_level,
                 )
             )
+            manager.open()
             _wait_until_serving(services, stop)
             manager.start()
             _greet(listen, manager.port, data)

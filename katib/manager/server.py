@@ -3,6 +3,8 @@
 import gc
 import logging
 import sys
+import threading
+from concurrent.futures import Future
 from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -12,7 +14,7 @@ import click
 
 from katib.api import logs, rpc
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
-from katib.domain.errors import InvalidArgumentError, KatibError
+from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
 from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
@@ -27,7 +29,7 @@ from katib.manager.service.context import Context
 from katib.manager.service.service import ManagerService
 from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
-from katib.manager.storage.open import open_storage
+from katib.manager.storage.open import Opening
 from katib.worker.base import Worker
 
 _log: Final = logging.getLogger(__name__)
@@ -37,17 +39,24 @@ _GC_THRESHOLD: Final = 20_000
 
 
 class Manager:
-    """A whole manager in this process, from `start` to `stop`."""
+    """A whole manager in this process.
+
+    `start` does it all, where the database has to be there. Where it may come later: `serve`, then `work_when_possible`.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        """Opens the database and binds the addresses; raises a KatibError that says what is wrong."""
+        """Binds the addresses; raises a KatibError that says what is wrong with them or with the other settings."""
         self.settings = settings
         self._stopping = False
+        self._working = False
+        # Between the beginning of the work and `stop`.
+        self._lock = threading.Lock()
         suggestion = AddressTemplate.parse("--suggestion-address", settings.suggestion_address)
         earlystopping = AddressTemplate.parse("--earlystopping-address", settings.earlystopping_address)
         self._metrics = Metrics()
         self._channels = Channels()
-        self._storage = open_storage(settings.database)
+        self._opening = Opening(settings.database, self._ready_or_not)
+        self._storage = self._opening.storage
         self._worker = _open_worker(settings)
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
@@ -69,40 +78,93 @@ class Manager:
         self._server = rpc.Server((SERVICE,), self._metrics.rpc)
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         self.port = self._server.listen(settings.listen)
-        self._http = HttpServer(settings.http, self._metrics.registry, self._storage.ping) if settings.http else None
+        self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready) if settings.http else None
+
+    def open(self) -> None:
+        """Opens the database; raises a KatibError that says why it cannot be used now."""
+        self._opening.open()
 
     def start(self) -> None:
+        """Opens the database and works; raises a KatibError that says why it cannot."""
+        self.open()
+        self.serve()
+        self._work()
+
+    def serve(self) -> None:
+        """Answers from now on: calls are UNAVAILABLE, with the reason, until it works."""
         # Everything loaded so far stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 20)
-        self._controller.start()
-        self._server.start()
+        self._server.start(ready=False)
         if self._http is not None:
             self._http.start()
+
+    def work_when_possible(self) -> "Future[None]":
+        """Waits for the database without end, then works. The future fails with what will not mend itself by waiting."""
+        done: Future[None] = Future()
+
+        def wait() -> None:
+            try:
+                self._opening.wait(self._work)
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        # It must not keep the process: a server that gives no answer would, until its time is over.
+        threading.Thread(target=wait, name="opening", daemon=True).start()
+        return done
 
     def stop(self) -> None:
         """Calls under way end, passes under way end, the studies are given up; the runs go on."""
         self._stopping = True
         self._server.drain()
-        self._controller.stop()
+        with self._lock:
+            if self._working:
+                self._controller.stop()
         if self._http is not None:
             self._http.stop()
         self._worker.close()
         self._channels.close()
         self._storage.close()
 
+    def _work(self) -> None:
+        with self._lock:
+            if self._stopping:
+                return
+            self._controller.start()
+            self._working = True
+        self._ready_or_not()
+
+    def _ready_or_not(self) -> None:
+        """Tells the health checks, and lets the studies go on at once where the database is back."""
+        there = self._working and self._opening.there
+        self._server.set_ready(there)
+        if there:
+            self._controller.look()
+
+    def _check_ready(self) -> None:
+        """Raises the KatibError that says why not."""
+        self._storage.ping()
+        if not self._working:
+            raise UnavailableError("the manager is starting")
+
 
 def run(settings: Settings) -> None:
-    """Runs a manager until SIGTERM or SIGINT."""
+    """Runs a manager until SIGTERM or SIGINT, or until it knows that waiting for its database is of no use."""
     stop = rpc.stop_on_signals()
     _log.info("settings: %s", settings.shown())
     manager = Manager(settings)
-    manager.start()
-    _log.info("ready", extra={"listen": settings.listen, "port": manager.port})
+    manager.serve()
+    _log.info("serves", extra={"listen": settings.listen, "port": manager.port})
+    works = manager.work_when_possible()
+    works.add_done_callback(lambda _: stop.set() if works.exception() else _log.info("ready"))
     stop.wait()
     _log.info("ends: lets calls and passes under way finish; runs go on")
     manager.stop()
+    if works.done():
+        works.result()
     _log.info("ended")
 
 

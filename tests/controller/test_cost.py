@@ -29,7 +29,7 @@ class Statements:
     def __init__(self, desk: Desk) -> None:
         self.kinds: Counter[str] = Counter()
         self.steps = 0
-        engine = desk.storage.database._engine
+        engine = desk.storage.database._connections.engine
         event.listen(engine, "connect", self._watch)
         # What is open already has nobody watching it.
         engine.dispose()

@@ -165,7 +165,7 @@ def statements():
 
 def test_no_statement_searches_through_a_table(storage):
     def scans(session, statement):
-        sql, names, _ = statement.compiled(storage.database._dialect)
+        sql, names, _ = statement.compiled(storage.database._connections.dialect)
         session._cursor.execute(f"EXPLAIN QUERY PLAN {sql}", [1] * len(names))
         return [row[-1] for row in session._cursor.fetchall() if "SCAN" in row[-1]]
 

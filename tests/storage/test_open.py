@@ -112,9 +112,9 @@ def test_an_sqlite_file_is_durable_and_never_makes_readers_wait(sqlite_url):
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UnavailableError, match="cannot be created"):
+    with pytest.raises(FailedPreconditionError, match="cannot be created"):
         open_storage(f"sqlite:///{tmp_path}/file/katib.db")
-    with pytest.raises(UnavailableError, match="cannot be opened"):
+    with pytest.raises(FailedPreconditionError, match="cannot be opened"):
         open_storage(f"sqlite:///{tmp_path}")
 
 

@@ -14,6 +14,7 @@ from katib.domain.study import Study
 from katib.manager.ports import StudyFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import engine, studies
+from tests.e2e.harness import until
 from tests.storage import mariadb
 from tests.storage.builders import NOW, make_study, new_trials
 from tests.storage.proxy import cutting_proxy
@@ -292,7 +293,7 @@ class TestMariaDb:
                     with pytest.raises(UnavailableError):
                         call()
                 proxy.refuse = False
-                storage.ping()
+                until(lambda: answers(storage))
                 assert storage.update_study(study.id, lambda s: replace(s, message="y")).message == "y"
 
     def test_what_does_not_fit_is_refused_and_never_cut_off(self, storage):
@@ -300,6 +301,14 @@ class TestMariaDb:
         with pytest.raises(Exception, match="Data too long"):
             storage.update_study(study.id, lambda s: replace(s, reason="x" * 256))
         assert storage.get_study(study.id) == study
+
+
+def answers(storage) -> bool:
+    try:
+        storage.ping()
+    except UnavailableError:
+        return False
+    return True
 
 
 def connection_id(session) -> int:

@@ -1,5 +1,10 @@
 """From an address to a storage."""
 
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import URL
+
 from katib.manager.ports import Storage
 from katib.manager.storage.memory import MemoryStorage
 from katib.manager.storage.sql.database import Database
@@ -8,7 +13,7 @@ from katib.manager.storage.sql.engine import create_folder, make_engine, parse_u
 from katib.manager.storage.sql.migrate import prepare
 from katib.manager.storage.sql.storage import SqlStorage
 
-MEMORY_URL = "memory://"
+MEMORY_URL: Final = "memory://"
 
 
 def open_storage(url: str, *, upgrade: bool = True) -> Storage:
@@ -16,16 +21,71 @@ def open_storage(url: str, *, upgrade: bool = True) -> Storage:
 
     An older schema is brought to this program's, or with `upgrade=False` refused.
 
-    Raises InvalidArgumentError for any other address, UnavailableError when the database cannot be reached now, and
-    FailedPreconditionError when it can, but is none that this program may use. A password never appears in an error.
+    Raises InvalidArgumentError for any other address, and else as `Opening.open` does.
     """
-    if url == MEMORY_URL:
-        return MemoryStorage()
-    address = parse_url(url)
-    shown = shown_url(address)
-    if address.drivername == "sqlite":
-        create_folder(address)
-    prepare(address, shown, upgrade=upgrade)
-    database = Database(make_engine(address), shown)
-    finish_deletions(database)
-    return SqlStorage(database)
+    opening = Opening(url)
+    try:
+        opening.open(upgrade=upgrade)
+    except BaseException:
+        opening.storage.close()
+        raise
+    return opening.storage
+
+
+class Opening:
+    """A storage from the moment when its address is known: it may be handed round at once, and every call of it is an
+    UnavailableError with the reason until its database has been opened."""
+
+    def __init__(self, url: str, told: Callable[[], None] | None = None) -> None:
+        """`told()` is called, from any thread, when the database is found or lost, and must return at once.
+
+        Raises InvalidArgumentError for an address of nothing that we know.
+        """
+        self._sql = None if url == MEMORY_URL else _Sql(parse_url(url), told)
+        self.storage: Final[Storage] = MemoryStorage() if self._sql is None else SqlStorage(self._sql.database)
+
+    @property
+    def there(self) -> bool:
+        """Whether the database can be used, as far as is known."""
+        return self._sql is None or self._sql.database.presence.there
+
+    def open(self, *, upgrade: bool = True) -> None:
+        """Tries once; opened already: nothing happens.
+
+        Raises UnavailableError when the database cannot be reached or used now, which may mend itself; FailedPreconditionError
+        when it is none that this program may use, or a file that cannot be had. A password never appears in an error.
+        """
+        if self._sql is not None:
+            self._sql.open(upgrade)
+
+    def wait(self, then: Callable[[], None]) -> bool:
+        """Tries `open` and `then` until neither raises UnavailableError, without end but for `close` of the storage: False
+        then. Raises what else they raise."""
+
+        def both() -> None:
+            self.open()
+            then()
+
+        if self._sql is None:
+            both()
+            return True
+        return self._sql.database.presence.seek(both)
+
+
+class _Sql:
+    def __init__(self, address: URL, told: Callable[[], None] | None) -> None:
+        self._address = address
+        self._where = shown_url(address)
+        self._opened = False
+        self.database: Final = Database(make_engine(address), self._where, told)
+        self.database.presence.awaited()
+
+    def open(self, upgrade: bool) -> None:
+        if self._opened:
+            return
+        if self._address.drivername == "sqlite":
+            create_folder(self._address)
+        prepare(self._address, self._where, upgrade=upgrade)
+        self.database.presence.found()
+        finish_deletions(self.database)
+        self._opened = True

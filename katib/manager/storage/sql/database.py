@@ -1,13 +1,14 @@
 """The database as the storage's functions see it: `read` and `write`."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from sqlalchemy import Engine, exc
+from sqlalchemy import Engine
 
-from katib.domain.errors import UnavailableError
-from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
+from katib.manager.storage.sql.connections import Connections
+from katib.manager.storage.sql.failures import Failure
 from katib.manager.storage.sql.session import Session, make_session
 from katib.manager.storage.sql.writer import Writer
 
@@ -20,33 +21,26 @@ class Database:
     """Reads run on the caller's thread over pooled connections, each statement with a snapshot of its own; writes run one
     after the other in the process's writer thread."""
 
-    def __init__(self, engine: Engine, where: str) -> None:
-        """`where` names the database in errors; no password in it."""
-        self._engine = engine
-        self._dialect = engine.dialect
-        self._where = where
-        self._errors = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
-        self._closed = False
+    def __init__(self, engine: Engine, where: str, told: Callable[[], None] | None = None) -> None:
+        """`where` names the database in errors; no password in it. `told` as for Presence."""
+        self._connections = Connections(engine, where, told)
+        self.presence: Final = self._connections.presence
         self._listeners: tuple[Callable[[str], None], ...] = ()
-        self._writer = Writer(engine, where, self._tell)
+        self._writer = Writer(self._connections, self._tell)
 
     def read(self, function: Callable[[Session], T]) -> T:
         """What the function reads; it may run a second time when the connection was lost under it."""
         for last in (False, True):
-            if self._closed:
-                raise UnavailableError("the storage is closed")
+            began = time.monotonic()
+            connection = self._connections.take()
             try:
-                connection = self._engine.raw_connection()
-            except self._errors as error:
-                raise to_katib_error(error, self._dialect, self._where) from error
-            try:
-                return function(make_session(connection, self._dialect))
-            except self._errors as error:
-                lost = failure_of(error, self._dialect) is Failure.LOST
-                if lost:
+                return function(make_session(connection, self._connections.dialect))
+            except self._connections.errors as error:
+                failure = self._connections.failure(error, began)
+                if failure.costs_the_connection:
                     connection.invalidate()
-                if last or not lost:
-                    raise to_katib_error(error, self._dialect, self._where) from error
+                if last or failure is not Failure.LOST:
+                    raise self._connections.explain(error) from error
             finally:
                 connection.close()
         raise AssertionError  # the last time round returns or raises
@@ -61,8 +55,7 @@ class Database:
     def close(self) -> None:
         """Finishes the writes that are queued."""
         self._writer.close()
-        self._closed = True
-        self._engine.dispose()
+        self._connections.close()
 
     def _tell(self, study_ids: Iterable[str]) -> None:
         for study_id in study_ids:

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from katib.domain.errors import InvalidArgumentError, UnavailableError
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 
 EXPECTED: Final = "expected sqlite:///PATH, mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE or memory://"
 
@@ -25,9 +25,10 @@ _ROW_LOCK_TIMEOUT_S: Final = 5
 _FROZEN_S: Final = 3
 # MySQL knows no such limit for transactions alone. A connection that merely lay idle is replaced when it is used next.
 _IDLE_S: Final = 10
-_CONNECT_TIMEOUT_S: Final = 10
-# No statement of ours runs nearly as long; beyond it the link is dead.
-_STATEMENT_TIMEOUT_S: Final = 60
+_CONNECT_TIMEOUT_S: Final = 5
+# No statement of ours runs nearly as long, waits for locks included; beyond it the server is frozen or the link is dead, and a
+# caller should hear so well within the time that clients wait by default (30 s).
+_STATEMENT_TIMEOUT_S: Final = 10
 # Changing a large table takes its time.
 _MIGRATION_TIMEOUT_S: Final = 3600
 # Readers are threads of the gRPC server and of the controller. More wait for one to be given back, at most this long.
@@ -99,7 +100,9 @@ def create_folder(url: URL) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnavailableError(f"the folder {folder} of the database cannot be created: {error.strerror}") from error
+        raise FailedPreconditionError(
+            f"the folder {folder} of the database cannot be created: {error.strerror}"
+        ) from error
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

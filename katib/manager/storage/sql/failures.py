@@ -14,6 +14,7 @@ _DEADLOCK: Final = 1213
 _GONE: Final = frozenset(
     {
         1053,  # the server shuts down
+        1080,  # and has closed what was left
         1927,  # MariaDB: the connection was killed
         2006,  # the server has gone away
         2013,  # the connection was lost during a query
@@ -21,6 +22,33 @@ _GONE: Final = frozenset(
         4031,  # disconnected for its inactivity
     }
 )
+_FULL: Final = frozenset(
+    {
+        1040,  # too many connections
+        1203,  # too many of this user
+        1226,  # another limit of this user
+    }
+)
+_KEEPS_OUT = "does not let this user in", "correct user and password in --database, or grant the user all on it"
+_UNREACHABLE = "cannot be reached", "start it, or correct the address in --database"
+# What is wrong, and the remedy. Each may be put right while we wait: by a Secret, a Service, or an administrator.
+_MENDED_OUTSIDE: Final = {
+    **dict.fromkeys(
+        _FULL, ("has no connection left", "raise max_connections or the user's limit, or end other clients")
+    ),
+    1044: _KEEPS_OUT,
+    1045: _KEEPS_OUT,
+    1698: _KEEPS_OUT,
+    1049: (
+        "is not there yet, though its server is",
+        "create it with CREATE DATABASE, or correct its name in --database",
+    ),
+    1129: ("blocks this host after connections that broke off", "let it in again with FLUSH HOSTS"),
+    1130: ("lets nobody in from this host", "create the user for this host too"),
+    2002: _UNREACHABLE,
+    2003: _UNREACHABLE,
+    2005: _UNREACHABLE,
+}
 # SQLite's primary result codes, from https://sqlite.org/rescode.html.
 _SQLITE_BUSY: Final = frozenset({5, 6})
 _SQLITE_ENVIRONMENT: Final = {
@@ -29,17 +57,27 @@ _SQLITE_ENVIRONMENT: Final = {
     13: "the disk is full",
     14: "its file cannot be opened",
 }
-_SQLITE_NOT_A_DATABASE: Final = 26
+_SQLITE_NOT_A_DATABASE: Final = {
+    11: "is damaged; put a copy in its place, or name another file",
+    26: "is no SQLite database; name another file",
+}
 
 
 class Failure(Enum):
-    """LOST: the connection is no more, and with it all that was not committed. BUSY: somebody else was in the way, and the
-    transaction has to begin anew. DUPLICATE: a unique key forbids it. OTHER: anything else."""
+    """LOST: the connection is no more, and with it all that was not committed. SILENT: the same, because no answer came in
+    time. FULL: there is no connection to be had. BUSY: somebody else was in the way, and the transaction has to begin anew.
+    DUPLICATE: a unique key forbids it. OTHER: anything else."""
 
     LOST = "lost"
+    SILENT = "silent"
+    FULL = "full"
     BUSY = "busy"
     DUPLICATE = "duplicate"
     OTHER = "other"
+
+    @property
+    def costs_the_connection(self) -> bool:
+        return self in (Failure.LOST, Failure.SILENT)
 
 
 def failure_of(error: Exception, dialect: Dialect) -> Failure:
@@ -52,9 +90,11 @@ def failure_of(error: Exception, dialect: Dialect) -> Failure:
         code = _mysql_code(error)
         if code in (_DEADLOCK, _LOCK_WAIT_TIMEOUT):
             return Failure.BUSY
+        if code in _FULL:
+            return Failure.FULL
         # PyMySQL's InterfaceError (0, '') is a connection that it closed itself.
         if code in _GONE or isinstance(error, dbapi.InterfaceError):
-            return Failure.LOST
+            return Failure.SILENT if isinstance(error.__context__, TimeoutError) else Failure.LOST
     return Failure.DUPLICATE if isinstance(error, dbapi.IntegrityError) else Failure.OTHER
 
 
@@ -68,17 +108,38 @@ def to_katib_error(error: Exception, dialect: Dialect, where: str) -> KatibError
         return AlreadyExistsError(f"there is one of that id already: {_text(error)}")
     if failure is Failure.BUSY:
         return UnavailableError(f"the database {where} is busy with other writers ({_text(error)}); try again")
+    if failure is Failure.SILENT:
+        return UnavailableError(
+            f"the database {where} gives no answer ({_text(error)}); look whether its server is well"
+        )
     if failure is Failure.LOST:
         return UnavailableError(f"the connection to the database {where} was lost ({_text(error)}); try again")
     if dialect.name == "sqlite":
-        if _sqlite_code(error) == _SQLITE_NOT_A_DATABASE:
-            return FailedPreconditionError(f"{where} is no SQLite database; name another file")
-        what = _SQLITE_ENVIRONMENT.get(_sqlite_code(error))
-        if what is not None:
-            return UnavailableError(f"the database {where} does not work: {what} ({_text(error)})")
+        code = _sqlite_code(error)
+        if code in _SQLITE_NOT_A_DATABASE:
+            return FailedPreconditionError(f"{where} {_SQLITE_NOT_A_DATABASE[code]}")
+        if code in _SQLITE_ENVIRONMENT:
+            return UnavailableError(f"the database {where} does not work: {_SQLITE_ENVIRONMENT[code]} ({_text(error)})")
     elif isinstance(error, dialect.loaded_dbapi.OperationalError):
+        code = _mysql_code(error)
+        if code in _MENDED_OUTSIDE:
+            what, remedy = _MENDED_OUTSIDE[code]
+            return UnavailableError(f"the database {where} {what} ({_text(error)}); {remedy}")
         return UnavailableError(f"the database {where} does not answer as it should: {_text(error)}")
     return InternalError(f"the database {where} refused a statement: {type(error).__name__}: {_text(error)}")
+
+
+def to_opening_error(error: Exception, dialect: Dialect, where: str) -> KatibError:
+    """As `to_katib_error`, for one who opens the database. An SQLite file is of this machine: what is wrong with it, but for a
+    writer in the way, does not mend itself while somebody waits, and whoever started us is better told at once."""
+    known = to_katib_error(error, dialect, where)
+    if (
+        dialect.name == "sqlite"
+        and isinstance(known, UnavailableError)
+        and failure_of(error, dialect) is not Failure.BUSY
+    ):
+        return FailedPreconditionError(known.message)
+    return known
 
 
 def _original(error: Exception) -> Exception:
@@ -93,8 +154,8 @@ def _sqlite_code(error: Exception) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _mysql_code(error: Exception) -> object:
-    return error.args[0] if error.args else None
+def _mysql_code(error: Exception) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
 def _text(error: Exception) -> str:

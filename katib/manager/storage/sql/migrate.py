@@ -10,11 +10,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, exc, func, inspect, select
+from sqlalchemy import URL, Connection, Engine, exc, func, inspect, select
 
 from katib.domain.errors import FailedPreconditionError, UnavailableError
 from katib.manager.storage.sql.engine import make_engine
-from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
+from katib.manager.storage.sql.failures import Failure, failure_of, to_opening_error
 from katib.manager.storage.sql.tables import metadata
 
 _SCRIPTS: Final = Path(__file__).parent.parent / "migrations"
@@ -36,20 +36,25 @@ def prepare(url: URL, where: str, *, upgrade: bool) -> None:
     Raises FailedPreconditionError for a database that is newer, that needs an upgrade, or that belongs to something else;
     UnavailableError when it cannot be reached, or when another process has been upgrading it for too long.
     """
-    engine = make_engine(url, migrating=True)
+    # Whether there is anything to do is asked with the usual patience; only a migration may take its time.
+    with _connected(make_engine(url), where) as connection:
+        if connection.dialect.name == "sqlite":
+            _use_wal(connection, where)
+        if _is_current(connection, where, upgrade=upgrade):
+            return
+    # By one process at a time; another may have done it meanwhile.
+    with _connected(make_engine(url, migrating=True), where) as connection, _alone(connection, where):
+        if not _is_current(connection, where, upgrade=upgrade):
+            command.upgrade(migrations(connection), "head")
+
+
+@contextmanager
+def _connected(engine: Engine, where: str) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
-            if engine.dialect.name == "sqlite":
-                _use_wal(connection, where)
-            if _is_current(connection, where, upgrade=upgrade):
-                return
-            connection.rollback()
-            # By one process at a time; another may have done it meanwhile.
-            with _alone(connection, where):
-                if not _is_current(connection, where, upgrade=upgrade):
-                    command.upgrade(migrations(connection), "head")
+            yield connection
     except (engine.dialect.loaded_dbapi.Error, exc.DBAPIError) as error:
-        raise to_katib_error(error, engine.dialect, where) from error
+        raise to_opening_error(error, engine.dialect, where) from error
     finally:
         engine.dispose()
 

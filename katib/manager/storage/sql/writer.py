@@ -9,6 +9,8 @@ What happens when something fails:
 - When one raises after it has written, or the database fails (a deadlock, a lost connection), the whole transaction is rolled
   back and each function runs again in a transaction of its own, so that only the guilty one fails. This is safe however often
   it happens: a transaction whose COMMIT was never sent is undone by the database, also when the connection is lost.
+- A server that gives no answer at all is not waited for a second time: it is away from then on (see presence.py), and what is
+  queued is refused at once with that reason.
 - When the connection is lost *during COMMIT*, nobody knows whether it took place. Nothing is run again then, since what a
   function decided in the first run need not be what it decides on top of its own outcome (trials would be added twice, a move
   be refused to the one who made it). Its callers get UnavailableError, which says so, and look: the controller reads what is
@@ -22,11 +24,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Engine, exc
 from sqlalchemy.pool import PoolProxiedConnection
 
 from katib.domain.errors import KatibError, UnavailableError
-from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
+from katib.manager.storage.sql.connections import Connections
+from katib.manager.storage.sql.failures import Failure, failure_of
 from katib.manager.storage.sql.group import Group, Job
 from katib.manager.storage.sql.session import Session, make_session
 
@@ -57,16 +59,13 @@ class _UnknownOutcomeError(UnavailableError):
 class Writer:
     """Runs functions one after the other, several to a transaction."""
 
-    def __init__(self, engine: Engine, where: str, tell: Callable[[Iterable[str]], None]) -> None:
-        """`where` names the database in errors; `tell` is called with the studies that a commit is about, after it and
-        before those who wait for it go on."""
-        self._engine = engine
-        self._dialect = engine.dialect
-        self._where = where
+    def __init__(self, connections: Connections, tell: Callable[[Iterable[str]], None]) -> None:
+        """`tell` is called with the studies that a commit is about, after it and before those who wait for it go on."""
+        self._connections = connections
+        self._dialect = connections.dialect
         self._tell = tell
-        self._errors = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self._connection: PoolProxiedConnection | None = None
-        self._group: Group[Write] = Group(self._work_or_drop, MAX_BATCH, _DEADLINE_S, where)
+        self._group: Group[Write] = Group(self._work_or_drop, MAX_BATCH, _DEADLINE_S, connections.where)
 
     def write(self, function: Callable[[Session], T]) -> T:
         """The function's result, once it is committed. The function may run more than once and must not wait for others.
@@ -114,11 +113,11 @@ class Writer:
                 self._transact([job])
             except _NotBegunError:
                 raise
-            except self._errors as error:
+            except self._connections.errors as error:
                 if pause is not None and failure_of(error, self._dialect) in (Failure.LOST, Failure.BUSY):
                     time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # apart from whom it met, not a secret
                     continue
-                failure = to_katib_error(error, self._dialect, self._where)
+                failure = self._connections.explain(error)
                 failure.__cause__ = error
                 job.fail(failure)
             except Exception as error:  # noqa: BLE001  # whatever the function raised belongs to its caller
@@ -128,6 +127,7 @@ class Writer:
     def _transact(self, jobs: Sequence[Job[Write]]) -> None:
         """One transaction. Either it is committed and every job is at its end, or it raises: then, but for
         _UnknownOutcomeError, nothing has happened."""
+        began = time.monotonic()
         session = self._begin()
         done: list[tuple[Job[Write], Any, KatibError | None]] = []
         try:
@@ -142,10 +142,11 @@ class Writer:
                         raise
                     done.append((job, None, error))
             session.close()
-        except Exception:
+        except Exception as error:
+            self._connections.failure(error, began)
             self._undo()
             raise
-        self._commit(session)
+        self._commit(session, began)
         self._tell(session.touched)
         for job, result, refusal in done:
             if refusal is None:
@@ -155,10 +156,12 @@ class Writer:
 
     def _begin(self) -> Session:
         for last in (False, True):
+            began = time.monotonic()
             try:
+                self._connections.presence.check()
                 fresh = self._connection is None
                 if self._connection is None:
-                    self._connection = self._engine.raw_connection()
+                    self._connection = self._connections.take()
                 session = make_session(self._connection, self._dialect)
                 if self._dialect.name == "sqlite":
                     session.execute("BEGIN IMMEDIATE")
@@ -166,26 +169,28 @@ class Writer:
                     # From then on it begins by itself with the first statement, which saves a round trip each time.
                     session.execute("SET autocommit = 0")
                 return session
-            except self._errors as error:
+            except KatibError as error:
+                raise _NotBegunError(error.message) from error
+            except self._connections.errors as error:
                 self._drop()
                 # A connection that the server closed while it lay idle.
-                if last or failure_of(error, self._dialect) is not Failure.LOST:
-                    raise _NotBegunError(str(to_katib_error(error, self._dialect, self._where))) from error
+                if self._connections.failure(error, began) is not Failure.LOST or last:
+                    raise _NotBegunError(self._connections.explain(error).message) from error
         raise AssertionError  # the last time round returns or raises
 
-    def _commit(self, session: Session) -> None:
+    def _commit(self, session: Session, began: float) -> None:
         assert self._connection is not None
         try:
             self._connection.commit()
         except Exception as error:
-            failure = failure_of(error, self._dialect)
+            failure = self._connections.failure(error, began)
             self._undo()
             # SQLite says what it did not do; what failed for another transaction has been rolled back.
             if self._dialect.name == "sqlite" or failure is Failure.BUSY:
                 raise
             self._tell(session.touched)
             raise _UnknownOutcomeError(
-                f"the connection to the database {self._where} was lost while it committed; "
+                f"the connection to the database {self._connections.where} was lost while it committed; "
                 "whether it was stored is unknown: look before you try again"
             ) from error
 
@@ -194,7 +199,7 @@ class Writer:
         assert self._connection is not None
         try:
             self._connection.rollback()
-        except self._errors:
+        except self._connections.errors:
             self._drop()
 
     def _drop(self) -> None:
