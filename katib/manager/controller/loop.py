@@ -16,6 +16,7 @@ from katib.manager.controller.queue import KeyedQueue
 from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.ports import EarlyStoppingServices, History, ManagerRecord, Storage, SuggestionServices
+from katib.manager.seldom import Seldom
 from katib.worker.base import Worker
 
 _log: Final = logging.getLogger(__name__)
@@ -38,7 +39,9 @@ _LOOKS_LEFT_TO_OTHERS: Final = 2
 _CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _RETRY_FIRST_S: Final = 0.2
 _RETRY_MOST_S: Final = 30.0
-_AWAY_MOST_S: Final = 2.0
+# A try costs next to nothing while the database is known to be away.
+_AWAY_MOST_S: Final = 1.0
+_SAY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Controller:
         self._valid_until = 0.0
         # At how many looks on end there were studies that nobody drove.
         self._looks_at_undriven = 0
+        self._say_pass = Seldom(_SAY_S)
+        self._say_look = Seldom(_SAY_S)
         self._threads: list[threading.Thread] = []
 
     @property
@@ -166,7 +171,9 @@ class Controller:
         self._metrics.failed()
         extra = {"study_id": study_id, "again_in_s": round(delay, 1)}
         if isinstance(error, UnavailableError):
-            _log.warning("a pass could not be made: %s", error, extra=extra)
+            # The same for every study, and again every second.
+            level = logging.WARNING if self._say_pass() else logging.DEBUG
+            _log.log(level, "passes cannot be made: %s", error, extra=extra)
         else:
             _log.error("a pass failed", exc_info=error, extra=extra)
         self._rests[study_id] = time.monotonic() + delay
@@ -185,7 +192,7 @@ class Controller:
                 self._claim()
                 self._notice()
             except KatibError as error:
-                _log.warning("the database could not be asked: %s", error)
+                _log.log(logging.WARNING if self._say_look() else logging.DEBUG, "cannot look for changes: %s", error)
             except Exception:  # noqa: BLE001 - the thread that renews the lease must live
                 _log.exception("a look at the database failed")
             self._metrics.queue_length.set(len(self._queue))
