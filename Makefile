@@ -57,6 +57,13 @@ endif
 mariadb: ## Install MariaDB, which the storage tests start privately (Debian or Ubuntu, as root)
 	sh tests/install-mariadb.sh
 
+# Where the random instants come from; the seed is printed, and SEED=N gives the same ones again.
+SEED ?=
+
+.PHONY: faults
+faults: $(DEV) ## Kill everything at random instants, 200 times on each database (SEED=N)
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench-local
 bench-local: $(RUN) ## Measure what Katib adds to running the same commands by hand
 	$(BIN)/python benchmarks/bench_local.py
