@@ -1,0 +1,340 @@
+"""What an operator lets the Pod template of a study ask for. Pure.
+
+This is a list of what is allowed: a field that it does not know is refused, so what a later Kubernetes adds does nothing until
+somebody has thought about it.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+from katib.domain.errors import FieldViolation, violation
+from katib.domain.pod import QUANTITY_EXPECTED
+from katib.worker.kubernetes.policy import Policy, allows
+
+_SYSTEM_PRIORITY: Final = "system-"
+_APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
+_SECCOMP: Final = ("seccomp.security.alpha.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/")
+
+Check = Callable[[Any, str], Iterator[FieldViolation]]
+_FALSE: Final = (False,)
+
+
+def check_template(template: Mapping[str, Any], policy: Policy, namespace: str, path: str) -> list[FieldViolation]:
+    """What of a template this operator does not let a study have; also for a whole Pod."""
+    return list(_Rules(policy, namespace).template(template, path))
+
+
+def check_annotations(annotations: Any, policy: Policy, path: str) -> list[FieldViolation]:
+    return list(_Rules(policy, "").annotations(annotations, path))
+
+
+def _anything(value: Any, path: str) -> Iterator[FieldViolation]:  # noqa: ARG001 -- a check like the others
+    yield from ()
+
+
+def _fields(names: str) -> dict[str, Check]:
+    return dict.fromkeys(names.split(), _anything)
+
+
+class _Rules:
+    """One check for each part of a Pod, as a generator of violations. Anything that is null is absent."""
+
+    def __init__(self, policy: Policy, namespace: str) -> None:
+        self._policy = policy
+        self._namespace = namespace
+
+    # Building blocks
+
+    def _mapping(self, known: Mapping[str, Check], value: Any, path: str, why: Mapping[str, str] | None = None) -> Any:
+        if not isinstance(value, dict):
+            yield violation(path, value, "expected a mapping")
+            return
+        for key, inner in value.items():
+            if inner is None:
+                continue
+            if key in known:
+                yield from known[key](inner, f"{path}.{key}")
+            elif why and key in why:
+                yield violation(f"{path}.{key}", "", why[key])
+            else:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                yield violation(f"{path}.{key}", "", f"a study may not set this{hint}")
+
+    def _mapping_of(self, check: Check, value: Any, path: str) -> Iterator[FieldViolation]:
+        """A mapping with any keys."""
+        if not isinstance(value, dict):
+            yield violation(path, value, "expected a mapping")
+            return
+        for key, inner in value.items():
+            yield from check(inner, f"{path}.{key}")
+
+    def _list(self, check: Check, value: Any, path: str) -> Iterator[FieldViolation]:
+        if not isinstance(value, list):
+            yield violation(path, value, "expected a list")
+            return
+        for i, item in enumerate(value):
+            yield from check(item, f"{path}[{i}]")
+
+    def _only(self, allowed: tuple[object, ...], expected: str, value: Any, path: str) -> Iterator[FieldViolation]:
+        # In Python 0 is False; in JSON it is not.
+        if not any(type(value) is type(a) and value == a for a in allowed):
+            yield violation(path, value, expected)
+
+    def _unless(self, allowed: bool, option: str, harmless: tuple[object, ...]) -> Check:
+        """Only these values, unless the operator has allowed all of them."""
+        if allowed:
+            return _anything
+        return partial(self._only, harmless, f"not allowed here (the operator can: --worker-option {option}=true)")
+
+    def _unless_privileged(self, *harmless: object) -> Check:
+        return self._unless(self._policy.allow_privileged, "allow_privileged", harmless)
+
+    def _secret(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        if not isinstance(value, str) or not allows(self._policy.secrets, value):
+            option = f"--worker-option secrets={value if isinstance(value, str) else 'NAME'}"
+            yield violation(path, value, f"this Secret is not open to studies (the operator can: {option})")
+
+    def _secret_ref(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        yield from self._mapping({**_fields("key optional"), "name": self._secret}, value, path)
+        # Without a name it would be nobody's Secret; what that means is Kubernetes' to decide.
+        if isinstance(value, dict) and not value.get("name"):
+            yield violation(f"{path}.name", "", "expected the name of a Secret")
+
+    # The parts
+
+    def template(self, value: Mapping[str, Any], path: str) -> Iterator[FieldViolation]:
+        known = {**_fields("apiVersion kind"), "metadata": self._metadata, "spec": self._spec}
+        yield from self._mapping(known, value, path)
+
+    def _metadata(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        here = partial(self._only, (self._namespace,), f"expected {self._namespace}; name another one as pod.namespace")
+        known: dict[str, Check] = {"labels": self._texts, "annotations": self.annotations, "namespace": here}
+        why = dict.fromkeys(("name", "generateName"), "Katib names its Pods itself")
+        yield from self._mapping(known, value, path, why)
+
+    def _texts(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        yield from self._mapping_of(self._text, value, path)
+
+    def annotations(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        yield from self._texts(value, path)
+        if isinstance(value, dict) and not self._policy.allow_privileged:
+            for key, text in value.items():
+                if key.startswith((_APPARMOR, *_SECCOMP)) and text not in ("runtime/default", "docker/default"):
+                    yield violation(f"{path}.{key}", text, "expected runtime/default")
+
+    def _spec(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        host = self._unless(self._policy.allow_host_network, "allow_host_network", _FALSE)
+        known: dict[str, Check] = {
+            **_fields(
+                "activeDeadlineSeconds affinity dnsConfig dnsPolicy enableServiceLinks hostAliases hostname"
+                " os preemptionPolicy readinessGates resourceClaims resources"
+                " runtimeClassName schedulerName schedulingGates schedulingGroup setHostnameAsFQDN shareProcessNamespace"
+                " subdomain terminationGracePeriodSeconds topologySpreadConstraints"
+            ),
+            "imagePullSecrets": partial(self._list, _anything),
+            "nodeSelector": self._texts,
+            "tolerations": partial(self._list, _anything),
+            "automountServiceAccountToken": _anything,  # looked at together with the account
+            "serviceAccount": self._account,
+            "serviceAccountName": self._account,
+            "containers": partial(self._list, self._container),
+            "initContainers": partial(self._list, self._init_container),
+            "hostNetwork": host,
+            "hostPID": host,
+            "hostIPC": host,
+            "hostUsers": self._unless_privileged(*_FALSE),
+            "priorityClassName": self._priority,
+            "restartPolicy": partial(self._only, ("Never",), "expected Never: Katib itself tries again (retry_limit)"),
+            "securityContext": self._pod_security,
+            "volumes": partial(self._list, self._volume),
+        }
+        why = {"nodeName": "nodes are the scheduler's to choose: use nodeSelector or affinity"}
+        yield from self._mapping(known, value, path, why)
+        if not isinstance(value, dict):
+            return
+        if not isinstance(value.get("containers"), list) or not value["containers"]:
+            yield violation(f"{path}.containers", "", "expected at least one container")
+        token = value.get("automountServiceAccountToken")
+        account = value.get("serviceAccountName") or value.get("serviceAccount") or "default"
+        if token not in (None, False) and not allows(self._policy.service_accounts, str(account)):
+            yield violation(f"{path}.automountServiceAccountToken", token, self._closed(str(account)))
+
+    def _account(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        # The default account without its token is no more than none.
+        if value not in ("", "default") and not (
+            isinstance(value, str) and allows(self._policy.service_accounts, value)
+        ):
+            yield violation(path, value, self._closed(str(value)))
+
+    def _closed(self, account: str) -> str:
+        option = f"--worker-option service_accounts={account}"
+        return f"the service account {account} is not open to studies (the operator can: {option})"
+
+    def _priority(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        if not isinstance(value, str) or value.startswith(_SYSTEM_PRIORITY):
+            yield violation(path, value, "expected a priority class of users, not one of the system's")
+
+    def _init_container(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        yield from self._container(value, path, restart=("Always", "Never"))
+
+    def _container(self, value: Any, path: str, restart: tuple[str, ...] = ()) -> Iterator[FieldViolation]:
+        known: dict[str, Check] = {
+            **_fields(
+                "args command image imagePullPolicy name resizePolicy stdin stdinOnce terminationMessagePath"
+                " terminationMessagePolicy tty volumeDevices workingDir"
+            ),
+            "resources": self._resources,
+            "env": partial(self._list, self._variable),
+            "envFrom": partial(self._list, self._variables),
+            "lifecycle": self._lifecycle,
+            "livenessProbe": self._probe,
+            "ports": partial(self._list, self._port),
+            "readinessProbe": self._probe,
+            "startupProbe": self._probe,
+            "securityContext": self._security,
+            "volumeMounts": partial(self._list, self._mount),
+        }
+        if restart:
+            known["restartPolicy"] = partial(self._only, restart, f"expected {' or '.join(restart)}")
+        yield from self._mapping(known, value, path)
+
+    def _resources(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        amounts = partial(self._mapping_of, self._amount)
+        yield from self._mapping({**_fields("claims"), "requests": amounts, "limits": amounts}, value, path)
+
+    def _amount(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            yield violation(path, value, QUANTITY_EXPECTED)
+
+    def _variable(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        source: dict[str, Check] = {
+            **_fields("configMapKeyRef fieldRef fileKeyRef resourceFieldRef"),
+            "secretKeyRef": self._secret_ref,
+        }
+        known: dict[str, Check] = {**_fields("name"), "value": self._text, "valueFrom": partial(self._mapping, source)}
+        yield from self._mapping(known, value, path)
+
+    def _text(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        if not isinstance(value, str):
+            yield violation(path, value, "expected a text: put it in quotes")
+
+    def _variables(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        yield from self._mapping({**_fields("configMapRef prefix"), "secretRef": self._secret_ref}, value, path)
+
+    def _lifecycle(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        handler = partial(self._mapping, {**_fields("exec sleep"), **self._requests()})
+        yield from self._mapping({**_fields("stopSignal"), "postStart": handler, "preStop": handler}, value, path)
+
+    def _probe(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        known = {
+            **_fields(
+                "exec failureThreshold grpc initialDelaySeconds periodSeconds successThreshold"
+                " terminationGracePeriodSeconds timeoutSeconds"
+            ),
+            **self._requests(),
+        }
+        yield from self._mapping(known, value, path)
+
+    def _requests(self) -> dict[str, Check]:
+        """The node asks, from its own network: never anybody but the Pod."""
+        why = {"host": "the node asks the Pod itself; leave it out"}
+        return {
+            "httpGet": partial(self._mapping, _fields("httpHeaders path port scheme"), why=why),
+            "tcpSocket": partial(self._mapping, _fields("port"), why=why),
+        }
+
+    def _port(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        host = partial(self._unless, self._policy.allow_host_network, "allow_host_network")
+        known = {**_fields("containerPort name protocol"), "hostPort": host((0,)), "hostIP": host(("",))}
+        yield from self._mapping(known, value, path)
+
+    def _mount(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        known = {
+            **_fields("mountPath name readOnly recursiveReadOnly subPath subPathExpr"),
+            "mountPropagation": self._unless_privileged("None", "HostToContainer"),
+        }
+        yield from self._mapping(known, value, path)
+
+    # Security contexts: what Kubernetes' own "baseline" lets everybody have, without added capabilities
+
+    def _security(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        known: dict[str, Check] = {
+            **self._security_of_both(),
+            **_fields("readOnlyRootFilesystem"),
+            "allowPrivilegeEscalation": self._unless_privileged(*_FALSE),
+            "capabilities": partial(self._mapping, {**_fields("drop"), "add": self._unless_privileged([])}),
+            "privileged": self._unless_privileged(*_FALSE),
+            "procMount": self._unless_privileged("Default", ""),
+        }
+        yield from self._mapping(known, value, path)
+
+    def _pod_security(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        known: dict[str, Check] = {
+            **self._security_of_both(),
+            **_fields("fsGroup fsGroupChangePolicy seLinuxChangePolicy supplementalGroups supplementalGroupsPolicy"),
+            "sysctls": self._unless_privileged([]),
+        }
+        yield from self._mapping(known, value, path)
+
+    def _security_of_both(self) -> dict[str, Check]:
+        profile: dict[str, Check] = {
+            **_fields("localhostProfile"),
+            "type": self._unless_privileged("RuntimeDefault", "Localhost"),
+        }
+        linux: dict[str, Check] = {
+            **_fields("level"),
+            "type": self._unless_privileged("", "container_t", "container_init_t", "container_kvm_t"),
+            "user": self._unless_privileged(""),
+            "role": self._unless_privileged(""),
+        }
+        windows: dict[str, Check] = {
+            **_fields("runAsUserName gmsaCredentialSpecName"),
+            "gmsaCredentialSpec": self._unless_privileged(""),
+            "hostProcess": self._unless_privileged(*_FALSE),
+        }
+        return {
+            **_fields("runAsGroup runAsNonRoot runAsUser"),
+            "appArmorProfile": partial(self._mapping, profile),
+            "seccompProfile": partial(self._mapping, profile),
+            "seLinuxOptions": partial(self._mapping, linux),
+            "windowsOptions": partial(self._mapping, windows),
+        }
+
+    # Volumes
+
+    def _volume(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        secret: dict[str, Check] = {**_fields("defaultMode items optional"), "secretName": self._secret}
+        csi: dict[str, Check] = {
+            **_fields("driver fsType readOnly volumeAttributes"),
+            "nodePublishSecretRef": self._secret_ref,
+        }
+        known: dict[str, Check] = {
+            **_fields("name configMap downwardAPI emptyDir ephemeral image persistentVolumeClaim"),
+            "csi": partial(self._mapping, csi),
+            "projected": partial(
+                self._mapping, {**_fields("defaultMode"), "sources": partial(self._list, self._source)}
+            ),
+            "secret": partial(self._mapping, secret),
+        }
+        why = {}
+        if self._policy.allow_host_path:
+            known["hostPath"] = _anything
+        else:
+            why["hostPath"] = "not allowed here (the operator can: --worker-option allow_host_path=true); use a claim"
+        yield from self._mapping(known, value, path, why)
+
+    def _source(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        secret: dict[str, Check] = {**_fields("items optional"), "name": self._secret}
+        known: dict[str, Check] = {
+            **_fields("clusterTrustBundle configMap downwardAPI"),
+            "secret": partial(self._mapping, secret),
+        }
+        why = {}
+        if self._policy.service_accounts:
+            known["serviceAccountToken"] = _anything
+        else:
+            why["serviceAccountToken"] = "no service account is open to studies (--worker-option service_accounts=NAME)"
+        yield from self._mapping(known, value, path, why)
