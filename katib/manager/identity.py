@@ -38,12 +38,13 @@ def _host() -> str:
 
 
 def _process(pid: int) -> str:
-    """`<number>/<start time>`, or empty when there is no such process (or no /proc to look it up in)."""
-    stat = _read(f"/proc/{pid}/stat")
-    if not stat:
+    """`<number>/<start time>`, or empty when there is no such process (or no /proc to look it up in). One that has ended and
+    waits for its parent to collect it does nothing any more: it is as good as none."""
+    # The name in brackets may hold anything. Behind it come the state and, 20th, the start time: proc_pid_stat(5).
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if len(fields) < 20 or fields[0] in ("Z", "X"):
         return ""
-    # The name in brackets may hold anything; the start time is the 22nd field of proc(5), the 20th behind the name.
-    return f"{pid}/{stat.rpartition(')')[2].split()[19]}"
+    return f"{pid}/{fields[19]}"
 
 
 def _read(path: str) -> str:
