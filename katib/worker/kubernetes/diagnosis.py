@@ -1,12 +1,29 @@
 """What a Pod's status means for its run, in words for the trial's owner: a pure function of its JSON and the time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
+from katib.domain.study_file_values import format_period
+from katib.domain.trial import TrialReason
 from katib.worker.base import RunPhase
+from katib.worker.exit_codes import explain
 from katib.worker.kubernetes.policy import Waits
+from katib.worker.kubernetes.reasons import (
+    CONFIG,
+    CREATE,
+    CREATE_WAITS,
+    DISRUPTION_REASONS,
+    DISRUPTIONS,
+    IMAGE_WAITS,
+    NEVER,
+    POD_REASONS,
+    REFUSALS,
+    START_ERRORS,
+    PodReason,
+)
+from katib.worker.kubernetes.template import trial_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,296 @@ class Diagnosis:
     look_again: datetime | None = None
 
 
+# A Pod of which nobody takes notice is said to be so only after this long: schedulers are busy.
+NOT_SCHEDULED_AFTER: Final = timedelta(seconds=30)
+_MAX_TEXT: Final = 500
+_MAX_GRACE_S: Final = 10**7
+
+
 def diagnose_pod(pod: Mapping[str, Any], now: datetime, waits: Waits) -> Diagnosis:
     """`now` is aware. Never raises, whatever an API server sends."""
-    raise NotImplementedError
+    return _Pod(pod, now, waits).diagnose()
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    """One line that is not endless."""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."
+
+
+def _time(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if not 1970 <= time.year < 9000:
+        return None  # to be added to
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _said(what: str, words: str) -> str:
+    """Our words with Kubernetes' own behind them."""
+    return f"{what} ({words})" if words else what
+
+
+class _Pod:
+    def __init__(self, pod: Mapping[str, Any], now: datetime, waits: Waits) -> None:
+        self._now = now
+        self._waits = waits
+        metadata, self._spec = _mapping(pod.get("metadata")), _mapping(pod.get("spec"))
+        self._status = _mapping(pod.get("status"))
+        self._phase = self._status.get("phase")
+        self._created = _time(metadata.get("creationTimestamp")) or now
+        self._deleted = _time(metadata.get("deletionTimestamp"))
+        self._grace = timedelta(seconds=min(_whole(metadata.get("deletionGracePeriodSeconds")) or 0, _MAX_GRACE_S))
+        self._conditions = {_word(c.get("type")): c for c in _mappings(self._status.get("conditions"))}
+        containers = _mappings(self._spec.get("containers"))
+        self._trial = containers[trial_index(list(containers))] if containers else {}
+        self._name = self._trial.get("name")
+        statuses = _mappings(self._status.get("containerStatuses"))
+        self._container = next((s for s in statuses if s.get("name") == self._name), {})
+        state = _mapping(self._container.get("state"))
+        self._waiting = _mapping(state.get("waiting"))
+        self._running = _mapping(state.get("running"))
+        self._terminated = _mapping(state.get("terminated"))
+
+    def diagnose(self) -> Diagnosis:
+        if self._phase == "Succeeded" or (self._terminated and self._terminated.get("exitCode") == 0):
+            return self._ended(RunPhase.SUCCEEDED, "", "", 0)
+        if self._phase == "Failed" or self._terminated:
+            return self._failed()
+        if self._deleted is not None:
+            return self._stopping()
+        if self._running:
+            return self._runs()
+        return self._waits_for()
+
+    # Ended
+
+    def _failed(self) -> Diagnosis:
+        """Why the Pod ended comes before how its program did: one that is evicted is killed like any other."""
+        code = _whole(self._terminated.get("exitCode"))
+        cause = self._cause()
+        if cause is not None:
+            return self._ended(RunPhase.FAILED, *cause, code)
+        said = _word(self._terminated.get("reason"))
+        words = _text(self._terminated.get("message"))
+        if said == "OOMKilled":
+            limit = _mapping(_mapping(self._trial.get("resources")).get("limits")).get("memory")
+            most = f"its limit of {limit}" if limit else "what its node had left"
+            message = f"it needed more memory than {most}; raise pod.limits.memory, or make the trial smaller"
+            return self._ended(RunPhase.FAILED, PodReason.OOM_KILLED, message, code)
+        if said in START_ERRORS:
+            message = _said("its command could not be started; correct the command or the image", words)
+            return self._ended(RunPhase.FAILED, TrialReason.START_FAILED, message, code)
+        if said == "DeadlineExceeded":
+            return self._ended(RunPhase.FAILED, *POD_REASONS["DeadlineExceeded"], code)
+        if code is None or said == "ContainerStatusUnknown":
+            return self._ended(RunPhase.FAILED, *self._unknown(), None)
+        return self._ended(RunPhase.FAILED, *explain(code), code)
+
+    def _cause(self) -> tuple[str, str] | None:
+        """What ended the Pod as a whole."""
+        said, words = _word(self._status.get("reason")), _text(self._status.get("message"))
+        if said in POD_REASONS:
+            reason, what = POD_REASONS[said]
+            return reason, _said(what, words)
+        if said.startswith(REFUSALS):
+            return PodReason.NODE_REFUSED, _said(f"its node did not take it: {said}", words)
+        disruption = self._disruption()
+        if disruption is not None:
+            return disruption
+        return self._deletion()
+
+    def _disruption(self) -> tuple[str, str] | None:
+        for kind in DISRUPTIONS:
+            condition = self._conditions.get(kind)
+            if condition is None or condition.get("status") != "True":
+                continue
+            said, words = _word(condition.get("reason")), _text(condition.get("message"))
+            default = PodReason.PREEMPTED if kind == "TerminationTarget" else PodReason.EVICTED
+            reason, what = DISRUPTION_REASONS.get(said, (default, "the cluster ended it"))
+            if said == "TerminationByKubelet" and "shutdown" in words:
+                reason, what = PodReason.NODE_SHUTDOWN, "its node was shut down"
+            elif said == "TerminationByKubelet" and "preempt" in words.lower():
+                reason, what = PodReason.PREEMPTED, "it made room for a more important Pod"
+            return reason, _said(what, words or said)
+        return None
+
+    def _deletion(self) -> tuple[str, str] | None:
+        """A program that ended by itself before somebody deleted its Pod ended by itself."""
+        if self._deleted is None:
+            return None
+        finished = _time(self._terminated.get("finishedAt"))
+        # Both times are whole seconds.
+        if finished is not None and finished < self._deleted - self._grace - timedelta(seconds=1):
+            return None
+        return PodReason.POD_DELETED, "somebody deleted its Pod"
+
+    def _unknown(self) -> tuple[str, str]:
+        """A Pod that failed before its program ran, or of which nobody knows how."""
+        for status in _mappings(self._status.get("initContainerStatuses")):
+            ended = _mapping(_mapping(status.get("state")).get("terminated"))
+            code = _whole(ended.get("exitCode"))
+            if code:
+                name = _text(status.get("name"))
+                if ended.get("reason") == "OOMKilled":
+                    return PodReason.INIT_FAILED, f"init container {name} ran out of memory; raise its limit"
+                words = _text(ended.get("message"))
+                what = f"init container {name} failed: {explain(code)[1].replace('its output', 'its log')}"
+                return PodReason.INIT_FAILED, _said(what, words)
+        for status in _mappings(self._status.get("containerStatuses")):
+            ended = _mapping(_mapping(status.get("state")).get("terminated"))
+            if ended.get("exitCode") and status.get("name") != self._name:
+                what = f"container {_text(status.get('name'))} beside it failed with code {ended.get('exitCode')}"
+                return PodReason.POD_FAILED, what
+        said, words = _text(self._status.get("reason")), _text(self._status.get("message"))
+        if self._terminated.get("reason") == "ContainerStatusUnknown":
+            return PodReason.NODE_LOST, _said("its node lost sight of it, so how it ended is not known", words)
+        return PodReason.POD_FAILED, _said("its Pod failed and does not say why", f"{said} {words}".strip())
+
+    def _ended(self, phase: RunPhase, reason: str, message: str, code: int | None) -> Diagnosis:
+        ended = _time(self._terminated.get("finishedAt"))
+        if ended is None:
+            changes = [self._conditions.get(kind, {}).get("lastTransitionTime") for kind in (*DISRUPTIONS, "Ready")]
+            ended = max(filter(None, map(_time, changes)), default=self._deleted or self._now)
+        return Diagnosis(phase, reason, message, code, _time(self._terminated.get("startedAt")), ended)
+
+    # Going, running
+
+    def _stopping(self) -> Diagnosis:
+        """Asked to end by us or by somebody else: the trial says which, for its own reason comes first."""
+        assert self._deleted is not None
+        started = _time(self._running.get("startedAt"))
+        reason, message = self._disruption() or (PodReason.POD_DELETED, "somebody deleted its Pod")
+        if self._now < self._deleted:
+            return Diagnosis(RunPhase.STOPPING, reason, message, started_at=started, look_again=self._deleted)
+        deadline = self._deleted + self._waits.gone
+        node = _text(self._spec.get("nodeName")) or "its node"
+        lost = f"its Pod does not go away: {node} does not answer; if it is gone, delete the node"
+        hopeless = deadline <= self._now
+        return Diagnosis(
+            RunPhase.STOPPING,
+            PodReason.NODE_LOST if hopeless or reason == PodReason.POD_DELETED else reason,
+            lost,
+            started_at=started,
+            hopeless=hopeless,
+            look_again=None if hopeless else deadline,
+        )
+
+    def _runs(self) -> Diagnosis:
+        found = Diagnosis(RunPhase.RUNNING, started_at=_time(self._running.get("startedAt")))
+        disruption = self._disruption()
+        if disruption is not None:
+            return replace(found, reason=disruption[0], message=disruption[1])
+        ready, containers = self._conditions.get("Ready", {}), self._conditions.get("ContainersReady", {})
+        # Kubernetes takes back only the first of the two when it no longer hears from the node.
+        away = ready.get("status") == "False" and containers.get("status") == "True"
+        if self._phase == "Unknown" or (away and not self._spec.get("readinessGates")):
+            node = _text(self._spec.get("nodeName")) or "its node"
+            message = f"{node} does not answer: the trial goes on when it comes back, and is lost when it does not"
+            return replace(found, reason=PodReason.NODE_NOT_READY, message=message)
+        return found
+
+    # Waiting
+
+    def _waits_for(self) -> Diagnosis:
+        scheduled = self._conditions.get("PodScheduled")
+        on_node = bool(self._spec.get("nodeName")) or (scheduled or {}).get("status") == "True"
+        if not on_node:
+            return self._unscheduled(scheduled)
+        since = (
+            _time(self._status.get("startTime")) or _time((scheduled or {}).get("lastTransitionTime")) or self._created
+        )
+        for status in _mappings(self._status.get("initContainerStatuses")):
+            state = _mapping(status.get("state"))
+            since = max(since, _time(_mapping(state.get("terminated")).get("finishedAt")) or since)
+            trouble = self._trouble(
+                _mapping(state.get("waiting")), since, f"init container {_text(status.get('name'))}: "
+            )
+            if trouble is not None:
+                return trouble
+            if state.get("running") and not status.get("started"):
+                since = max(since, _time(_mapping(state.get("running")).get("startedAt")) or since)
+                message = f"init container {_text(status.get('name'))} runs"
+                return self._wait(PodReason.POD_INITIALIZING, message, since, self._waits.start)
+        others = _mappings(self._status.get("containerStatuses"))
+        for status in sorted(others, key=lambda s: s.get("name") != self._name):
+            name = status.get("name")
+            where = "" if name == self._name else f"container {_text(name)}: "
+            trouble = self._trouble(_mapping(_mapping(status.get("state")).get("waiting")), since, where)
+            if trouble is not None:
+                return trouble
+        node = _text(self._spec.get("nodeName"))
+        there = f" on {node}" if node else ""
+        if self._conditions.get("PodReadyToStartContainers", {}).get("status") == "False":
+            message = f"volumes are mounted and the network is set up{there}"
+            return self._wait(PodReason.CONTAINER_CREATING, message, since, self._waits.sandbox)
+        return self._wait(
+            PodReason.CONTAINER_CREATING, f"images are pulled and containers created{there}", since, self._waits.start
+        )
+
+    def _unscheduled(self, scheduled: Mapping[str, Any] | None) -> Diagnosis:
+        since = self._created
+        name = _text(self._spec.get("schedulerName")) or "the scheduler"
+        if scheduled is None:
+            if self._now < since + NOT_SCHEDULED_AFTER:
+                found = self._wait("", "", since, self._waits.scheduler)
+                return replace(found, look_again=since + NOT_SCHEDULED_AFTER)
+            message = f"{name} has not looked at it: is there a scheduler of that name?"
+            return self._wait(PodReason.NOT_SCHEDULED, message, since, self._waits.scheduler)
+        words = _text(scheduled.get("message"))
+        if scheduled.get("reason") == "SchedulingGated":
+            gates = [_text(gate.get("name")) for gate in _mappings(self._spec.get("schedulingGates"))]
+            message = f"it waits for {', '.join(gates)}" if gates else _said("it waits to be admitted", words)
+            return self._wait(PodReason.SCHEDULING_GATED, message, since, self._waits.gated)
+        # The gates, if there were any, were lifted then.
+        since = max(since, _time(scheduled.get("lastTransitionTime")) or since)
+        message = _said("no node can take it now", words)
+        return self._wait(PodReason.UNSCHEDULABLE, message, since, self._waits.unschedulable)
+
+    def _trouble(self, waiting: Mapping[str, Any], since: datetime, where: str) -> Diagnosis | None:
+        """What keeps one container from starting, unless it is simply being made."""
+        said, words = _word(waiting.get("reason")), _text(waiting.get("message"))
+        if said in NEVER:
+            reason, what = NEVER[said]
+            return Diagnosis(RunPhase.WAITING, reason, f"{where}{_said(what, words)}", hopeless=True)
+        if said in IMAGE_WAITS:
+            reason, what = IMAGE_WAITS[said]
+            return self._wait(reason, f"{where}{_said(what, words)}", since, self._waits.image)
+        if said == "CreateContainerConfigError":
+            return self._wait(PodReason.CONFIG_ERROR, f"{where}{_said(CONFIG, words)}", since, self._waits.config)
+        if said in CREATE_WAITS:
+            return self._wait(PodReason.CREATE_ERROR, f"{where}{_said(CREATE, words)}", since, self._waits.create)
+        return None
+
+    def _wait(self, reason: str, message: str, since: datetime, most: timedelta) -> Diagnosis:
+        """One that waits `most` since then, or as long as its study says."""
+        total = self._waits.total
+        deadline = since + most if total is None else self._created + total
+        if self._now < deadline:
+            return Diagnosis(RunPhase.WAITING, reason, message, look_again=deadline)
+        if total is None:
+            over = f"for {format_period(most)}; pod.start_timeout allows more"
+        else:
+            over = f"longer than pod.start_timeout ({format_period(total)})"
+        what = f"{message}; it waited {over}" if message else f"it waited {over}"
+        return Diagnosis(RunPhase.WAITING, reason or PodReason.NOT_SCHEDULED, what, hopeless=True)
