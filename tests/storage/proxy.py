@@ -10,18 +10,22 @@ COMMIT = b"\x03COMMIT"  # the packet's command byte, and the statement
 
 class CuttingProxy:
     """Passes everything on until `cut` is set: then `before`, at the next COMMIT, cuts instead of passing it on, and `after`
-    passes it on, waits for the server's answer, and cuts instead of giving that back."""
+    passes it on, waits for the server's answer, and cuts instead of giving that back. While `flows` is not set, it takes
+    connections and what they send, and nothing goes on or comes back."""
 
     def __init__(self, port: int) -> None:
         self._server = port
         self.cut: str | None = None
         self.refuse = False
+        self.flows = threading.Event()
+        self.flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
     def close(self) -> None:
+        self.flows.set()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -63,6 +67,7 @@ class _Link:
     def _pass(self, source: socket.socket, target: socket.socket, look: Callable[[bytes], bool]) -> None:
         with suppress(OSError):
             while (data := source.recv(65536)) and look(data):
+                self._proxy.flows.wait()
                 target.sendall(data)
         for end in (source, target):
             with suppress(OSError):
