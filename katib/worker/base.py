@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from os import PathLike
 from typing import Final, Protocol
 
 from katib.domain.errors import FieldViolation
@@ -13,6 +14,20 @@ from katib.domain.views import LogChunk
 
 # The first step of stopping a run; what is still there after the grace is killed.
 STOP_GRACE_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is made from: the manager calls the entry point in `katib.workers` with one of these and gets a Worker.
+
+    `data`: a folder for whatever it keeps on this machine. `options`: what the operator has set with `--worker-option
+    NAME=VALUE`; a worker refuses what it does not know. `lease_s`: after how long of silence a manager's studies move to
+    another, which may then find that the first was only frozen.
+    """
+
+    data: str | PathLike[str] = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    lease_s: float = 10.0
 
 
 class RunPhase(Enum):
@@ -117,7 +132,8 @@ class Worker(Protocol):
     def stop(self, study_id: str, name: str) -> None:
         """Asks a run to end (SIGTERM, after STOP_GRACE_S SIGKILL) and returns at once; `list` shows when it is gone, as
         FAILED unless it ended well all the same. A run that was never started is shown as FAILED and can never start after
-        this, not even by a `create` that began before."""
+        this, not even by a `create` that began before. One that had been deleted is listed again, as it ended or as FAILED:
+        whoever stops it has not seen its end."""
 
     def delete(self, study_id: str, name: str) -> None:
         """The run has ended, its output has been taken in, and `list` need not name it again. Its log may stay. One that is

@@ -1,7 +1,9 @@
 """Passes over a real database and real processes; only what cannot be made to fail on demand is made to fail by hand."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -400,3 +402,22 @@ def test_while_the_worker_is_away_its_reason_stays_and_nothing_is_written_again_
     noted = desk.storage.get_study(study_id)
     desk.work(study_id, 20)
     assert desk.storage.get_study(study_id) == noted
+
+
+def test_a_trial_whose_end_the_database_has_forgotten_ends_as_its_run_did(desk: Desk, tmp_path: Path) -> None:
+    study_id = desk.create(study(script="echo acc=0.7", limits={"max_trials": 1}))
+    (trial,) = running(desk, study_id)
+    older = tmp_path / "older.db"
+    with closing(sqlite3.connect(tmp_path / "katib.db")) as database, closing(sqlite3.connect(older)) as copy:
+        database.backup(copy)
+    desk.finish(study_id)
+    desk.storage.close()
+    for path in tmp_path.glob("katib.db*"):
+        path.unlink()
+    older.rename(tmp_path / "katib.db")
+    restored = Desk(tmp_path)
+    restored.made = [study_id]
+    assert restored.storage.get_trial(trial.id).state is TrialState.RUNNING
+    assert restored.finish(study_id).reason == StudyReason.MAX_TRIALS
+    assert restored.storage.get_trial(trial.id).objective == 0.7
+    restored.close()

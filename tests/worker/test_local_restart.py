@@ -264,6 +264,22 @@ def test_a_late_create_of_a_run_that_is_history_executes_nothing(tmp_path, drive
     assert driver.texts(run.name) == ["once"]
 
 
+def test_a_run_that_is_history_is_known_again_to_who_stops_it(tmp_path, driver, host):
+    run = driver.run("sh", "-c", "echo once")
+    driver.worker.create(run)
+    driver.ended(run.name)
+    driver.worker.delete(driver.study_id, run.name)
+    driver.worker.stop(driver.study_id, run.name)
+    assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
+    assert driver.texts(run.name) == ["once"]
+    assert host.ask("list", driver.study_id) == f"{run.name}:succeeded"
+    driver.worker.delete(driver.study_id, run.name)
+    assert driver.statuses() == {}
+    after = driver_of(LocalWorker(tmp_path), driver.study_id)
+    assert after.statuses() == {}
+    after.worker.close()
+
+
 def test_a_frozen_manager_and_its_successor_agree(tmp_path, driver, host):
     name = host.create(driver, new_id(), "sh", "-c", "while [ ! -e go ]; do sleep 0.01; done; exit 6")
     host.signal(signal.SIGSTOP)

@@ -33,6 +33,8 @@ OUTPUT: Final = "output"
 EXIT: Final = "exit"
 WORK: Final = "work"
 TAKEN: Final = "taken"
+# After a name in it: not taken any more.
+_BACK: Final = " back"
 
 _FENCED: Final = "fenced"
 _TRASH: Final = ".trash"
@@ -91,8 +93,11 @@ class RunFolders:
         """The runs of the study that are not history."""
         folder = self.study(study_id)
         try:
-            taken = set(_read_all(f"{folder}/{TAKEN}").decode("ascii", "replace").split())
-            return [name for name in os.listdir(folder) if is_run_name(name) and name not in taken]
+            # In their order: the last word about a name counts.
+            taken = {}
+            for line in _read_all(f"{folder}/{TAKEN}").decode("ascii", "replace").splitlines():
+                taken[line.removesuffix(_BACK)] = not line.endswith(_BACK)
+            return [name for name in os.listdir(folder) if is_run_name(name) and not taken.get(name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -154,12 +159,16 @@ def write_verdict(folder: str, verdict: Verdict) -> None:
 def is_taken(folder: str) -> bool:
     """Whether the run is history."""
     study, _, name = folder.rpartition("/")
-    # No name ends with another one: all begin with an id.
-    return f"{name}\n".encode() in _read_all(f"{study}/{TAKEN}")
+    lines = _read_all(f"{study}/{TAKEN}")
+    # No name ends with another one: all begin with an id. The last word counts.
+    return lines.rfind(f"{name}\n".encode()) > lines.rfind(f"{name}{_BACK}\n".encode())
 
 
-def mark_taken(folder: str) -> None:
+def mark_taken(folder: str, *, back: bool = False) -> None:
+    """The run is history from now on, or with `back` it is not any more."""
     study, _, name = folder.rpartition("/")
+    if back:
+        name += _BACK
     descriptor = os.open(f"{study}/{TAKEN}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(descriptor, f"{name}\n".encode())

@@ -156,6 +156,7 @@ class LocalWorker:
                 run = self._fence(study_id, name)
             if run is not None:
                 self._runs.stop(run)
+                self._recall(run)
 
     def delete(self, study_id: str, name: str) -> None:
         with _data_folder():
@@ -277,6 +278,15 @@ class LocalWorker:
             if self._find(study_id, name) is not None:
                 study.coming.discard(name)
         return study
+
+    def _recall(self, run: Run) -> None:
+        """Who stops a run that is history does not know how it ended, as after the database was restored from an older copy:
+        it is listed again, and its output is there to be taken in again."""
+        with self._lock:
+            if run.final is not None and is_taken(run.folder):
+                mark_taken(run.folder, back=True)
+                run.drop = False
+                self._studies.setdefault(run.study_id, _Study()).runs[run.name] = run
 
     # Call-backs of Runs
 
