@@ -86,7 +86,7 @@ def hopeless(name: str, most: int, rng: random.Random) -> StudySpec:
     return _spec(name, "random", most, 4, command=scripted.command(8, 0.08), **rule)
 
 
-def old(name: str, most: int, rng: random.Random) -> StudySpec:
+def old(name: str, most: int, rng: random.Random, pause: float = 0.02) -> StudySpec:
     """As 0.1 knew it: its service keeps state and forgets it, and its limits stand among the settings."""
     return _spec(
         name,
@@ -96,7 +96,13 @@ def old(name: str, most: int, rng: random.Random) -> StudySpec:
         parameters=(ParameterConfig("x", ParameterType.INT, FeasibleSpace(min="1", max="100000")),),
         settings=(Setting("SuggestionNum", str(most)), Setting("MaxParallel", "3")),
         limits=Limits(),
+        command=scripted.command(2, pause),
     )
+
+
+def rare(name: str, most: int, rng: random.Random) -> StudySpec:
+    """Like `old`, and asks so rarely that its service can have been killed and be back without anybody knowing."""
+    return old(name, most, rng, pause=0.6)
 
 
 def driven(name: str, most: int, rng: random.Random) -> StudySpec:
