@@ -18,6 +18,7 @@ MAX_ENTRIES: Final = 100
 MAX_ENVIRONMENT_BYTES: Final = 32 * 1024
 MAX_ANNOTATION_BYTES: Final = 32 * 1024
 MAX_TEMPLATE: Final = 128 * 1024
+MAX_DEPTH: Final = 30
 MAX_START_TIMEOUT: Final = timedelta(days=30)
 # What Katib itself puts on a Pod.
 OWN_PREFIX: Final = "katib.kubeflow.org/"
@@ -282,9 +283,18 @@ def parse_template(text: str) -> dict[str, Any]:
         template = json.loads(text, parse_constant=constant)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if isinstance(template, dict):
-        return template
-    raise ValueError("it is no object")
+    if not isinstance(template, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 -- of the text, like any other fault of it
+    level: list[Any] = [template]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _inner(value)]
+    if level:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    return template
+
+
+def _inner(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _size(path: str, texts: Mapping[str, str], most: int) -> list[FieldViolation]:

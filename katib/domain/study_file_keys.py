@@ -32,7 +32,7 @@ _OF_0_1: Final = (
     "pull_secret",
 )
 LIMITS: Final = ("max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration")
-_SINCE: Final = (*LIMITS, "working_dir", "objective_strategy")
+_SINCE: Final = (*LIMITS, "working_dir", "objective_strategy", "pod")
 _SHORT: Final = ("objective", "algorithm", "early_stopping", "parameters")
 
 
@@ -78,6 +78,22 @@ PARAMETER: Final = KeySet.of(
 FEASIBLE: Final = KeySet.of(("min", "max", "list", "step", "scale"))
 NAME_VALUE: Final = KeySet.of(("name", "value"))
 MOUNT: Final = KeySet.of(("pvc", "path"))
+POD: Final = KeySet.of(
+    (
+        "namespace",
+        "labels",
+        "annotations",
+        "environment",
+        "requests",
+        "limits",
+        "node_selector",
+        "tolerations",
+        "service_account",
+        "start_timeout",
+        "template",
+    )
+)
+TOLERATION: Final = KeySet.of(("key", "operator", "value", "effect", "toleration_seconds"))
 
 SEVERAL_OBJECTIVES: Final = (
     "several objectives are not supported yet: name the one to optimize, the others under metrics"
@@ -85,7 +101,7 @@ SEVERAL_OBJECTIVES: Final = (
 _CONDITIONAL: Final = "conditional parameters are not supported yet: give each parameter a range that always holds"
 _KUBERNETES: Final = (
     "a study file is no Kubernetes object, and trials as TFJob, PyTorchJob or other resources are not supported yet: "
-    "write the study's own keys, with image and command for its trials"
+    "write the study's own keys, with image and command for its trials, or a Pod of theirs as pod.template"
 )
 _NAS: Final = "neural architecture search is not supported yet: write the search space as parameters"
 _NOT_YET: Final[Mapping[str, str]] = (

@@ -1,7 +1,6 @@
 """From the nodes of a study file to a StudySpec: which key becomes which field."""
 
 import shlex
-from datetime import timedelta
 from typing import TypeVar
 
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -22,14 +21,12 @@ from katib.domain.study_file_keys import (
     SEVERAL_OBJECTIVES,
     STUDY,
 )
+from katib.domain.study_file_pod import read_pod
 from katib.domain.study_file_values import (
     OBJECTIVES,
     PARAMETER_TYPES,
     SCALES,
     STRATEGIES,
-    parse_number,
-    parse_period,
-    parse_whole,
 )
 from katib.domain.study_file_walk import Entries, Entry, Walk
 from katib.domain.trial import Tag
@@ -56,7 +53,7 @@ def read_study(root: MappingNode, walk: Walk) -> StudySpec:
         owner=walk.text(top.get("owner")),
         objective_name=walk.text(top.get("objective_value_name")),
         optimization=walk.word(top.get("optimization_type"), OBJECTIVES),
-        goal=_number(top.get("optimization_goal"), walk),
+        goal=walk.number(top.get("optimization_goal")),
         objective_strategy=walk.word(top.get("objective_strategy"), STRATEGIES) or MetricStrategy.LATEST,
         parameters=tuple(_parameter(entry, i, walk) for i, entry in enumerate(walk.items(top.get("configs")))),
         access_permissions=_texts(top, "access_permissions", walk),
@@ -69,18 +66,19 @@ def read_study(root: MappingNode, walk: Walk) -> StudySpec:
         metrics=_texts(top, "metrics", walk),
         image=walk.text(top.get("image")),
         command=_command(top, walk),
-        gpu=_whole(top.get("gpu"), walk) or 0,
+        gpu=walk.whole(top.get("gpu")) or 0,
         scheduler=walk.text(top.get("scheduler")),
         mount=_mount(top, walk),
         pull_secret=walk.text(top.get("pull_secret")),
         working_dir=walk.text(top.get("working_dir")),
+        pod=read_pod(top.get("pod"), walk),
         limits=Limits(
-            max_trials=_whole(top.get("max_trials"), walk),
-            max_parallel=_whole(top.get("max_parallel"), walk),
-            max_failed_trials=_whole(top.get("max_failed_trials"), walk),
-            retry_limit=_whole(top.get("retry_limit"), walk),
-            trial_timeout=_period(top.get("trial_timeout"), walk),
-            max_duration=_period(top.get("max_duration"), walk),
+            max_trials=walk.whole(top.get("max_trials")),
+            max_parallel=walk.whole(top.get("max_parallel")),
+            max_failed_trials=walk.whole(top.get("max_failed_trials")),
+            retry_limit=walk.whole(top.get("retry_limit")),
+            trial_timeout=walk.period(top.get("trial_timeout")),
+            max_duration=walk.period(top.get("max_duration")),
         ),
     )
     walk.finish()
@@ -211,34 +209,3 @@ def _mount(top: Entries, walk: Walk) -> Mount | None:
     walk.places.update((f"mount.{name}", value.place) for name, value in found.items())
     mount = Mount(walk.text(found.get("pvc")), walk.text(found.get("path")))
     return mount if mount.pvc or mount.path else None
-
-
-def _whole(entry: Entry | None, walk: Walk) -> int | None:
-    text = walk.text(entry)
-    if entry is None or not text:
-        return None
-    number = parse_whole(text)
-    if number is None:
-        walk.refuse(entry.place, text, "expected a whole number")
-    return number
-
-
-def _number(entry: Entry | None, walk: Walk) -> float | None:
-    text = walk.text(entry)
-    if entry is None or not text:
-        return None
-    number = parse_number(text)
-    if number is None:
-        walk.refuse(entry.place, text, "expected a number")
-    return number
-
-
-def _period(entry: Entry | None, walk: Walk) -> timedelta | None:
-    text = walk.text(entry)
-    if entry is None or not text:
-        return None
-    try:
-        return parse_period(text)
-    except ValueError as error:
-        walk.refuse(entry.place, text, str(error))
-        return None

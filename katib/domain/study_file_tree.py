@@ -1,16 +1,24 @@
 """A study as plain data in the shape of a study file, in today's spelling; what says nothing is left out."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from katib.domain.metrics import MetricStrategy
+from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import ParameterConfig, Scale
 from katib.domain.study import Setting, StudySpec
 from katib.domain.study_file_values import format_period
 from katib.domain.trial import Tag
 
 Tree: TypeAlias = dict[str, object]
+
+
+class TemplateText(str):
+    """A text of a template, which is written so that it is read back as a text."""
+
+    __slots__ = ()
 
 
 def study_tree(spec: StudySpec) -> Tree:
@@ -44,6 +52,7 @@ def study_tree(spec: StudySpec) -> Tree:
             "scheduler": spec.scheduler,
             "mount": None if spec.mount is None else {"pvc": spec.mount.pvc, "path": spec.mount.path},
             "pull_secret": spec.pull_secret,
+            "pod": _pod(spec.pod),
             "study_task_name": spec.task_name,
             "access_permissions": list(spec.access_permissions),
             "tags": _named(spec.tags),
@@ -72,11 +81,52 @@ def _named(settings: Sequence[Setting | Tag]) -> object:
     return [{"name": setting.name, "value": setting.value} for setting in settings]
 
 
+def _pod(pod: PodSettings) -> Tree:
+    """Plain data in the shape of a study file; what says nothing is left out."""
+    tree: Tree = {
+        "namespace": pod.namespace,
+        "labels": dict(pod.labels),
+        "annotations": dict(pod.annotations),
+        "environment": dict(pod.environment),
+        "requests": dict(pod.requests),
+        "limits": dict(pod.limits),
+        "node_selector": dict(pod.node_selector),
+        "tolerations": [_toleration(toleration) for toleration in pod.tolerations],
+        "service_account": pod.service_account,
+        "start_timeout": "" if pod.start_timeout is None else format_period(pod.start_timeout),
+        "template": _marked(json.loads(pod.template)) if pod.template else "",
+    }
+    return {name: value for name, value in tree.items() if value}
+
+
+def _toleration(toleration: Toleration) -> Tree:
+    tree: Tree = {
+        "key": toleration.key,
+        "operator": toleration.operator,
+        "value": toleration.value,
+        "effect": toleration.effect,
+    }
+    tree = {name: value for name, value in tree.items() if value}
+    if toleration.seconds is not None:
+        tree["toleration_seconds"] = toleration.seconds
+    return tree
+
+
+def _marked(value: object) -> object:
+    if isinstance(value, str):
+        return TemplateText(value)
+    if isinstance(value, list):
+        return [_marked(item) for item in value]
+    if isinstance(value, dict):
+        return {TemplateText(key): _marked(inner) for key, inner in value.items()}
+    return value
+
+
 def _without_empty(tree: Tree) -> Tree:
     """Leaves out what says nothing; the entries of settings and lists all say something."""
     kept: Tree = {}
     for key, value in tree.items():
-        if isinstance(value, dict) and key not in ("settings", "tags"):
+        if isinstance(value, dict) and key not in ("settings", "tags", "pod"):
             value = _without_empty(value)
         elif key == "parameters" and isinstance(value, list):
             value = [_without_empty(parameter) for parameter in value]

@@ -22,6 +22,12 @@ _PERIOD: Final = re.compile(
     "".join(rf"(?:(?P<{unit}>\d+\.?\d*|\.\d+){unit})?" for unit in "dhms"), re.ASCII | re.IGNORECASE
 )
 _SECONDS_OF: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+# As Kubernetes' own reader has them; YAML 1.1's `yes`, `on` and dates are texts to us.
+NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT: Final = re.compile(r"[-+]?(0|[1-9]\d*)", re.ASCII)
+_OCTAL: Final = re.compile(r"0o?([0-7]+)")
+_FLOAT: Final = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?", re.ASCII)
 _YAML_NUMBERS: Final = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 
 
@@ -111,3 +117,19 @@ def format_period(period: timedelta) -> str:
         whole, fraction = divmod(rest, 1_000_000)
         words.append(f"{whole}.{fraction:06d}".rstrip("0").rstrip(".") + "s")
     return "".join(words)
+
+
+def plain_value(text: str) -> object:
+    """What a scalar without quotes stands for in a Pod template: `true`, `8080`, `0.5`, `0644` in octal, nothing, or a text."""
+    if text in NULLS:
+        return None
+    if text in _TRUTHS:
+        return _TRUTHS[text]
+    if len(text) > _MAX_LENGTH:
+        return text
+    if _INT.fullmatch(text):
+        return int(text)
+    octal = _OCTAL.fullmatch(text)
+    if octal is not None:
+        return int(octal[1], 8)
+    return float(text) if _FLOAT.fullmatch(text) else text

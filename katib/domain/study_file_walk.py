@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -9,7 +10,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from katib.domain.errors import FieldViolation, violation
 from katib.domain.study_file_errors import Place, Problem
 from katib.domain.study_file_keys import KeySet, not_yet
-from katib.domain.study_file_values import E, Words
+from katib.domain.study_file_values import E, Words, parse_number, parse_period, parse_whole
 from katib.domain.study_file_yaml import line_of
 
 _NULL: Final = "tag:yaml.org,2002:null"
@@ -144,6 +145,34 @@ class Walk:
             meant = words.mistaken.get(text.strip().lower()) or _nearest(text.lower(), words.names())
             self.refuse(entry.place, text, words.expected + (f" (did you mean {meant!r}?)" if meant else ""))
         return found
+
+    def whole(self, entry: Entry | None) -> int | None:
+        text = self.text(entry)
+        if entry is None or not text:
+            return None
+        number = parse_whole(text)
+        if number is None:
+            self.refuse(entry.place, text, "expected a whole number")
+        return number
+
+    def number(self, entry: Entry | None) -> float | None:
+        text = self.text(entry)
+        if entry is None or not text:
+            return None
+        number = parse_number(text)
+        if number is None:
+            self.refuse(entry.place, text, "expected a number")
+        return number
+
+    def period(self, entry: Entry | None) -> timedelta | None:
+        text = self.text(entry)
+        if entry is None or not text:
+            return None
+        try:
+            return parse_period(text)
+        except ValueError as error:
+            self.refuse(entry.place, text, str(error))
+            return None
 
     def finish(self) -> None:
         """Judges the unknown keys, for which the whole file has to be known."""

@@ -6,7 +6,8 @@ import yaml
 from yaml.nodes import ScalarNode
 
 from katib.domain.study import StudySpec
-from katib.domain.study_file_tree import study_tree
+from katib.domain.study_file_tree import TemplateText, study_tree
+from katib.domain.study_file_values import plain_value
 
 _STR: Final = "tag:yaml.org,2002:str"
 _BARE: Final = frozenset({_STR, "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
@@ -46,4 +47,11 @@ def _represent_text(dumper: _Dumper, text: str) -> ScalarNode:
     return dumper.represent_scalar(tag if tag in _BARE else _STR, text)
 
 
+def _represent_template_text(dumper: _Dumper, text: str) -> ScalarNode:
+    """In quotes where a reader of templates would see anything but a text in it."""
+    tag = dumper.resolve(ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return dumper.represent_scalar(_STR, str(text), None if tag == _STR and plain_value(text) == text else "'")
+
+
 _Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(TemplateText, _represent_template_text)

@@ -15,6 +15,7 @@ from katib.domain.errors import (
     UnimplementedError,
 )
 from katib.domain.metrics import Observation
+from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Limits, Setting, StudyReason, StudySpec, StudyState
 from katib.domain.trial import Tag, TrialState
@@ -96,6 +97,19 @@ class TestService:
                 ParameterConfig("c", ParameterType.CATEGORICAL, FeasibleSpace(list=("yes", "no"))),
             ),
             limits=Limits(5, 2, 3, 1, timedelta(seconds=90), timedelta(hours=2, microseconds=5)),
+            pod=PodSettings(
+                namespace="team",
+                labels={"kueue.x-k8s.io/queue-name": "gpus"},
+                annotations={"note": "a\nb"},
+                environment={"Z": "1", "A": ""},
+                requests={"cpu": "500m"},
+                limits={"memory": "8Gi"},
+                node_selector={"disk": "ssd"},
+                tolerations=(Toleration("gpu", "Exists", "", "NoExecute", 0), Toleration("spot", value="yes")),
+                service_account="trainer",
+                start_timeout=timedelta(hours=2),
+                template='{"spec":{"containers":[]}}',
+            ),
         )
         detail = api.get_study(api.create_study(spec))
         # As in 0.1, the objective's name is appended to the metrics.

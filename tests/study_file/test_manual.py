@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from katib.domain.study_file import StudyFileError, parse_study
-from katib.domain.study_file_keys import STUDY
+from katib.domain.study_file_keys import POD, STUDY
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "study-file.md").read_text()
 
 
 def test_its_study_loads_and_its_errors_are_what_is_said() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)
+    text, pods = re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)
+    assert parse_study(text + pods).spec.pod.limits == {"memory": "8Gi"}
     assert parse_study(text).warnings == ()
     said = re.findall(r"^my-network.*$", MANUAL, re.MULTILINE)
     with pytest.raises(StudyFileError) as type_error:
@@ -37,3 +38,4 @@ def test_it_names_every_key_of_today() -> None:
         "auto_stop_algorithm",
     }
     assert {key for key in keys - short if f"`{key}`" not in MANUAL} == set()
+    assert {key for key in POD.names.values() if f"`{key}`" not in MANUAL} == set()

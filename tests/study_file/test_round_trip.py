@@ -1,5 +1,6 @@
 """What is written is read back as the same study, and no input at all leads to anything but a study or a refusal."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from katib.domain.metrics import MetricStrategy
+from katib.domain.pod import MAX_START_TIMEOUT, PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
 from katib.domain.study import (
     CHECK_INTERVAL,
@@ -71,6 +73,28 @@ PARAMETER = (
         st.builds(FeasibleSpace, list=st.lists(NUMBER, min_size=1, max_size=4, unique_by=float).map(tuple)),
     )
 )
+KEY = st.sampled_from(["a", "yes", "null", "1", "1e5", "kueue.x-k8s.io/queue-name", "x.y/z"])
+LABELS = st.dictionaries(KEY, st.sampled_from(["", "a", "yes", "1", "0.030", "true", "a_b.c"]), max_size=3)
+TREE = st.recursive(
+    WORD | st.booleans() | st.none() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORD, inner, max_size=2),
+    max_leaves=6,
+)
+POD = st.builds(
+    PodSettings,
+    namespace=st.sampled_from(["", "a", "1", "null"]),
+    labels=LABELS,
+    annotations=st.dictionaries(KEY, WORD, max_size=3),
+    environment=st.dictionaries(st.sampled_from(["a", "yes", "_1"]), WORD, max_size=3),
+    requests=st.dictionaries(st.sampled_from(["cpu", "memory"]), st.sampled_from(["1", "0.5", "5e2"]), max_size=2),
+    node_selector=LABELS,
+    tolerations=texts(st.sampled_from(["", "1", "true"])).map(
+        lambda values: tuple(Toleration("k", "Equal", value, "NoExecute", 0) for value in values)
+    ),
+    service_account=st.sampled_from(["", "a", "1"]),
+    start_timeout=st.none() | st.timedeltas(timedelta(microseconds=1), MAX_START_TIMEOUT),
+    template=st.just("") | TREE.map(lambda tree: json.dumps({"spec": {"a": tree}}, separators=(",", ":"))),
+)
 COUNT = st.none() | st.integers(1, 2**31 - 1)
 PERIOD = st.none() | st.timedeltas(timedelta(microseconds=1), MAX_PERIOD)
 SPECS = st.builds(
@@ -100,6 +124,7 @@ SPECS = st.builds(
     ),
     working_dir=TEXT,
     objective_strategy=st.sampled_from(MetricStrategy),
+    pod=st.just(PodSettings()) | POD,
 )
 
 

@@ -226,7 +226,8 @@ def test_an_unknown_key_of_a_file_of_katib_0_1_is_a_warning() -> None:
     assert warnings_of(study) == [
         "study.yaml:5: suggestalgoritm: ignored: there is no such key (did you mean 'suggestalgorithm'?)",
         "study.yaml:6: kind: ignored: a study file is no Kubernetes object, and trials as TFJob, PyTorchJob or other "
-        "resources are not supported yet: write the study's own keys, with image and command for its trials",
+        "resources are not supported yet: write the study's own keys, with image and command for its trials, "
+        "or a Pod of theirs as pod.template",
         "study.yaml:7: mount.mode: ignored: there is no such key",
     ]
 

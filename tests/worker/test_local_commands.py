@@ -9,6 +9,7 @@ import pytest
 
 from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id
+from katib.domain.pod import PodSettings
 from katib.domain.study import Mount
 from katib.worker.base import RunPhase
 from katib.worker.local.diagnosis import OutOfMemoryCount, explain
@@ -74,6 +75,15 @@ def test_what_no_process_can_be_given_is_a_failed_run(driver, word):
 
 def test_what_is_too_long_for_a_process_is_a_failed_run(driver):
     assert "too long" in refused(driver, driver.run("echo", *["x" * 100_000] * 100))
+
+
+def test_a_study_gives_its_trials_variables_but_never_katibs_own(driver):
+    pod = PodSettings(environment={"DATA": "/data", "TRIAL_ID": "mine", "KATIB_ATTEMPT": "9"}, requests={"cpu": "64"})
+    run = driver.run("sh", "-c", 'echo "$DATA $TRIAL_ID $KATIB_ATTEMPT"', study=replace(SPEC, pod=pod))
+    driver.worker.create(run)
+    driver.ended(run.name)
+    (line,), _ = driver.read(run.name)
+    assert line.text == f"/data {run.trial_id} 1"
 
 
 def test_a_name_that_no_environment_can_have_is_a_failed_run(driver):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from katib.domain.pod import is_own_variable
 from katib.worker.base import RunSpec
 
 _STUDY_ID: Final = "{{STUDY_ID}}"
@@ -51,6 +52,7 @@ class CommandBuilder:
             raise CommandError("the study has no command to run")
         environment = {
             **self._environment,
+            **{os.fsencode(n): os.fsencode(v) for n, v in run.study.pod.environment.items() if not is_own_variable(n)},
             **{os.fsencode(name): os.fsencode(value) for name, value in run.environment.items()},
             b"STUDY_ID": run.study_id.encode(),
             b"TRIAL_ID": run.trial_id.encode(),
