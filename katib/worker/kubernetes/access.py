@@ -1,0 +1,108 @@
+"""How the API server is reached, and as whom: inside a cluster by the Pod's service account, outside by a kubeconfig file.
+
+This is what the `kubernetes` package is used for: finding the configuration, renewing tokens (files of service accounts, exec
+plugins), TLS and proxies. Its model classes are not: a Pod stays the JSON that the API server sends.
+"""
+
+import logging
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import urllib3
+
+from katib.domain.errors import InvalidArgumentError, UnavailableError
+
+_log: Final = logging.getLogger(__name__)
+
+_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_DEFAULT_FILE: Final = "~/.kube/config"
+# Connections that are kept for the next request: one for each log that is followed, and some for the rest.
+_KEPT_CONNECTIONS: Final = 256
+# A peer that is silently gone (a node that lost its power, a NAT that forgot us) is noticed after 10 + 3 * 5 seconds, however
+# little is sent: a watch may have nothing to say for a minute, a log for hours.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A way to an API server. `namespace` is the one that the configuration names."""
+
+    base: str
+    namespace: str
+    pool: urllib3.PoolManager
+    configuration: Any
+    lock: threading.Lock
+
+    def headers(self) -> dict[str, str]:
+        """Who we are, now: a token that has expired is read again first. Raises UnavailableError when there is none."""
+        with self.lock:
+            try:
+                settings = self.configuration.auth_settings()
+            except Exception as error:  # an exec plugin, a file, an identity provider: whatever renews the token
+                raise UnavailableError(f"the token for the Kubernetes API server cannot be renewed: {error}") from error
+        return {auth["key"]: auth["value"] for auth in settings.values() if auth["in"] == "header" and auth["value"]}
+
+
+def open_access(kubeconfig: str = "", context: str = "") -> Access:
+    """From the file named, else from $KUBECONFIG, else inside a cluster from the service account, else from ~/.kube/config.
+
+    Raises InvalidArgumentError that says what is missing. Nothing is asked of the API server.
+    """
+    from kubernetes.client import Configuration
+    from kubernetes.client.rest import RESTClientObject
+
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = _KEPT_CONNECTIONS
+    configuration.socket_options = _socket_options()
+    # Who asks decides whether asking again makes sense.
+    configuration.retries = False
+    namespace = _load(configuration, kubeconfig, context)
+    pool = RESTClientObject(configuration).pool_manager
+    return Access(configuration.host.rstrip("/"), namespace, pool, configuration, threading.Lock())
+
+
+def _load(configuration: Any, kubeconfig: str, context: str) -> str:
+    """Fills the configuration in; returns its namespace."""
+    from kubernetes import config
+
+    file = kubeconfig or os.environ.get("KUBECONFIG", "")
+    if not file and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        try:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError) as error:
+            raise InvalidArgumentError(
+                f"the service account of this Pod cannot be used: {error}; set automountServiceAccountToken, or "
+                "--worker-option kubeconfig=FILE"
+            ) from error
+        return _read(_ACCOUNT / "namespace") or "default"
+    file = file or os.path.expanduser(_DEFAULT_FILE)
+    try:
+        load: Any = config.load_kube_config
+        load(config_file=file, context=context or None, client_configuration=configuration)
+        contexts, current = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
+    except Exception as error:  # the package raises whatever its YAML parser or its exec plugin does
+        raise InvalidArgumentError.of(
+            "--worker-option kubeconfig", file, f"expected a kubeconfig file that can be used: {error}"
+        ) from error
+    chosen = next((c for c in contexts if c["name"] == context), current) if context else current
+    return str((chosen or {}).get("context", {}).get("namespace") or "default")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    # Not every system has all of them.
+    options += [
+        (socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in _KEEPALIVE if hasattr(socket, name)
+    ]
+    return options

@@ -1,0 +1,453 @@
+"""What runs print, read while they run and to its end afterwards, with few requests.
+
+A run whose output somebody asks for is followed: one request that stays open, in a thread of its own, whose lines are held
+until they are asked for, in bounded memory: what is not asked for is not read on. When more runs go than may be followed at
+once, silent ones give up their place in turn.
+
+When a run has ended, its log is complete once a stream that was opened after the end has been read to its end. Following
+usually spares that request: the kubelet ends a stream after the container has ended and everything was given. It would also
+seem to end properly if the kubelet were stopped; but no kubelet that has just been started says within END_TRUST_S how a
+container ended.
+"""
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from katib.domain.errors import KatibError, UnavailableError
+from katib.worker.base import Output
+from katib.worker.kubernetes.api import ApiError, Stream
+from katib.worker.kubernetes.loglines import LogCursor, LogLine, LogReader
+from katib.worker.kubernetes.podapi import PodApi
+
+_log: Final = logging.getLogger(__name__)
+
+# Logs followed at once: a thread and a connection each.
+STREAMS: Final = 200
+# Logs of ended runs are read beside that: an end must not wait until others are silent.
+FINISHERS: Final = 8
+# Of one run, held until it is asked for.
+HELD_BYTES: Final = 256 * 1024
+# What a line costs beyond its text.
+_LINE_COST: Final = 300
+END_TRUST_S: Final = 2.0
+# A stream that is still open so long after its container has ended is not what it seems.
+END_WAIT_S: Final = 5.0
+# With others waiting, a stream that has been silent so long gives up its place, and has it again after a rest.
+_TURN_S: Final = 0.5
+_REST_S: Final = 15.0
+_RETRY_FIRST_S: Final = 0.5
+_RETRY_MOST_S: Final = 15.0
+# The log of an ended run whose node does not give it: after that it is lost.
+PATIENCE_S: Final = 120.0
+# How long a caller is kept waiting for more of an ended run's log.
+_TAKE_S: Final = 5.0
+# Output that nobody takes: another manager looks after the study now.
+_UNTAKEN_S: Final = 60.0
+_SILENCE_S: Final = 30.0
+
+
+class RunLog:
+    """A run's output as far as it has been read and not been taken. All under `changed`, a condition with its lock."""
+
+    def __init__(self, study_id: str, namespace: str, name: str, container: str, version: int = 0) -> None:
+        self.study_id: Final = study_id
+        self.namespace: Final = namespace
+        self.name: Final = name
+        self.container: Final = container
+        self.changed: Final = threading.Condition()
+        self.lines: deque[LogLine] = deque()
+        self.held = 0
+        # Behind what has been taken, and behind what has been read.
+        self.base = LogCursor()
+        self.head = LogCursor()
+        self.reader: LogReader | None = None
+        # Raised when reading begins anew somewhere else: what an older stream brings is dropped.
+        self.generation = 0
+        self.stream: Stream | None = None
+        self.serving = False
+        self.queued = False
+        # The container executes or has executed; its Pod has ended; everything has been read; nobody wants it any more.
+        self.started = False
+        self.ended = False
+        self.complete = False
+        self.dropped = False
+        self.truncated = False
+        self.ended_at = 0.0
+        self.eof_at: float | None = None
+        self.opened_at = 0.0
+        self.heard_at = 0.0
+        self.untaken_since: float | None = None
+        self.not_before = 0.0
+        self.failures = 0
+        self.failing_since: float | None = None
+        self.trouble = ""
+        # Grows with what has been read.
+        self.version = version
+
+    @property
+    def settled(self) -> bool:
+        """The run may be shown as ended: its output is there to be taken without waiting, or will not be."""
+        return self.complete or self.dropped or self.held >= HELD_BYTES
+
+
+class Outputs:
+    """Any number of threads may call; `settled` and `printed` are called from its own, and must return at once."""
+
+    def __init__(
+        self,
+        api: PodApi,
+        settled: Callable[[RunLog], None],
+        printed: Callable[[RunLog], None],
+        *,
+        streams: int = STREAMS,
+        finishers: int = FINISHERS,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._api: Final = api
+        self._settled: Final = settled
+        self._printed: Final = printed
+        self._patience_s: Final = patience_s
+        self._followers: Final = _Threads("log", streams, self._serve)
+        self._finishers: Final = _Threads("log-end", finishers, self._serve)
+        self._lock: Final = threading.Lock()
+        self._logs: Final[set[RunLog]] = set()
+        self._closed = False
+
+    def started(self, log: RunLog) -> None:
+        """The run's program executes: there is something to follow."""
+        with log.changed:
+            if log.started or log.dropped:
+                return
+            log.started = True
+            self._want(log)
+
+    def ended(self, log: RunLog, *, started: bool) -> None:
+        """The run has ended; `started`: its program was executed, so there may be output."""
+        with log.changed:
+            if log.ended or log.dropped:
+                return
+            log.ended, log.ended_at = True, time.monotonic()
+            log.not_before = 0.0
+            read = log.eof_at is not None and log.ended_at - log.eof_at <= END_TRUST_S and not log.serving
+            if read or not started:
+                self._complete(log)
+            elif not log.serving:
+                log.started = True
+                self._want(log)
+
+    def gone(self, log: RunLog) -> None:
+        """Its Pod is gone, and the log with it: what has been read is all there will be."""
+        with log.changed:
+            log.ended = True
+            if not log.serving:
+                log.truncated = log.truncated or (log.started and log.eof_at is None)
+                self._complete(log)
+
+    def add(self, log: RunLog) -> None:
+        with self._lock:
+            if not self._closed:
+                self._logs.add(log)
+
+    def drop(self, log: RunLog) -> None:
+        with self._lock:
+            self._logs.discard(log)
+        with log.changed:
+            log.dropped = True
+            log.lines.clear()
+            log.held = 0
+            log.changed.notify_all()
+            if log.stream is not None:
+                log.stream.shut()
+
+    def take(self, log: RunLog, cursor: LogCursor, max_bytes: int) -> Output:
+        """What follows the cursor, which everything before it has been stored with. Waits for a short time when the run has
+        ended and its log is on its way; raises UnavailableError when it does not come."""
+        deadline = time.monotonic() + _TAKE_S
+        with log.changed:
+            self._go_to(log, cursor)
+            while not log.lines and log.ended and not log.complete and not log.dropped:
+                if log.trouble and not log.serving:
+                    raise UnavailableError(f"the output of {log.name} cannot be read now: {log.trouble}")
+                self._want(log)
+                if not log.changed.wait(max(deadline - time.monotonic(), 0.0)):
+                    raise UnavailableError(f"the output of {log.name} does not come; it is tried again")
+            if log.dropped:
+                return Output([], str(cursor), end=False)
+            if not log.complete:
+                self._want(log)
+            return self._give(log, max_bytes)
+
+    def tick(self) -> None:
+        """What time alone brings; to be called about twice a second."""
+        now = time.monotonic()
+        with self._lock:
+            logs = list(self._logs)
+        crowded = self._followers.waiting()
+        for log in logs:
+            with log.changed:
+                if log.untaken_since is not None and now - log.untaken_since > _UNTAKEN_S:
+                    self._settle_untaken(log)
+                elif log.serving and log.stream is not None:
+                    if log.ended and now - log.ended_at > END_WAIT_S and not log.queued:
+                        # Once: what is opened next is read as the log of an ended run.
+                        if log.opened_at < log.ended_at:
+                            log.stream.shut()
+                    elif (
+                        crowded > 0
+                        and not log.ended
+                        and now - max(log.heard_at, log.opened_at) > _TURN_S
+                        and not log.lines
+                    ):
+                        log.not_before = now + _REST_S
+                        log.stream.shut()
+                        crowded -= 1
+                else:
+                    self._want(log)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            logs = list(self._logs)
+        for log in logs:
+            self.drop(log)
+        self._followers.close()
+        self._finishers.close()
+
+    # With the log's lock held
+
+    def _want(self, log: RunLog) -> None:
+        """Sees to it that it is read, soon."""
+        if log.serving or log.queued or log.complete or log.dropped or not (log.started or log.ended):
+            return
+        now = time.monotonic()
+        if log.not_before > now:
+            return
+        if not log.ended and log.eof_at is not None and now - log.eof_at <= END_TRUST_S:
+            return  # That it has ended may be on its way.
+        log.queued = True
+        (self._finishers if log.ended else self._followers).put(log)
+
+    def _go_to(self, log: RunLog, cursor: LogCursor) -> None:
+        """Drops what was taken; begins anew where the cursor is not among what is held."""
+        if cursor == log.base:
+            return
+        if any(line.cursor == cursor for line in log.lines):
+            while log.base != cursor:
+                line = log.lines.popleft()
+                log.held -= _cost(line)
+                log.base = line.cursor
+        elif cursor == log.head and not log.lines:
+            log.base = cursor
+        else:
+            log.generation += 1
+            log.lines.clear()
+            log.held = 0
+            log.base = log.head = cursor
+            log.reader, log.eof_at, log.complete, log.trouble, log.not_before = None, None, False, "", 0.0
+            if log.stream is not None:
+                log.stream.shut()
+        log.untaken_since = time.monotonic() if log.lines else None
+        log.changed.notify_all()
+
+    def _give(self, log: RunLog, max_bytes: int) -> Output:
+        lines = []
+        size = 0
+        cursor = log.base
+        for line in log.lines:
+            if size >= max(max_bytes, 1):
+                break
+            lines.append(line.line)
+            size += len(line.line.text) + 1
+            cursor = line.cursor
+        everything = len(lines) == len(log.lines)
+        if everything:
+            cursor = log.head
+        truncated, log.truncated = log.truncated, False
+        return Output(lines, str(cursor), log.complete and everything, truncated)
+
+    def _complete(self, log: RunLog) -> None:
+        if log.complete or log.dropped:
+            return
+        if log.reader is not None:
+            self._hold(log, log.reader.finish(), log.reader)
+        log.complete = True
+        log.trouble = ""
+        log.changed.notify_all()
+        self._settled(log)
+
+    def _hold(self, log: RunLog, lines: list[LogLine], reader: LogReader) -> None:
+        log.head = reader.cursor
+        log.truncated = log.truncated or reader.truncated
+        reader.truncated = False
+        if not lines:
+            return
+        fresh = not log.lines
+        log.lines.extend(lines)
+        log.held += sum(map(_cost, lines))
+        log.version += 1
+        log.changed.notify_all()
+        if fresh:
+            log.untaken_since = time.monotonic()
+        if log.ended and log.settled:
+            self._settled(log)
+        else:
+            self._printed(log)
+
+    def _settle_untaken(self, log: RunLog) -> None:
+        log.dropped = True
+        log.lines.clear()
+        log.held = 0
+        log.changed.notify_all()
+        if log.stream is not None:
+            log.stream.shut()
+        with self._lock:
+            self._logs.discard(log)
+        self._settled(log)
+
+    # In a thread of its own
+
+    def _serve(self, log: RunLog) -> None:
+        with log.changed:
+            log.queued = False
+            if log.serving or log.complete or log.dropped:
+                return
+            log.serving = True
+            generation = log.generation
+            reader = log.reader = LogReader(log.head)
+            follow = not log.ended
+            log.eof_at = None
+        error: Exception | None = None
+        try:
+            self._read(log, reader, generation, follow=follow)
+        except Exception as failure:  # noqa: BLE001 - the thread serves others after this one
+            error = failure
+        with log.changed:
+            log.serving = False
+            log.stream = None
+            if generation == log.generation and not log.dropped:
+                self._read_to(log, reader, error, follow=follow)
+            log.changed.notify_all()
+            self._want(log)
+
+    def _read(self, log: RunLog, reader: LogReader, generation: int, *, follow: bool) -> None:
+        stream = self._api.log(
+            log.namespace,
+            log.name,
+            log.container,
+            since=reader.cursor.since,
+            follow=follow,
+            silence_s=None if follow else _SILENCE_S,
+        )
+        with log.changed:
+            log.stream = stream
+            log.opened_at = time.monotonic()
+            if generation != log.generation or log.dropped:
+                stream.shut()
+        for data in stream:
+            lines = reader.feed(data)
+            with log.changed:
+                log.heard_at = time.monotonic()
+                while log.held >= HELD_BYTES and generation == log.generation and not log.dropped:
+                    log.changed.wait(1.0)
+                if generation != log.generation or log.dropped:
+                    stream.close()
+                    return
+                self._hold(log, lines, reader)
+
+    def _read_to(self, log: RunLog, reader: LogReader, error: Exception | None, *, follow: bool) -> None:
+        """The stream has come to its end, or to `error`; the lock is held."""
+        now = time.monotonic()
+        if error is None:
+            log.failures, log.failing_since, log.trouble = 0, None, ""
+            log.eof_at = now
+            if reader.remark and reader.cursor == log.base and not log.lines:
+                # What the kubelet says in the place of a log whose container it has removed.
+                log.truncated = True
+            if log.ended and (not follow or now - log.ended_at <= END_WAIT_S):
+                self._complete(log)
+            return
+        if log.not_before > now:
+            return  # It gave up its place to others.
+        if log.ended and isinstance(error, ApiError) and self._never_comes(log, error, now):
+            self._complete(log)
+            return
+        if isinstance(error, ApiError) and error.status in (400, 404) and not log.ended:
+            # Not begun yet after all, or gone: the next event says.
+            log.not_before = now + _RETRY_FIRST_S
+            return
+        log.failures += 1
+        if log.failing_since is None:
+            log.failing_since = now
+        most = min(_RETRY_FIRST_S * 2 ** min(log.failures - 1, 16), _RETRY_MOST_S)
+        log.not_before = now + most * random.uniform(0.5, 1.0)  # noqa: S311
+        log.trouble = error.message if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
+        if not isinstance(error, KatibError):
+            _log.error("reading the log of %s failed", log.name, exc_info=error)
+
+    def _never_comes(self, log: RunLog, error: ApiError, now: float) -> bool:
+        """Whether there is no log of the ended run, or will be none."""
+        if error.status == 400:
+            return True  # Its container never ran.
+        if error.status == 404:
+            log.truncated = log.truncated or log.started
+            return True
+        if error.status >= 500 and log.failing_since is not None and now - log.failing_since > self._patience_s:
+            _log.warning("the output of %s is lost: %s", log.name, error)
+            log.truncated = True
+            return True
+        return False
+
+
+class _Threads:
+    """At most `most` threads, begun when there is work for them."""
+
+    def __init__(self, name: str, most: int, work: Callable[[RunLog], None]) -> None:
+        self._name: Final = name
+        self._most: Final = most
+        self._work: Final = work
+        self._queue: Final[queue.SimpleQueue[RunLog | None]] = queue.SimpleQueue()
+        self._lock: Final = threading.Lock()
+        self._idle = 0
+        self._threads: Final[list[threading.Thread]] = []
+
+    def put(self, log: RunLog) -> None:
+        with self._lock:
+            self._queue.put(log)
+            if self._queue.qsize() > self._idle and len(self._threads) < self._most:
+                thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def waiting(self) -> int:
+        """How many no thread has time for."""
+        with self._lock:
+            return max(0, self._queue.qsize() - self._idle) if len(self._threads) >= self._most else 0
+
+    def close(self) -> None:
+        with self._lock:
+            for _ in self._threads:
+                self._queue.put(None)
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(5.0)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            log = self._queue.get()
+            with self._lock:
+                self._idle -= 1
+            if log is None:
+                return
+            self._work(log)
+
+
+def _cost(line: LogLine) -> int:
+    return len(line.line.text) + _LINE_COST

@@ -1,0 +1,163 @@
+"""What is done by and by, in a thread of its own: waits that are over, ends that do not come, Pods that nobody needs."""
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from katib.domain.errors import KatibError
+from katib.worker.base import RunPhase
+from katib.worker.kubernetes import marks
+from katib.worker.kubernetes.marks import DriverReason
+from katib.worker.kubernetes.podapi import PodApi
+from katib.worker.kubernetes.policy import KEEP_ALL, KEEP_FAILED, Policy
+from katib.worker.kubernetes.runs import Run, Runs
+
+_log: Final = logging.getLogger(__name__)
+
+TICK_S: Final = 0.5
+_ROUND_S: Final = 1.0
+# After the grace, a node that answers has ended a Pod within seconds; one that has not is asked by a deletion.
+_OVERDUE: Final = timedelta(seconds=20)
+# Requests in one round, so that thousands of Pods that are due at once do not hold up anything else.
+_REQUESTS_A_ROUND: Final = 100
+_RETRY_S: Final = 5.0
+
+
+class Driver(Protocol):
+    def end(self, study_id: str, name: str, reason: str, message: str) -> None: ...
+
+    def entomb(self, study_id: str, name: str, namespace: str, reason: str, message: str) -> bool: ...
+
+    def tick(self) -> None: ...
+
+
+class Rounds:
+    def __init__(self, api: PodApi, runs: Runs, policy: Policy, driver: Driver, fence_s: float) -> None:
+        """`fence_s`: how long the name of a finished run is held at least."""
+        self._api: Final = api
+        self._runs: Final = runs
+        self._policy: Final = policy
+        self._driver: Final = driver
+        self._fence_s: Final = fence_s
+        self._stop: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._work, name="rounds", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(5.0)
+
+    def _work(self) -> None:
+        next_round = 0.0
+        while not self._stop.wait(TICK_S):
+            try:
+                self._driver.tick()
+                if time.monotonic() >= next_round:
+                    next_round = time.monotonic() + _ROUND_S
+                    self._round()
+            except Exception:  # noqa: BLE001 - the thread must live as long as the worker
+                _log.exception("a round over the Pods failed")
+
+    def _round(self) -> None:
+        now = datetime.now(UTC)
+        monotonic = time.monotonic()
+        requests = 0
+        for run in self._runs.all():
+            if self._stop.is_set() or requests >= _REQUESTS_A_ROUND:
+                break
+            if run.act_after > monotonic:
+                continue
+            try:
+                requests += self._look(run, now, monotonic)
+            except KatibError as error:
+                run.act_after = monotonic + _RETRY_S
+                _log.warning("run %s could not be tended, it is tried again: %s", run.name, error)
+        self._runs.forget_buried()
+
+    def _look(self, run: Run, now: datetime, monotonic: float) -> int:
+        """Does what is due for one run; returns how many requests that took."""
+        again = run.diagnosis.look_again
+        if again is not None and again <= now:
+            self._runs.look_again(run)
+        if not run.ended:
+            return self._alive(run, now, monotonic)
+        if run.let_go_at is None:
+            return 0
+        if run.gone or not run.uid:
+            return self._bury(run, monotonic)
+        if not run.over and not run.closing:
+            # What stands beside the trial in its Pod ends with it.
+            run.closing = True
+            with self._runs.lock:
+                pod = run.pod
+            if pod is not None:
+                change = marks.stop_change(pod, run.diagnosis.reason, run.diagnosis.message)
+                self._runs.put(self._api.patch(run.namespace, run.name, change))
+            return 1
+        if self._is_due(run, now, monotonic):
+            self._api.delete(run.namespace, run.name, run.uid)
+            # The event may be late; the answer is the truth.
+            run.act_after = monotonic + _RETRY_S
+            if run.over:
+                self._runs.remove(run)
+            return 1
+        return 0
+
+    def _alive(self, run: Run, now: datetime, monotonic: float) -> int:
+        found = run.diagnosis
+        if found.hopeless:
+            run.act_after = monotonic + _RETRY_S
+            if found.phase is RunPhase.STOPPING:
+                # Its node does not answer, and everybody has waited long enough. Should it come back, it ends what still runs.
+                run.sentence = found.reason, found.message
+                self._api.delete(run.namespace, run.name, run.uid, grace_s=0)
+            else:
+                self._driver.end(run.study_id, run.name, found.reason, found.message)
+            return 1
+        if run.let_go_at is not None and found.phase is not RunPhase.STOPPING:
+            # It came after everybody had done with it.
+            run.act_after = monotonic + _RETRY_S
+            self._driver.end(run.study_id, run.name, DriverReason.STOPPED, "nobody waits for it any more")
+            return 1
+        with self._runs.lock:
+            pod = run.pod
+        stopped = marks.stopped_at(pod) if pod is not None else None
+        if (
+            pod is not None
+            and stopped is not None
+            and "deletionTimestamp" not in pod["metadata"]
+            and stopped + timedelta(seconds=marks.grace_of(pod)) + _OVERDUE <= now
+        ):
+            run.act_after = monotonic + _RETRY_S
+            run.sentence = found.reason, found.message
+            self._api.delete(run.namespace, run.name, run.uid)
+            return 1
+        return 0
+
+    def _bury(self, run: Run, monotonic: float) -> int:
+        """A run whose Pod went before its time: its name is held in another way."""
+        if run.tombstone_due:
+            run.tombstone_due = False
+            found = run.diagnosis
+            self._driver.entomb(run.study_id, run.name, run.namespace, found.reason, found.message)
+            return 2
+        if run.let_go_at is not None and monotonic - run.let_go_at >= self._fence_s:
+            self._runs.remove(run)
+        return 0
+
+    def _is_due(self, run: Run, now: datetime, monotonic: float) -> bool:
+        assert run.let_go_at is not None
+        if monotonic - run.let_go_at < self._fence_s:
+            return False
+        keep = self._policy.keep
+        if run.tombstone:
+            return True
+        if keep == KEEP_ALL or (keep == KEEP_FAILED and run.diagnosis.phase is RunPhase.FAILED):
+            ended = run.diagnosis.ended_at or now
+            return ended + self._policy.keep_time <= now
+        return True

@@ -1,0 +1,293 @@
+"""The runs that are known: what the reflectors and the answers to our own requests say about Pods, put together.
+
+Two sources tell of one Pod in any order, so the newer version counts, and a Pod that is known to be gone does not come back
+with an older event. A run whose Pod has gone before anybody let go of it stays, as it was seen last.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from katib.worker.base import RunPhase, RunStatus
+from katib.worker.kubernetes import marks
+from katib.worker.kubernetes.diagnosis import Diagnosis
+from katib.worker.kubernetes.marks import DriverReason
+from katib.worker.kubernetes.outputs import Outputs, RunLog
+from katib.worker.kubernetes.podapi import Pod
+from katib.worker.kubernetes.pods import trial_container
+from katib.worker.kubernetes.policy import Waits
+from katib.worker.kubernetes.reasons import PodReason
+
+# An event or an answer that is older than this does not come any more.
+_LATE_S: Final = 600.0
+_NOTHING_YET: Final = Diagnosis(RunPhase.WAITING)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A run as this process knows it.
+
+    `pod`: what is looked at again, while it may still change; `over`: all of its containers have ended. `uid` empty: there is
+    no Pod. `gone`: there is none any more. `let_go_at`: since when nobody needs it, by the monotonic clock; `sentence`: why the
+    driver has ended it, where its Pod cannot say so.
+    """
+
+    study_id: str
+    trial_id: str
+    attempt: int
+    name: str
+    namespace: str
+    uid: str = ""
+    version: int = 0
+    container: str = ""
+    pod: Pod | None = None
+    diagnosis: Diagnosis = _NOTHING_YET
+    on_node: bool = False
+    started: bool = False
+    tombstone: bool = False
+    over: bool = False
+    gone: bool = False
+    let_go_at: float | None = None
+    log: RunLog | None = None
+    sentence: tuple[str, str] | None = None
+    # For the driver's round: when it may act again, and what it has done.
+    act_after: float = 0.0
+    closing: bool = False
+    tombstone_due: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.diagnosis.phase.ended
+
+    def status(self) -> RunStatus:
+        found = self.diagnosis
+        if self.ended and self.log is not None and not self.log.settled:
+            # Ended, but not to be asked for its output yet.
+            message = f"its output cannot be read yet: {self.log.trouble}" if self.log.trouble else ""
+            found = replace(found, phase=RunPhase.RUNNING, reason="", message=message, exit_code=None, ended_at=None)
+        return RunStatus(
+            name=self.name,
+            study_id=self.study_id,
+            trial_id=self.trial_id,
+            attempt=self.attempt,
+            phase=found.phase,
+            reason=found.reason,
+            message=found.message,
+            exit_code=found.exit_code,
+            started_at=found.started_at,
+            ended_at=max(found.ended_at, found.started_at or found.ended_at) if found.ended_at else None,
+            output_version=self.log.version if self.log is not None else 0,
+        )
+
+
+class Runs:
+    """The sink of the reflectors. Every change is made under `lock`, which callers may hold."""
+
+    def __init__(
+        self, waits: Waits, wake: Callable[[str], None], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.lock: Final = threading.RLock()
+        self._waits: Final = waits
+        self._wake: Final = wake
+        self._clock: Final = clock
+        self._runs: Final[dict[str, Run]] = {}
+        self._by_study: Final[dict[str, dict[str, Run]]] = {}
+        # Pods that were deleted, and when.
+        self._buried: Final[dict[str, float]] = {}
+        self.outputs: Outputs | None = None
+
+    def get(self, name: str) -> Run | None:
+        return self._runs.get(name)
+
+    def of_study(self, study_id: str) -> list[Run]:
+        with self.lock:
+            return list(self._by_study.get(study_id, {}).values())
+
+    def all(self) -> list[Run]:
+        with self.lock:
+            return list(self._runs.values())
+
+    def namespace_of(self, study_id: str) -> str | None:
+        with self.lock:
+            return next((run.namespace for run in self._by_study.get(study_id, {}).values()), None)
+
+    # What the reflectors tell
+
+    def replace(self, namespace: str, pods: list[Pod], version: str) -> None:
+        """The list is the newest state when it was asked for, so what is not in it is gone, unless it came later."""
+        with self.lock:
+            for pod in pods:
+                self.put(pod)
+            there = {(pod.get("metadata") or {}).get("uid") for pod in pods}
+            listed = _number(version)
+            for run in list(self._runs.values()):
+                here = not namespace or run.namespace == namespace
+                if here and run.uid and not run.gone and run.uid not in there and run.version <= listed:
+                    self._bury(run)
+
+    def apply(self, kind: str, pod: Pod) -> None:
+        with self.lock:
+            run = self.put(pod)
+            if kind == "DELETED" and run is not None:
+                self._bury(run)
+
+    # What we know ourselves
+
+    def put(self, pod: Pod) -> Run | None:
+        """Takes in a Pod as the API server gave it; None: it is no run's, or it is gone."""
+        identity = marks.identity(pod)
+        metadata = pod.get("metadata") or {}
+        uid, version = str(metadata.get("uid") or ""), _number(metadata.get("resourceVersion"))
+        if identity is None or not uid or uid in self._buried:
+            return None
+        with self.lock:
+            name = str(metadata["name"])
+            run = self._runs.get(name)
+            if run is not None and run.uid == uid and version < run.version:
+                return run
+            if run is None:
+                run = self.add(Run(*identity, name, str(metadata.get("namespace") or "")))
+            elif run.uid and run.uid != uid:
+                # Of that name, but not that Pod: whoever deleted it, or a tombstone, was followed by another.
+                self._buried[run.uid] = time.monotonic()
+                run.gone = run.closing = run.tombstone_due = False
+                run.sentence = None
+            before = run.diagnosis
+            run.uid, run.version, run.gone = uid, version, False
+            run.namespace = str(metadata.get("namespace") or "")
+            run.container = trial_container(pod)
+            run.pod = marks.slim(pod)
+            run.on_node, run.over = marks.is_on_node(pod), marks.is_over(pod)
+            run.tombstone = marks.is_tombstone(pod)
+            run.started = run.started or marks.has_started(pod)
+            self._judge(run)
+            if run.ended and run.over:
+                run.pod = None
+            self._tell(run, before)
+            return run
+
+    def add(self, run: Run) -> Run:
+        with self.lock:
+            self._runs[run.name] = run
+            self._by_study.setdefault(run.study_id, {})[run.name] = run
+            return run
+
+    def vanished(self, run: Run) -> None:
+        """Asked for by its name, it was not there."""
+        with self.lock:
+            if run.uid and not run.gone:
+                self._bury(run)
+
+    def look_again(self, run: Run) -> None:
+        """Time alone may have changed how it stands."""
+        with self.lock:
+            if run.pod is None or run.ended:
+                return
+            before = run.diagnosis
+            self._judge(run)
+            self._tell(run, before)
+
+    def want_output(self, run: Run) -> RunLog | None:
+        """From now on its output is read. None: it never had any."""
+        with self.lock:
+            if run.log is not None and not run.log.dropped:
+                return run.log
+            if not run.uid or self.outputs is None:
+                return None
+            version = run.log.version + 1 if run.log is not None else 0
+            run.log = RunLog(run.study_id, run.namespace, run.name, run.container, version)
+            self.outputs.add(run.log)
+            self._tell_log(run)
+            return run.log
+
+    def remove(self, run: Run) -> None:
+        with self.lock:
+            if self._runs.get(run.name) is not run:
+                return
+            del self._runs[run.name]
+            study = self._by_study.get(run.study_id, {})
+            study.pop(run.name, None)
+            if not study:
+                self._by_study.pop(run.study_id, None)
+            if run.uid:
+                self._buried[run.uid] = time.monotonic()
+            if run.log is not None and self.outputs is not None:
+                self.outputs.drop(run.log)
+
+    def forget_buried(self) -> None:
+        with self.lock:
+            until = time.monotonic() - _LATE_S
+            for uid in [uid for uid, at in self._buried.items() if at < until]:
+                del self._buried[uid]
+
+    # With the lock held
+
+    def _judge(self, run: Run) -> None:
+        assert run.pod is not None
+        found = marks.judge(run.pod, self._clock(), marks.waits_of(run.pod, self._waits))
+        if run.ended and found.phase.ended:
+            # What was said of the end stays said; times may become known later.
+            found = replace(found, ended_at=run.diagnosis.ended_at)
+        run.diagnosis = found
+
+    def _bury(self, run: Run) -> None:
+        """Its Pod is gone."""
+        self._buried[run.uid] = time.monotonic()
+        if run.let_go_at is not None:
+            self.remove(run)
+            return
+        before = run.diagnosis
+        run.gone = True
+        run.tombstone_due = True
+        if not run.ended:
+            reason, message = self._why_gone(run)
+            now = self._clock()
+            run.diagnosis = Diagnosis(
+                RunPhase.FAILED, reason, message, None, run.diagnosis.started_at, run.diagnosis.ended_at or now
+            )
+        run.pod = None
+        if run.log is not None and self.outputs is not None:
+            self.outputs.gone(run.log)
+        self._tell(run, before)
+
+    def _why_gone(self, run: Run) -> tuple[str, str]:
+        if run.sentence is not None:
+            return run.sentence
+        if run.pod is not None and marks.stopped_at(run.pod) is not None:
+            return run.diagnosis.reason or DriverReason.STOPPED, run.diagnosis.message or "it was asked to end"
+        if run.diagnosis.phase is RunPhase.STOPPING and run.diagnosis.reason:
+            return run.diagnosis.reason, run.diagnosis.message
+        return PodReason.POD_DELETED, "somebody deleted its Pod"
+
+    def _tell(self, run: Run, before: Diagnosis) -> None:
+        self._tell_log(run)
+        now = run.diagnosis
+        if (before.phase, before.reason, before.message) == (now.phase, now.reason, now.message):
+            return
+        if now.phase.ended and run.log is not None and not run.log.settled:
+            return  # Its output is on its way; that wakes.
+        self._wake(run.study_id)
+
+    def _tell_log(self, run: Run) -> None:
+        if run.log is None or self.outputs is None:
+            return
+        if run.ended:
+            self.outputs.ended(run.log, started=run.started)
+        elif run.started:
+            self.outputs.started(run.log)
+
+
+def statuses(runs: Iterable[Run]) -> list[RunStatus]:
+    """Of those that nobody has let go of; one that has been and still goes on is named until it has ended."""
+    return [run.status() for run in runs if run.let_go_at is None or not run.ended]
+
+
+def _number(version: object) -> int:
+    """A version as a number: versions of one kind grow, and as such they may be compared."""
+    try:
+        return int(str(version))
+    except ValueError:
+        return 0
