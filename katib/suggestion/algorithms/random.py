@@ -5,13 +5,13 @@ from bisect import bisect_right
 from functools import lru_cache
 from typing import Final
 
-from katib.domain.errors import InvalidArgumentError
 from katib.domain.search_space import Parameter, ParameterConfig, SearchSpace
 from katib.domain.settings import Options
-from katib.suggestion.base import STUDY_PATH, Problem, Request
+from katib.suggestion.base import Problem, Request
+from katib.suggestion.ends import check_ends
 from katib.suggestion.numbered import NumberedSearch, Points
 from katib.suggestion.randomness import SEED, Permutation, study_seed, uniforms
-from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM, max_trials
+from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 
 # So many draws of a finite space keep to the shares of its values; the points that are left then are taken in any order.
 DRAWS: Final = 10_000
@@ -28,16 +28,7 @@ class RandomSearch(NumberedSearch):
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED))
 
     def check(self, problem: Problem) -> None:
-        spec = problem.spec
-        ends = (max_trials(spec, problem.values), spec.limits.max_duration, spec.goal, problem.space.cardinality)
-        # A study without an algorithm of its own is driven by its clients, who stop asking when they like.
-        if not spec.client_driven and all(end is None for end in ends):
-            raise InvalidArgumentError.of(
-                f"{STUDY_PATH}.max_trials",
-                "",
-                "expected max_trials (or the setting SuggestionNum), max_duration or optimization_goal: the search space is "
-                "infinite, and nothing else would end the study",
-            )
+        check_ends(problem)
 
     def points(self, request: Request) -> Points:
         problem = request.problem

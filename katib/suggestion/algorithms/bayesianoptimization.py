@@ -1,0 +1,111 @@
+"""Bayesian optimization: a Gaussian process, or a random forest, says of every point what it promises; the next trial is where
+that is most.
+
+The first trials are the centre of the search space and a scrambled Sobol sequence. From then on, each suggestion is a function
+of the seed, of its number and of the trials: those that run count as points whose outcome is what the model expects, so that
+asking for several at once is the same as asking for them one after another.
+"""
+
+from typing import Final
+
+from katib.domain.settings import Options, choice, real, whole
+from katib.domain.study import StudyReason
+from katib.suggestion.base import History, Problem, Reply, Request, Suggestion
+from katib.suggestion.ends import check_ends
+from katib.suggestion.gp.encoding import Encoding
+from katib.suggestion.gp.history import past
+from katib.suggestion.gp.optimizer import Optimizer, Style
+from katib.suggestion.randomness import SEED, study_seed
+from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
+
+BURN_IN: Final = whole(
+    "burn_in",
+    None,
+    "Trials with an objective before the model takes over.",
+    least=1,
+    default_text="4 to 12, more for more parameters",
+)
+MODEL: Final = choice("model_type", "gp", ("gp", "rf"), "The model: a Gaussian process, or a random forest.")
+KERNEL: Final = choice("kernel_type", "matern", ("matern", "rbf"), "The Gaussian process's kernel.")
+NU: Final = choice("nu", "2.5", ("0.5", "1.5", "2.5"), "The smoothness of the Matérn kernel.")
+LENGTH: Final = real(
+    "length_scale",
+    None,
+    "The kernel's length, in widths of a parameter's range, one for all parameters.",
+    above=0.0,
+    most=1000.0,
+    default_text="inferred for each parameter",
+)
+NOISE: Final = real(
+    "noise",
+    None,
+    "The variance of the noise, in variances of the objective.",
+    least=1e-10,
+    most=1.0,
+    default_text="inferred",
+)
+MODE: Final = choice(
+    "mode",
+    "ei",
+    ("ei", "pi", "lcb"),
+    "What a point promises: its expected improvement, the probability of one, or its lower confidence bound.",
+)
+TRADE_OFF: Final = real(
+    "trade_off",
+    None,
+    "The more, the further it looks away from what is known: for ei and pi the least improvement that counts, for lcb the "
+    "weight of the deviation, in deviations of the objective.",
+    least=0.0,
+    most=100.0,
+    default_text="0 for ei, 0.01 for pi, 2 for lcb",
+)
+CANDIDATES: Final = whole(
+    "N",
+    1024,
+    "Quasi-random points among which the search for the greatest promise begins.",
+    least=1,
+    most=100_000,
+)
+
+
+class BayesianOptimization:
+    name = "bayesianoptimization"
+    history = History.FINALS
+    options = Options(
+        name,
+        (SUGGESTION_NUM, MAX_PARALLEL, SEED, BURN_IN, MODEL, KERNEL, NU, LENGTH, NOISE, MODE, TRADE_OFF, CANDIDATES),
+    )
+
+    def check(self, problem: Problem) -> None:
+        check_ends(problem)
+
+    def suggest(self, request: Request) -> Reply:
+        problem = request.problem
+        values = problem.values
+        encoding = Encoding(problem.space)
+        size = problem.space.cardinality
+        before = past(encoding, request.finished, request.unfinished, problem.spec.optimization)
+        optimizer = Optimizer(
+            encoding,
+            before,
+            study_seed(values, request.study_id),
+            Style(
+                model=values[MODEL],
+                kernel="rbf" if values[KERNEL] == "rbf" else f"matern{values[NU]}",
+                length=values[LENGTH],
+                noise=values[NOISE],
+                mode=values[MODE],
+                trade_off=values[TRADE_OFF],
+                burn_in=values[BURN_IN],
+                candidates=values[CANDIDATES],
+            ),
+        )
+        suggestions = []
+        for number in range(request.first_number, request.first_number + request.count):
+            if size is not None and len(optimizer.taken) >= size:
+                break
+            row = optimizer.next_row(number)
+            suggestions.append(Suggestion(encoding.parameters(row)))
+        if suggestions or request.unfinished_count:
+            return Reply(tuple(suggestions))
+        return Reply((), completed=True, reason=StudyReason.EXHAUSTED)

@@ -1,0 +1,19 @@
+"""Whether anything ends a study."""
+
+from katib.domain.errors import InvalidArgumentError
+from katib.suggestion.base import STUDY_PATH, Problem
+from katib.suggestion.room import max_trials
+
+
+def check_ends(problem: Problem) -> None:
+    """Raises InvalidArgumentError for a study over infinitely many points that nothing would end."""
+    spec = problem.spec
+    ends = (max_trials(spec, problem.values), spec.limits.max_duration, spec.goal, problem.space.cardinality)
+    # A study without an algorithm of its own is driven by its clients, who stop asking when they like.
+    if not spec.client_driven and all(end is None for end in ends):
+        raise InvalidArgumentError.of(
+            f"{STUDY_PATH}.max_trials",
+            "",
+            "expected max_trials (or the setting SuggestionNum), max_duration or optimization_goal: the search space is "
+            "infinite, and nothing else would end the study",
+        )

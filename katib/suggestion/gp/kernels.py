@@ -1,0 +1,48 @@
+"""Stationary kernels as functions of the squared distance, with their derivative by it; all are 1 at distance 0."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from katib.suggestion.gp.encoding import Floats
+
+# (values, derivatives by the squared distance)
+Kernel = Callable[[Floats], tuple[Floats, Floats]]
+
+_ROOT3: Final = float(np.sqrt(3.0))
+_ROOT5: Final = float(np.sqrt(5.0))
+
+
+def rbf(squared: Floats) -> tuple[Floats, Floats]:
+    value = np.exp(-0.5 * squared)
+    return value, -0.5 * value
+
+
+def matern12(squared: Floats) -> tuple[Floats, Floats]:
+    # Its slope at 0 is infinite: kept finite, for a gradient method's sake.
+    distance = np.sqrt(np.maximum(squared, 1e-12))
+    value = np.exp(-distance)
+    return value, -0.5 * value / distance
+
+
+def matern32(squared: Floats) -> tuple[Floats, Floats]:
+    scaled = _ROOT3 * np.sqrt(squared)
+    decay = np.exp(-scaled)
+    return (1.0 + scaled) * decay, -1.5 * decay
+
+
+def matern52(squared: Floats) -> tuple[Floats, Floats]:
+    scaled = _ROOT5 * np.sqrt(squared)
+    decay = np.exp(-scaled)
+    slope = (1.0 + scaled) * decay
+    return slope + (5.0 / 3.0) * squared * decay, (-5.0 / 6.0) * slope
+
+
+def squared_distances(a: Floats, b: Floats) -> Floats:
+    """Between the rows of `a` and those of `b`."""
+    squared = a @ b.T
+    squared *= -2.0
+    squared += np.einsum("ij,ij->i", a, a)[:, None]
+    squared += np.einsum("ij,ij->i", b, b)
+    return np.maximum(squared, 0.0, out=squared)
