@@ -31,7 +31,8 @@ _CLASS_OF: Final = {code: class_ for class_, code in _CODE_OF.items()}
 
 
 def code_of(error: KatibError) -> grpc.StatusCode:
-    return _CODE_OF.get(type(error), grpc.StatusCode.INTERNAL)
+    """Of the nearest class that the table has: a part of ours may raise one of its own below it."""
+    return next((_CODE_OF[class_] for class_ in type(error).__mro__ if class_ in _CODE_OF), grpc.StatusCode.INTERNAL)
 
 
 def message_of(error: KatibError) -> str:
