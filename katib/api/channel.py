@@ -30,6 +30,14 @@ KEEPALIVE: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 
+# For whoever can go on elsewhere. Servers of ours let themselves be asked every 5 seconds.
+PROMPT_KEEPALIVE: Final[tuple[tuple[str, int | str], ...]] = (
+    ("grpc.keepalive_time_ms", 6_000),
+    ("grpc.http2.ping_timeout_ms", 4_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
 
 def open_channel(address: str, *further: tuple[str, int | str]) -> grpc.Channel:
     """A plaintext channel to `HOST:PORT` or `unix:PATH`. Connects at the first call."""

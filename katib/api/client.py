@@ -3,20 +3,19 @@
 Raises what the manager raised (`katib.domain.errors`); UnavailableError when it cannot be reached.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api import converters as convert
-from katib.api.api_pb2_grpc import ManagerStub
-from katib.api.channel import KEEPALIVE, open_channel
-from katib.api.errors import from_rpc_error, never_arrived
+from katib.api.channel import KEEPALIVE, PROMPT_KEEPALIVE
+from katib.api.failover import Failover, parse_addresses
 from katib.api.times import period_to_proto
-from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.metrics import Observation
 from katib.domain.study import Limits, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
@@ -33,17 +32,19 @@ from katib.domain.views import (
 DEFAULT_ADDRESS: Final = "localhost:6789"
 DEFAULT_TIMEOUT_S: Final = 30.0
 
-Reply = TypeVar("Reply")
-
 
 class ManagerClient:
-    """A connection to a manager at `HOST:PORT` or `unix:PATH`; safe from any thread. Every call ends within `timeout`."""
+    """A connection to a manager at `HOST:PORT` or `unix:PATH`; safe from any thread. Every call ends within `timeout`.
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, timeout: float = DEFAULT_TIMEOUT_S) -> None:
-        self.address = address
+    With several addresses, `A,B` or a sequence, it goes on at another one when a manager does not answer (katib.api.failover).
+    """
+
+    def __init__(self, address: str | Sequence[str] = DEFAULT_ADDRESS, timeout: float = DEFAULT_TIMEOUT_S) -> None:
+        """Raises InvalidArgumentError for a list that is none."""
+        addresses = parse_addresses(address)
+        self.address = ",".join(addresses)
         self._timeout = timeout
-        self._channel = open_channel(address, *KEEPALIVE)
-        self._stub = ManagerStub(self._channel)  # type: ignore[no-untyped-call]
+        self._failover = Failover(addresses, KEEPALIVE if len(addresses) == 1 else PROMPT_KEEPALIVE)
 
     def __enter__(self) -> "ManagerClient":
         return self
@@ -54,18 +55,21 @@ class ManagerClient:
         self.close()
 
     def close(self) -> None:
-        self._channel.close()
+        self._failover.close()
 
     # Studies
 
     def create_study(self, spec: StudySpec, request_id: str = "") -> str:
-        """Returns the study's id. The same `request_id` again gives the same study."""
-        request = pb.CreateStudyRequest(study_config=convert.spec_to_proto(spec), request_id=request_id)
-        reply: pb.CreateStudyReply = self._call(self._stub.CreateStudy, request)
+        """Returns the study's id. The same `request_id` again gives the same study. Without one it gets one of its own, so
+        that the request may be sent twice when its answer is lost."""
+        request = pb.CreateStudyRequest(
+            study_config=convert.spec_to_proto(spec), request_id=request_id or f"once-{secrets.token_hex(16)}"
+        )
+        reply: pb.CreateStudyReply = self._call("CreateStudy", request)
         return reply.study_id
 
     def get_study(self, study_id: str) -> StudyDetail:
-        reply = self._call(self._stub.GetStudy, pb.GetStudyRequest(study_id=study_id))
+        reply = self._call("GetStudy", pb.GetStudyRequest(study_id=study_id))
         return StudyDetail(
             summary=convert.summary_from_proto(reply.study),
             spec=convert.spec_from_proto(reply.study_config),
@@ -88,7 +92,7 @@ class ManagerClient:
             id_prefix=id_prefix,
             states=[convert.study_state_to_proto(s) for s in states],
         )
-        reply = self._call(self._stub.ListStudies, request)
+        reply = self._call("ListStudies", request)
         return Page([convert.summary_from_proto(s) for s in reply.studies], reply.next_page_token)
 
     def update_study(
@@ -107,37 +111,39 @@ class ManagerClient:
             optimization_goal=goal,
             paused=paused,
         )
-        return convert.summary_from_proto(self._call(self._stub.UpdateStudy, request).study)
+        return convert.summary_from_proto(self._call("UpdateStudy", request).study)
 
     def stop_study(self, study_id: str) -> None:
-        self._call(self._stub.StopStudy, pb.StopStudyRequest(study_id=study_id))
+        self._call("StopStudy", pb.StopStudyRequest(study_id=study_id))
 
     def delete_study(self, study_id: str) -> None:
-        self._call(self._stub.DeleteStudy, pb.DeleteStudyRequest(study_id=study_id))
+        self._call("DeleteStudy", pb.DeleteStudyRequest(study_id=study_id))
 
     def watch_study(self, study_id: str, after_revision: int = 0) -> Iterator[StudyEvent]:
         """Each change as it happens, the present state first; ends when the study has ended.
 
-        Raises UnavailableError when the connection is lost: go on from the last event's revision.
+        Raises UnavailableError when the connection is lost: go on from the last event's revision, at any manager.
         """
         request = pb.WatchStudyRequest(study_id=study_id, after_revision=after_revision)
-        call = self._stub.WatchStudy(request)
+        manager, call = self._failover.open_stream("WatchStudy", request)
+        ended = False
         try:
             for reply in call:
-                yield StudyEvent(
-                    study=convert.summary_from_proto(reply.study),
-                    trials=[convert.trial_from_proto(t) for t in reply.trials],
-                    revision=reply.revision,
-                )
+                study = convert.summary_from_proto(reply.study)
+                ended = study.state.finished
+                yield StudyEvent(study, [convert.trial_from_proto(t) for t in reply.trials], reply.revision)
+            if not ended:
+                # It stops, and said all that it knew.
+                self._failover.leave(manager)
         except grpc.RpcError as error:
-            raise self._translate(error) from error
+            raise self._failover.translate(error, manager) from error
         finally:
             call.cancel()
 
     # Trials
 
     def get_trial(self, trial_id: str) -> TrialDetail:
-        reply = self._call(self._stub.GetTrial, pb.GetTrialRequest(trial_id=trial_id))
+        reply = self._call("GetTrial", pb.GetTrialRequest(trial_id=trial_id))
         return TrialDetail(
             trial=convert.trial_from_proto(reply.trial),
             observations=[convert.observation_from_proto(o) for o in reply.observations],
@@ -163,15 +169,15 @@ class ManagerClient:
             id_prefix=id_prefix,
             newest_first=newest_first,
         )
-        reply = self._call(self._stub.ListTrials, request)
+        reply = self._call("ListTrials", request)
         return Page([convert.trial_from_proto(t) for t in reply.trials], reply.next_page_token)
 
     def stop_trial(self, trial_id: str) -> None:
-        self._call(self._stub.StopTrial, pb.StopTrialRequest(trial_id=trial_id))
+        self._call("StopTrial", pb.StopTrialRequest(trial_id=trial_id))
 
     def trial_log(self, trial_id: str, attempt: int = 0, offset: int = 0, max_bytes: int = 0) -> LogChunk:
         request = pb.GetTrialLogRequest(trial_id=trial_id, attempt=attempt, offset=offset, max_bytes=max_bytes)
-        reply = self._call(self._stub.GetTrialLog, request)
+        reply = self._call("GetTrialLog", request)
         return LogChunk(reply.data, reply.next_offset, reply.finished)
 
     # Observations
@@ -187,7 +193,7 @@ class ManagerClient:
             reporter=reporter,
             observations=[convert.observation_to_proto(o) for o in observations],
         )
-        reply: pb.ReportMetricsReply = self._call(self._stub.ReportMetrics, request)
+        reply: pb.ReportMetricsReply = self._call("ReportMetrics", request)
         return reply.should_stop
 
     def list_observations(
@@ -196,7 +202,7 @@ class ManagerClient:
         request = pb.ListObservationsRequest(
             trial_id=trial_id, attempt=attempt, names=names, page_size=page_size, page_token=page_token
         )
-        reply = self._call(self._stub.ListObservations, request)
+        reply = self._call("ListObservations", request)
         return Page([convert.observation_from_proto(o) for o in reply.observations], reply.next_page_token)
 
     # Studies that clients drive
@@ -204,11 +210,14 @@ class ManagerClient:
     def suggest_trials(
         self, study_id: str, count: int = 1, client_id: str = "", algorithm: str = ""
     ) -> tuple[Sequence[Trial], bool]:
-        """Trials to run now, the client's own unfinished ones first; and whether there is nothing more to try."""
+        """Trials to run now, the client's own unfinished ones first; and whether there is nothing more to try.
+
+        With a `client_id` an answer that was lost is asked for again; without, the trials in it stay unfinished.
+        """
         request = pb.SuggestTrialsRequest(
             study_id=study_id, suggest_algorithm=algorithm, count=count, client_id=client_id
         )
-        reply = self._call(self._stub.SuggestTrials, request)
+        reply = self._call("SuggestTrials", request, again=bool(client_id))
         return [convert.trial_from_proto(t) for t in reply.trials], reply.completed
 
     def complete_trial(self, study_id: str, trial_id: str, objective: float | None = None) -> None:
@@ -216,31 +225,21 @@ class ManagerClient:
         request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, is_complete=True)
         if objective is not None:
             request.objective_value = repr(objective)
-        self._call(self._stub.CompleteTrial, request)
+        self._call("CompleteTrial", request)
 
     def abandon_trial(self, study_id: str, trial_id: str) -> None:
         """KILLED."""
-        self._call(self._stub.CompleteTrial, pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id))
+        self._call("CompleteTrial", pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id))
 
     # The rest
 
     def list_algorithms(self) -> Sequence[ServiceStatus]:
-        reply = self._call(self._stub.ListAlgorithms, pb.ListAlgorithmsRequest())
+        reply = self._call("ListAlgorithms", pb.ListAlgorithmsRequest())
         return [convert.service_from_proto(a) for a in reply.algorithms]
 
-    def _call(self, method: Callable[..., Reply], request: Any) -> Reply:
-        try:
-            return method(request, timeout=self._timeout)
-        except grpc.RpcError as error:
-            raise self._translate(error) from error
-
-    def _translate(self, rpc_error: grpc.RpcError) -> KatibError:
-        error = from_rpc_error(rpc_error, f"the manager at {self.address}")
-        if isinstance(error, UnavailableError) and never_arrived(error.message):
-            return UnavailableError(
-                f"the manager at {self.address} cannot be reached: start it (katib-local does), or name another one"
-            )
-        return error
+    def _call(self, method: str, request: Any, *, again: bool = True) -> Any:
+        """`again`: sent twice it does what it does once, as all but one do: they read, say what should be, or bear a key."""
+        return self._failover.call(method, request, self._timeout, again=again)
 
 
 def _period(period: timedelta | None) -> Any:

@@ -72,18 +72,30 @@ def from_rpc_error(rpc_error: grpc.RpcError, peer: str = "") -> KatibError:
     return class_(text)
 
 
-def never_arrived(text: str) -> bool:
-    """Whether it is gRPC itself that says UNAVAILABLE; its texts begin so, and no service's own sentences do."""
-    return text.startswith(
-        (
-            "failed to connect",
-            "DNS resolution failed",
-            "errors resolving",
-            "Connection reset",
-            "Socket closed",
-            "recvmsg",
-        )
-    )
+# How gRPC's own texts for UNAVAILABLE begin; no service's sentences do.
+_NOT_SENT: Final = ("failed to connect", "DNS resolution failed", "errors resolving")
+_BROKEN_OFF: Final = (
+    "Stream removed",
+    "Cancelling all calls",
+    "Connection reset",
+    "Socket closed",
+    "recvmsg",
+    "sendmsg",
+    "Broken pipe",
+    "GOAWAY",
+    "keepalive",
+    "ping timeout",
+)
+
+
+def was_not_sent(text: str) -> bool:
+    """Whether the text of an UNAVAILABLE says that there was no connection to send the request over."""
+    return text.startswith(_NOT_SENT)
+
+
+def said_by_grpc(text: str) -> bool:
+    """Whether it is gRPC itself that says UNAVAILABLE: there was no connection, or it broke off."""
+    return text.startswith((*_NOT_SENT, *_BROKEN_OFF))
 
 
 def _invalid_argument(call: grpc.Call, text: str) -> InvalidArgumentError:

@@ -16,6 +16,7 @@ DEFAULT_SERVER: Final = "localhost:6789"
 DEFAULT_PORT: Final = 6789
 DEFAULT_TIMEOUT_S: Final = 30.0
 MAX_SOCKET_PATH: Final = 107
+MAX_SERVERS: Final = 16
 
 
 @dataclass(slots=True)
@@ -34,12 +35,24 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
 class Server(click.ParamType):  # type: ignore[type-arg]
-    """`HOST:PORT` or `unix:PATH`."""
+    """`HOST:PORT` or `unix:PATH`, or several of these with a comma between two."""
 
-    name = "HOST:PORT"
+    name = "HOST:PORT,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
+        parts = [part.strip() for part in text.split(",")]
+        if len(parts) > 1:
+            if not all(parts):
+                self.fail(f"{text!r}: expected an address before and behind each comma", param, ctx)
+            twice = next((part for part in parts if parts.count(part) > 1), None)
+            if twice is not None:
+                self.fail(f"{text!r}: {twice!r} is in it twice; name each manager once", param, ctx)
+            if len(parts) > MAX_SERVERS:
+                self.fail(f"{text!r}: expected at most {MAX_SERVERS} addresses", param, ctx)
+        return ",".join(self._address(part, param, ctx) for part in parts)
+
+    def _address(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if text.startswith("unix:"):
             path = text.removeprefix("unix:").removeprefix("//")
             if not path or len(path.encode(errors="surrogateescape")) > MAX_SOCKET_PATH:
@@ -102,7 +115,8 @@ def _options(envvar: str | None) -> Callable[[F], F]:
             callback=_set_server,
             expose_value=False,
             envvar=envvar,
-            help=f"The manager: HOST:PORT or unix:PATH.  [env: KATIB_SERVER; default: {DEFAULT_SERVER}]",
+            help="The manager: HOST:PORT or unix:PATH; or several with commas, any of which is used.  "
+            f"[env: KATIB_SERVER; default: {DEFAULT_SERVER}]",
         )(function)
 
     return decorate

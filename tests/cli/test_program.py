@@ -71,6 +71,11 @@ def test_each_command_has_help_in_both_spellings(name: str, program: Cli) -> Non
         (["list-studies", "-s", "here:99999999"], "'here:99999999': expected HOST:PORT"),
         (["list-studies", "-s", "unix:"], "'unix:': expected unix: and the path of a socket, at most 107 bytes"),
         (["list-studies", "-s", "http://here:6789"], "'http://here:6789': expected HOST:PORT"),
+        (["list-studies", "-s", "here:1,"], "'here:1,': expected an address before and behind each comma"),
+        (["list-studies", "-s", "here:1,there"], "'there': expected the port too, such as there:6789"),
+        (["list-studies", "-s", "here:1,unix:"], "'unix:': expected unix: and the path of a socket"),
+        (["list-studies", "-s", "here:1,here:1"], "'here:1' is in it twice; name each manager once"),
+        (["list-studies", "-s", ",".join(f"h:{i}" for i in range(1, 18))], "expected at most 16 addresses"),
         (["list-studies", "--timeout", "0"], "'0': expected more than 0, at most 3650 days"),
     ],
 )

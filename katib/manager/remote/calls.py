@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from katib.api.errors import from_rpc_error, never_arrived
+from katib.api.errors import from_rpc_error, said_by_grpc
 from katib.domain.errors import InternalError, KatibError, UnavailableError
 from katib.manager.remote.addresses import Channels
 
@@ -61,7 +61,7 @@ def start(
 
 def _failure(error: grpc.RpcError, address: str, who: str) -> KatibError:
     failure = from_rpc_error(error, who)
-    if isinstance(failure, UnavailableError) and never_arrived(failure.message):
+    if isinstance(failure, UnavailableError) and said_by_grpc(failure.message):
         _log.debug("%s: %s", who, failure.message)
         return UnavailableError(f"nothing answers at {address}")
     return failure
