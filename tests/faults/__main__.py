@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ def main() -> int:
     parser.add_argument("--database", action="append", choices=("sqlite", "mariadb"), help="one after the other")
     parser.add_argument("--share", type=float, default=1.0, help="the size of the studies, of the usual one")
     arguments = parser.parse_args()
+    # Whoever ends it leaves no process behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = new_seed() if arguments.seed is None else arguments.seed
     failed = False
     for kind in arguments.database or ("sqlite", "mariadb"):

@@ -267,6 +267,8 @@ class Campaign:
                         f"the user of {asked.spec.name} ({asked.study_id}): {error!r}\n{traceback.format_exc()}"
                     )
                     return
+                # The kills are to fall among few trials rather than many: a machine has only so much to give.
+                self._calm.wait(rng.uniform(0.0, 2.0) * self._order.share)
 
     def _blame(self, wrong: str) -> None:
         with self._lock:
