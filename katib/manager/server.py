@@ -30,7 +30,7 @@ from katib.manager.service.service import ManagerService
 from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
 from katib.manager.storage.open import Opening
-from katib.worker.base import Worker
+from katib.worker.base import Worker, WorkerSettings
 
 _log: Final = logging.getLogger(__name__)
 SERVICE: Final = "api.Manager"
@@ -172,7 +172,13 @@ def _open_worker(settings: Settings) -> Worker:
     found = {e.name: e for e in entry_points(group="katib.workers")}
     if settings.worker not in found:
         raise InvalidArgumentError.of("--worker", settings.worker, f"expected one of {', '.join(sorted(found))}")
-    worker: Worker = found[settings.worker].load()(settings.data)
+    try:
+        create = found[settings.worker].load()
+    except ImportError as error:
+        raise InvalidArgumentError.of(
+            "--worker", settings.worker, f"it cannot be loaded ({error}): pip install 'katib[{settings.worker}]'"
+        ) from error
+    worker: Worker = create(WorkerSettings(settings.data, settings.worker_options(), settings.lease))
     return worker
 
 
@@ -184,7 +190,13 @@ def _open_worker(settings: Settings) -> Worker:
     default="sqlite:///katib.db",
     help="sqlite:///FILE, or mysql+pymysql://USER:PASSWORD@HOST:PORT/NAME.",
 )
-@click.option("--worker", default="local", help="What runs the trials.")
+@click.option("--worker", default="local", help="What runs the trials: local, kubernetes.")
+@click.option(
+    "--worker-option",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="An option of the worker; may be given several times. KATIB_WORKER_OPTION holds several with spaces between.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from katib.domain.errors import InvalidArgumentError
+
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 
 DEFAULT_LISTEN: Final = "localhost:6789"
@@ -15,18 +17,29 @@ DEFAULT_EARLYSTOPPING: Final = "earlystopping-{algorithm}:6789"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`http` empty: no HTTP server. `data` is where the local worker keeps runs."""
+    """`http` empty: no HTTP server. `data` is where the local worker keeps runs; `worker_option` is NAME=VALUE each."""
 
     listen: str = DEFAULT_LISTEN
     http: str = DEFAULT_HTTP
     database: str = "sqlite:///katib.db"
     worker: str = "local"
+    worker_option: tuple[str, ...] = ()
     data: Path = Path("katib-data")
     suggestion_address: str = DEFAULT_SUGGESTION
     earlystopping_address: str = DEFAULT_EARLYSTOPPING
     lease: float = 10.0
     log_level: str = "INFO"
     log_format: str = "text"
+
+    def worker_options(self) -> dict[str, str]:
+        """Raises InvalidArgumentError for one that is not NAME=VALUE."""
+        options = {}
+        for text in self.worker_option:
+            name, equals, value = text.partition("=")
+            if not equals or not name:
+                raise InvalidArgumentError.of("--worker-option", text, "expected NAME=VALUE")
+            options[name] = value
+        return options
 
     def shown(self) -> str:
         """One line, passwords left out."""

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import InvalidArgumentError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.pod import PodSettings
 from katib.domain.study import Mount
-from katib.worker.base import RunPhase
+from katib.worker.base import RunPhase, WorkerSettings
 from katib.worker.local.diagnosis import OutOfMemoryCount, explain
 from katib.worker.local.worker import LocalWorker, create_worker
 from tests.worker.local import SPEC, driver_of, folder_of
@@ -19,9 +19,14 @@ from tests.worker.local import SPEC, driver_of, folder_of
 
 @pytest.fixture
 def driver(tmp_path):
-    worker = create_worker(tmp_path)
+    worker = create_worker(WorkerSettings(tmp_path))
     yield driver_of(worker)
     worker.close()
+
+
+def test_an_option_is_refused_because_there_is_none(tmp_path):
+    with pytest.raises(InvalidArgumentError, match=r"namespace.*knows no options"):
+        create_worker(WorkerSettings(tmp_path, {"namespace": "x"}))
 
 
 def refused(driver, run) -> str:

@@ -23,7 +23,7 @@ from katib.domain.errors import (
 )
 from katib.domain.study import StudySpec
 from katib.domain.views import LogChunk
-from katib.worker.base import STOP_GRACE_S, Output, RunSpec, RunStatus, Worker
+from katib.worker.base import STOP_GRACE_S, Output, RunSpec, RunStatus, Worker, WorkerSettings
 from katib.worker.local.command import CommandBuilder, CommandError
 from katib.worker.local.folder import (
     OUTPUT,
@@ -54,9 +54,11 @@ _PASSING: Final = frozenset(
 )
 
 
-def create_worker(data: str | os.PathLike[str]) -> Worker:
-    """Entry point `local` of `katib.workers`; `data` is the folder that keeps the runs."""
-    return LocalWorker(data)
+def create_worker(settings: WorkerSettings) -> Worker:
+    """Entry point `local` of `katib.workers`; the runs are kept below `settings.data`."""
+    if settings.options:
+        raise InvalidArgumentError.of("--worker-option", next(iter(settings.options)), "the local worker knows no options")
+    return LocalWorker(settings.data)
 
 
 @dataclass(slots=True)
