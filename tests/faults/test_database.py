@@ -30,8 +30,9 @@ from tests.storage.mariadb import Server, started
 from tests.storage.proxy import cutting_proxy
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-# How long a call may take whose database gives no answer: a connection that is found dead, and another that is not accepted.
-SILENT_S = 25
+# How long a call may take whose database gives no answer, in the worst case: 5 s each for a turn and for a connection of the
+# pool, 10 s for one that is not accepted. Clients wait for 30 s by default.
+SILENT_S = 28
 LONG_S = 100
 
 
@@ -444,6 +445,7 @@ def test_a_manager_cut_off_beyond_its_lease_stops_acting_and_the_other_goes_on(k
             proxy.flows.set()
             assert_whole(client, study_id, count, 80)
         until(lambda: cut_off.health() == SERVING)
+        assert cut_off.process.end() == 0
 
 
 @pytest.mark.slow

@@ -21,12 +21,22 @@ class CuttingProxy:
         self.flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
+        self._links: list[_Link] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
     def close(self) -> None:
         self.flows.set()
+        # Closing alone would not wake the thread that accepts, which would take one more.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def sever(self) -> None:
+        """Cuts every connection there is; with `refuse` set there will be no other."""
+        links, self._links = self._links, []
+        for link in links:
+            link.cut()
 
     def _accept(self) -> None:
         while True:
@@ -37,8 +47,13 @@ class CuttingProxy:
             if self.refuse:
                 client.close()
                 continue
-            server = socket.create_connection(("127.0.0.1", self._server))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._server))
+            except OSError:
+                client.close()
+                continue
             link = _Link(self, client, server)
+            self._links.append(link)
             for run in (link.forth, link.back):
                 threading.Thread(target=run, daemon=True).start()
 
@@ -60,6 +75,11 @@ class _Link:
             return True
 
         self._pass(self._client, self._server, look)
+
+    def cut(self) -> None:
+        for end in (self._client, self._server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def back(self) -> None:
         self._pass(self._server, self._client, lambda _: not self._cut_answer)

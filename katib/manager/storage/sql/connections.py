@@ -14,6 +14,8 @@ from katib.manager.storage.sql.presence import Presence
 
 # While the server has no connection left for us, one of our own may come back to the pool.
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4)
+# In the notes that a connection carries as long as it lives: it was not made just now.
+_USED: Final = "used"
 
 
 class Connections:
@@ -23,6 +25,7 @@ class Connections:
         """`where` names the database in errors; no password in it. `told` as for Presence."""
         self.engine: Final = engine
         self.dialect: Final = engine.dialect
+        self._remote = engine.dialect.name != "sqlite"
         self.where: Final = where
         # What goes wrong with a connection is one of these.
         self.errors: Final = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
@@ -30,11 +33,11 @@ class Connections:
 
     def take(self) -> PoolProxiedConnection:
         """Raises the KatibError that says why there is none, at once where the database is known to be away."""
-        self.presence.check()
         began = time.monotonic()
         for pause in (*_PAUSES_S, None):
+            self.presence.check()
             try:
-                return self.engine.raw_connection()
+                return self._sound(self.presence.check)
             except self.errors as error:
                 if pause is None or failure_of(error, self.dialect) is not Failure.FULL:
                     known = self.explain(error)
@@ -59,19 +62,34 @@ class Connections:
         self.presence.close()
         self.engine.dispose()
 
+    def _sound(self, check: Callable[[], None]) -> PoolProxiedConnection:
+        """A connection that the server has answered on just now. `check()` may forbid to ask it.
+
+        Those that it closed while they lay idle, or when it ended, are passed over. The pool's own way to do so would wait for
+        a silent server twice over, on the old connection and on another.
+        """
+        while True:
+            connection = self.engine.raw_connection()
+            try:
+                if self._remote and connection.info.get(_USED) and connection.dbapi_connection is not None:
+                    check()
+                    self.dialect.do_ping(connection.dbapi_connection)
+            except BaseException as error:
+                connection.invalidate()
+                connection.close()
+                # Each time round there is one less; a new one is not asked.
+                if isinstance(error, self.errors) and failure_of(error, self.dialect) is Failure.LOST:
+                    continue
+                raise
+            connection.info[_USED] = True
+            return connection
+
     def _look(self) -> None:
         try:
-            connection = self.engine.raw_connection()
+            self._sound(lambda: None).close()
         except exc.TimeoutError as error:
             # Those who wait for the silent server hold them all: that is the reason, and is known already.
             self.presence.check()
             raise self.explain(error) from error
         except self.errors as error:
             raise self.explain(error) from error
-        try:
-            connection.cursor().execute("SELECT 1")
-        except self.errors as error:
-            connection.invalidate()
-            raise self.explain(error) from error
-        finally:
-            connection.close()

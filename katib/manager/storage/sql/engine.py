@@ -33,7 +33,7 @@ _STATEMENT_TIMEOUT_S: Final = 10
 _MIGRATION_TIMEOUT_S: Final = 3600
 # Readers are threads of the gRPC server and of the controller. More wait for one to be given back, at most this long.
 _POOL: Final = 16
-_POOL_TIMEOUT_S: Final = 10
+_POOL_TIMEOUT_S: Final = 5
 # What of PyMySQL's options may stand behind the `?`. Others could undo what the storage relies on.
 _MYSQL_OPTIONS: Final = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
 _LOCAL: Final = frozenset({None, "", "localhost", "127.0.0.1", "::1"})
@@ -87,8 +87,7 @@ def make_engine(url: URL, *, migrating: bool = False) -> Engine:
         engine = create_engine(url, connect_args={"timeout": _LOCK_TIMEOUT_S, "check_same_thread": False}, **options)
         event.listen(engine, "connect", _set_up_sqlite_for_migration if migrating else _set_up_sqlite)
     else:
-        # A connection that the server closed while it lay idle is noticed before it is used.
-        engine = create_engine(url, connect_args=_mysql_arguments(url, migrating), pool_pre_ping=True, **options)
+        engine = create_engine(url, connect_args=_mysql_arguments(url, migrating), **options)
         event.listen(engine, "connect", _set_up_mysql)
     return engine
 
@@ -129,7 +128,7 @@ def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> N
         f"SESSION innodb_lock_wait_timeout = {_ROW_LOCK_TIMEOUT_S}"
     )
     assert isinstance(connection, Connection)
-    if "MariaDB" in connection.get_server_info():
+    if "MariaDB" in connection.get_server_info():  # type: ignore[no-untyped-call]
         cursor.execute(f"SET SESSION idle_transaction_timeout = {_FROZEN_S}")
     else:
         cursor.execute(f"SET SESSION wait_timeout = {_IDLE_S}")
