@@ -55,7 +55,8 @@ class TrialNote:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """Asks an unfinished trial to end; the first request's reason stays. The trial shows reason `Stopping` from then on."""
+    """Asks an unfinished trial to end; the first request's reason stays, but for a time-out's, after which the trial might be
+    tried again. The trial shows reason `Stopping` from then on."""
 
     trial_id: str
     reason: str

@@ -421,3 +421,18 @@ def test_a_trial_whose_end_the_database_has_forgotten_ends_as_its_run_did(desk: 
     assert restored.finish(study_id).reason == StudyReason.MAX_TRIALS
     assert restored.storage.get_trial(trial.id).objective == 0.7
     restored.close()
+
+
+def test_a_trial_stopped_in_the_middle_of_the_pass_that_would_try_it_again_is_killed(
+    desk: Desk, tmp_path: Path
+) -> None:
+    script = f"echo begun >> {tmp_path}/begun; exit 3"
+    study_id = desk.create(study(script=script, limits={"max_trials": 1, "retry_limit": 5}))
+    (trial,) = running(desk, study_id)
+    until(lambda: all(r.phase.ended for r in desk.worker.list(study_id)))
+    stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by a user")
+    desk.storage.meanwhile = lambda: desk.storage.apply(study_id, StudyChanges(stops=(stop,)))
+    desk.finish(study_id)
+    ended = desk.storage.get_trial(trial.id)
+    assert (ended.state, ended.reason, ended.attempt) == (TrialState.KILLED, TrialReason.STOPPED_BY_USER, 1)
+    assert (tmp_path / "begun").read_text() == "begun\n"

@@ -18,6 +18,8 @@ from katib.manager.ports import Intake, StopRequest, StudyChanges, StudyMove, Tr
 # An observation within its trial's attempt.
 Key = tuple[str, int, int]
 
+# What a trial may have been asked to end for and still be tried again.
+_NOT_FOR_GOOD: Final = frozenset({"", TrialReason.DEADLINE_EXCEEDED})
 _COUNTERS: Final = {
     TrialState.PENDING: "pending",
     TrialState.RUNNING: "running",
@@ -234,6 +236,10 @@ class _Work:
         if trial is None or trial.state is not move.from_state or trial.attempt != move.attempt:
             self._refused.add(move.trial_id)
             return
+        if move.to_state is TrialState.PENDING and trial.stop_reason not in _NOT_FOR_GOOD:
+            # Whoever decided to try it again did not know yet that it has been asked to end.
+            self._refused.add(move.trial_id)
+            return
         fields: dict[str, Any] = {"state": move.to_state, "reason": move.reason, "message": _storable(move.message)}
         if move.to_state is TrialState.PENDING:
             self._attempts[trial.id] = TrialAttempt(
@@ -258,7 +264,7 @@ class _Work:
         elif move.to_state is TrialState.RUNNING:
             fields |= {"run": move.run, "started_at": move.at, "not_before": None}
             if trial.stop_reason:
-                fields["reason"] = TrialReason.STOPPING
+                fields |= {"reason": TrialReason.STOPPING, "message": fields["message"] or trial.stop_message}
         else:
             fields["ended_at"] = move.at
         self._count(move.from_state, -1)
@@ -273,7 +279,7 @@ class _Work:
             self._refused.add(note.trial_id)
             return
         reason = TrialReason.STOPPING if trial.stop_reason else note.reason
-        message = _storable(note.message)
+        message = _storable(note.message) or trial.stop_message
         if (trial.reason, trial.message) != (reason, message):
             self._change(trial, reason=reason, message=message)
 
@@ -281,7 +287,7 @@ class _Work:
         trial = self._trials.get(stop.trial_id)
         if trial is None or trial.state in FINISHED:
             self._refused.add(stop.trial_id)
-        elif not trial.stop_reason:
+        elif not trial.stop_reason or (trial.stop_reason in _NOT_FOR_GOOD and stop.reason not in _NOT_FOR_GOOD):
             message = _storable(stop.message)
             self._change(
                 trial,

@@ -38,7 +38,8 @@ class ChangeContract:
         (trial,) = add(storage, study)
         (started,) = go(storage, trial, to=RUNNING, run="pod-1", at=later(1), reason="", message="started")
         assert (started.run, started.started_at, started.message) == ("pod-1", later(1), "started")
-        storage.apply(study.id, StudyChanges(stops=(StopRequest(trial.id, "Slow", "too slow"),)))
+        late = StopRequest(trial.id, TrialReason.DEADLINE_EXCEEDED, "too slow")
+        storage.apply(study.id, StudyChanges(stops=(late,)))
         taken = storage.apply(study.id, StudyChanges(intakes=(intake(started, observe(0.3), to="77"),)))
         assert (taken.trials[trial.id].objective, taken.trials[trial.id].cursor) == (0.3, "77")
         (again,) = go(
@@ -179,9 +180,37 @@ class ChangeContract:
         assert (noted.trials[trial.id].reason, noted.trials[trial.id].message) == (TrialReason.STOPPING, "the image")
         (started,) = go(storage, trial, to=RUNNING)
         assert (started.reason, started.stop_reason) == (TrialReason.STOPPING, "EarlyStopped")
+        assert started.message == "worse than the median"
         (killed,) = go(storage, started, to=KILLED, reason="EarlyStopped", message="worse")
         assert (killed.reason, killed.message) == ("EarlyStopped", "worse")
         assert storage.get_trial(trial.id) == killed
+
+    def test_a_trial_that_is_asked_to_stop_while_its_retry_is_decided_is_not_tried_again(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = running(storage, study)
+        storage.apply(study.id, StudyChanges(stops=(StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by you"),)))
+        before = storage.get_trial(trial.id)
+        applied = storage.apply(study.id, StudyChanges(moves=(move(trial, PENDING),)))
+        assert applied.refused == {trial.id}
+        assert storage.get_trial(trial.id) == before
+
+    def test_a_request_to_stop_goes_before_a_time_out_after_which_the_trial_might_be_tried_again(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = running(storage, study)
+        late = StopRequest(trial.id, TrialReason.DEADLINE_EXCEEDED, "too slow")
+        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by you")
+        for request in (late, stop, late):
+            storage.apply(study.id, StudyChanges(stops=(request,)))
+        now = storage.get_trial(trial.id)
+        assert (now.stop_reason, now.stop_message, now.message) == (TrialReason.STOPPED_BY_USER, "by you", "by you")
+
+    def test_a_note_without_words_leaves_a_stopping_trial_those_that_say_why(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = running(storage, study)
+        storage.apply(study.id, StudyChanges(stops=(StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by you"),)))
+        storage.apply(study.id, StudyChanges(notes=(TrialNote(trial.id, 1, "", ""),)))
+        now = storage.get_trial(trial.id)
+        assert (now.reason, now.message) == (TrialReason.STOPPING, "by you")
 
     def test_counters_are_those_of_the_trials(self, storage):
         study = storage.create_study(make_study())
