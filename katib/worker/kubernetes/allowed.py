@@ -30,6 +30,10 @@ def check_annotations(annotations: Any, policy: Policy, path: str) -> list[Field
     return list(_Rules(policy, "").annotations(annotations, path))
 
 
+def _closed(option: str) -> str:
+    return f"not allowed here (the operator can: --worker-option {option}=true)"
+
+
 def _anything(value: Any, path: str) -> Iterator[FieldViolation]:  # noqa: ARG001 -- a check like the others
     yield from ()
 
@@ -87,7 +91,7 @@ class _Rules:
         """Only these values, unless the operator has allowed all of them."""
         if allowed:
             return _anything
-        return partial(self._only, harmless, f"not allowed here (the operator can: --worker-option {option}=true)")
+        return partial(self._only, harmless, _closed(option))
 
     def _unless_privileged(self, *harmless: object) -> Check:
         return self._unless(self._policy.allow_privileged, "allow_privileged", harmless)
@@ -108,6 +112,8 @@ class _Rules:
     def template(self, value: Mapping[str, Any], path: str) -> Iterator[FieldViolation]:
         known = {**_fields("apiVersion kind"), "metadata": self._metadata, "spec": self._spec}
         yield from self._mapping(known, value, path)
+        if value.get("spec") is None:
+            yield violation(f"{path}.spec", "", "expected the spec of a Pod")
 
     def _metadata(self, value: Any, path: str) -> Iterator[FieldViolation]:
         here = partial(self._only, (self._namespace,), f"expected {self._namespace}; name another one as pod.namespace")
@@ -123,7 +129,11 @@ class _Rules:
         if isinstance(value, dict) and not self._policy.allow_privileged:
             for key, text in value.items():
                 if key.startswith((_APPARMOR, *_SECCOMP)) and text not in ("runtime/default", "docker/default"):
-                    yield violation(f"{path}.{key}", text, "expected runtime/default")
+                    yield violation(
+                        f"{path}.{key}",
+                        text,
+                        f"expected runtime/default; anything else is {_closed('allow_privileged')}",
+                    )
 
     def _spec(self, value: Any, path: str) -> Iterator[FieldViolation]:
         host = self._unless(self._policy.allow_host_network, "allow_host_network", _FALSE)
@@ -323,7 +333,7 @@ class _Rules:
         if self._policy.allow_host_path:
             known["hostPath"] = _anything
         else:
-            why["hostPath"] = "not allowed here (the operator can: --worker-option allow_host_path=true); use a claim"
+            why["hostPath"] = f"{_closed('allow_host_path')}; use a claim"
         yield from self._mapping(known, value, path, why)
 
     def _source(self, value: Any, path: str) -> Iterator[FieldViolation]:
