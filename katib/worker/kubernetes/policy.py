@@ -210,8 +210,15 @@ OPTIONS: Final = Options(
             "at most 63 letters, digits, '-', '_' and '.'",
             lambda text: text != "" and is_label_value(text),
         ),
-        _text("kubeconfig", "", "outside of a cluster: the file", "a path", _any_text, "$KUBECONFIG or ~/.kube/config"),
-        _text("context", "", "outside of a cluster: the context in it", "a name", _any_text, "the current one"),
+        _text(
+            "kubeconfig",
+            "",
+            "the file that says how to reach the cluster",
+            "a path",
+            _any_text,
+            "$KUBECONFIG; in a cluster the Pod's account; else ~/.kube/config",
+        ),
+        _text("context", "", "the context in that file", "a name", _any_text, "the current one"),
         *(
             _period(f"wait_{f.name}", getattr(_DEFAULTS.waits, f.name), f"how long to wait {_WAITS[f.name]}")
             for f in fields(Waits)
