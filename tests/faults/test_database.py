@@ -398,6 +398,7 @@ def test_a_server_without_a_connection_left_is_waited_for_and_the_remedy_named(k
         url = server.create_database("katib")
         with closing(server.connect()) as root:
             root.cursor().execute("CREATE USER katib@'%'")
+            root.cursor().execute("CREATE USER other@'%'")
             root.cursor().execute("GRANT ALL ON katib.* TO katib@'%'")
             # One more connection than the limit is kept for an administrator, which the manager must not be.
             address = make_url(url).set(username="katib")
@@ -405,11 +406,7 @@ def test_a_server_without_a_connection_left_is_waited_for_and_the_remedy_named(k
             study_id = begun(katib, count, max_trials=60)
             others: list[pymysql.Connection[pymysql.cursors.Cursor]] = []
             try:
-                while len(others) < 40:
-                    kill_others(root, "katib")
-                    with_all(server, others)
-                    if manager.health() == NOT_SERVING:
-                        break
+                until(lambda: take_all(server, others) and kill_others(root, "katib") == 0, LONG_S)
                 manager.says_why("raise max_connections")
                 time.sleep(12)
                 manager.says_why("raise max_connections")
@@ -486,13 +483,13 @@ def kill_others(root: "pymysql.Connection[pymysql.cursors.Cursor]", user: str = 
     return killed
 
 
-def with_all(server: Server, taken: "list[pymysql.Connection[pymysql.cursors.Cursor]]") -> None:
-    """Takes every connection that there is."""
+def take_all(server: Server, taken: "list[pymysql.Connection[pymysql.cursors.Cursor]]") -> bool:
+    """Takes every connection that is left."""
     while True:
         try:
-            taken.append(pymysql.connect(host="127.0.0.1", port=server.port, user="katib", ssl_disabled=True))
+            taken.append(pymysql.connect(host="127.0.0.1", port=server.port, user="other", ssl_disabled=True))
         except pymysql.OperationalError:
-            return
+            return True
 
 
 def measured(what: str, value: float) -> None:
