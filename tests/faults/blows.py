@@ -35,11 +35,11 @@ class Blow:
 def draw(rng: random.Random, services: tuple[str, ...], *, young: bool = False) -> Blow:
     """The next blow; `young`: one of the first, while the database has no tables yet."""
     kind = rng.random()
-    if young or kind < 0.7:
+    if young or kind < 0.65:
         targets = {MANAGER}
-    elif kind < 0.8:
+    elif kind < 0.75:
         targets = {MANAGER, rng.choice(services)}
-    elif kind < 0.83:
+    elif kind < 0.78:
         targets = {MANAGER, *services}
     else:
         targets = {rng.choice(services)}

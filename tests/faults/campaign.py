@@ -55,6 +55,8 @@ class Figures:
     kills: int = 0
     gentle: int = 0
     service_kills: int = 0
+    # How often the forgetful service was asked for a study that it had forgotten.
+    forgotten: int = 0
     begun: int = 0
     studies: int = 0
     trials: int = 0
@@ -63,9 +65,10 @@ class Figures:
     seconds: float = 0.0
 
     def __str__(self) -> str:
+        forgotten = f", {self.forgotten} questions for what a service had forgotten" if self.forgotten else ""
         return (
-            f"{self.kills} kills of the manager ({self.gentle} while it ended by SIGTERM), {self.service_kills} of services, "
-            f"{self.studies} studies, {self.trials or self.begun} trials, {self.seconds:.0f} s"
+            f"{self.kills} kills of the manager ({self.gentle} while it ended by SIGTERM), {self.service_kills} of services"
+            f"{forgotten}, {self.studies} studies, {self.trials or self.begun} trials, {self.seconds:.0f} s"
         )
 
 
@@ -119,7 +122,7 @@ class Campaign:
 
     def _attack(self) -> None:
         for _ in range(_FIRST):
-            self._strike(blows.draw(self._rng, studies.SERVICES, young=True))
+            self._strike(blows.draw(self._rng, studies.VICTIMS, young=True))
         self._begin_manager()
         self._await_ready()
         self._usual_start = time.monotonic() - self._manager_at
@@ -127,7 +130,7 @@ class Campaign:
         for user in self._users:
             user.start()
         while not self._enough() and not self._wrong:
-            self._strike(blows.draw(self._rng, studies.SERVICES))
+            self._strike(blows.draw(self._rng, studies.VICTIMS))
             if time.monotonic() - self._begun_at > self._order.most_s:
                 self._blame(f"not done within {self._order.most_s:g} s: {self._figures}")
         self._calm.set()
@@ -291,6 +294,7 @@ class Campaign:
             service.end()
         self._wrong += [f"process {p} is left after the end" for p in self._processes()]
         self._wrong += self._logged()
+        self._figures.forgotten = sum(p.output.count(forgetful.STUMBLED) for p in self._world.processes)
         if not self._wrong:
             # What a study that is stuck looks like is said already.
             self._check()

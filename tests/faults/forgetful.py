@@ -20,6 +20,8 @@ from katib.api.api_pb2_grpc import SuggestionServicer, add_SuggestionServicer_to
 ALGORITHM: Final = "forgetful"
 # With what a process ends that was asked for a study it does not know.
 CRASHED: Final = 2
+# What it says when that happens.
+STUMBLED: Final = "nothing is known of study"
 
 
 @dataclass
@@ -69,10 +71,10 @@ class Forgetful(SuggestionServicer):
         return pb.StopSuggestionReply()
 
     def _stumble(self, study_id: str, context: grpc.ServicerContext) -> NoReturn:
+        print(f"{STUMBLED} {study_id}", flush=True)
         if self._crash:
-            print(f"panic: nil map entry {study_id}", flush=True)
             os._exit(CRASHED)
-        context.abort(grpc.StatusCode.UNKNOWN, f"no parameters for study {study_id}")
+        context.abort(grpc.StatusCode.UNKNOWN, f"{STUMBLED} {study_id}")
         raise AssertionError  # abort raises
 
 

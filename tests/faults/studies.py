@@ -12,6 +12,8 @@ from tests.faults import forgetful, scripted
 RULE: Final = "medianstopping"
 # Every service that the studies below name, in the order of their starts.
 SERVICES: Final = ("random", "grid", forgetful.ALGORITHM, RULE)
+# Whom a blow may hit: the one that forgets more often than the others, which have nothing to lose.
+VICTIMS: Final = (*SERVICES, forgetful.ALGORITHM, forgetful.ALGORITHM)
 # What a user does to a study that is not to end by itself.
 STOP: Final = "stop"
 DELETE: Final = "delete"

@@ -189,11 +189,11 @@ def test_other_parameters_than_an_undisturbed_study_would_have_are_noticed() -> 
 def test_the_seed_determines_the_blows_and_all_kinds_of_them_fall() -> None:
     def fall(seed: int) -> list[object]:
         rng = random.Random(seed)
-        return [draw(rng, studies.SERVICES) for _ in range(300)]
+        return [draw(rng, studies.VICTIMS) for _ in range(300)]
 
     assert fall(7) == fall(7) != fall(8)
     rng = random.Random(7)
-    drawn = [draw(rng, studies.SERVICES) for _ in range(300)]
+    drawn = [draw(rng, studies.VICTIMS) for _ in range(300)]
     on_manager = [blow for blow in drawn if MANAGER in blow.targets]
     assert len(on_manager) > 200
     assert min(Counter(blow.moment for blow in on_manager)[moment] for moment in Moment) > 30
