@@ -85,14 +85,14 @@ class Line:
 
     def __init__(self, server: str) -> None:
         self._server = server
-        self._silent = Event()
+        self.silent = Event()
         self._listener = socket.create_server(("localhost", 0))
         self._ends: list[socket.socket] = []
         self.address = f"localhost:{self._listener.getsockname()[1]}"
         Thread(target=self._accept, daemon=True).start()
 
     def fall_silent(self) -> None:
-        self._silent.set()
+        self.silent.set()
 
     def cut(self) -> None:
         """For good."""
@@ -113,13 +113,17 @@ class Line:
                     near.close()
                     continue
                 self._ends.append(far)
-                for one, two in ((near, far), (far, near)):
-                    Thread(target=self._pass_on, args=(one, two), daemon=True).start()
+                for ends, forth in (((near, far), True), ((far, near), False)):
+                    Thread(target=self._pass_on, args=(*ends, forth), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+    def passes(self, data: bytes, forth: bool) -> bool:
+        """Whether this goes on: `forth` to the manager, or back."""
+        return not self.silent.is_set()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, forth: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if not self._silent.is_set():
+                if self.passes(data, forth):
                     target.sendall(data)
         for end in (source, target):
             with suppress(OSError):
