@@ -55,6 +55,24 @@ class TrialReason:
     START_FAILED: Final = "StartFailed"
     DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
     METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+    # finished by what happens to machines
+    EVICTED: Final = "Evicted"
+    PREEMPTED: Final = "Preempted"
+    NODE_LOST: Final = "NodeLost"
+    NODE_SHUTDOWN: Final = "NodeShutdown"
+    NODE_REFUSED: Final = "NodeRefused"
+
+
+# No fault of the trial: it is tried again whatever its study's retry_limit is.
+DISRUPTIONS: Final = frozenset(
+    {
+        TrialReason.EVICTED,
+        TrialReason.PREEMPTED,
+        TrialReason.NODE_LOST,
+        TrialReason.NODE_SHUTDOWN,
+        TrialReason.NODE_REFUSED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

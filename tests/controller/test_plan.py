@@ -9,10 +9,10 @@ import pytest
 from katib.domain.names import run_name
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Intent, Limits, Objective, Study, StudyReason, StudySpec, StudyState
-from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Asking, Observed
-from katib.manager.controller.plan import NO_SUGGESTIONS_DEADLINE, STOCK, Plan, plan
+from katib.manager.controller.plan import MAX_DISRUPTIONS, NO_SUGGESTIONS_DEADLINE, STOCK, Plan, plan
 from katib.manager.ports import History, StopRequest, StudyMove, TrialMove, TrialNote
 from katib.worker.base import RunPhase, RunStatus
 
@@ -184,6 +184,30 @@ def test_a_trial_past_its_time_out_is_asked_to_end_and_then_counts_as_failed() -
     stopped = replace(t, stop_reason=stop.reason, stop_message=stop.message)
     ended = observed(s, [stopped], [run(t, RunPhase.FAILED, reason="Signal")])
     assert moves(ended, late) == [(1, RUNNING, ERROR, TrialReason.DEADLINE_EXCEEDED)]
+
+
+def test_the_time_out_counts_from_when_a_run_executes_and_not_while_it_waits() -> None:
+    s = study(running=1, suggested=1, spec={"limits": {"trial_timeout": timedelta(seconds=10)}})
+    t = trial(1, RUNNING)
+    hours = NOW + timedelta(hours=5)
+    waiting = plan(observed(s, [t], [run(t, RunPhase.WAITING, started_at=None)]), hours)
+    assert [type(a) for a in waiting.actions if isinstance(a, StopRequest | StopRun)] == []
+    begun = replace(run(t), started_at=hours)
+    assert plan(observed(s, [t], [begun]), hours).wake_at == hours + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("reason", sorted(DISRUPTIONS))
+def test_a_trial_whose_machine_was_taken_away_is_tried_again_without_a_retry_limit(reason: str) -> None:
+    def after(attempt: int, **limits: int) -> list[Any]:
+        t = trial(1, RUNNING, attempt=attempt)
+        s = study(running=1, suggested=1, spec={"limits": limits})
+        return moves(observed(s, [t], [run(t, RunPhase.FAILED, reason=reason)]))
+
+    retried, failed = [(1, RUNNING, PENDING, "WaitingForRetry")], [(1, RUNNING, ERROR, reason)]
+    assert after(1) == after(MAX_DISRUPTIONS) == after(MAX_DISRUPTIONS, retry_limit=0) == retried
+    # But not for ever.
+    assert after(MAX_DISRUPTIONS + 1) == failed
+    assert after(MAX_DISRUPTIONS + 1, retry_limit=MAX_DISRUPTIONS + 1) == retried
 
 
 def test_a_stopped_trial_is_killed_only_when_its_run_is_gone() -> None:

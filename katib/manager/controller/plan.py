@@ -11,7 +11,7 @@ from typing import Final
 
 from katib.domain.names import run_name
 from katib.domain.study import Intent, Limits, StudyReason, StudyState, effective_limits
-from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Observed
 from katib.manager.ports import History, StopRequest, StudyMove, TrialMove, TrialNote
@@ -24,6 +24,9 @@ STOCK: Final = 16
 # The wait before attempt k + 1 doubles with k, from RETRY_FIRST to RETRY_MOST.
 RETRY_FIRST: Final = timedelta(seconds=1)
 RETRY_MOST: Final = timedelta(seconds=60)
+# A trial whose machine keeps being taken away is tried again so often even without a retry_limit. Its attempts are all counted
+# together: one that fails by itself later is judged by the retry_limit alone.
+MAX_DISRUPTIONS: Final = 5
 # How soon to look again for a run that was not there and has been fenced.
 FENCE_LOOK: Final = timedelta(milliseconds=100)
 # How long a service may answer "nothing now" while nothing runs before the study is given up.
@@ -162,7 +165,10 @@ class _Planner:
         return f"{text}; its last lines: {tail}" if tail else f"{text}; it printed nothing"
 
     def _fail(self, trial: Trial, reason: str, message: str, at: datetime | None = None) -> None:
-        if trial.attempt > (self.limits.retry_limit or 0):
+        further = self.limits.retry_limit or 0
+        if reason in DISRUPTIONS:
+            further = max(further, MAX_DISRUPTIONS)
+        if trial.attempt > further:
             self._finish(trial, TrialState.ERROR, reason, message, at)
             return
         not_before = self.now + min(RETRY_FIRST * 2 ** min(trial.attempt - 1, 10), RETRY_MOST)
@@ -201,7 +207,8 @@ class _Planner:
             if run.phase is not RunPhase.STOPPING:
                 self.actions.append(StopRun(run.name))
             return
-        if timeout is not None:
+        # What a run waits for before it executes has deadlines of its own, which its worker keeps.
+        if timeout is not None and run.phase is not RunPhase.WAITING:
             deadline = (run.started_at or trial.started_at or self.now) + timeout
             if deadline <= self.now:
                 message = f"it ran longer than the study's trial_timeout of {_seconds(timeout)}"

@@ -30,11 +30,11 @@ class PodReason:
     # when it has failed
     OOM_KILLED: Final = "OOMKilled"
     INIT_FAILED: Final = "InitContainerFailed"
-    EVICTED: Final = "Evicted"
-    PREEMPTED: Final = "Preempted"
-    NODE_LOST: Final = "NodeLost"
-    NODE_SHUTDOWN: Final = "NodeShutdown"
-    NODE_REFUSED: Final = "NodeRefused"
+    EVICTED: Final = TrialReason.EVICTED
+    PREEMPTED: Final = TrialReason.PREEMPTED
+    NODE_LOST: Final = TrialReason.NODE_LOST
+    NODE_SHUTDOWN: Final = TrialReason.NODE_SHUTDOWN
+    NODE_REFUSED: Final = TrialReason.NODE_REFUSED
     POD_DELETED: Final = "PodDeleted"
     POD_FAILED: Final = "PodFailed"
 
