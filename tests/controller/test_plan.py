@@ -12,7 +12,7 @@ from katib.domain.study import Intent, Limits, Objective, Study, StudyReason, St
 from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Asking, Observed
-from katib.manager.controller.plan import MAX_DISRUPTIONS, NO_SUGGESTIONS_DEADLINE, STOCK, Plan, plan
+from katib.manager.controller.plan import MAX_DISRUPTIONS, NO_SUGGESTIONS_DEADLINE, ON_ITS_WAY, STOCK, Plan, plan
 from katib.manager.ports import History, StopRequest, StudyMove, TrialMove, TrialNote
 from katib.worker.base import RunPhase, RunStatus
 
@@ -116,11 +116,18 @@ def test_a_trial_is_not_completed_before_its_output_is_taken_in_whole() -> None:
 def test_a_running_trial_whose_run_is_not_there_is_fenced_before_anything_else() -> None:
     t = trial(1, RUNNING)
     o = observed(study(suggested=1, running=1, spec={"limits": {"retry_limit": 3}}), [t])
-    assert moves(o) == []
+    for now, fenced in ((NOW, []), (NOW + ON_ITS_WAY, [run_name(t.id, 1)])):
+        assert moves(o, now) == []
+        assert [a.run for a in actions(o, StopRun, now)] == fenced
+        wake = plan(o, now).wake_at
+        assert wake is not None
+        assert now < wake < now + timedelta(seconds=1)
+
+
+def test_a_run_that_is_not_there_yet_and_is_to_be_stopped_is_not_waited_for() -> None:
+    t = trial(1, RUNNING, stop_reason=TrialReason.STOPPED_BY_USER)
+    o = observed(study(suggested=1, running=1), [t])
     assert [a.run for a in actions(o, StopRun)] == [run_name(t.id, 1)]
-    wake = plan(o, NOW).wake_at
-    assert wake is not None
-    assert NOW < wake < NOW + timedelta(seconds=1)
 
 
 def test_a_run_of_a_finished_trial_is_stopped_and_then_let_go() -> None:

@@ -1,5 +1,6 @@
 """Two managers on one database and one data folder; one is frozen at the worst moment, and wakes up behind the other."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Intent, Limits
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.controller.reconcile import LeaseOverError
-from katib.worker.base import RunPhase
+from katib.worker.base import RunPhase, RunSpec
 from tests.controller.test_reconcile import ME, OTHER, Desk, running
 from tests.e2e.harness import Value, study, until
 
@@ -246,6 +247,29 @@ def test_a_manager_that_drives_a_study_again_keeps_the_runs_that_began_meanwhile
     ended = desk.finish(study_id)
     assert (ended.completed, ended.failed) == (2, 0)
     assert sorted(begun(tmp_path)) == sorted([run_name(first.id, 1), run_name(second.id, 1)])
+
+
+def test_a_run_that_is_on_its_way_when_its_study_is_taken_over_is_waited_for(
+    desk: Desk, other: Desk, tmp_path: Path
+) -> None:
+    study_id = desk.create(study(script=counting(tmp_path), limits={"max_trials": 1}))
+    create = desk.worker.create
+    on_its_way: list[threading.Timer] = []
+
+    def slow(run: RunSpec) -> None:
+        # The process has been started, and has not come to its first act.
+        on_its_way.append(threading.Timer(0.7, create, [run]))
+        on_its_way[0].start()
+
+    desk.worker.create = slow  # type: ignore[method-assign]
+    work_until(desk, study_id, lambda: on_its_way)
+    (trial,) = desk.storage.unfinished_trials(study_id)
+    assert trial.state is TrialState.RUNNING
+    take_over(other, study_id)
+    ended = other.finish(study_id)
+    on_its_way[0].join()
+    assert (ended.completed, ended.failed) == (1, 0)
+    assert begun(tmp_path) == [run_name(trial.id, 1)]
 
 
 @pytest.mark.parametrize("lease", [True, False])

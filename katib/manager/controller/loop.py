@@ -23,7 +23,8 @@ _log: Final = logging.getLogger(__name__)
 
 # A pass takes milliseconds and is mostly Python; more threads only help while one waits for the database.
 THREADS: Final = 4
-# Several heartbeats fit in a lease, so that one that is late costs nothing.
+# Several heartbeats fit in a lease, so that one that is late costs nothing. With a long lease they come as often as with the
+# usual one, for a manager that was given a shorter one judges by its own.
 LEASE_S: Final = 10.0
 _HEARTBEATS_PER_LEASE: Final = 4
 # A manager that was only frozen writes its row again when it goes on.
@@ -188,7 +189,7 @@ class Controller:
             try:
                 if time.monotonic() >= next_heartbeat:
                     self._heartbeat()
-                    next_heartbeat = time.monotonic() + self._lease_s / _HEARTBEATS_PER_LEASE
+                    next_heartbeat = time.monotonic() + min(self._lease_s, LEASE_S) / _HEARTBEATS_PER_LEASE
                 self._claim()
                 self._notice()
             except KatibError as error:

@@ -27,7 +27,10 @@ RETRY_MOST: Final = timedelta(seconds=60)
 # A trial whose machine keeps being taken away is tried again so often even without a retry_limit. Its attempts are all counted
 # together: one that fails by itself later is judged by the retry_limit alone.
 MAX_DISRUPTIONS: Final = 5
-# How soon to look again for a run that was not there and has been fenced.
+# How long a run may take to show itself after it was created: longer than a loaded machine takes to start a process. Whoever
+# takes over a study at that moment must not end it as one that never began.
+ON_ITS_WAY: Final = timedelta(seconds=5)
+# How soon to look again for a run that was not there, or has been fenced.
 FENCE_LOOK: Final = timedelta(milliseconds=100)
 # How long a service may answer "nothing now" while nothing runs before the study is given up.
 NO_SUGGESTIONS_DEADLINE: Final = timedelta(minutes=10)
@@ -95,8 +98,9 @@ class _Planner:
         if trial.state is TrialState.PENDING:
             self._settle_pending(trial, name, run)
         elif run is None:
-            # Not seen yet, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on.
-            self.actions.append(StopRun(name))
+            # On its way, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on.
+            if trial.stop_reason or trial.started_at is None or trial.started_at + ON_ITS_WAY <= self.now:
+                self.actions.append(StopRun(name))
             self.open.append(trial)
             self._wake(self.now + FENCE_LOOK)
         elif run.phase.ended:
