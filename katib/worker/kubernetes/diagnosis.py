@@ -295,7 +295,8 @@ class _Pod:
         if scheduled is None:
             if self._now < since + NOT_SCHEDULED_AFTER:
                 found = self._wait("", "", since, self._waits.scheduler)
-                return replace(found, look_again=since + NOT_SCHEDULED_AFTER)
+                shown = since + NOT_SCHEDULED_AFTER
+                return replace(found, look_again=min(found.look_again or shown, shown))
             message = f"{name} has not looked at it: is there a scheduler of that name?"
             return self._wait(PodReason.NOT_SCHEDULED, message, since, self._waits.scheduler)
         words = _text(scheduled.get("message"))
