@@ -83,8 +83,10 @@ def test_what_is_too_long_for_a_process_is_a_failed_run(driver):
 
 
 def test_a_study_gives_its_trials_variables_but_never_katibs_own(driver):
-    pod = PodSettings(environment={"DATA": "/data", "TRIAL_ID": "mine", "KATIB_ATTEMPT": "9"}, requests={"cpu": "64"})
-    run = driver.run("sh", "-c", 'echo "$DATA $TRIAL_ID $KATIB_ATTEMPT"', study=replace(SPEC, pod=pod))
+    mine = {"DATA": "/data", "TRIAL_ID": "mine", "KATIB_ATTEMPT": "9", "KATIB_NEW": "mine"}
+    pod = PodSettings(environment=mine, requests={"cpu": "64"})
+    script = 'echo "$DATA $TRIAL_ID $KATIB_ATTEMPT${KATIB_NEW-}"'
+    run = driver.run("sh", "-c", script, study=replace(SPEC, pod=pod))
     driver.worker.create(run)
     driver.ended(run.name)
     (line,), _ = driver.read(run.name)

@@ -13,6 +13,7 @@ from katib.domain.pod import (
     Toleration,
     is_extended,
     is_object_name,
+    is_own_variable,
     parse_template,
 )
 from katib.domain.study import StudySpec
@@ -273,7 +274,7 @@ def _set_command(container: dict[str, Any], run: RunSpec) -> None:
 def _environment(container: Mapping[str, Any], run: RunSpec) -> list[dict[str, Any]]:
     """Those of the template first, in their order, which counts among them; each name once."""
     own = {
-        **run.study.pod.environment,
+        **{n: v for n, v in run.study.pod.environment.items() if not is_own_variable(n)},
         **run.environment,
         "STUDY_ID": run.study_id,
         "TRIAL_ID": run.trial_id,

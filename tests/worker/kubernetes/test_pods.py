@@ -167,7 +167,7 @@ class TestWhatAStudySays:
 
     def test_nobody_sets_katibs_own_variables_and_labels(self) -> None:
         """However it got into the study."""
-        mine = {"TRIAL_ID": "mine", "KATIB_ATTEMPT": "9"}
+        mine = {"TRIAL_ID": "mine", "KATIB_ATTEMPT": "9", "KATIB_NEW": "mine"}
         labels = {"katib.kubeflow.org/trial": "mine", "app.kubernetes.io/managed-by": "me"}
         spec = {"containers": [{"name": "trial", "env": [{"name": "STUDY_ID", "value": "mine"}]}]}
         settings = replace(template(spec, labels=labels), environment=mine, labels=labels)
@@ -176,6 +176,7 @@ class TestWhatAStudySays:
         variables = variables_of(container_of(pod))
         assert (variables["STUDY_ID"], variables["TRIAL_ID"]) == (run.study_id, run.trial_id)
         assert variables["KATIB_ATTEMPT"] == "2"
+        assert "KATIB_NEW" not in variables
         assert pod["metadata"]["labels"]["katib.kubeflow.org/trial"] == run.trial_id
         assert pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "katib"
 
