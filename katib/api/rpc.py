@@ -161,9 +161,13 @@ class _Errors(grpc.ServerInterceptor):
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         handler = continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_HEALTH_PREFIX):
-            return handler
+        if handler is None:
+            return None
         serializers = (handler.request_deserializer, handler.response_serializer)
+        if method.startswith(_HEALTH_PREFIX):
+            if handler.unary_unary is None:
+                return handler
+            return grpc.unary_unary_rpc_method_handler(self._elsewhere(handler.unary_unary), *serializers)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *serializers)
         if handler.unary_stream is not None:
@@ -171,6 +175,15 @@ class _Errors(grpc.ServerInterceptor):
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), *serializers)
         return handler
+
+    def _elsewhere(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        """A call that is answered however many others wait: a probe that is not would end the process for being busy."""
+
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            return behaviour(request, context)
+
+        call.experimental_thread_pool = self._stream_pool  # type: ignore[attr-defined]
+        return call
 
     def _unary(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Any:

@@ -1,11 +1,12 @@
 """Connections to the database: taken from the pool, and what their failures say about the server behind it."""
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Engine, exc
+from sqlalchemy import Engine, event, exc
 from sqlalchemy.pool import PoolProxiedConnection
 
 from katib.domain.errors import KatibError, UnavailableError
@@ -30,6 +31,8 @@ class Connections:
         # What goes wrong with a connection is one of these.
         self.errors: Final = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self.presence: Final = Presence(where, self._look, told)
+        self._own = threading.local()
+        event.listen(engine, "do_connect", self._allow)
 
     def take(self) -> PoolProxiedConnection:
         """Raises the KatibError that says why there is none, at once where the database is known to be away."""
@@ -37,8 +40,11 @@ class Connections:
         for pause in (*_PAUSES_S, None):
             self.presence.check()
             try:
-                return self._sound(self.presence.check)
+                return self._sound()
             except self.errors as error:
+                if isinstance(error, exc.TimeoutError):
+                    # The pool is empty because a silent server keeps what it held? Then that is the reason.
+                    self.presence.check()
                 if pause is None or failure_of(error, self.dialect) is not Failure.FULL:
                     known = self.explain(error)
                     # A full pool is our own doing and says nothing about the database.
@@ -62,8 +68,8 @@ class Connections:
         self.presence.close()
         self.engine.dispose()
 
-    def _sound(self, check: Callable[[], None]) -> PoolProxiedConnection:
-        """A connection that the server has answered on just now. `check()` may forbid to ask it.
+    def _sound(self) -> PoolProxiedConnection:
+        """A connection that the server has answered on just now.
 
         Those that it closed while they lay idle, or when it ended, are passed over. The pool's own way to do so would wait for
         a silent server twice over, on the old connection and on another.
@@ -72,7 +78,7 @@ class Connections:
             connection = self.engine.raw_connection()
             try:
                 if self._remote and connection.info.get(_USED) and connection.dbapi_connection is not None:
-                    check()
+                    self._allow()
                     self.dialect.do_ping(connection.dbapi_connection)
             except BaseException as error:
                 connection.invalidate()
@@ -84,12 +90,21 @@ class Connections:
             connection.info[_USED] = True
             return connection
 
+    def _allow(self, *_arguments: object) -> None:
+        """Before the server is asked anything: who had to wait for a turn in the pool may hear only now that it is away.
+        Whoever looks whether it is back must ask it all the same."""
+        if not getattr(self._own, "looks", False):
+            self.presence.check()
+
     def _look(self) -> None:
+        self._own.looks = True
         try:
-            self._sound(lambda: None).close()
+            self._sound().close()
         except exc.TimeoutError as error:
             # Those who wait for the silent server hold them all: that is the reason, and is known already.
             self.presence.check()
             raise self.explain(error) from error
         except self.errors as error:
             raise self.explain(error) from error
+        finally:
+            self._own.looks = False

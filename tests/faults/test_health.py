@@ -1,0 +1,40 @@
+"""What probes are told does not depend on what calls wait for."""
+
+import threading
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from katib.api import rpc
+from katib.api.channel import open_channel
+from tests.e2e.harness import until
+
+
+def test_health_is_answered_while_every_thread_for_calls_waits() -> None:
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+        entered.release()
+        go_on.wait(60)
+        return b""
+
+    server = rpc.Server(("api.Slow",), threads=2)
+    server.grpc.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("api.Slow", {"Wait": grpc.unary_unary_rpc_method_handler(wait)}),)
+    )
+    address = f"localhost:{server.listen('localhost:0')}"
+    server.start()
+    try:
+        with open_channel(address) as channel:
+            calls = [channel.unary_unary("/api.Slow/Wait").future(b"", timeout=60) for _ in range(4)]
+            until(lambda: entered.acquire(blocking=False) and entered.acquire(blocking=False))
+            check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+            for service in ("", "api.Slow"):
+                reply = check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+                assert reply.status == health_pb2.HealthCheckResponse.SERVING
+            assert not any(call.done() for call in calls)
+            go_on.set()
+            assert [call.result(60) for call in calls] == [b""] * 4
+    finally:
+        go_on.set()
+        server.drain()
