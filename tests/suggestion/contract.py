@@ -1,6 +1,7 @@
 """What every search algorithm keeps. One enrols by a subclass that names it."""
 
 import itertools
+import math
 import os
 import pickle
 import random
@@ -14,13 +15,26 @@ import pytest
 
 from katib.api import plugins
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import ParameterConfig, SearchSpace
+from katib.domain.search_space import Parameter, ParameterConfig, SearchSpace
 from katib.domain.study import Limits, Objective, StudyReason
-from katib.suggestion.base import Algorithm
+from katib.domain.trial import Trial, TrialState
+from katib.suggestion.algorithms.random import RandomSearch
+from katib.suggestion.base import Algorithm, History
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 from katib.suggestion.server import GROUP
 from katib.suggestion.service import Call, check, generate
-from tests.suggestion.studies import FINITE, FINITE_LOG, INFINITE, STUDY_ID, MiniManager, study, troubled, values
+from tests.suggestion.studies import (
+    BOWL,
+    FINITE,
+    FINITE_LOG,
+    INFINITE,
+    STUDY_ID,
+    MiniManager,
+    bowl,
+    study,
+    troubled,
+    values,
+)
 
 SPACES = {"infinite": INFINITE, "finite": FINITE, "finite with a log scale": FINITE_LOG}
 EVERY_SPACE = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
@@ -97,6 +111,51 @@ class AlgorithmContract:
 
         assert len(reply.suggestions) == 3
         assert not reply.completed
+
+    @EVERY_SPACE
+    def test_trials_that_it_did_not_suggest_are_taken_in(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig]
+    ) -> None:
+        """As after a change of algorithm, or of the search space: of unknown names, kinds and ranges too."""
+        manager = self.manager(algorithm, space, (MAX_PARALLEL.name, 2), (SUGGESTION_NUM.name, 1000))
+        others = MiniManager(RandomSearch(), study(space, (MAX_PARALLEL.name, 20), max_trials=1000), outcome=troubled)
+        others.ask()
+        others.finish()
+        manager.trials = [
+            replace(t, parameters=parameters)
+            for t in others.trials
+            for parameters in (
+                [tuple(reversed(t.parameters)), t.parameters[1:], (), _all_set_to(t.parameters, "1e9")][t.number % 4],
+            )
+        ]
+        taken = {frozenset(t.parameters) for t in manager.trials}
+
+        suggestions = manager.ask().suggestions
+
+        assert len(suggestions) == 2
+        if algorithm.history is not History.NONE:
+            assert not {frozenset(s.parameters) for s in suggestions} & taken
+
+    @pytest.mark.parametrize("objective", Objective)
+    def test_the_directions_mirror_each_other(self, algorithm: Algorithm, objective: Objective) -> None:
+        there = self.after(algorithm, INFINITE, 13, optimization=objective)
+        opposite = next(o for o in Objective if o is not objective)
+        back = replace(
+            there,
+            spec=replace(there.spec, optimization=opposite),
+            trials=[replace(t, objective=t.objective and -t.objective) for t in there.trials],
+        )
+
+        assert values(there.ask()) == values(back.ask())
+
+    @pytest.mark.parametrize("count", [1, 50])
+    def test_a_study_may_have_one_parameter_or_fifty(self, algorithm: Algorithm, count: int) -> None:
+        space = [replace(INFINITE[2 + (i + 3) % 7], name=f"p{i}") for i in range(count)]
+        manager = self.after(algorithm, space, 7)
+
+        suggestions = manager.ask().suggestions
+
+        assert len({s.parameters for s in suggestions}) == len(suggestions) == 3
 
     @pytest.mark.parametrize("count", [1, 2, 7, 20])
     def test_any_number_comes_at_once(self, algorithm: Algorithm, count: int) -> None:
@@ -285,6 +344,70 @@ class AlgorithmContract:
             assert row.meaning.endswith(".")
             assert row.expected
             assert row.default_text
+
+
+class LearningContract(AlgorithmContract):
+    """What those keep that learn from the trials."""
+
+    # Trials until `test_it_finds_the_best_point` wants it found, and how near.
+    trials: ClassVar[int] = 30
+    near: ClassVar[float] = 0.05
+
+    def best(self, algorithm: Algorithm, seed: int, trials: int) -> float:
+        """The least value that a study finds of a bowl over numbers and a category."""
+        settings = [("Seed", seed), ("MaxParallel", 1), ("SuggestionNum", trials)]
+        own = self.settings if algorithm.name == self.name else ()
+        spec = study(BOWL, *[s for s in own if s[0] != "Seed"], *settings)
+        manager = MiniManager(algorithm, spec, outcome=bowl)
+        manager.run()
+        return min(t.objective for t in manager.trials if t.objective is not None)
+
+    def test_it_finds_the_best_point(self, algorithm: Algorithm) -> None:
+        assert max(self.best(algorithm, seed, self.trials) for seed in range(2)) < self.near
+
+    @pytest.mark.slow
+    def test_it_is_better_than_random_search(self, algorithm: Algorithm) -> None:
+        """By chance alone it would win all seven pairs once in 128 times."""
+        pairs = [(self.best(algorithm, seed, 20), self.best(RandomSearch(), seed, 20)) for seed in range(7)]
+
+        assert all(own < random for own, random in pairs), pairs
+
+    @EVERY_SPACE
+    def test_asking_for_several_at_once_is_asking_for_one_after_another(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig]
+    ) -> None:
+        once = self.after(algorithm, space, 12)
+        single = replace(once, trials=list(once.trials))
+        settings = [s for s in self.settings if s[0] not in {MAX_PARALLEL.name, SUGGESTION_NUM.name}]
+
+        at_once = values(once.ask())
+        one_by_one = []
+        for parallel in (3, 4, 5):
+            single.spec = study(space, *settings, (MAX_PARALLEL.name, parallel), (SUGGESTION_NUM.name, 1000))
+            one_by_one += values(single.ask())
+
+        assert one_by_one == at_once
+
+    def test_failures_in_one_part_of_the_space_are_left_behind(self, algorithm: Algorithm) -> None:
+        """Below a learning rate of 0.01 every trial fails: half of the space, and the slope leads there. The best is at the
+        border, so that trials just beyond it may well fail."""
+        manager = self.manager(algorithm, BOWL, (MAX_PARALLEL.name, 1), (SUGGESTION_NUM.name, 40))
+        manager.outcome = lambda t: (
+            (TrialState.ERROR, None) if float(t.parameters[0].value) < 0.01 else (TrialState.COMPLETED, _lr(t))
+        )
+
+        manager.run()
+
+        assert sum(_lr(t) < math.log10(0.003) for t in manager.trials[20:]) <= 3
+        assert min(t.objective for t in manager.trials if t.objective is not None) < -1.97
+
+
+def _lr(trial: Trial) -> float:
+    return math.log10(float(trial.parameters[0].value))
+
+
+def _all_set_to(parameters: Sequence[Parameter], value: str) -> tuple[Parameter, ...]:
+    return tuple(replace(p, value=value) for p in parameters)
 
 
 class NumberedContract(AlgorithmContract):

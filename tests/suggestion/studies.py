@@ -58,6 +58,13 @@ FINITE_LOG: Final = (
     parameter("units", INT, 1, 12, scale=Scale.LOG),
     parameter("optimizer", CATEGORICAL, values=("sgd", "adam")),
 )
+# For `bowl`.
+BOWL: Final = (
+    parameter("lr", DOUBLE, "1e-4", "1", scale=Scale.LOG),
+    parameter("momentum", DOUBLE, "0", "1"),
+    parameter("layers", INT, 1, 9),
+    parameter("optimizer", CATEGORICAL, values=("sgd", "adam", "ftrl")),
+)
 
 
 def study(
@@ -89,6 +96,13 @@ def smooth(trial: Trial) -> tuple[TrialState, float | None]:
     """Everything ends well, with an objective that depends on the parameters."""
     numbers = [len(p.value) if p.type is CATEGORICAL else math.atan(float(p.value)) for p in trial.parameters]
     return TrialState.COMPLETED, sum(math.sin(3 * n + i) for i, n in enumerate(numbers))
+
+
+def bowl(trial: Trial) -> tuple[TrialState, float | None]:
+    """Least, 0, at a learning rate of 0.03, momentum 0.8, 3 layers and ftrl."""
+    lr, momentum, layers, optimizer = (p.value for p in trial.parameters)
+    numbers = (math.log10(float(lr) / 0.03) / 4, float(momentum) - 0.8, (int(layers) - 3) / 8)
+    return TrialState.COMPLETED, 4 * sum(n * n for n in numbers) + (0.0 if optimizer == "ftrl" else 0.5)
 
 
 def troubled(trial: Trial) -> tuple[TrialState, float | None]:

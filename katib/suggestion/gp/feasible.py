@@ -1,50 +1,48 @@
 """How likely a trial ends with a number, from where others did and did not.
 
-Failures near a point count by the kernel's correlation with it, against all trials near it. With nothing near, the share is a
-cautious part of the study's; one failure that chance explains hardly moves it, and a region where every trial fails is left.
+A Gaussian process of its own over 0 and 1, so that it finds out which parameters failures depend on: where every trial fails is
+left behind after a few, and failures that come by chance anywhere are the same everywhere and change nothing.
 """
 
+from typing import Final
+
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
 
+from katib.suggestion.gp import model
 from katib.suggestion.gp.encoding import Encoding, Floats
-from katib.suggestion.gp.kernels import matern52, squared_distances
-from katib.suggestion.gp.model import Hyper
+from katib.suggestion.gp.kernels import matern52
 
-# The weight of the study's share of failures, in trials.
-_WEIGHT = 1.0
-# Regions of failure have edges, which the objective's lengths know nothing of: theirs are shorter.
-_SHORTER = 0.35
+# The least variance of a label about its mean: of labels that leave no doubt some remains.
+_DOUBT: Final = 0.01
+_LOG_ROOT_2PI: Final = 0.5 * float(np.log(2.0 * np.pi))
 
 
 class Feasibility:
-    def __init__(self, encoding: Encoding, hyper: Hyper, x: Floats, failed: Floats) -> None:
-        """`x`: the rows of all trials that ended by themselves; `failed`: 1 where it failed, else 0."""
-        self._encoding = encoding
-        features, owners = encoding.features(x)
-        # Beyond twice a column's width a length says only that the objective does not depend on it.
-        self._inverse = np.exp(-np.minimum(hyper.lengths, np.log(2.0))[owners]) / _SHORTER
-        self._scaled = features * self._inverse
-        self._failed = failed
-        self._share = 0.5 * float(failed.mean())
-        self._numbers = len(encoding.numeric)
+    def __init__(self, encoding: Encoding, x: Floats, failed: Floats) -> None:
+        """`x`: the rows of trials that ended by themselves; `failed`: 1 where it failed, else 0; of both some."""
+        deviation = float(failed.std())
+        y = (failed - float(failed.mean())) / deviation
+        likelihood = model.Likelihood(encoding, matern52, x, y, model.Fixed())
+        hyper, _ = likelihood.fit([model.Hyper.prior(encoding, warped=False)], 30)
+        self._posterior = model.Posterior(encoding, matern52, hyper, x, y)
+        self._middle = (0.5 - float(failed.mean())) / deviation
+        self._variance = max(float(np.exp(hyper.noise)), _DOUBT / deviation**2)
+
+    def fails(self, x: Floats) -> NDArray[np.bool_]:
+        """Whether a trial there is rather expected to fail."""
+        return np.asarray(self._posterior.predict(x)[0] > self._middle)
 
     def log_probability(self, x: Floats) -> Floats:
-        return self.slopes(x)[0]
+        mean, deviation = self._posterior.predict(x)
+        return np.asarray(log_ndtr((self._middle - mean) / np.sqrt(deviation**2 + self._variance)), dtype=np.float64)
 
     def slopes(self, x: Floats) -> tuple[Floats, Floats]:
         """The logarithm of the probability, and its derivatives by the numeric columns."""
-        scaled = self._encoding.features(x)[0] * self._inverse
-        value, slope = matern52(squared_distances(scaled, self._scaled))
-        fails, alls = value @ self._failed, value.sum(axis=1)
-        well = alls - fails + _WEIGHT * (1.0 - self._share)
-        total = alls + _WEIGHT
-        numbers = scaled[:, : self._numbers]
-        others = self._scaled[:, : self._numbers]
-
-        def pull(weights: Floats) -> Floats:
-            pulled: Floats = weights.sum(axis=1)[:, None] * numbers - weights @ others
-            pulled *= 2.0 * self._inverse[: self._numbers]
-            return pulled
-
-        gradient = pull(slope * (1.0 - self._failed)) / well[:, None] - pull(slope) / total[:, None]
-        return np.log(well / total), gradient
+        mean, deviation, by_mean, by_deviation = self._posterior.slopes(x)
+        whole = np.sqrt(deviation**2 + self._variance)
+        z = (self._middle - mean) / whole
+        value = np.asarray(log_ndtr(z), dtype=np.float64)
+        slope = np.exp(-0.5 * z * z - _LOG_ROOT_2PI - value)
+        return value, -(slope / whole)[:, None] * (by_mean + (z * deviation / whole)[:, None] * by_deviation)

@@ -20,10 +20,10 @@ def rbf(squared: Floats) -> tuple[Floats, Floats]:
 
 
 def matern12(squared: Floats) -> tuple[Floats, Floats]:
-    # Its slope at 0 is infinite: kept finite, for a gradient method's sake.
-    distance = np.sqrt(np.maximum(squared, 1e-12))
+    distance = np.sqrt(squared)
     value = np.exp(-distance)
-    return value, -0.5 * value / distance
+    # Its slope at 0 is infinite: kept finite, for a gradient method's sake.
+    return value, -0.5 * value / np.maximum(distance, 1e-6)
 
 
 def matern32(squared: Floats) -> tuple[Floats, Floats]:
@@ -46,3 +46,10 @@ def squared_distances(a: Floats, b: Floats) -> Floats:
     squared += np.einsum("ij,ij->i", a, a)[:, None]
     squared += np.einsum("ij,ij->i", b, b)
     return np.maximum(squared, 0.0, out=squared)
+
+
+def among(a: Floats) -> Floats:
+    """Squared distances between the rows of `a`; exactly 0 from each to itself."""
+    squared = squared_distances(a, a)
+    np.fill_diagonal(squared, 0.0)
+    return squared

@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from katib.suggestion.gp import transforms
 from katib.suggestion.gp.encoding import Encoding, Floats
-from katib.suggestion.gp.kernels import Kernel, squared_distances
+from katib.suggestion.gp.kernels import Kernel, among, squared_distances
 
 JITTER: Final = 1e-8
 # log length - log(d)/2: mean and deviation of the prior.
@@ -26,6 +26,7 @@ LENGTH: Final = (-0.7, 1.0)
 AMPLITUDE: Final = (0.0, 1.0)
 NOISE: Final = (-8.0, 2.0)
 WARP: Final = 0.5
+NOISY: Final = -2.0
 _BOUND: Final = {"length": (-5.0, 6.0), "amplitude": (-4.0, 5.0), "noise": (-14.0, 1.0), "warp": (-1.5, 1.5)}
 
 
@@ -40,6 +41,15 @@ class Hyper:
 
     def vector(self) -> Floats:
         return np.concatenate([self.lengths, [self.amplitude, self.noise], self.warp])
+
+    def scale(self, encoding: Encoding, x: Floats) -> Floats:
+        """The features of rows, warped, in units of their lengths."""
+        features, owners = encoding.features(x)
+        numbers = len(encoding.numeric)
+        if len(self.warp):
+            features[:, :numbers] = transforms.warp(features[:, :numbers], self.warp[:numbers], self.warp[numbers:])
+        features *= np.exp(-self.lengths[owners])
+        return features
 
     @classmethod
     def of(cls, vector: Floats, columns: int) -> "Hyper":
@@ -84,7 +94,7 @@ class Likelihood:
             slopes = by_a, by_b
         inverse_lengths = np.exp(-hyper.lengths[self._owners])
         scaled = features * inverse_lengths
-        value, slope = self.kernel(squared_distances(scaled, scaled))
+        value, slope = self.kernel(among(scaled))
         amplitude, noise = np.exp(hyper.amplitude), np.exp(hyper.noise)
         covariance = amplitude * value
         covariance.flat[:: len(covariance) + 1] += noise + JITTER
@@ -165,9 +175,9 @@ class Posterior:
         self._numbers = len(encoding.numeric)
         self._amplitude = float(np.exp(hyper.amplitude))
         self._noise = float(np.exp(hyper.noise)) + JITTER
-        self._inverse_lengths: Floats = np.ones(0)
-        self._scaled = self._scale(x)
-        covariance = self._amplitude * kernel(squared_distances(self._scaled, self._scaled))[0]
+        self._inverse_lengths = np.exp(-hyper.lengths[encoding.numeric])
+        self._scaled = hyper.scale(encoding, x)
+        covariance = self._amplitude * kernel(among(self._scaled))[0]
         covariance.flat[:: len(covariance) + 1] += self._noise
         factor = _factor(covariance)
         while factor is None:  # numerically singular: points on top of each other
@@ -180,19 +190,11 @@ class Posterior:
         self._alpha = inverse @ rest
         self._observed = len(x)
 
-    def _scale(self, x: Floats) -> Floats:
-        features, owners = self.encoding.features(x)
-        self._inverse_lengths = np.exp(-self.hyper.lengths[owners])
-        if len(self.hyper.warp):
-            log_a, log_b = self.hyper.warp[: self._numbers], self.hyper.warp[self._numbers :]
-            features[:, : self._numbers] = transforms.warp(features[:, : self._numbers], log_a, log_b)
-        return features * self._inverse_lengths
-
     def with_pending(self, x: Floats) -> "Posterior":
         """With the row `x` observed just where the mean expects it: the mean stays, the deviation near it falls."""
         other = object.__new__(Posterior)
         other.__dict__.update(self.__dict__)
-        scaled = self._scale(x[None, :])
+        scaled = self.hyper.scale(self.encoding, x[None, :])
         covariance = self._amplitude * self._kernel(squared_distances(self._scaled, scaled))[0][:, 0]
         row = self._root @ covariance
         last = np.sqrt(max(self._amplitude + self._noise - float(row @ row), self._noise * 0.5))
@@ -207,14 +209,16 @@ class Posterior:
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation, without the noise, at each row."""
-        covariance = self._amplitude * self._kernel(squared_distances(self._scale(x), self._scaled))[0]
+        covariance = (
+            self._amplitude * self._kernel(squared_distances(self.hyper.scale(self.encoding, x), self._scaled))[0]
+        )
         mean = self._mean + covariance[:, : self._observed] @ self._alpha
         root = covariance @ self._root.T
         return mean, self._deviation(np.einsum("ij,ij->i", root, root))
 
     def slopes(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Mean and deviation, and their derivatives by the numeric columns: (n, numbers) each."""
-        scaled = self._scale(x)
+        scaled = self.hyper.scale(self.encoding, x)
         value, slope = self._kernel(squared_distances(scaled, self._scaled))
         value *= self._amplitude
         mean = self._mean + value[:, : self._observed] @ self._alpha
@@ -227,7 +231,7 @@ class Posterior:
         by_mean = self._pull(weights, numbers)
         weights = slope * (root @ self._root)
         by_deviation = -self._pull(weights, numbers) / deviation[:, None]
-        chain = self._inverse_lengths[: self._numbers]
+        chain = self._inverse_lengths
         if len(self.hyper.warp):
             log_a, log_b = self.hyper.warp[: self._numbers], self.hyper.warp[self._numbers :]
             chain = chain * transforms.warp_slopes(x[:, self.encoding.numeric], log_a, log_b)[1]
@@ -262,7 +266,9 @@ def fit(
     one product, so they take turns."""
     start = Hyper.prior(encoding, warped)
     exponent = _likeliest_alone(z)
-    starts = [start, replace(start, lengths=start.lengths + rng.normal(0.0, LENGTH[1], len(start.lengths)))]
+    # What is noise and what is signal of short length is told apart by their likelihoods: a start for each.
+    other = start.lengths + rng.normal(0.0, LENGTH[1], len(start.lengths))
+    starts = [start, replace(start, lengths=other, noise=NOISY)]
     hyper = start
     y = transforms.standardised(transforms.power(z, exponent))
     for _ in range(3):

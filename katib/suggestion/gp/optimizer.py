@@ -1,14 +1,15 @@
 """One study's next points, one after the other."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from katib.suggestion.gp import acquisition, kernels, model, search, transforms
+from katib.suggestion.gp import acquisition, kernels, model, search, subset, transforms
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.feasible import Feasibility
 from katib.suggestion.gp.history import Past
+from katib.suggestion.gp.threads import one_thread
 from katib.suggestion.randomness import Permutation
 
 KERNELS: Final = {
@@ -21,9 +22,12 @@ TRADE_OFF: Final = {"ei": 0.0, "pi": 0.01, "lcb": 2.0}
 # Of more trials than this the likelihood, and the predictions, see a part.
 FITTED: Final = 160
 MODELLED: Final = 400
+FORESTED: Final = 1000
 INCUMBENTS: Final = 5
+# Trials before the model: one more than parameters, within these bounds.
+DESIGN: Final = (4, 10)
 # From so many trials on there is enough to tell where the numbers of a parameter lie closer.
-WARPED: Final = 12
+WARPED: Final = 10**9
 
 # What a random number is for, in its key.
 _FIT, _DESIGN, _SEARCH = range(3)
@@ -43,20 +47,33 @@ class Style:
     candidates: int = search.SPREAD
 
 
+class Surrogate(Protocol):
+    """What a model says of any rows, and which it becomes when another trial runs."""
+
+    def predict(self, x: Floats) -> tuple[Floats, Floats]: ...
+
+    def slopes(self, x: Floats, /) -> tuple[Floats, Floats, Floats, Floats] | None: ...
+
+    def with_pending(self, x: Floats) -> "Surrogate": ...
+
+
 class Landscape:
     """A model's acquisition, less where trials fail."""
 
-    def __init__(self, posterior: model.Posterior, promise: acquisition.Acquisition, well: Feasibility | None) -> None:
-        self._posterior = posterior
+    def __init__(self, surrogate: Surrogate, promise: acquisition.Acquisition, well: Feasibility | None) -> None:
+        self._surrogate = surrogate
         self._promise = promise
         self._well = well
 
     def values(self, x: Floats) -> Floats:
-        value = self._promise(*self._posterior.predict(x))[0]
+        value = self._promise(*self._surrogate.predict(x))[0]
         return value if self._well is None else value + self._well.log_probability(x)
 
-    def slopes(self, x: Floats) -> tuple[Floats, Floats]:
-        mean, deviation, mean_slopes, deviation_slopes = self._posterior.slopes(x)
+    def slopes(self, x: Floats) -> tuple[Floats, Floats] | None:
+        found = self._surrogate.slopes(x)
+        if found is None:
+            return None
+        mean, deviation, mean_slopes, deviation_slopes = found
         value, by_mean, by_deviation = self._promise(mean, deviation)
         slopes = by_mean[:, None] * mean_slopes + by_deviation[:, None] * deviation_slopes
         if self._well is not None:
@@ -67,11 +84,12 @@ class Landscape:
 
 class Optimizer:
     def __init__(self, encoding: Encoding, past: Past, seed: int, style: Style) -> None:
+        one_thread()
         self._encoding = encoding
         self._past = past
         self._seed = seed
         self._style = style
-        self._posterior: model.Posterior | None = None
+        self._surrogate: Surrogate | None = None
         self._well: Feasibility | None = None
         self._best = 0.0
         self._incumbents: Floats = np.empty((0, len(encoding)))
@@ -83,13 +101,13 @@ class Optimizer:
         if row is None:
             row = self._any(number)
         self.taken.add(self._encoding.key(row))
-        if self._posterior is not None:
+        if self._surrogate is not None:
             self._expect(row)
         return row
 
     def _designing(self) -> bool:
         known = len(self._past.y)
-        wanted = self._style.burn_in or min(max(4, len(self._encoding) + 1), 10)
+        wanted = self._style.burn_in or min(max(DESIGN[0], len(self._encoding) + 1), DESIGN[1])
         # Where most trials fail the model helps to find those that do not.
         return known < 2 or (known < wanted and known + len(self._past.failed) < 2 * wanted)
 
@@ -108,10 +126,10 @@ class Optimizer:
         encoding = self._encoding
         if not len(encoding):
             return None
-        if self._posterior is None:
+        if self._surrogate is None:
             self._prepare()
-        assert self._posterior is not None
-        landscape = Landscape(self._posterior, self._promise(), self._well)
+        assert self._surrogate is not None
+        landscape = Landscape(self._surrogate, self._promise(), self._well)
         size = encoding.space.cardinality
         if size is not None and size <= search.ENUMERATED:
             every = encoding.every_row()
@@ -132,45 +150,49 @@ class Optimizer:
         return acquisition.log_expected_improvement(self._best - trade_off)
 
     def _prepare(self) -> None:
-        encoding, past = self._encoding, self._past
-        kernel = KERNELS[self._style.kernel]
-        fixed = model.Fixed(self._style.length, self._style.noise)
+        past = self._past
         rng = np.random.default_rng([self._seed, len(past.y), _FIT])
-        z = transforms.draw_in(past.y)
-        x = past.x
-        order = np.argsort(z, kind="stable")
-        part = self._part(order, FITTED, rng)
-        fitted = model.fit(encoding, kernel, x[part], z[part], fixed, len(part) >= WARPED, rng)
-        y = transforms.power(z, fitted.exponent)
-        if len(x) > MODELLED:
-            kept = self._part(order, MODELLED, rng)
-            x, y = x[kept], y[kept]
-        y = transforms.standardised(y)
-        posterior = model.Posterior(encoding, kernel, fitted.hyper, x, y)
-        mean, _ = posterior.predict(x)
+        x, z = past.x, transforms.draw_in(past.y)
+        if len(past.failed):
+            failed = past.failed[-FITTED:]
+            well = x[np.sort(rng.permutation(len(x))[:FITTED])]
+            labels = np.concatenate([np.zeros(len(well)), np.ones(len(failed))])
+            self._well = Feasibility(self._encoding, np.concatenate([well, failed]), labels)
+            # Where failures are the rule they count as an objective in the middle, lest the model sees a slope go on there.
+            lost = failed[self._well.fails(failed)]
+            x, z = np.concatenate([x, lost]), np.concatenate([z, np.zeros(len(lost))])
+        surrogate, x = self._forest(x, z, rng) if self._style.model == "rf" else self._process(x, z, rng)
+        mean, _ = surrogate.predict(x)
         ranked = np.argsort(mean, kind="stable")
         self._best = float(mean[ranked[0]])
         self._incumbents = x[ranked[:INCUMBENTS]]
-        self._posterior = posterior
-        if len(past.failed):
-            ended = np.concatenate([x, past.failed])
-            failed = np.concatenate([np.zeros(len(x)), np.ones(len(past.failed))])
-            self._well = Feasibility(encoding, fitted.hyper, ended, failed)
+        self._surrogate = surrogate
         for row in past.pending:
             self._expect(row)
 
+    def _process(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[Surrogate, Floats]:
+        encoding = self._encoding
+        kernel = KERNELS[self._style.kernel]
+        part = subset.best_and_spread(z, FITTED, rng)
+        fixed = model.Fixed(self._style.length, self._style.noise)
+        fitted = model.fit(encoding, kernel, x[part], z[part], fixed, len(part) >= WARPED, rng)
+        kept = subset.near_and_spread(fitted.hyper.scale(encoding, x), z, MODELLED, rng)
+        y = transforms.standardised(transforms.power(z[kept], fitted.exponent))
+        return model.Posterior(encoding, kernel, fitted.hyper, x[kept], y), x[kept]
+
+    def _forest(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[Surrogate, Floats]:
+        # Here, not above: scikit-learn takes a second to import, and who asks for a Gaussian process needs none of it.
+        from katib.suggestion.gp.forest import Forest
+
+        kept = subset.best_and_spread(z, FORESTED, rng)
+        x, y = x[kept], transforms.standardised(z[kept])
+        return Forest(self._encoding, x, y, int(rng.integers(2**31))), x
+
     def _expect(self, row: Floats) -> None:
         """The model takes the row for observed, just as it expects it."""
-        assert self._posterior is not None
-        self._best = min(self._best, float(self._posterior.predict(row[None, :])[0][0]))
-        self._posterior = self._posterior.with_pending(row)
-
-    def _part(self, order: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        if len(order) <= size:
-            return np.arange(len(order))
-        best = order[: size // 2]
-        rest = rng.permutation(order[size // 2 :])[: size - len(best)]
-        return np.sort(np.concatenate([best, rest]))
+        assert self._surrogate is not None
+        self._best = min(self._best, float(self._surrogate.predict(row[None, :])[0][0]))
+        self._surrogate = self._surrogate.with_pending(row)
 
     def _any(self, number: int) -> Floats:
         """Some point that is not taken: an untried one of a finite space, else a random one."""

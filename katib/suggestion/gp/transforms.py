@@ -29,7 +29,8 @@ def draw_in(y: Floats) -> Floats:
     if not scale > 0.0:
         worse = y[y > median]
         scale = float(np.min(worse)) - median if len(worse) else 1.0
-    z = y / scale - median / scale
+    with np.errstate(over="ignore"):
+        z = np.clip((y - median) / scale, -1e300, 1e300)
     z = np.where(z > WORSE, WORSE + np.log1p(np.maximum(z - WORSE, 0.0)), z)
     return np.where(z < -BETTER, -BETTER - np.log1p(np.maximum(-z - BETTER, 0.0)), z)
 

@@ -1,0 +1,188 @@
+"""The Gaussian process: its likelihood against scikit-learn, its gradients against differences, its predictions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+
+from katib.domain.search_space import ParameterConfig
+from katib.suggestion.gp import model
+from katib.suggestion.gp.encoding import Encoding, Floats
+from katib.suggestion.gp.kernels import matern12, matern32, matern52, rbf
+from katib.suggestion.gp.model import Fixed, Hyper, Likelihood, Posterior
+from tests.suggestion.gp.spaces import CUBE, MIXED, encoding_of, sample
+
+KERNELS = pytest.mark.parametrize("kernel", [rbf, matern12, matern32, matern52])
+
+
+def some_hyper(encoding: Encoding, warped: bool, seed: int = 3) -> Hyper:
+    rng = np.random.default_rng(seed)
+    start = Hyper.prior(encoding, warped)
+    return replace(
+        start,
+        lengths=start.lengths + rng.normal(0, 0.5, len(start.lengths)),
+        amplitude=0.3,
+        noise=-4.0,
+        warp=rng.normal(0, 0.3, len(start.warp)),
+    )
+
+
+def differences(function: Callable[[Floats], float], at: Floats, step: float = 1e-5) -> Floats:
+    out = np.empty_like(at)
+    for i in range(len(at)):
+        up, down = at.copy(), at.copy()
+        up[i] += step
+        down[i] -= step
+        out[i] = (function(up) - function(down)) / (2 * step)
+    return out
+
+
+class TestLikelihood:
+    @KERNELS
+    @pytest.mark.parametrize("warped", [False, True], ids=["as it is", "warped"])
+    @pytest.mark.parametrize("space", [CUBE, MIXED], ids=["cube", "mixed"])
+    def test_its_gradient_is_that_of_differences(
+        self, kernel: model.Kernel, warped: bool, space: Sequence[ParameterConfig]
+    ) -> None:
+        encoding = encoding_of(space)
+        x, y = sample(encoding, 25)
+        likelihood = Likelihood(encoding, kernel, x, y, Fixed())
+        vector = some_hyper(encoding, warped).vector()
+
+        _, gradient = likelihood(vector)
+
+        expected = differences(lambda v: likelihood(v)[0], vector)
+        assert gradient == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("kernel", "theirs"),
+        [
+            (rbf, RBF),
+            (matern12, lambda lengths: Matern(lengths, nu=0.5)),
+            (matern32, lambda lengths: Matern(lengths, nu=1.5)),
+            (matern52, lambda lengths: Matern(lengths, nu=2.5)),
+        ],
+        ids=["rbf", "matern 1/2", "matern 3/2", "matern 5/2"],
+    )
+    def test_it_and_the_predictions_are_those_of_scikit_learn(
+        self, kernel: model.Kernel, theirs: Callable[[Floats], object]
+    ) -> None:
+        encoding = encoding_of(CUBE)
+        x, y = sample(encoding, 30)
+        hyper = some_hyper(encoding, warped=False)
+        posterior = Posterior(encoding, kernel, hyper, x, y)
+        constant = float(posterior.predict(np.full((1, 3), 1e9))[0][0])  # far from everything only the mean is left
+        whole = ConstantKernel(np.exp(hyper.amplitude)) * theirs(np.exp(hyper.lengths)) + WhiteKernel(
+            np.exp(hyper.noise) + model.JITTER
+        )
+        reference = GaussianProcessRegressor(whole, alpha=0.0, optimizer=None).fit(x, y - constant)
+
+        ours = -Likelihood(encoding, kernel, x, y, Fixed())(hyper.vector())[0]
+
+        # Theirs has no prior, of the constant mean neither, and the factor 2 pi.
+        off = hyper.vector() - Hyper.prior(encoding, warped=False).vector()
+        off /= [*[model.LENGTH[1]] * 3, model.AMPLITUDE[1], model.NOISE[1]]
+        ours += 0.5 * float(off @ off) + 0.5 * constant**2 - 0.5 * len(x) * np.log(2 * np.pi)
+        assert ours == pytest.approx(reference.log_marginal_likelihood_value_, abs=1e-6)
+
+        new, _ = sample(encoding, 10, seed=1)
+        mean, deviation = posterior.predict(new)
+        their_mean, their_deviation = reference.predict(new, return_std=True)
+        assert mean == pytest.approx(their_mean + constant, abs=1e-6)
+        noise = np.exp(hyper.noise) + model.JITTER
+        assert deviation**2 == pytest.approx(their_deviation**2 - noise, abs=1e-6)
+
+    def test_a_parameter_without_influence_gets_a_long_length_and_noise_is_found(self) -> None:
+        encoding = encoding_of(CUBE)
+        rng = np.random.default_rng(5)
+        x = rng.random((80, 3))
+        z = np.asarray(np.sin(6 * x[:, 0]) + 0.3 * rng.normal(size=80), dtype=np.float64)
+
+        hyper = model.fit(encoding, matern52, x, z, Fixed(), warped=False, rng=rng).hyper
+
+        assert hyper.lengths[0] < 0 < min(hyper.lengths[1:])
+        assert np.exp(hyper.noise) == pytest.approx(0.09 / np.var(z), rel=0.5)
+
+    def test_what_the_settings_fix_stays(self) -> None:
+        encoding = encoding_of(CUBE)
+        x, y = sample(encoding, 20)
+
+        fixed = Fixed(length=0.5, noise=5e-5)
+        found = model.fit(encoding, matern32, x, y, fixed, warped=True, rng=np.random.default_rng(0))
+
+        assert np.exp(found.hyper.lengths) == pytest.approx(0.5)
+        assert np.exp(found.hyper.noise) == pytest.approx(5e-5)
+
+
+class TestFit:
+    def test_the_shape_that_makes_the_objective_smooth_is_found(self) -> None:
+        encoding = encoding_of(CUBE)
+        x = encoding.from_cube(np.random.default_rng(0).random((60, 3)))
+        y = np.asarray(3 * ((x - 0.4) ** 2).sum(axis=1) - 1, dtype=np.float64)
+
+        def exponent(z: Floats) -> float:
+            found = model.fit(encoding, matern52, x, z, Fixed(), warped=False, rng=np.random.default_rng(0))
+            return found.exponent
+
+        assert exponent(y) == pytest.approx(1.0, abs=0.25)
+        assert exponent(np.expm1(2 * np.maximum(y, 0)) + np.minimum(y, 0)) < 0.5
+
+
+class TestPosterior:
+    @KERNELS
+    @pytest.mark.parametrize("warped", [False, True], ids=["as it is", "warped"])
+    def test_its_slopes_are_those_of_differences(self, kernel: model.Kernel, warped: bool) -> None:
+        encoding = encoding_of(MIXED)
+        x, y = sample(encoding, 25)
+        posterior = Posterior(encoding, kernel, some_hyper(encoding, warped), x, y).with_pending(x[3] * 0.5)
+        rows, _ = sample(encoding, 4, seed=2)
+
+        mean, deviation, by_mean, by_deviation = posterior.slopes(rows)
+
+        assert (mean, deviation) == (
+            pytest.approx(posterior.predict(rows)[0]),
+            pytest.approx(posterior.predict(rows)[1]),
+        )
+        for i, row in enumerate(rows):
+
+            def at(numbers: Floats, which: int, row: Floats = row) -> float:
+                moved = row.copy()
+                moved[encoding.numeric] = numbers
+                return float(posterior.predict(moved[None, :])[which][0])
+
+            inside = row[encoding.numeric].clip(1e-3, 1 - 1e-3)
+            moved = row.copy()
+            moved[encoding.numeric] = inside
+            _, _, by_mean, by_deviation = posterior.slopes(moved[None, :])
+            assert by_mean[0] == pytest.approx(differences(lambda v, at=at: at(v, 0), inside, 1e-6), rel=1e-3, abs=1e-4)
+            assert by_deviation[0] == pytest.approx(
+                differences(lambda v, at=at: at(v, 1), inside, 1e-6), rel=1e-3, abs=1e-4
+            ), i
+
+    def test_a_pending_point_counts_as_observed_where_it_is_expected(self) -> None:
+        encoding = encoding_of(MIXED)
+        x, y = sample(encoding, 20)
+        hyper = some_hyper(encoding, warped=True)
+        posterior = Posterior(encoding, matern52, hyper, x, y)
+        (new, other), _ = sample(encoding, 2, seed=9)
+        rows, _ = sample(encoding, 30, seed=4)
+
+        pending = posterior.with_pending(new).with_pending(other)
+
+        both = np.array([new, other])
+        anew = Posterior(encoding, matern52, hyper, np.concatenate([x, both]), np.concatenate([y, np.zeros(2)]))
+        assert pending.predict(rows)[0] == pytest.approx(posterior.predict(rows)[0])
+        assert pending.predict(rows)[1] == pytest.approx(anew.predict(rows)[1], abs=1e-6)
+        assert pending.predict(both)[1].max() < 0.3 < posterior.predict(both)[1].min()
+
+    def test_points_on_top_of_each_other_do_no_harm(self) -> None:
+        encoding = encoding_of(CUBE)
+        x = np.full((30, 3), 0.5)
+        hyper = replace(Hyper.prior(encoding, warped=False), noise=-40.0)
+
+        mean, deviation = Posterior(encoding, rbf, hyper, x, np.ones(30)).predict(x[:1])
+
+        assert np.isfinite([*mean, *deviation]).all()
