@@ -144,7 +144,8 @@ class Outputs:
     def gone(self, log: RunLog) -> None:
         """Its Pod is gone, and the log with it: what has been read is all there will be."""
         with log.changed:
-            log.ended = True
+            if not log.ended:
+                log.ended, log.ended_at = True, time.monotonic()
             if not log.serving:
                 log.truncated = log.truncated or (log.started and log.eof_at is None)
                 self._complete(log)
@@ -198,12 +199,7 @@ class Outputs:
                         # Once: what is opened next is read as the log of an ended run.
                         if log.opened_at < log.ended_at:
                             log.stream.shut()
-                    elif (
-                        crowded > 0
-                        and not log.ended
-                        and now - max(log.heard_at, log.opened_at) > _TURN_S
-                        and not log.lines
-                    ):
+                    elif crowded > 0 and not log.ended and now - max(log.heard_at, log.opened_at) > _TURN_S:
                         log.not_before = now + _REST_S
                         log.stream.shut()
                         crowded -= 1
@@ -276,6 +272,10 @@ class Outputs:
             return
         if log.reader is not None:
             self._hold(log, log.reader.finish(), log.reader)
+            if log.reader.remark and log.reader.cursor == log.base:
+                # What the kubelet says in the place of a log whose container it has removed.
+                _log.warning("the output of %s is lost: %s", log.name, log.reader.remark)
+                log.truncated = True
         log.complete = True
         log.trouble = ""
         log.changed.notify_all()
@@ -331,7 +331,7 @@ class Outputs:
             log.serving = False
             log.stream = None
             if generation == log.generation and not log.dropped:
-                self._read_to(log, reader, error, follow=follow)
+                self._read_to(log, error, follow=follow)
             log.changed.notify_all()
             self._want(log)
 
@@ -360,15 +360,12 @@ class Outputs:
                     return
                 self._hold(log, lines, reader)
 
-    def _read_to(self, log: RunLog, reader: LogReader, error: Exception | None, *, follow: bool) -> None:
+    def _read_to(self, log: RunLog, error: Exception | None, *, follow: bool) -> None:
         """The stream has come to its end, or to `error`; the lock is held."""
         now = time.monotonic()
         if error is None:
             log.failures, log.failing_since, log.trouble = 0, None, ""
             log.eof_at = now
-            if reader.remark and reader.cursor == log.base and not log.lines:
-                # What the kubelet says in the place of a log whose container it has removed.
-                log.truncated = True
             if log.ended and (not follow or now - log.ended_at <= END_WAIT_S):
                 self._complete(log)
             return

@@ -155,7 +155,7 @@ class Rounds:
         if monotonic - run.let_go_at < self._fence_s:
             return False
         keep = self._policy.keep
-        if run.tombstone:
+        if run.tombstone or run.unwanted:
             return True
         if keep == KEEP_ALL or (keep == KEEP_FAILED and run.diagnosis.phase is RunPhase.FAILED):
             ended = run.diagnosis.ended_at or now

@@ -32,7 +32,7 @@ class Run:
 
     `pod`: what is looked at again, while it may still change; `over`: all of its containers have ended. `uid` empty: there is
     no Pod. `gone`: there is none any more. `let_go_at`: since when nobody needs it, by the monotonic clock; `sentence`: why the
-    driver has ended it, where its Pod cannot say so.
+    driver has ended it, where its Pod cannot say so. `unwanted`: with its study; nobody wants to read its log either.
     """
 
     study_id: str
@@ -51,6 +51,7 @@ class Run:
     over: bool = False
     gone: bool = False
     let_go_at: float | None = None
+    unwanted: bool = False
     log: RunLog | None = None
     sentence: tuple[str, str] | None = None
     # For the driver's round: when it may act again, and what it has done.

@@ -201,6 +201,7 @@ class KubernetesWorker:
                 )
             self._remember(self._deleted, study_id, time.monotonic())
             for run in runs:
+                run.unwanted = True
                 if run.let_go_at is None:
                     run.let_go_at = time.monotonic()
                 if run.log is not None:

@@ -57,7 +57,9 @@ _PASSING: Final = frozenset(
 def create_worker(settings: WorkerSettings) -> Worker:
     """Entry point `local` of `katib.workers`; the runs are kept below `settings.data`."""
     if settings.options:
-        raise InvalidArgumentError.of("--worker-option", next(iter(settings.options)), "the local worker knows no options")
+        raise InvalidArgumentError.of(
+            "--worker-option", next(iter(settings.options)), "the local worker knows no options"
+        )
     return LocalWorker(settings.data)
 
 

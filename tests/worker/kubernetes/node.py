@@ -126,6 +126,7 @@ class Node:
         self._tell(pod, "Running", container["name"], {"running": {"startedAt": started}})
         threading.Thread(target=self._copy, args=(process, log), daemon=True).start()
         reason = self._wait(pod, process)
+        _signal(process, signal.SIGKILL)
         while not log.ended:
             time.sleep(0.005)
         code = process.returncode if process.returncode >= 0 else 128 - process.returncode
@@ -156,7 +157,8 @@ class Node:
             if (gone or over) and kill_at is None and not self.silent.is_set():
                 reason = "" if gone else "DeadlineExceeded"
                 kill_at = time.monotonic() + self._grace_s
-                _signal(process, signal.SIGTERM)
+                # The container's first process alone; the others end with it.
+                process.terminate()
             if self.closing or (kill_at is not None and time.monotonic() > kill_at):
                 _signal(process, signal.SIGKILL)
             time.sleep(_POLL_S)

@@ -1,5 +1,6 @@
 """What is wrong with a Pod, from its JSON alone: each state has a reason, a sentence that says what to do, and a deadline."""
 
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -210,7 +211,7 @@ class TestWaiting:
         fresh, old = diagnose(found, 5), diagnose(found, 30)
         assert (fresh.phase, fresh.reason, fresh.look_again) == (RunPhase.WAITING, "", at(30))
         assert (old.phase, old.reason, old.look_again) == (RunPhase.WAITING, "NotScheduled", CREATED + WAITS.scheduler)
-        hasty = diagnose_pod(pod, at(3), replace(WAITS, total=timedelta(seconds=10)))
+        hasty = diagnose_pod(found, at(3), replace(WAITS, total=timedelta(seconds=10)))
         assert hasty.look_again == at(10)
         assert old.message == "volcano has not looked at it: is there a scheduler of that name?"
         assert diagnose_pod(found, CREATED + WAITS.scheduler, WAITS).hopeless
