@@ -161,7 +161,8 @@ def quantity(text: str) -> Decimal | None:
 
 def is_resource(name: str) -> bool:
     if "/" in name:
-        return is_qualified_name(name)
+        # `requests.` is a quota's way to speak of one.
+        return is_qualified_name(name) and not name.startswith("requests.")
     return name in _NATIVE or (name.startswith("hugepages-") and quantity(name.removeprefix("hugepages-")) is not None)
 
 

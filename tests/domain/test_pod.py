@@ -69,6 +69,7 @@ def test_what_kubernetes_takes_is_accepted() -> None:
         ({"environment": {"KATIB_MANAGER": "x"}}, "environment.KATIB_MANAGER"),
         ({"environment": {"a": "x" * 40_000}}, "environment"),
         ({"requests": {"gpu": "1"}}, "requests"),
+        ({"requests": {"requests.nvidia.com/gpu": "1"}}, "requests"),
         ({"requests": {"cpu": "1 core"}}, "requests.cpu"),
         ({"requests": {"cpu": "-1"}}, "requests.cpu"),
         ({"requests": {"cpu": "1k1"}}, "requests.cpu"),

@@ -193,9 +193,11 @@ class _Rules:
     def _container(self, value: Any, path: str, restart: tuple[str, ...] = ()) -> Iterator[FieldViolation]:
         known: dict[str, Check] = {
             **_fields(
-                "args command image imagePullPolicy name resizePolicy stdin stdinOnce terminationMessagePath"
+                "args command imagePullPolicy resizePolicy stdin stdinOnce terminationMessagePath"
                 " terminationMessagePolicy tty volumeDevices workingDir"
             ),
+            "name": self._text,
+            "image": self._text,
             "resources": self._resources,
             "env": partial(self._list, self._variable),
             "envFrom": partial(self._list, self._variables),
@@ -224,7 +226,7 @@ class _Rules:
             **_fields("configMapKeyRef fieldRef fileKeyRef resourceFieldRef"),
             "secretKeyRef": self._secret_ref,
         }
-        known: dict[str, Check] = {**_fields("name"), "value": self._text, "valueFrom": partial(self._mapping, source)}
+        known: dict[str, Check] = {"name": self._text, "value": self._text, "valueFrom": partial(self._mapping, source)}
         yield from self._mapping(known, value, path)
 
     def _text(self, value: Any, path: str) -> Iterator[FieldViolation]:
