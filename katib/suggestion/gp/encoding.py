@@ -118,7 +118,7 @@ class Encoding:
         return out
 
     def from_cube(self, u: Floats) -> Floats:
-        """Rows for points of the unit cube, each value with its share of the interval."""
+        """Rows for points of the unit cube: each value gets its share of the interval, on a log scale nearly so."""
         out = u.copy()
         for i, column in enumerate(self.columns):
             if column.choices:

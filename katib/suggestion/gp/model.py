@@ -150,7 +150,12 @@ class Likelihood:
             bounds = self.bounds(len(vector))
             vector = np.clip(vector, [b[0] for b in bounds], [b[1] for b in bounds])
             found = minimize(
-                self, vector, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps, "maxcor": 20}
+                self,
+                vector,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": steps, "maxcor": 20, "ftol": 1e-5},
             )
             if best is None or found.fun < best[0]:
                 best = float(found.fun), np.asarray(found.x, dtype=np.float64)

@@ -101,20 +101,14 @@ def best_row(
     pool = candidates(encoding, region, incumbents, rng, spread)
     pool_values = landscape.values(pool)
     order = np.argsort(-pool_values, kind="stable")
-    starts = _apart(pool, order)
-    found = climb(encoding, landscape, region, pool[starts])
-    rows = np.concatenate([found, pool[order[:64]]])
-    values = landscape.values(rows)
-    ranked = np.argsort(-values, kind="stable")
-    for i in ranked:
-        row = encoding.canonical(rows[i])
-        if encoding.key(row) not in taken:
-            return row
-    # The best are taken: their neighbours, then the rest of the pool.
-    near = np.concatenate([neighbours(encoding, rows[i]) for i in ranked[:4]] + [pool[order]])
-    for row in near[np.argsort(-landscape.values(near), kind="stable")]:
-        if encoding.key(row) not in taken and encoding.key(encoding.canonical(row)) not in taken:
-            return encoding.canonical(row)
+    found = climb(encoding, landscape, region, pool[_apart(pool, order)])
+    for rows in (found, np.concatenate([found, *(neighbours(encoding, row) for row in found), pool])):
+        for i in np.argsort(-landscape.values(rows), kind="stable"):
+            # First as it is: what it costs to know the point's own row counts where hundreds are taken.
+            if encoding.key(rows[i]) not in taken:
+                row = encoding.canonical(rows[i])
+                if encoding.key(row) not in taken:
+                    return row
     return None
 
 
@@ -180,7 +174,7 @@ def _by_gradients(
         jac=True,
         method="L-BFGS-B",
         bounds=np.stack([low, high], axis=1),
-        options={"maxiter": _STEPS, "maxcor": 10},
+        options={"maxiter": _STEPS, "maxcor": 10, "ftol": 1e-5},
     )
     moved = rows.copy()
     moved[:, columns] = np.clip(found.x, low, high).reshape(shape)

@@ -1,0 +1,107 @@
+"""Rows and points of the space: there and back, every value its place."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from katib.suggestion.gp import encoding as module
+from katib.suggestion.gp.encoding import Encoding
+from tests.suggestion.gp.spaces import MIXED, encoding_of
+from tests.suggestion.studies import DOUBLE, FINITE, FINITE_LOG, INFINITE, INT, Scale, parameter
+
+HUGE = (
+    parameter("steps", INT, 1, 10**6, scale=Scale.LOG),
+    parameter("fine", DOUBLE, 0, 1, step="0.0001"),
+    parameter("x", DOUBLE, 0, 1),
+)
+
+
+class TestRows:
+    @pytest.mark.parametrize("space", [INFINITE, FINITE, FINITE_LOG, MIXED, HUGE])
+    @given(seed=st.integers(0, 2**32 - 1))
+    def test_a_points_row_leads_back_to_the_point(self, space: object, seed: int) -> None:
+        encoding = encoding_of(space)  # type: ignore[arg-type]
+        unit = np.random.default_rng(seed).random(len(encoding.space))
+        parameters = encoding.space.from_unit(unit.tolist())
+
+        rows, which = encoding.rows([parameters])
+        again = encoding.space.to_unit(encoding.parameters(rows[0]))
+
+        assert which == [0]
+        assert rows.shape == (1, len(encoding))
+        assert again == pytest.approx(encoding.space.to_unit(parameters), abs=1e-12)
+        numbers = rows[0][encoding.numeric]
+        assert ((numbers >= 0) & (numbers <= 1)).all()
+
+    @pytest.mark.parametrize("space", [INFINITE, FINITE, FINITE_LOG, MIXED, HUGE])
+    def test_rows_from_the_cube_and_snapped_ones_are_those_of_points(self, space: object) -> None:
+        encoding = encoding_of(space)  # type: ignore[arg-type]
+        cube = np.random.default_rng(1).random((200, len(encoding)))
+        high = [max(c.choices - 1, 1) for c in encoding.columns]
+
+        for rows in (encoding.from_cube(cube), encoding.snap(cube * high)):
+            assert (encoding.snap(rows) == rows).all()
+            canonical = np.array([encoding.canonical(row) for row in rows])
+            # Steps finer than a model can tell are not snapped to until a point is suggested.
+            assert np.abs(canonical - rows).max() < 1.0 / module.MAX_LEVELS
+
+    def test_values_come_from_the_cube_in_the_shares_that_the_space_gives_them(self) -> None:
+        encoding = encoding_of(FINITE)
+        cube = np.random.default_rng(0).random((500, len(encoding)))
+
+        rows = encoding.from_cube(cube)
+
+        assert [encoding.parameters(row) for row in rows] == [
+            encoding.space.from_unit([*u, 0.5]) for u in cube.tolist()
+        ]
+
+    def test_a_finite_space_is_listed_whole(self) -> None:
+        encoding = encoding_of(FINITE)
+
+        points = {encoding.parameters(row) for row in encoding.every_row()}
+
+        assert points == {encoding.space.at(i) for i in range(36)}
+
+    def test_trials_of_another_space_are_left_out(self) -> None:
+        encoding = encoding_of(FINITE_LOG)
+        good = encoding.space.at(5)
+
+        rows, which = encoding.rows([good[:1], good, ()])
+
+        assert which == [1]
+        assert encoding.parameters(rows[0]) == good
+
+    def test_two_categories_are_as_far_apart_as_any_other_two_and_numbers_as_their_places(self) -> None:
+        encoding = encoding_of(MIXED)
+        rows = np.array([[0.0, 0.0, 0.0, 0.0, c] for c in range(3)] + [[0.0, 0.25, 0.0, 0.0, 0.0]])
+
+        features, owners = encoding.features(rows)
+
+        distances = ((features[:, None] - features) ** 2).sum(axis=-1)
+        assert distances[:3, :3] == pytest.approx(1 - np.eye(3))
+        assert distances[0, 3] == pytest.approx(0.0625)
+        assert owners.tolist() == [0, 1, 2, 3, 4, 4, 4]
+
+    def test_parameters_with_one_value_have_no_column(self) -> None:
+        encoding = encoding_of(INFINITE)
+
+        assert [c.dimension.name for c in encoding.columns] == [p.name for p in INFINITE[:9]]
+
+    def test_discrete_values_lie_by_their_size(self) -> None:
+        encoding = encoding_of(MIXED)
+        names = [c.dimension.name for c in encoding.columns]
+
+        places = [
+            encoding.rows([tuple(_with(encoding, "batch", v))])[0][0][names.index("batch")] for v in ("64", "16", "32")
+        ]
+
+        assert places == [1.0, 0.0, 0.5]
+
+
+def _with(encoding: Encoding, name: str, value: str) -> object:
+    from dataclasses import replace
+
+    return [
+        replace(p, value=value) if p.name == name else p for p in encoding.space.from_unit([0.5] * len(encoding.space))
+    ]
