@@ -8,6 +8,7 @@ from katib.domain.study_file import parse_study
 from katib.domain.trial import TrialReason
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.diagnosis import diagnose_pod
+from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.pods import check_pod, make_pod
 from katib.worker.kubernetes.policy import OPTIONS, Policy, Waits
 from katib.worker.kubernetes.reasons import PodReason
@@ -35,7 +36,7 @@ def test_its_studies_run() -> None:
 
 
 def test_it_explains_every_reason_and_no_other() -> None:
-    ours = {value for name, value in vars(PodReason).items() if name.isupper()}
+    ours = {value for words in (PodReason, DriverReason) for name, value in vars(words).items() if name.isupper()}
     shared = {TrialReason.EXIT_CODE, TrialReason.SIGNAL, TrialReason.START_FAILED, TrialReason.DEADLINE_EXCEEDED}
     waits, ends = named_in("Why does my trial not run?"), named_in("Why did it end?")
     assert waits | ends == ours | shared
