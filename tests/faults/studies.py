@@ -104,7 +104,7 @@ def old(name: str, most: int, rng: random.Random, pause: float = 0.02) -> StudyS
 
 def rare(name: str, most: int, rng: random.Random) -> StudySpec:
     """Like `old`, and asks so rarely that its service can have been killed and be back without anybody knowing."""
-    return old(name, most, rng, pause=0.6)
+    return old(name, most, rng, pause=1.0)
 
 
 def driven(name: str, most: int, rng: random.Random) -> StudySpec:
