@@ -20,6 +20,8 @@ TICK_S: Final = 0.5
 _ROUND_S: Final = 1.0
 # After the grace, a node that answers has ended a Pod within seconds; one that has not is asked by a deletion.
 _OVERDUE: Final = timedelta(seconds=20)
+# A Pod says that it is over some time after its last container has ended; one that does not has further containers that go on.
+_CLOSE_S: Final = 10.0
 # Requests in one round, so that thousands of Pods that are due at once do not hold up anything else.
 _REQUESTS_A_ROUND: Final = 100
 _RETRY_S: Final = 5.0
@@ -90,7 +92,7 @@ class Rounds:
             return 0
         if run.gone or not run.uid:
             return self._bury(run, monotonic)
-        if not run.over and not run.closing:
+        if not run.over and not run.closing and monotonic - run.let_go_at >= _CLOSE_S:
             # What stands beside the trial in its Pod ends with it.
             run.closing = True
             with self._runs.lock:
@@ -101,9 +103,9 @@ class Rounds:
             return 1
         if self._is_due(run, now, monotonic):
             self._api.delete(run.namespace, run.name, run.uid)
-            # The event may be late; the answer is the truth.
             run.act_after = monotonic + _RETRY_S
             if run.over:
+                # Its event may be late; the answer is the truth.
                 self._runs.remove(run)
             return 1
         return 0
