@@ -74,6 +74,12 @@ def test_while_it_is_away_everybody_is_told_why_at_once_and_one_looks(presence, 
     assert server.looks == looks
 
 
+def test_it_is_not_looked_for_more_often_than_helps(presence, server):
+    lose(presence, server)
+    time.sleep(1)
+    assert server.looks <= 12
+
+
 def test_the_reason_is_the_latest(presence, server):
     lose(presence, server)
     server.reason = "X is full"
