@@ -3,7 +3,6 @@
 A worker without Pods uses `environment` and passes over the rest, so one study file runs on a laptop and on a cluster.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -276,6 +275,7 @@ def _template(path: str, text: str) -> list[FieldViolation]:
 
 def parse_template(text: str) -> dict[str, Any]:
     """The template as plain data. Raises ValueError."""
+    import json  # only where there is a template: every command of the command line loads this module
 
     def constant(name: str) -> object:
         raise ValueError(f"{name} is not JSON")
