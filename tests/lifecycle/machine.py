@@ -1,0 +1,537 @@
+"""The lifecycle as a state machine: everything that can happen, in any order.
+
+What must hold after each transaction stands in `Ledger`; what a call must answer, and that everything ends once nothing fails
+any more, stands here.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from katib.domain.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    KatibError,
+    NotFoundError,
+    UnavailableError,
+)
+from katib.domain.metrics import Observation
+from katib.domain.study import Intent, Limits, Study, StudyReason, StudySpec, StudyState
+from katib.domain.trial import Trial, TrialState
+from katib.domain.views import StudySummary
+from katib.manager.ports import Storage, StudyFilter, TrialFilter
+from katib.manager.service.service import ManagerService
+from katib.worker.base import RunPhase
+from tests.lifecycle import scripts
+from tests.lifecycle.scripts import Deed, Script
+from tests.lifecycle.services import ERRORS
+from tests.lifecycle.world import Manager, Trouble, World
+
+MOST_STUDIES: Final = 2
+MANY_DAYS: Final = timedelta(days=3000)
+
+
+class InProcess:
+    """The use cases as a test calls them, where they and `ManagerClient` differ."""
+
+    def __init__(self, service: ManagerService) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def complete_trial(self, study_id: str, trial_id: str, objective: float | None) -> None:
+        self._service.complete_trial(study_id, trial_id, True, "" if objective is None else repr(objective))  # noqa: FBT003
+
+    def abandon_trial(self, study_id: str, trial_id: str) -> None:
+        self._service.complete_trial(study_id, trial_id, is_complete=False)
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """Subclasses say where it is stored, and how the managers are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.open_storage())
+        self.ledger = self.world.ledger
+        self.place = self.world.place
+        self.healthy = True
+        # The study that the present step is about, and the manager that makes it.
+        self.study_id = ""
+        self.manager = self.world.managers[0]
+
+    def open_storage(self) -> Storage:
+        raise NotImplementedError
+
+    def api(self, manager: Manager) -> Any:
+        return InProcess(manager.service)
+
+    def close(self) -> None:
+        self.world.storage.close()
+
+    # Steps
+
+    @contextmanager
+    def step(self, study: int = 0, manager: int = 0, then: str = "") -> Iterator[None]:
+        """`then`: what comes of it; without that few studies would come far. `answers`: the services answer well and the
+        managers make the passes that are due; `passes`: they only do that."""
+        self.healthy = False
+        self.world.fired = False
+        self.ledger.begin_step()
+        known = list(self.ledger.known)
+        self.study_id = known[study % len(known)] if known else ""
+        self.manager = self.world.managers[manager]
+        yield
+        if then == "answers":
+            for call in list(self.world.services.calls):
+                self.world.services.answer(call, "ok")
+        if then:
+            self.world.passes()
+        self.world.check()
+        self.healthy = True
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody has met with trouble in this step: everything must be as it was asked."""
+        return not self.world.fired
+
+    def meanwhile(self, frozen: Manager, deeds: Sequence[Deed]) -> None:
+        """What the other manager, and everybody else, do while one stands still."""
+        before = self.manager, self.study_id
+        self.manager = self.world.managers[1 - self.world.managers.index(frozen)]
+        self.study_id = self.world.about or self.study_id
+        armed, self.manager.trouble = self.manager.trouble, None
+        try:
+            for deed in deeds:
+                if self.study_id in self.ledger.known:
+                    self.perform(deed)
+        finally:
+            self.manager.trouble = armed
+            self.manager, self.study_id = before
+
+    def perform(self, deed: Deed) -> None:
+        getattr(self, deed.what)(*deed.arguments)
+
+    @property
+    def known(self) -> Study | None:
+        """The study as it is stored now."""
+        known = self.ledger.known.get(self.study_id)
+        return known.study if known else None
+
+    def trial(self, number: int) -> Trial | None:
+        known = self.ledger.known.get(self.study_id)
+        trials = list(known.trials.values()) if known else []
+        return trials[number % len(trials)] if trials else None
+
+    def call(self, what: Callable[[Any], Any], *refusals: type[KatibError]) -> tuple[bool, Any]:
+        """Whether it was answered, and the answer. In quiet, what was answered is answered again, the same, and the second
+        call changes nothing."""
+        manager = self.manager
+        refused: tuple[type[KatibError], ...] = (NotFoundError, *refusals)
+        try:
+            answer = self.world.do(manager, lambda: what(self.api(manager)))
+        except UnavailableError:
+            assert not self.quiet
+            return False, None
+        except refused as error:
+            if isinstance(error, NotFoundError) and NotFoundError not in refusals:
+                assert not self.quiet
+            return False, None
+        if self.quiet:
+            armed, manager.trouble = manager.trouble, None
+            before = {i: k.study for i, k in self.ledger.known.items()}
+            assert what(self.api(manager)) == answer
+            after = {i: k.study for i, k in self.ledger.known.items()}
+            assert after == before, "the same call again changed something"
+            manager.trouble = armed
+        return True, answer
+
+    # Trouble
+
+    @rule(manager=scripts.which_manager, script=scripts.crashes)
+    def a_manager_will_be_killed(self, manager: int, script: Script) -> None:
+        self.arm(manager, script)
+
+    @rule(manager=scripts.which_manager, script=scripts.absences)
+    def the_database_or_the_worker_will_be_away(self, manager: int, script: Script) -> None:
+        self.arm(manager, script)
+
+    @rule(manager=scripts.which_manager, script=scripts.freezes)
+    def a_manager_will_freeze(self, manager: int, script: Script) -> None:
+        self.arm(manager, script)
+
+    def arm(self, manager: int, script: Script) -> None:
+        self.world.managers[manager].trouble = Trouble(
+            script.kind, script.at, script.after, lambda frozen: self.meanwhile(frozen, script.meanwhile)
+        )
+
+    # What users do
+
+    @initialize(spec=scripts.specs)
+    def one_study_at_least(self, spec: StudySpec) -> None:
+        with self.step():
+            self.api(self.manager).create_study(spec)
+
+    @precondition(lambda self: len(self.ledger.known) < MOST_STUDIES)
+    @rule(
+        spec=scripts.specs,
+        request_id=scripts.request_ids,
+        manager=scripts.which_manager,
+        kind=scripts.answers,
+        then=scripts.then,
+    )
+    def create_study(self, spec: StudySpec, request_id: str, manager: int, kind: str, then: str) -> None:
+        with self.step(manager=manager, then=then):
+            there = {k.study.request_id: i for i, k in self.ledger.known.items() if k.study.request_id}
+            before = set(self.ledger.known)
+            at_once = self.manager.at_once
+            at_once.kind = kind
+            try:
+                study_id = self.world.do(self.manager, lambda: self.api(self.manager).create_study(spec, request_id))
+            except UnavailableError:
+                assert not self.quiet
+                if not request_id:
+                    return
+                # Nobody knows whether it was stored. Asked again with the same request id, there is one.
+                at_once.kind = "ok"
+                study_id = self.api(self.world.managers[manager]).create_study(spec, request_id)
+            except (FailedPreconditionError, InvalidArgumentError):
+                assert kind in ERRORS
+                assert spec.algorithm or spec.rule
+                if self.quiet:
+                    assert set(self.ledger.known) == before
+                return
+            finally:
+                at_once.kind = "ok"
+            if request_id:
+                assert sum(k.study.request_id == request_id for k in self.ledger.known.values()) <= 1
+            if not self.quiet:
+                return
+            assert study_id in self.ledger.known
+            assert set(self.ledger.known) - before == (set() if request_id in there else {study_id})
+            if request_id:
+                assert study_id == there.get(request_id, study_id)
+                assert self.api(self.manager).create_study(spec, request_id) == study_id
+
+    @precondition(lambda self: self.ledger.known)
+    @rule(
+        study=scripts.which,
+        manager=scripts.which_manager,
+        deed=scripts.controls,
+        then=scripts.then,
+    )
+    def control(self, study: int, manager: int, deed: Deed, then: str) -> None:
+        with self.step(study, manager, then):
+            self.perform(deed)
+
+    def stop(self) -> None:
+        before = self.known
+        done, _ = self.call(lambda api: api.stop_study(self.study_id))
+        if done and self.quiet and before is not None and (study := self.known) is not None:
+            assert study.intent is not Intent.NONE or study.state.finished
+
+    def delete(self) -> None:
+        done, _ = self.call(lambda api: api.delete_study(self.study_id))
+        if done and self.quiet and (study := self.known) is not None:
+            assert study.intent is Intent.DELETE
+
+    def pause(self) -> None:
+        self._update(None, None, True)  # noqa: FBT003
+
+    def resume(self) -> None:
+        self._update(None, None, False)  # noqa: FBT003
+
+    def change(self, limits: Limits, goal: float | None) -> None:
+        self._update(limits, goal, None)
+
+    def _update(self, limits: Limits | None, goal: float | None, paused: bool | None) -> None:
+        before = self.known
+        assert before is not None
+        done, _ = self.call(
+            lambda api: _without_revision(api.update_study(self.study_id, limits, goal, paused)),
+            FailedPreconditionError,
+        )
+        if not self.quiet:
+            return
+        stopping = before.intent is not Intent.NONE
+        assert done is not (stopping or (paused is True and before.state.finished)), before
+        study = self.known
+        assert study is not None
+        if not done:
+            assert study == before
+        elif paused is not None:
+            assert study.state is (StudyState.PAUSED if paused else StudyState.RUNNING)
+        elif before.state.finished:
+            assert study.state is (before.state if study.spec == before.spec else StudyState.RUNNING)
+
+    def stop_trial(self, number: int) -> None:
+        trial = self.trial(number)
+        if trial is None:
+            return
+        done, _ = self.call(lambda api: api.stop_trial(trial.id))
+        if done:
+            known = self.ledger.known.get(self.study_id)
+            if known is None:
+                return
+            now = known.trials[trial.id]
+            if self.quiet:
+                assert now.state.finished or now.stop_reason
+            if not now.state.finished:
+                self.ledger.stopped.setdefault(trial.id, now.attempt)
+
+    @precondition(lambda self: self.ledger.known)
+    @rule(
+        study=scripts.which,
+        manager=scripts.which_manager,
+        deed=scripts.client_deeds,
+        then=scripts.then,
+    )
+    def be_a_client(self, study: int, manager: int, deed: Deed, then: str) -> None:
+        with self.step(study, manager, then):
+            self.perform(deed)
+
+    def report(self, number: int, value: float, sequence: int) -> None:
+        trial = self.trial(number)
+        if trial is None:
+            return
+        observation = Observation("acc", value, self.world.now, 0, "", sequence)
+        done, stop = self.call(
+            lambda api: api.report_metrics(trial.id, [observation], 0, "script"), FailedPreconditionError
+        )
+        if self.quiet:
+            assert done is (trial.state is TrialState.RUNNING)
+            assert not done or stop is bool(trial.stop_reason)
+
+    def complete(self, number: int, value: float | None) -> None:
+        """With a value; without one it is given up."""
+        trial, study = self.trial(number), self.known
+        if trial is None or study is None:
+            return
+
+        def call(api: Any) -> None:
+            if value is None:
+                api.abandon_trial(study.id, trial.id)
+            else:
+                api.complete_trial(study.id, trial.id, value)
+
+        done, _ = self.call(call, FailedPreconditionError)
+        if not self.quiet or (known := self.ledger.known.get(self.study_id)) is None:
+            return
+        now = known.trials[trial.id]
+        wanted = TrialState.KILLED if value is None else TrialState.COMPLETED
+        if study.spec.client_driven:
+            assert done is (trial.state in (TrialState.PENDING, TrialState.RUNNING, wanted))
+            assert not done or now.state is wanted
+        elif done:
+            assert now.stop_reason or now.state is TrialState.KILLED
+
+    def suggest(self, count: int, client: str, kind: str) -> None:
+        study = self.known
+        if study is None:
+            return
+        self.manager.at_once.kind = kind
+        manager = self.manager
+        try:
+            done, answer = self._suggested(count, client, kind)
+        finally:
+            manager.at_once.kind = "ok"
+        if not done:
+            return
+        trials, _completed = answer
+        assert len(trials) <= count
+        assert all(t.study_id == study.id and t.client_id == client for t in trials)
+        assert study.spec.client_driven
+        assert len({t.id for t in trials}) == len(trials)
+
+    def _suggested(self, count: int, client: str, kind: str) -> tuple[bool, Any]:
+        refusals: set[type[KatibError]] = {FailedPreconditionError}
+        if kind in ERRORS:
+            refusals.add(ERRORS[kind])
+        if kind == "wrong":
+            refusals.add(InvalidArgumentError)
+        manager = self.manager
+
+        def ask() -> Any:
+            return self.api(manager).suggest_trials(self.study_id, count, client, "model")
+
+        try:
+            answer = self.world.do(manager, ask)
+        except UnavailableError:
+            assert kind == "away" or not self.quiet
+            return False, None
+        except NotFoundError:
+            assert kind == "missing" or not self.quiet
+            return False, None
+        except tuple(refusals):
+            return False, None
+        if client and len(answer[0]) == count and self.quiet:
+            armed, manager.trouble = manager.trouble, None
+            again, _ = ask()
+            manager.trouble = armed
+            assert [t.id for t in again] == [t.id for t in answer[0]]
+        return True, answer
+
+    # What the world does
+
+    @precondition(lambda self: self.place.runs)
+    @rule(study=scripts.which, deeds=scripts.several_happenings, then=scripts.then)
+    def runs_go_on(self, study: int, deeds: Sequence[Deed], then: str) -> None:
+        with self.step(study, then=then):
+            for deed in deeds:
+                self.perform(deed)
+
+    def happen(self, number: int, what: str, value: float, exit_: tuple[int | None, str, str]) -> None:
+        alive = self.place.alive(self.study_id)
+        if not alive:
+            return
+        run = alive[number % len(alive)]
+        waiting = run.phase is RunPhase.WAITING
+        if what == "wait" and waiting:
+            self.place.wait(run, "Unschedulable", "no node has room")
+        if what == "never" and waiting:
+            self.place.end(run, None, "ImagePullBackOff", "its image cannot be had")
+        if what in ("begin", "finish", "end") and waiting:
+            self.place.begin(run)
+        if what in ("print", "finish") and run.phase in (RunPhase.RUNNING, RunPhase.STOPPING):
+            run.values += [("acc", value), ("loss", 1 - value)]
+            self.place.print(run, f"epoch acc={value!r} loss={1 - value!r} other=7\nbye\n")
+        if what == "finish" and run.phase is RunPhase.RUNNING:
+            self.place.end(run, 0)
+        elif what == "end":
+            self.place.end(run, *exit_)
+        elif what == "vanish" and not waiting and run.alive:
+            self.place.vanish(run)
+
+    @rule(step=scripts.clock_steps, then=scripts.then)
+    def time_passes(self, step: timedelta, then: str) -> None:
+        with self.step(then=then):
+            self.wait(step)
+
+    def wait(self, step: timedelta) -> None:
+        self.world.now += step
+
+    @precondition(lambda self: self.world.services.calls)
+    @rule(number=scripts.which, kind=scripts.answers)
+    def a_service_answers(self, number: int, kind: str) -> None:
+        with self.step():
+            self.answer(number, kind)
+
+    def answer(self, number: int, kind: str) -> None:
+        calls = self.world.services.calls
+        if calls:
+            self.world.services.answer(calls[number % len(calls)], kind)
+
+    @rule()
+    def the_services_are_started_again(self) -> None:
+        self.world.services.known.clear()
+
+    # What managers do
+
+    @precondition(lambda self: self.ledger.known)
+    @rule(study=scripts.which, driver=scripts.mostly, count=scripts.counts, then=scripts.then)
+    def a_manager_makes_passes(self, study: int, driver: bool, count: int, then: str) -> None:
+        """The one that drives the study, or one that has been woken in vain."""
+        with self.step(study, then=then):
+            place = self.driver() if driver else 1 - self.driver()
+            self.manager = self.world.managers[place]
+            self.world.make_pass(self.manager, self.study_id)
+            for _ in range(count - 1):
+                self.world.make_pass(self.world.managers[place], self.study_id)
+
+    def driver(self) -> int:
+        study = self.known
+        return next((i for i, m in enumerate(self.world.managers) if study and m.id == study.manager), 0)
+
+    @precondition(lambda self: self.place.runs)
+    @rule(study=scripts.which, deeds=scripts.several_happenings, then=scripts.then)
+    def what_runs_did_meets_trouble(self, study: int, deeds: Sequence[Deed], then: str) -> None:
+        with self.step(study, then=then):
+            for deed in deeds:
+                self.perform(deed)
+            self.manager = self.world.managers[self.driver()]
+            self.world.make_pass(self.manager, self.study_id)
+
+    @rule(manager=scripts.which_manager, then=scripts.then)
+    def a_manager_is_killed(self, manager: int, then: str) -> None:
+        with self.step(manager=manager, then=then):
+            self.world.crash(self.manager)
+
+    @precondition(lambda self: self.ledger.known)
+    @rule(manager=scripts.which_manager, then=scripts.then)
+    def a_manager_believes_the_other_dead(self, manager: int, then: str) -> None:
+        with self.step(manager=manager, then=then):
+            self.take_over(0)
+
+    def take_over(self, passes: int) -> None:
+        self.manager.claim([m.id for m in self.world.managers if m is not self.manager])
+        self.others_pass(passes)
+
+    def take_back(self) -> None:
+        """The one that stands still has thawed in one thread already."""
+        other = self.world.managers[1 - self.world.managers.index(self.manager)]
+        other.claim([self.manager.id])
+
+    def others_pass(self, passes: int) -> None:
+        for _ in range(passes):
+            self.world.make_pass(self.manager, self.study_id)
+
+    # The end
+
+    def teardown(self) -> None:
+        try:
+            if self.healthy and not self.ledger.violations:
+                self.end()
+        finally:
+            self.close()
+
+    def end(self) -> None:
+        """Nothing fails any more: every study ends, goes on when it may, and goes for good."""
+        for manager in self.world.managers:
+            manager.trouble = None
+        self.ledger.begin_step()
+        api = self.api(self.world.managers[0])
+        for study in self.world.unfinished():
+            if study.intent is Intent.NONE and study.spec.limits.max_trials is None:
+                api.update_study(study.id, Limits(max_trials=study.suggested + 1))
+        self.world.settle()
+        for study in self.world.unfinished():
+            assert study.spec.client_driven or study.state is StudyState.PAUSED, f"it is stuck: {study}"
+            assert not self.place.alive(study.id)
+            api.update_study(study.id, paused=False)
+        self.world.settle()
+        for study in self.world.unfinished():
+            assert study.spec.client_driven, f"it is stuck: {study}"
+            api.stop_study(study.id)
+        self.world.settle()
+        assert not self.world.unfinished()
+        self.goes_on(api)
+        for study_id in list(self.ledger.known):
+            api.delete_study(study_id)
+        self.world.settle()
+        assert not self.ledger.known
+        assert not self.place.runs
+        assert self.nothing_left()
+
+    def goes_on(self, api: Any) -> None:
+        """A limit that is raised gives as many trials more, wherever the study ended."""
+        ended = [k.study for k in self.ledger.known.values() if not k.study.spec.client_driven][:1]
+        for study in ended:
+            most = Limits(max_trials=study.suggested + 2, max_failed_trials=1000, max_duration=MANY_DAYS)
+            api.update_study(study.id, most, goal=1e9)
+            self.world.settle()
+            now = self.ledger.known[study.id].study
+            assert (now.state, now.reason) == (StudyState.COMPLETED, StudyReason.MAX_TRIALS)
+            assert now.suggested == study.suggested + 2
+
+    def nothing_left(self) -> bool:
+        storage = self.world.storage
+        return not (
+            storage.list_studies(StudyFilter(), 10, "").items or storage.list_trials(TrialFilter(), 10, "").items
+        )
+
+
+def _without_revision(summary: StudySummary) -> tuple[Any, ...]:
+    return summary.id, summary.state, summary.max_trials, summary.max_parallel, summary.reason
