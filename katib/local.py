@@ -122,7 +122,7 @@ class _Supervisor:
 def run(data: Path, listen: str, http: str, log_level: str) -> None:
     """Runs everything until SIGTERM or SIGINT."""
     stop = rpc.stop_on_signals()
-    data.mkdir(parents=True, exist_ok=True)
+    _make_folder(data)
     with _only_one(data), _runtime_folder(data) as folder, _lifeline() as lifeline:
         services = [
             *_services("katib.suggestions", "katib.suggestion.server", folder, "s"),
@@ -190,6 +190,17 @@ def _greet(listen: str, port: int, data: Path) -> None:
     click.echo(f"Katib is ready at {address}; what it keeps is in {data}. Ctrl-C stops it.")
     click.echo(f"Next: katib-cli{option} create-study -f STUDY.yaml --watch")
     sys.stdout.flush()
+
+
+def _make_folder(data: Path) -> None:
+    """Raises FailedPreconditionError where nothing can be written."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "lock").touch()
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"the folder {data} cannot be used: {error.strerror}; choose another one with --data"
+        ) from error
 
 
 @contextmanager

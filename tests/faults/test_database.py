@@ -193,6 +193,22 @@ def test_what_waiting_cannot_mend_ends_the_manager_at_once_with_a_sentence(
     assert "s3cret" not in process.output
 
 
+@pytest.mark.parametrize(
+    ("what", "sentence"), [("a folder that cannot be made", "cannot be used"), ("no database", "is no SQLite database")]
+)
+def test_katib_local_does_not_wait_for_what_is_on_its_own_machine(katib: World, what: str, sentence: str) -> None:
+    data = katib.folder / "place" / "data"
+    if what == "no database":
+        data.mkdir(parents=True)
+        (data / "katib.db").write_text("a letter " * 1000)
+    else:
+        data.parent.touch()
+    process = katib.start("katib-local", "--data", data, "--listen", katib.address)
+    assert process.popen.wait(30) == 1
+    assert sentence in process.output
+    assert "Traceback" not in process.output
+
+
 def execute(file: Path, sql: str) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(sql)
@@ -317,6 +333,35 @@ def test_a_database_killed_and_restarted_again_and_again_loses_nothing(katib: Wo
     with katib.client() as client:
         assert_whole(client, study_id, count, 60)
     assert manager.process.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("how", ["told to end", "killed"])
+def test_a_manager_that_ends_while_the_database_is_away_has_a_successor_that_waits_for_it(
+    katib: World, server: Server, how: str
+) -> None:
+    count = counted(katib)
+    katib.suggestion("random")
+    url = server.create_database("katib")
+    manager = Watched(katib, url)
+    study_id = begun(katib, count, max_trials=40)
+    server.kill()
+    manager.says_why("cannot be reached")
+    if how == "killed":
+        manager.process.kill()
+    else:
+        begin = time.monotonic()
+        assert manager.process.end() == 0
+        assert time.monotonic() - begin < 8
+        assert "could not give up the studies" in manager.process.output
+    successor = Watched(katib, url, wait=False)
+    successor.says_why("cannot be reached")
+    server.start()
+    measured(f"database back to next trial, its manager {how}", first_start_after(count, time.time()))
+    with katib.client() as client:
+        assert_whole(client, study_id, count, 40)
+    assert successor.process.end() == 0
 
 
 @pytest.mark.slow
