@@ -13,7 +13,7 @@ import pytest
 
 from katib.domain.errors import NotFoundError, UnavailableError
 from katib.domain.metrics import MetricStrategy, Observation
-from katib.domain.names import new_id
+from katib.domain.names import new_id, run_name
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Intent, Limits, Setting, Study, StudyReason, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
@@ -436,3 +436,18 @@ def test_a_trial_stopped_in_the_middle_of_the_pass_that_would_try_it_again_is_ki
     ended = desk.storage.get_trial(trial.id)
     assert (ended.state, ended.reason, ended.attempt) == (TrialState.KILLED, TrialReason.STOPPED_BY_USER, 1)
     assert (tmp_path / "begun").read_text() == "begun\n"
+
+
+def test_a_run_that_is_created_late_for_a_finished_study_is_stopped_and_let_go(desk: Desk) -> None:
+    """By a manager that was frozen while it created the run, and thawed when the study was over."""
+    study_id = desk.create(study(limits={"max_trials": 1}))
+    desk.finish(study_id)
+    trial_id = new_id()
+    late = RunSpec(run_name(trial_id, 1), study_id, trial_id, 1, ("sleep", "600"), (), study())
+    desk.worker.create(late)
+
+    def gone() -> bool:
+        desk.work(study_id)
+        return not desk.worker.list(study_id)
+
+    until(gone)

@@ -49,7 +49,7 @@ from katib.manager.ports import (
     TrialMove,
     TrialNote,
 )
-from katib.worker.base import RunSpec, RunStatus, Worker
+from katib.worker.base import RunPhase, RunSpec, RunStatus, Worker
 
 _log: Final = logging.getLogger(__name__)
 
@@ -131,7 +131,11 @@ class Reconciler:
         except NotFoundError:
             self.forget(study_id)
             return None
-        if study.manager != self._manager_id or (study.state.finished and study.intent is Intent.NONE):
+        if study.state.finished and study.intent is Intent.NONE:
+            self.forget(study_id)
+            self._tidy(study)
+            return None
+        if study.manager != self._manager_id:
             self.forget(study_id)
             return None
         memory = self._memory(study_id)
@@ -147,6 +151,18 @@ class Reconciler:
             # Output that was read in this pass may not be stored: read it again.
             memory.readings.clear()
             raise
+
+    def _tidy(self, study: Study) -> None:
+        """What a finished study still has of runs: one whose creation came late, by a manager that was frozen, is stopped; one
+        that its worker names again, after a restart, is let go of again."""
+        if study.spec.client_driven:
+            return
+        for run in self._worker.list(study.id):
+            if run.phase.ended:
+                self._worker.delete(study.id, run.name)
+            elif run.phase is not RunPhase.STOPPING:
+                _log.warning("stops a run of a finished study", extra={"study_id": study.id, "run": run.name})
+                self._worker.stop(study.id, run.name)
 
     def note_failure(self, study_id: str, error: Exception) -> None:
         """Says on the study why it does not move, as far as that can be said now; a pass that succeeds takes it back."""
