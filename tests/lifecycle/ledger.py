@@ -15,8 +15,8 @@ from katib.domain.errors import NotFoundError
 from katib.domain.metrics import OUTPUT_SOURCE, Observation, fold_objective
 from katib.domain.names import run_name
 from katib.domain.study import Intent, Study, StudyReason, StudyState, effective_limits
-from katib.domain.trial import MOVES, Trial, TrialReason, TrialState
-from katib.manager.controller.plan import MAX_PARALLEL_CAP
+from katib.domain.trial import DISRUPTIONS, MOVES, Trial, TrialReason, TrialState
+from katib.manager.controller.plan import MAX_DISRUPTIONS, MAX_PARALLEL_CAP
 from katib.manager.ports import Storage, StudyChanges
 from katib.worker.base import RunPhase
 from tests.lifecycle.worker import Place, Run
@@ -235,7 +235,8 @@ class Ledger:
                 TrialState.PENDING,
                 old.attempt + 1,
             )
-            assert trial.attempt <= window.most(lambda s: s.spec.limits.retry_limit or 0) + 1
+            further = window.most(lambda s: s.spec.limits.retry_limit or 0)
+            assert old.attempt <= (max(further, MAX_DISRUPTIONS) if self._disrupted(old) else further)
             assert old.stop_reason in ("", TrialReason.DEADLINE_EXCEEDED), "a request to stop was lost"
             assert trial.id not in self.stopped, "a trial that its user has stopped is tried again"
             assert (trial.objective, trial.cursor, trial.stop_reason) == (None, "", "")
@@ -270,13 +271,18 @@ class Ledger:
             assert run.phase is RunPhase.SUCCEEDED
             assert trial.objective is not None
         elif trial.state is TrialState.KILLED:
-            assert trial.reason == old.stop_reason or old.state is TrialState.PENDING
+            # The rule's answer may come with the end of the run.
+            assert trial.reason in (old.stop_reason, TrialReason.EARLY_STOPPED) or old.state is TrialState.PENDING
         elif trial.reason == TrialReason.METRICS_UNAVAILABLE:
             assert (run.phase, trial.objective) == (RunPhase.SUCCEEDED, None)
         elif trial.state is TrialState.ERROR:
             least = min(s.spec.limits.retry_limit or 0 for s in window.window)
+            least = max(least, MAX_DISRUPTIONS) if trial.reason in DISRUPTIONS else least
             assert trial.attempt > least, "it failed for good with a retry left"
             assert trial.reason in (run.reason, TrialReason.DEADLINE_EXCEEDED)
+
+    def _disrupted(self, trial: Trial) -> bool:
+        return self._place.runs[run_name(trial.id, trial.attempt)].reason in DISRUPTIONS
 
     def _all_taken_in(self, run: Run) -> None:
         printed = [

@@ -19,6 +19,7 @@ EXITS: Final = (
     (1, TrialReason.EXIT_CODE, "exited with code 1"),
     (137, TrialReason.SIGNAL, "killed by SIGKILL (9)"),
     (137, "OOMKilled", "the container went over its memory limit"),
+    (None, TrialReason.NODE_LOST, "the node it ran on is gone"),
     (None, TrialReason.PROCESS_VANISHED, "its process is gone and left no exit code"),
 )
 
