@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from katib.api.client import ManagerClient
+from katib.cli.patience import Patience
+from katib.cli.watch import events
 from katib.domain.study import Limits, StudyState
 from katib.domain.trial import TrialState
 from katib.manager.ports import StudyFilter
@@ -25,6 +27,8 @@ from tests.storage import mariadb
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 STUDIES, TRIALS = 10, 8
+# Enough for every blow to meet studies under way.
+MANY_TRIALS = 24
 # What is promised is two leases; a loaded machine may take more of its time.
 TAKEOVER_S = 4 * LEASE_S
 
@@ -32,6 +36,7 @@ TAKEOVER_S = 4 * LEASE_S
 @pytest.fixture
 def three(katib: World, server: mariadb.Server) -> Iterator[Fleet]:
     katib.suggestion("random")
+    katib.environment["PAUSE"] = "2"
     with fleet(katib, server.create_database("katib_test")) as it:
         yield it
 
@@ -39,6 +44,7 @@ def three(katib: World, server: mariadb.Server) -> Iterator[Fleet]:
 @pytest.fixture
 def three_on_sqlite(katib: World) -> Iterator[Fleet]:
     katib.suggestion("random")
+    katib.environment["PAUSE"] = "2"
     (katib.folder / "data").mkdir()
     with fleet(katib, f"sqlite:///{katib.folder}/data/katib.db") as it:
         yield it
@@ -140,8 +146,12 @@ def shake(it: Fleet, rounds: int, kinds: list[str], *, together: int = 2) -> Non
     seed = int(os.environ.get("KATIB_TEST_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KATIB_TEST_SEED={seed}")
     rng = random.Random(seed)
-    made = it.create(STUDIES, TRIALS)
-    for _ in range(rounds):
+    made = it.create(STUDIES, MANY_TRIALS)
+    for i in range(rounds):
+        # There is always something to lose. Any manager takes it; whoever does not answer is passed over.
+        with it.client() as client:
+            made += [client.create_study(spec(f"later{i}-{j}", MANY_TRIALS)) for j in range(3)]
+        print(f"round {i}: studies are driven by {it.driven()}")
         members = rng.sample(it.members, rng.randint(1, together))
         generators = [random.Random(rng.random()) for _ in members]
         failed: list[BaseException] = []
@@ -159,7 +169,8 @@ def shake(it: Fleet, rounds: int, kinds: list[str], *, together: int = 2) -> Non
             thread.join()
         assert not failed, failed
         time.sleep(rng.uniform(0, LEASE_S / 2))
-    it.assert_whole(made, TRIALS)
+    it.assert_whole(made, MANY_TRIALS)
+    assert len(it.storage.list_studies(StudyFilter(), 100, "").items) == len(made)
     for member in it.members:
         assert member.process.popen.poll() is None, member.process.output[-4000:]
         assert "Traceback" not in member.process.output
@@ -230,7 +241,7 @@ def test_watching_and_reading_go_on_while_one_manager_after_the_other_is_killed(
 ) -> None:
     it = three_on_sqlite
     with it.client() as client:
-        study_id = client.create_study(spec("watched", 30))
+        study_id = client.create_study(spec("watched", 30, max_parallel=4))
     command = [str(BIN / "katib-cli"), "-s", it.addresses]
     watch = subprocess.Popen([*command, "watch", study_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for member in it.members:
@@ -292,3 +303,41 @@ def test_a_manager_killed_between_storing_and_answering_makes_no_second_study(ka
         assert said == f"Study {study_.id} is created.\n"
         assert finished(client, study_.id).completed == 2
     assert second.end() == 0
+
+
+def test_clients_leave_a_manager_that_is_frozen(three: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every client begins with the first.
+    monkeypatch.setattr("random.randrange", lambda _count: 0)
+    figures: dict[str, float] = {}
+    seen: list[int] = []
+
+    def watch() -> None:
+        with three.client() as watcher:
+            seen.extend(event.study.completed for event in events(watcher, study_id, Patience(lambda _: None)))
+        figures["until a stream that fell silent has told the end"] = time.monotonic() - frozen
+
+    # A study of the second manager, which nothing keeps from its end.
+    with three.client(three.members[1]) as client:
+        study_id = client.create_study(spec("watched", 6))
+    watching = threading.Thread(target=watch)
+    with three.client() as client:
+        client.get_study(study_id)
+        watching.start()
+        until(lambda: seen)
+        three.members[0].pause()
+        frozen = time.monotonic()
+        for what in ("over a connection", "once it has gone on"):
+            began = time.monotonic()
+            client.update_study(study_id, Limits(max_parallel=3))
+            figures[f"a call {what}"] = time.monotonic() - began
+    with three.client() as client:
+        began = time.monotonic()
+        client.create_study(spec("new", 1))
+        figures["a call over a new connection"] = time.monotonic() - began
+    watching.join(LONG_S)
+    assert not watching.is_alive()
+    assert seen[-1] == 6, seen
+    print({what: f"{took:.2f} s" for what, took in figures.items()})
+    # Ten seconds until pings find that nobody answers, and a loaded machine's time; the calls' own time-out is sixty.
+    assert all(took < 40 for took in figures.values())
+    three.members[0].go_on()

@@ -187,7 +187,8 @@ class Controller:
         while not self._stop.is_set():
             self._look_now.clear()
             try:
-                if time.monotonic() >= next_heartbeat:
+                # Rather half a look too early than half a look too late.
+                if time.monotonic() >= next_heartbeat - self._look_s / 2:
                     self._heartbeat()
                     next_heartbeat = time.monotonic() + min(self._lease_s, LEASE_S) / _HEARTBEATS_PER_LEASE
                 self._claim()
