@@ -25,6 +25,9 @@ UNARY_THREADS: Final = 16
 # A stream takes a thread as long as it lives: its own, never one of the other calls'.
 MAX_STREAMS: Final = 256
 _SPARE_STREAM_THREADS: Final = 16
+# The health service of this name is SERVING as long as the process answers at all, also while it cannot work: what a liveness
+# probe asks for. A manager whose database is away is not mended by a restart.
+LIVE: Final = "live"
 # What is asked of a server that drains: calls under way may take this long to end.
 DRAIN_S: Final = 10.0
 # The variable that names the pipe by which a process ends with the one that started it.
@@ -68,6 +71,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self.grpc)
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
 
     def listen(self, address: str) -> int:
         """Binds `HOST:PORT` (port 0: any free one) or `unix:PATH`; returns the port, for a path a positive number.

@@ -38,3 +38,28 @@ def test_health_is_answered_while_every_thread_for_calls_waits() -> None:
     finally:
         go_on.set()
         server.drain()
+
+
+def test_a_server_that_cannot_work_is_alive_and_not_ready() -> None:
+    """Whoever restarts what is not alive must not restart what waits for its database."""
+    server = rpc.Server(("api.Slow",))
+    address = f"localhost:{server.listen('localhost:0')}"
+    server.start(ready=False)
+    try:
+        with open_channel(address) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+
+            def status(service: str) -> int:
+                return int(check(health_pb2.HealthCheckRequest(service=service), timeout=10).status)
+
+            def of_all() -> list[int]:
+                return [status(service) for service in (rpc.LIVE, "", "api.Slow")]
+
+            yes, no = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+            assert of_all() == [yes, no, no]
+            server.set_ready(True)
+            assert of_all() == [yes, yes, yes]
+            server.set_ready(False)
+            assert of_all() == [yes, no, no]
+    finally:
+        server.drain()
