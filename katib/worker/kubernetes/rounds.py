@@ -22,6 +22,10 @@ _ROUND_S: Final = 1.0
 _OVERDUE: Final = timedelta(seconds=20)
 # A Pod says that it is over some time after its last container has ended; one that does not has further containers that go on.
 _CLOSE_S: Final = 10.0
+# Longer than managers are away.
+_FORSAKEN: Final = timedelta(days=1)
+# A run without a Pod, of a study that moved to another manager.
+_FORGET_S: Final = 600.0
 # Requests in one round, so that thousands of Pods that are due at once do not hold up anything else.
 _REQUESTS_A_ROUND: Final = 100
 _RETRY_S: Final = 5.0
@@ -89,6 +93,7 @@ class Rounds:
         if not run.ended:
             return self._alive(run, now, monotonic)
         if run.let_go_at is None:
+            self._forsake(run, now, monotonic)
             return 0
         if run.gone or not run.uid:
             return self._bury(run, monotonic)
@@ -102,8 +107,9 @@ class Rounds:
                 self._runs.put(self._api.patch(run.namespace, run.name, change))
             return 1
         if self._is_due(run, now, monotonic):
-            self._api.delete(run.namespace, run.name, run.uid)
+            run.deleting = True
             run.act_after = monotonic + _RETRY_S
+            self._api.delete(run.namespace, run.name, run.uid)
             if run.over:
                 # Its event may be late; the answer is the truth.
                 self._runs.remove(run)
@@ -140,6 +146,17 @@ class Rounds:
             self._api.delete(run.namespace, run.name, run.uid)
             return 1
         return 0
+
+    def _forsake(self, run: Run, now: datetime, monotonic: float) -> None:
+        """One that has ended and that nobody asks for: its study was deleted while no manager was there, or is another
+        manager's, which lets go of it. What is long over goes all the same."""
+        if run.gone:
+            if monotonic - run.gone_at > _FORGET_S:
+                self._runs.remove(run)
+        elif run.study_id not in self._runs.watched:
+            ended = run.diagnosis.ended_at or now
+            if ended + self._policy.keep_time + _FORSAKEN <= now:
+                run.let_go_at, run.unwanted = monotonic, True
 
     def _bury(self, run: Run, monotonic: float) -> int:
         """A run whose Pod went before its time: its name is held in another way."""

@@ -52,11 +52,13 @@ class Run:
     gone: bool = False
     let_go_at: float | None = None
     unwanted: bool = False
+    gone_at: float = 0.0
     log: RunLog | None = None
     sentence: tuple[str, str] | None = None
     # For the driver's round: when it may act again, and what it has done.
     act_after: float = 0.0
     closing: bool = False
+    deleting: bool = False
     tombstone_due: bool = False
 
     @property
@@ -88,7 +90,10 @@ class Runs:
     """The sink of the reflectors. Every change is made under `lock`, which callers may hold."""
 
     def __init__(
-        self, waits: Waits, wake: Callable[[str], None], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        waits: Waits,
+        wake: Callable[[str], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.lock: Final = threading.RLock()
         self._waits: Final = waits
@@ -99,6 +104,9 @@ class Runs:
         # Pods that were deleted, and when.
         self._buried: Final[dict[str, float]] = {}
         self.outputs: Outputs | None = None
+        # Studies that this process looks after, and those that were deleted by it.
+        self.watched: Final = Remembered()
+        self.deleted: Final = Remembered()
 
     def get(self, name: str) -> Run | None:
         return self._runs.get(name)
@@ -151,10 +159,13 @@ class Runs:
                 return run
             if run is None:
                 run = self.add(Run(*identity, name, str(metadata.get("namespace") or "")))
+                if run.study_id in self.deleted:
+                    # Created late; nobody will ever ask for it.
+                    run.let_go_at, run.unwanted = time.monotonic(), True
             elif run.uid and run.uid != uid:
                 # Of that name, but not that Pod: whoever deleted it, or a tombstone, was followed by another.
                 self._buried[run.uid] = time.monotonic()
-                run.gone = run.closing = run.tombstone_due = False
+                run.gone = run.closing = run.deleting = run.tombstone_due = False
                 run.sentence = None
             before = run.diagnosis
             run.uid, run.version, run.gone = uid, version, False
@@ -237,12 +248,12 @@ class Runs:
     def _bury(self, run: Run) -> None:
         """Its Pod is gone."""
         self._buried[run.uid] = time.monotonic()
-        if run.let_go_at is not None:
+        if run.deleting or run.study_id not in self.watched:
             self.remove(run)
             return
         before = run.diagnosis
-        run.gone = True
-        run.tombstone_due = True
+        run.gone, run.gone_at = True, time.monotonic()
+        run.tombstone_due = not run.tombstone
         if not run.ended:
             reason, message = self._why_gone(run)
             now = self._clock()
@@ -279,6 +290,26 @@ class Runs:
             self.outputs.ended(run.log, started=run.started)
         elif run.started:
             self.outputs.started(run.log)
+
+
+class Remembered:
+    """Ids, the newest of many."""
+
+    _MOST: Final = 10_000
+
+    def __init__(self) -> None:
+        self._lock: Final = threading.Lock()
+        self._ids: Final[dict[str, None]] = {}
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._ids
+
+    def add(self, id_: str) -> None:
+        with self._lock:
+            self._ids.pop(id_, None)
+            self._ids[id_] = None
+            while len(self._ids) > self._MOST:
+                del self._ids[next(iter(self._ids))]
 
 
 def statuses(runs: Iterable[Run]) -> list[RunStatus]:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from katib.domain.errors import (
     FailedPreconditionError,
@@ -85,9 +85,8 @@ class KubernetesWorker:
             for namespace in self._watched()
         ]
         self._lock: Final = threading.Lock()
-        # Studies whose output woke nobody yet, and those that were deleted or given a namespace here, oldest first.
+        # Studies whose output woke nobody yet, and where the Pods of a study go as far as that was seen here, oldest first.
         self._printers: set[str] = set()
-        self._deleted: Final[dict[str, float]] = {}
         self._namespaces: Final[dict[str, str]] = {}
         self._rounds: Final = Rounds(self._pods, self._runs, self._policy, self, fence_s)
         self._closed = False
@@ -115,12 +114,13 @@ class KubernetesWorker:
         if split_name(run.name) != (run.trial_id, run.attempt):
             raise InvalidArgumentError.of("run", run.name, f"expected attempt {run.attempt} of trial {run.trial_id}")
         self._open()
-        if run.study_id in self._deleted:
+        if run.study_id in self._runs.deleted:
             raise FailedPreconditionError(f"study {run.study_id} has been deleted here")
         if self._runs.get(run.name) is not None:
             return
         namespace = self._policy.namespace_of(run.study)
-        self._remember(self._namespaces, run.study_id, namespace)
+        self._runs.watched.add(run.study_id)
+        self._remember(run.study_id, namespace)
         try:
             pod = make_pod(run, self._policy)
         except InvalidArgumentError as error:
@@ -142,7 +142,8 @@ class KubernetesWorker:
         check_id("study", study_id)
         self._open()
         self._in_sight()
-        if study_id in self._deleted:
+        self._runs.watched.add(study_id)
+        if study_id in self._runs.deleted:
             return []
         return statuses(self._runs.of_study(study_id))
 
@@ -199,7 +200,7 @@ class KubernetesWorker:
                 raise FailedPreconditionError(
                     f"study {study_id} still has {len(alive)} runs ({', '.join(alive[:3])}); stop them first"
                 )
-            self._remember(self._deleted, study_id, time.monotonic())
+            self._runs.deleted.add(study_id)
             for run in runs:
                 run.unwanted = True
                 if run.let_go_at is None:
@@ -336,7 +337,7 @@ class KubernetesWorker:
         check_id("study", study_id)
         split_name(name)
         self._open()
-        run = None if study_id in self._deleted else self._runs.get(name) or self._fetch(study_id, name)
+        run = None if study_id in self._runs.deleted else self._runs.get(name) or self._fetch(study_id, name)
         if run is None or run.study_id != study_id:
             raise NotFoundError(f"there is no run {name} of study {study_id}")
         return run
@@ -374,12 +375,12 @@ class KubernetesWorker:
         if self._closed:
             raise UnavailableError("the Kubernetes worker is closed")
 
-    def _remember(self, known: dict[str, Any], study_id: str, what: Any) -> None:
+    def _remember(self, study_id: str, namespace: str) -> None:
         with self._lock:
-            known.pop(study_id, None)
-            known[study_id] = what
-            while len(known) > _KNOWN_STUDIES:
-                del known[next(iter(known))]
+            self._namespaces.pop(study_id, None)
+            self._namespaces[study_id] = namespace
+            while len(self._namespaces) > _KNOWN_STUDIES:
+                del self._namespaces[next(iter(self._namespaces))]
 
     # Call-backs
 

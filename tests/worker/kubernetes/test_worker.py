@@ -338,6 +338,49 @@ def test_a_pod_that_somebody_deletes_is_a_failed_run_with_what_it_printed(api, d
     until("the tombstone stays", lambda: api.get(name) is None)
 
 
+def test_the_name_of_a_finished_pod_is_held_when_somebody_deletes_it_too_early(api, node, new_worker):
+    driver = Driver(new_worker(fence_s=3.0), SPEC, DEADLINE_S)
+    name = driver.start("true")
+    driver.ended(name)
+    driver.worker.delete(driver.study_id, name)
+    before = api.get(name)["metadata"]["uid"]
+    api.remove("default", name)
+    until(
+        "there is no tombstone", lambda: (api.get(name) or {"metadata": {"uid": before}})["metadata"]["uid"] != before
+    )
+    assert api.get(name)["spec"]["schedulingGates"]
+    assert driver.statuses() == {}
+    until("the tombstone stays", lambda: api.get(name) is None)
+
+
+def test_what_another_manager_deletes_is_forgotten_here_too(api, driver, new_worker):
+    other = new_worker()
+    name = driver.start("true")
+    driver.ended(name)
+    until("the other knows nothing", lambda: other._runs.get(name) is not None)
+    driver.worker.delete(driver.study_id, name)
+    until("its Pod stays", lambda: api.get(name) is None)
+    until("the other still knows it", lambda: other._runs.get(name) is None)
+    assert api.counts()["create", "pods"] == 1
+
+
+def test_a_run_that_comes_late_for_a_deleted_study_is_ended_and_goes(api, driver, new_worker):
+    late = successor(driver, new_worker)
+    driver.worker.delete_study(driver.study_id)
+    run = driver.run("sleep", "600")
+    late.worker.create(run)
+    until("it stays", lambda: api.get(run.name) is None)
+
+
+def test_what_nobody_asks_for_goes_in_the_end(api, driver, new_worker, monkeypatch):
+    monkeypatch.setattr("katib.worker.kubernetes.rounds._FORSAKEN", timedelta(seconds=1))
+    name = driver.start("true")
+    driver.ended(name)
+    driver.worker.close()
+    new_worker(Policy(keep_time=timedelta(0)), fence_s=0.2)
+    until("it stays", lambda: api.get(name) is None)
+
+
 def test_a_pod_that_vanished_while_nobody_watched_is_seen_to_be_gone(api, driver):
     name = driver.start("sleep", "600")
     driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
