@@ -1,4 +1,4 @@
-"""A worker whose runs do what a test says, in the order in which it says it.
+"""A worker whose runs do what a test says, in the order in which it says it; test_worker.py shows that it is one.
 
 The `Place` is what is true of the runs, whatever becomes of managers; each manager has a `ScriptedWorker` of its own on it.
 It keeps the promises of `katib.worker.base`, those included that a driver keeps rarely and unwillingly: a run that was created
