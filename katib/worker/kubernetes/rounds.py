@@ -132,6 +132,8 @@ class Rounds:
             run.act_after = monotonic + _RETRY_S
             self._driver.end(run.study_id, run.name, DriverReason.STOPPED, "nobody waits for it any more")
             return 1
+        if found.phase is not RunPhase.STOPPING:
+            return 0
         with self._runs.lock:
             pod = run.pod
         stopped = marks.stopped_at(pod) if pod is not None else None
