@@ -42,11 +42,11 @@ demo: $(RUN) ## Tune a small network on this machine and show what came of it
 
 .PHONY: test
 test: lint ## Lint, then the tests that run all day
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not cluster"
 
 .PHONY: test-slow
 test-slow: $(DEV) ## The longer tests
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m slow
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "slow and not cluster"
 
 # The tests that want a database server are skipped where there is none, and say so; in CI they count.
 ifeq ($(CI),true)
@@ -56,6 +56,21 @@ endif
 .PHONY: mariadb
 mariadb: ## Install MariaDB, which the storage tests start privately (Debian or Ubuntu, as root)
 	sh tests/install-mariadb.sh
+
+.PHONY: test-cluster
+test-cluster: $(DEV) ## The tests on a real Kubernetes cluster (first time: `make cluster`, ten minutes and 3 GB)
+	$(BIN)/python -m tests.cluster.prepare
+	$(BIN)/pytest -m cluster tests/cluster
+
+# KATIB_TEST_KUBECONFIG names a cluster to use, which takes nothing from this machine; in CI the tests may not be skipped.
+ifeq ($(CI),true)
+test-cluster: cluster
+endif
+
+.PHONY: cluster
+cluster: $(DEV) ## Install and build what the test cluster is made of (Debian or Ubuntu, as root; Go)
+	sh tests/cluster/install.sh
+	$(BIN)/python -m tests.cluster.prepare
 
 # Where the random instants come from; the seed is printed, and SEED=N gives the same ones again.
 SEED ?=
