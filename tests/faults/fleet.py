@@ -21,7 +21,8 @@ LONG_S = 100.0
 
 # A line for each start of an attempt, and each metric at two steps.
 SCRIPT = (
-    'echo "$x" >> "$COUNT/$TRIAL_ID-$KATIB_ATTEMPT"; echo loss=0.5; echo acc=0; sleep 0.3; echo loss=0.25; echo acc=$x'
+    'echo "$x" >> "$COUNT/$TRIAL_ID-$KATIB_ATTEMPT"; echo loss=0.5; echo acc=0; '
+    'sleep "${PAUSE:-0.3}"; echo loss=0.25; echo acc=$x'
 )
 
 
