@@ -104,9 +104,15 @@ class Reflector:
             raise UnavailableError(f"the Pods of {self._where} are not known yet: {self._trouble}")
         with self._lock:
             lost_at, trouble = self._lost_at, self._trouble
-        if lost_at is not None and time.monotonic() - lost_at > self._stale_s:
-            age = time.monotonic() - lost_at
+        age = 0.0 if lost_at is None else time.monotonic() - lost_at
+        if age > self._stale_s:
             raise UnavailableError(f"nothing has been heard of the Pods of {self._where} for {age:.0f} s: {trouble}")
+
+    @property
+    def stale(self) -> bool:
+        """Whether there has been no contact for too long."""
+        lost_at = self._lost_at
+        return lost_at is not None and time.monotonic() - lost_at > self._stale_s
 
     @property
     def _where(self) -> str:

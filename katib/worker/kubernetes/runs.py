@@ -125,6 +125,10 @@ class Runs:
         with self.lock:
             return list(self._runs.values())
 
+    def studies(self) -> list[str]:
+        with self.lock:
+            return list(self._by_study)
+
     def namespace_of(self, study_id: str) -> str | None:
         with self.lock:
             return next((run.namespace for run in self._by_study.get(study_id, {}).values()), None)

@@ -89,6 +89,7 @@ class KubernetesWorker:
         self._printers: set[str] = set()
         self._namespaces: Final[dict[str, str]] = {}
         self._rounds: Final = Rounds(self._pods, self._runs, self._policy, self, fence_s)
+        self._stale = False
         self._closed = False
         for reflector in self._reflectors:
             reflector.start()
@@ -402,3 +403,9 @@ class KubernetesWorker:
             printers, self._printers = self._printers, set()
         for study_id in printers:
             self._wake(study_id)
+        stale = any(reflector.stale for reflector in self._reflectors)
+        if stale and not self._stale:
+            # No event will come to say it: whoever asks for the runs now is told why they do not move.
+            for study_id in self._runs.studies():
+                self._wake(study_id)
+        self._stale = stale

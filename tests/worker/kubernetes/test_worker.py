@@ -206,6 +206,18 @@ def test_an_api_server_that_is_away_is_a_wait_and_the_runs_go_on(api, node, driv
     assert driver.texts(name) == ["one", "two"]
 
 
+def test_a_study_is_woken_when_nothing_has_been_heard_of_its_runs_for_too_long(api, driver):
+    name = driver.start("sleep", "600")
+    driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
+    time.sleep(1.0)
+    driver.woken.clear()
+    api.stop()
+    assert driver.woken.wait(DEADLINE_S)
+    with pytest.raises(UnavailableError, match="nothing has been heard"):
+        driver.statuses()
+    api.restart()
+
+
 def test_an_api_server_that_does_not_answer_costs_the_time_limit_and_no_more(api, driver, monkeypatch):
     monkeypatch.setattr(driver.worker._api, "_answer_s", 0.2)
     monkeypatch.setattr("katib.worker.kubernetes.api._LONGER_S", 0.2)
