@@ -27,6 +27,7 @@ SUITES: dict[str, Callable[[], list[Problem]]] = {
     "synthetic": lambda: synthetic.problems(synthetic.SUITE, 0),
     "mixed": lambda: mixed.problems(0),
     "synthetic-held-out": lambda: synthetic.problems(synthetic.HELD_OUT, 7),
+    "wide": lambda: synthetic.problems(synthetic.WIDE, 0),
     "synthetic-other": lambda: synthetic.problems(synthetic.SUITE, 1),
     "mixed-other": lambda: mixed.problems(1),
 }

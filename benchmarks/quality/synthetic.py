@@ -108,6 +108,14 @@ HELD_OUT: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
     ("styblinski-6", styblinski, 6, 5.0),
 )
 
+# More parameters than a study of a hundred trials can learn much about.
+WIDE: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
+    ("ellipsoid-30", ellipsoid, 30, 2.0),
+    ("rosenbrock-25", rosenbrock, 25, 2.0),
+    ("ackley-30", ackley, 30, 15.0),
+    ("levy-40", levy, 40, 8.0),
+)
+
 
 def problems(rows: tuple[tuple[str, Callable[[Array], float], int, float], ...], instance: int) -> list[Problem]:
     return [_problem(name, function, dimensions, width, instance) for name, function, dimensions, width in rows]

@@ -8,7 +8,6 @@ numbers before; the mean is a constant. Priors (normal in the logarithms) carry 
 - objectives are standardised, so the amplitude is about 1, and training runs are repeatable to within a few per cent.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,11 +21,15 @@ from katib.suggestion.gp.kernels import Kernel, among, squared_distances
 
 JITTER: Final = 1e-8
 # log length - log(d)/2: mean and deviation of the prior.
-LENGTH: Final = (-0.7, 1.0)
+LENGTH: Final = (-0.2, 1.3)
 AMPLITUDE: Final = (0.0, 1.0)
-NOISE: Final = (-8.0, 2.0)
+NOISE: Final = (-9.0, 2.5)
 WARP: Final = 0.5
 NOISY: Final = -2.0
+# Of the Monte Carlo chain, in deviations of the prior: trajectories between samples, leaps of each, their length.
+_THIN: Final = 2
+_LEAPS: Final = 5
+_STEP: Final = 0.25
 _BOUND: Final = {"length": (-5.0, 6.0), "amplitude": (-4.0, 5.0), "noise": (-14.0, 1.0), "warp": (-1.5, 1.5)}
 
 
@@ -162,6 +165,43 @@ class Likelihood:
         assert best is not None
         return Hyper.of(best[1], len(self.encoding)), best[0]
 
+    def left_out(self, hyper: Hyper) -> float:
+        """The log probability of each objective given all others, summed: leave-one-out cross-validation in closed form."""
+        root = Posterior(self.encoding, self.kernel, hyper, self.x, self.y).root
+        inverse = root.T @ root
+        precision = np.diag(inverse)
+        off = inverse @ centre(inverse, self.y)[1]
+        return float(0.5 * np.sum(np.log(precision) - off * off / precision))
+
+    def sample(self, start: Hyper, count: int, rng: np.random.Generator) -> list[Hyper]:
+        """Hyperparameters as likely as the data leave them, by Hamiltonian Monte Carlo from the most likely ones.
+
+        Few and correlated: enough to be in doubt where one value would be sure for no good reason.
+        """
+        at = start.vector()
+        low, high = np.array(self.bounds(len(at))).T
+        width = np.where(high > low, self._prior(len(at))[1], 0.0)
+        value, gradient = self(at)
+        samples = []
+        for i in range(count * _THIN):
+            momentum = rng.normal(size=len(at))
+            new, new_value, new_gradient = at, value, gradient
+            moving = momentum
+            step = _STEP * rng.uniform(0.7, 1.3)
+            for _ in range(_LEAPS):
+                moving = moving - 0.5 * step * width * new_gradient
+                new = new + step * width * moving
+                new_value, new_gradient = self(np.clip(new, low, high))
+                moving = moving - 0.5 * step * width * new_gradient
+            energy = value + 0.5 * float(momentum @ momentum)
+            new_energy = new_value + 0.5 * float(moving @ moving)
+            inside = bool(np.all((new >= low - 1e-9) & (new <= high + 1e-9)))
+            if rng.random() < np.exp(min(0.0, energy - new_energy)) and inside:
+                at, value, gradient = new, new_value, new_gradient
+            if i % _THIN == _THIN - 1:
+                samples.append(Hyper.of(at, len(self.encoding)))
+        return samples
+
 
 def centre(inverse: Floats, y: Floats) -> tuple[float, Floats]:
     """The most likely constant mean, under a standard normal prior, and what it leaves of `y`."""
@@ -189,8 +229,8 @@ class Posterior:
             self._noise *= 10.0
             covariance.flat[:: len(covariance) + 1] += self._noise
             factor = _factor(covariance)
-        self._root = solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False)
-        inverse = self._root.T @ self._root
+        self.root = solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False)
+        inverse = self.root.T @ self.root
         self._mean, rest = centre(inverse, y)
         self._alpha = inverse @ rest
         self._observed = len(x)
@@ -201,14 +241,14 @@ class Posterior:
         other.__dict__.update(self.__dict__)
         scaled = self.hyper.scale(self.encoding, x[None, :])
         covariance = self._amplitude * self._kernel(squared_distances(self._scaled, scaled))[0][:, 0]
-        row = self._root @ covariance
+        row = self.root @ covariance
         last = np.sqrt(max(self._amplitude + self._noise - float(row @ row), self._noise * 0.5))
-        size = len(self._root)
+        size = len(self.root)
         root = np.zeros((size + 1, size + 1))
-        root[:size, :size] = self._root
-        root[size, :size] = -(row @ self._root) / last
+        root[:size, :size] = self.root
+        root[size, :size] = -(row @ self.root) / last
         root[size, size] = 1.0 / last
-        other._root = root
+        other.root = root
         other._scaled = np.concatenate([self._scaled, scaled])
         return other
 
@@ -218,7 +258,7 @@ class Posterior:
             self._amplitude * self._kernel(squared_distances(self.hyper.scale(self.encoding, x), self._scaled))[0]
         )
         mean = self._mean + covariance[:, : self._observed] @ self._alpha
-        root = covariance @ self._root.T
+        root = covariance @ self.root.T
         return mean, self._deviation(np.einsum("ij,ij->i", root, root))
 
     def slopes(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -227,14 +267,14 @@ class Posterior:
         value, slope = self._kernel(squared_distances(scaled, self._scaled))
         value *= self._amplitude
         mean = self._mean + value[:, : self._observed] @ self._alpha
-        root = value @ self._root.T
+        root = value @ self.root.T
         deviation = self._deviation(np.einsum("ij,ij->i", root, root))
         slope *= 2.0 * self._amplitude
         numbers = scaled[:, : self._numbers]
         weights = np.zeros_like(slope)
         weights[:, : self._observed] = slope[:, : self._observed] * self._alpha
         by_mean = self._pull(weights, numbers)
-        weights = slope * (root @ self._root)
+        weights = slope * (root @ self.root)
         by_deviation = -self._pull(weights, numbers) / deviation[:, None]
         chain = self._inverse_lengths
         if len(self.hyper.warp):
@@ -253,70 +293,49 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Fit:
-    hyper: Hyper
+    """The most likely hyperparameters first, then samples of them; and the shape of the objective."""
+
+    hypers: list[Hyper]
     exponent: float
-    y: Floats  # transformed and standardised, for the rows that were fitted
 
 
 def fit(
     encoding: Encoding,
     kernel: Kernel,
     x: Floats,
-    z: Floats,
+    excesses: Floats,
     fixed: Fixed,
     warped: bool,
     rng: np.random.Generator,
+    samples: int = 0,
 ) -> Fit:
-    """Hyperparameters and the shape of the objective together: for given hyperparameters the likelihood of every shape costs
-    one product, so they take turns."""
+    """The most likely hyperparameters for each shape of the objective, and of these the shape whose model best predicts each
+    trial from the others: the likelihood itself would rather have many good trials alike than predict them."""
     start = Hyper.prior(encoding, warped)
-    exponent = _likeliest_alone(z)
     # What is noise and what is signal of short length is told apart by their likelihoods: a start for each.
     other = start.lengths + rng.normal(0.0, LENGTH[1], len(start.lengths))
     starts = [start, replace(start, lengths=other, noise=NOISY)]
-    hyper = start
-    y = transforms.standardised(transforms.power(z, exponent))
-    for _ in range(3):
-        likelihood = Likelihood(encoding, kernel, x, y, fixed)
+    best: tuple[float, Likelihood, Hyper, float] | None = None
+    for exponent in transforms.POWERS:
+        shaped = transforms.power(excesses, exponent)
+        likelihood = Likelihood(encoding, kernel, x, transforms.standardised(shaped), fixed)
         hyper, _ = likelihood.fit(starts, 50)
-        chosen = _likeliest_shape(encoding, kernel, hyper, x, z)
         starts = [hyper]
-        if chosen == exponent:
+        stretched = transforms.power_log_slope(excesses, exponent) - len(x) * float(np.log(max(shaped.std(), 1e-300)))
+        score = likelihood.left_out(hyper) + stretched - 0.5 * ((exponent - 1.0) / _EXPONENT) ** 2
+        if best is None or score > best[0]:
+            best = score, likelihood, hyper, exponent
+        elif score < best[0] - _LOST:
             break
-        exponent = chosen
-        y = transforms.standardised(transforms.power(z, exponent))
-    return Fit(hyper, exponent, y)
+    assert best is not None
+    _, likelihood, hyper, exponent = best
+    return Fit([hyper, *likelihood.sample(hyper, samples, rng)], exponent)
 
 
 # A shape far from linear must earn it: the deviation of the prior on the exponent.
 _EXPONENT: Final = 0.75
-
-
-def _likeliest_alone(z: Floats) -> float:
-    """As if the objectives were independent of where the trials are."""
-    return _likeliest(z, lambda y: len(y) * float(np.var(y)))
-
-
-def _likeliest_shape(encoding: Encoding, kernel: Kernel, hyper: Hyper, x: Floats, z: Floats) -> float:
-    root = Posterior(encoding, kernel, hyper, x, np.zeros(len(x)))._root
-    weights = root @ np.ones(len(x))
-    total = float(weights @ weights)
-
-    def squares(y: Floats) -> float:
-        rooted = root @ y
-        return max(float(rooted @ rooted) - float(weights @ rooted) ** 2 / total, 0.0)
-
-    return _likeliest(z, squares)
-
-
-def _likeliest(z: Floats, squares: Callable[[Floats], float]) -> float:
-    def score(exponent: float) -> float:
-        y = transforms.power(z, exponent)
-        spread = max(squares(y), 1e-12)
-        prior = 0.5 * ((exponent - 1.0) / _EXPONENT) ** 2
-        return -0.5 * len(z) * float(np.log(spread)) + transforms.power_log_slope(z, exponent) - prior
-
-    return max(transforms.POWERS, key=score)
+# Shapes beyond one that is so much less likely are not looked at.
+_LOST: Final = 4.0
 
 
 def _factor(covariance: Floats) -> Floats | None:

@@ -1,11 +1,12 @@
 """One study's next points, one after the other."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
-from katib.suggestion.gp import acquisition, kernels, model, search, subset, transforms
+from katib.suggestion.gp import acquisition, kernels, model, search, subset, transforms, trust
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.feasible import Feasibility
 from katib.suggestion.gp.history import Past
@@ -24,6 +25,8 @@ FITTED: Final = 160
 MODELLED: Final = 400
 FORESTED: Final = 1000
 INCUMBENTS: Final = 5
+# Up to so many trials so many other hyperparameters are as likely; then the trials leave little doubt.
+SAMPLES: Final = ((40, 4), (70, 2))
 # Trials before the model: one more than parameters, within these bounds.
 DESIGN: Final = (4, 10)
 # From so many trials on there is enough to tell where the numbers of a parameter lie closer.
@@ -57,29 +60,59 @@ class Surrogate(Protocol):
     def with_pending(self, x: Floats) -> "Surrogate": ...
 
 
-class Landscape:
-    """A model's acquisition, less where trials fail."""
+@dataclass(frozen=True)
+class Member:
+    """One of the models that may be right, and the least mean that it has for a trial."""
 
-    def __init__(self, surrogate: Surrogate, promise: acquisition.Acquisition, well: Feasibility | None) -> None:
-        self._surrogate = surrogate
-        self._promise = promise
+    surrogate: Surrogate
+    best: float
+
+    def with_pending(self, row: Floats) -> "Member":
+        """The model takes the row for observed, just as it expects it."""
+        expected = float(self.surrogate.predict(row[None, :])[0][0])
+        return Member(self.surrogate.with_pending(row), min(self.best, expected))
+
+
+class Landscape:
+    """The acquisition, on average over the models, less where trials fail."""
+
+    def __init__(
+        self, members: Sequence[Member], promise: Callable[[float], acquisition.Acquisition], well: Feasibility | None
+    ) -> None:
+        self._members = [(m.surrogate, promise(m.best)) for m in members]
         self._well = well
 
     def values(self, x: Floats) -> Floats:
-        value = self._promise(*self._surrogate.predict(x))[0]
+        value = _mean([promise(*surrogate.predict(x))[0] for surrogate, promise in self._members])[0]
         return value if self._well is None else value + self._well.log_probability(x)
 
     def slopes(self, x: Floats) -> tuple[Floats, Floats] | None:
-        found = self._surrogate.slopes(x)
-        if found is None:
-            return None
-        mean, deviation, mean_slopes, deviation_slopes = found
-        value, by_mean, by_deviation = self._promise(mean, deviation)
-        slopes = by_mean[:, None] * mean_slopes + by_deviation[:, None] * deviation_slopes
+        all_values, all_slopes = [], []
+        for surrogate, promise in self._members:
+            found = surrogate.slopes(x)
+            if found is None:
+                return None
+            mean, deviation, mean_slopes, deviation_slopes = found
+            value, by_mean, by_deviation = promise(mean, deviation)
+            all_values.append(value)
+            all_slopes.append(by_mean[:, None] * mean_slopes + by_deviation[:, None] * deviation_slopes)
+        value, shares = _mean(all_values)
+        slopes: Floats = np.einsum("kn,knd->nd", shares, np.array(all_slopes))
         if self._well is not None:
             log_probability, its_slopes = self._well.slopes(x)
             value, slopes = value + log_probability, slopes + its_slopes
         return value, slopes
+
+
+def _mean(values: list[Floats]) -> tuple[Floats, Floats]:
+    """The logarithm of the mean of what `values` are the logarithms of, and each one's share of it."""
+    together = np.array(values)
+    if len(together) == 1:
+        return together[0], np.ones_like(together)
+    most = together.max(axis=0)
+    weights = np.exp(together - most)
+    total = weights.sum(axis=0)
+    return most + np.log(total / len(together)), weights / total
 
 
 class Optimizer:
@@ -89,9 +122,9 @@ class Optimizer:
         self._past = past
         self._seed = seed
         self._style = style
-        self._surrogate: Surrogate | None = None
+        self._members: list[Member] = []
+        self._region = search.Region.whole(encoding)
         self._well: Feasibility | None = None
-        self._best = 0.0
         self._incumbents: Floats = np.empty((0, len(encoding)))
         self.taken = set(past.taken)
 
@@ -101,8 +134,7 @@ class Optimizer:
         if row is None:
             row = self._any(number)
         self.taken.add(self._encoding.key(row))
-        if self._surrogate is not None:
-            self._expect(row)
+        self._members = [m.with_pending(row) for m in self._members]
         return row
 
     def _designing(self) -> bool:
@@ -126,73 +158,71 @@ class Optimizer:
         encoding = self._encoding
         if not len(encoding):
             return None
-        if self._surrogate is None:
+        if not self._members:
             self._prepare()
-        assert self._surrogate is not None
-        landscape = Landscape(self._surrogate, self._promise(), self._well)
+        landscape = Landscape(self._members, self._promise, self._well)
         size = encoding.space.cardinality
         if size is not None and size <= search.ENUMERATED:
             every = encoding.every_row()
             free = every[[encoding.key(row) not in self.taken for row in every]]
             return free[int(np.argmax(landscape.values(free)))] if len(free) else None
         rng = np.random.default_rng([self._seed, number, _SEARCH])
-        region = search.Region.whole(encoding)
-        return search.best_row(encoding, landscape, region, self._incumbents, self.taken, rng, self._style.candidates)
+        return search.best_row(
+            encoding, landscape, self._region, self._incumbents, self.taken, rng, self._style.candidates
+        )
 
-    def _promise(self) -> acquisition.Acquisition:
+    def _promise(self, best: float) -> acquisition.Acquisition:
         mode, trade_off = self._style.mode, self._style.trade_off
         if trade_off is None:
             trade_off = TRADE_OFF[mode]
         if mode == "lcb":
             return acquisition.lower_confidence_bound(trade_off)
         if mode == "pi":
-            return acquisition.log_probability_of_improvement(self._best - trade_off)
-        return acquisition.log_expected_improvement(self._best - trade_off)
+            return acquisition.log_probability_of_improvement(best - trade_off)
+        return acquisition.log_expected_improvement(best - trade_off)
 
     def _prepare(self) -> None:
         past = self._past
         rng = np.random.default_rng([self._seed, len(past.y), _FIT])
-        x, z = past.x, transforms.draw_in(past.y)
+        x, z = past.x, transforms.excess(past.y)
         if len(past.failed):
             failed = past.failed[-FITTED:]
             well = x[np.sort(rng.permutation(len(x))[:FITTED])]
             labels = np.concatenate([np.zeros(len(well)), np.ones(len(failed))])
             self._well = Feasibility(self._encoding, np.concatenate([well, failed]), labels)
-            # Where failures are the rule they count as an objective in the middle, lest the model sees a slope go on there.
+            # Where failures are the rule they count as the median, lest the model sees a slope go on there.
             lost = failed[self._well.fails(failed)]
-            x, z = np.concatenate([x, lost]), np.concatenate([z, np.zeros(len(lost))])
-        surrogate, x = self._forest(x, z, rng) if self._style.model == "rf" else self._process(x, z, rng)
-        mean, _ = surrogate.predict(x)
-        ranked = np.argsort(mean, kind="stable")
-        self._best = float(mean[ranked[0]])
-        self._incumbents = x[ranked[:INCUMBENTS]]
-        self._surrogate = surrogate
+            x, z = np.concatenate([x, lost]), np.concatenate([z, np.ones(len(lost))])
+        surrogates, x = self._forest(x, z, rng) if self._style.model == "rf" else self._processes(x, z, rng)
+        means = np.array([surrogate.predict(x)[0] for surrogate in surrogates])
+        self._incumbents = x[np.argsort(means.mean(axis=0), kind="stable")[:INCUMBENTS]]
+        self._members = [Member(s, float(mean.min())) for s, mean in zip(surrogates, means, strict=True)]
+        if len(self._encoding) >= trust.MANY:
+            first = surrogates[0]
+            lengths = first.hyper.lengths if isinstance(first, model.Posterior) else np.zeros(len(self._encoding))
+            side = trust.side(transforms.excess(past.y), len(self._encoding))
+            self._region = trust.region(self._encoding, self._incumbents[0], lengths, side)
         for row in past.pending:
-            self._expect(row)
+            self._members = [m.with_pending(row) for m in self._members]
 
-    def _process(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[Surrogate, Floats]:
+    def _processes(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[list[Surrogate], Floats]:
         encoding = self._encoding
         kernel = KERNELS[self._style.kernel]
         part = subset.best_and_spread(z, FITTED, rng)
         fixed = model.Fixed(self._style.length, self._style.noise)
-        fitted = model.fit(encoding, kernel, x[part], z[part], fixed, len(part) >= WARPED, rng)
-        kept = subset.near_and_spread(fitted.hyper.scale(encoding, x), z, MODELLED, rng)
+        samples = next((count for trials, count in SAMPLES if len(x) <= trials), 0)
+        fitted = model.fit(encoding, kernel, x[part], z[part], fixed, len(part) >= WARPED, rng, samples)
+        kept = subset.near_and_spread(fitted.hypers[0].scale(encoding, x), z, MODELLED, rng)
         y = transforms.standardised(transforms.power(z[kept], fitted.exponent))
-        return model.Posterior(encoding, kernel, fitted.hyper, x[kept], y), x[kept]
+        return [model.Posterior(encoding, kernel, hyper, x[kept], y) for hyper in fitted.hypers], x[kept]
 
-    def _forest(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[Surrogate, Floats]:
+    def _forest(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[list[Surrogate], Floats]:
         # Here, not above: scikit-learn takes a second to import, and who asks for a Gaussian process needs none of it.
         from katib.suggestion.gp.forest import Forest
 
         kept = subset.best_and_spread(z, FORESTED, rng)
-        x, y = x[kept], transforms.standardised(z[kept])
-        return Forest(self._encoding, x, y, int(rng.integers(2**31))), x
-
-    def _expect(self, row: Floats) -> None:
-        """The model takes the row for observed, just as it expects it."""
-        assert self._surrogate is not None
-        self._best = min(self._best, float(self._surrogate.predict(row[None, :])[0][0]))
-        self._surrogate = self._surrogate.with_pending(row)
+        x, y = x[kept], transforms.standardised(transforms.power(z[kept], 0.0))
+        return [Forest(self._encoding, x, y, int(rng.integers(2**31)))], x
 
     def _any(self, number: int) -> Floats:
         """Some point that is not taken: an untried one of a finite space, else a random one."""

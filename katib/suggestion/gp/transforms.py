@@ -1,5 +1,5 @@
-"""What makes objectives fit for a Gaussian process: outliers drawn in, the shape by Yeo and Johnson's power transform; and
-the warping of inputs by Kumaraswamy's distribution function.
+"""What makes objectives fit for a Gaussian process: measured from the best in robust units, their shape by Box and Cox's power
+transform; and the warping of inputs by Kumaraswamy's distribution function.
 
 Every transform of the objective grows strictly, so that the order of the trials stays.
 """
@@ -10,44 +10,35 @@ import numpy as np
 
 from katib.suggestion.gp.encoding import Floats
 
-# So many robust scales above the median (worse) and below it (better) values are taken as they are; farther out only their
-# logarithm counts.
-WORSE: Final = 4.0
-BETTER: Final = 8.0
-POWERS: Final = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+# Beyond so many times the median's distance from the best only an objective's logarithm counts: something diverged there.
+FAR: Final = 1e3
+# The powers are of the distance from a point so much better than the best.
+SHIFT: Final = 0.2
+POWERS: Final = (1.0, 0.6, 0.3, 0.0, -0.5)
 
 
-def draw_in(y: Floats) -> Floats:
-    """Finite objectives, to be minimised, in robust units: median 0, and the scale that of the better half, which no failure
-    of a trial's training can blow up."""
+def excess(y: Floats) -> Floats:
+    """How much worse than the best finite objectives are, the less the better: 0 for the best, 1 for the median."""
     y = np.clip(y, -1e300, 1e300)
-    median = float(np.median(y))
-    better = y[y <= median]
-    scale = median - float(np.quantile(better, 0.2))
-    if not scale > 0.0:
-        scale = median - float(np.min(y))
-    if not scale > 0.0:
-        worse = y[y > median]
-        scale = float(np.min(worse)) - median if len(worse) else 1.0
+    worse = y - float(np.min(y))
+    unit = float(np.median(worse))
+    if not unit > 0.0:
+        unit = float(np.min(worse[worse > 0.0])) if (worse > 0.0).any() else 1.0
     with np.errstate(over="ignore"):
-        z = np.clip((y - median) / scale, -1e300, 1e300)
-    z = np.where(z > WORSE, WORSE + np.log1p(np.maximum(z - WORSE, 0.0)), z)
-    return np.where(z < -BETTER, -BETTER - np.log1p(np.maximum(-z - BETTER, 0.0)), z)
+        worse = np.minimum(worse / unit, 1e300)
+    return np.where(worse > FAR, FAR * (1.0 + np.log(np.maximum(worse, FAR) / FAR)), worse)
 
 
-def power(z: Floats, exponent: float) -> Floats:
-    """Yeo and Johnson (2000): 1 changes nothing, less than 1 spreads what is small and good and draws in what is large."""
-    positive = np.log1p(np.maximum(z, 0.0))
-    negative = np.log1p(np.maximum(-z, 0.0))
-    rest = 2.0 - exponent
-    above = positive if exponent == 0.0 else np.expm1(exponent * positive) / exponent
-    below = negative if rest == 0.0 else np.expm1(rest * negative) / rest
-    return np.where(z >= 0.0, above, -below)
+def power(excesses: Floats, exponent: float) -> Floats:
+    """Box and Cox (1964), shifted: 1 changes nothing; the less, the more what is near the best is spread and what is far from
+    it drawn in."""
+    logs = np.log(excesses + SHIFT)
+    return logs if exponent == 0.0 else np.expm1(exponent * logs) / exponent
 
 
-def power_log_slope(z: Floats, exponent: float) -> float:
-    """The sum of the logarithms of the derivative of `power` at each of `z`."""
-    return float((exponent - 1.0) * np.sum(np.sign(z) * np.log1p(np.abs(z))))
+def power_log_slope(excesses: Floats, exponent: float) -> float:
+    """The sum of the logarithms of the derivative of `power` at each."""
+    return float((exponent - 1.0) * np.sum(np.log(excesses + SHIFT)))
 
 
 def standardised(y: Floats) -> Floats:

@@ -9,9 +9,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 from katib.domain.search_space import ParameterConfig
-from katib.suggestion.gp import model
+from katib.suggestion.gp import model, transforms
 from katib.suggestion.gp.encoding import Encoding, Floats
-from katib.suggestion.gp.kernels import matern12, matern32, matern52, rbf
+from katib.suggestion.gp.kernels import among, matern12, matern32, matern52, rbf
 from katib.suggestion.gp.model import Fixed, Hyper, Likelihood, Posterior
 from tests.suggestion.gp.spaces import CUBE, MIXED, encoding_of, sample
 
@@ -101,7 +101,7 @@ class TestLikelihood:
         x = rng.random((80, 3))
         z = np.asarray(np.sin(6 * x[:, 0]) + 0.3 * rng.normal(size=80), dtype=np.float64)
 
-        hyper = model.fit(encoding, matern52, x, z, Fixed(), warped=False, rng=rng).hyper
+        hyper = model.fit(encoding, matern52, x, transforms.excess(z), Fixed(), warped=False, rng=rng).hypers[0]
 
         assert hyper.lengths[0] < 0 < min(hyper.lengths[1:])
         assert np.exp(hyper.noise) == pytest.approx(0.09 / np.var(z), rel=0.5)
@@ -111,24 +111,61 @@ class TestLikelihood:
         x, y = sample(encoding, 20)
 
         fixed = Fixed(length=0.5, noise=5e-5)
-        found = model.fit(encoding, matern32, x, y, fixed, warped=True, rng=np.random.default_rng(0))
+        found = model.fit(encoding, matern32, x, transforms.excess(y), fixed, warped=True, rng=np.random.default_rng(0))
 
-        assert np.exp(found.hyper.lengths) == pytest.approx(0.5)
-        assert np.exp(found.hyper.noise) == pytest.approx(5e-5)
+        assert np.exp(found.hypers[0].lengths) == pytest.approx(0.5)
+        assert np.exp(found.hypers[0].noise) == pytest.approx(5e-5)
 
 
 class TestFit:
-    def test_the_shape_that_makes_the_objective_smooth_is_found(self) -> None:
+    @pytest.mark.parametrize(
+        ("curve", "low", "high"),
+        [(lambda y: y, 0.6, 1.0), (np.square, 0.3, 0.6), (lambda y: np.exp(3 * y), -0.5, 0.3)],
+        ids=["a bowl", "its square", "its exponential"],
+    )
+    def test_the_shape_that_makes_the_objective_easy_to_predict_is_found(
+        self, curve: Callable[[Floats], Floats], low: float, high: float
+    ) -> None:
         encoding = encoding_of(CUBE)
-        x = encoding.from_cube(np.random.default_rng(0).random((60, 3)))
-        y = np.asarray(3 * ((x - 0.4) ** 2).sum(axis=1) - 1, dtype=np.float64)
+        x = encoding.from_cube(np.random.default_rng(0).random((50, 3)))
+        y = np.asarray(curve(6 * ((x - 0.4) ** 2).sum(axis=1)), dtype=np.float64)
 
-        def exponent(z: Floats) -> float:
-            found = model.fit(encoding, matern52, x, z, Fixed(), warped=False, rng=np.random.default_rng(0))
-            return found.exponent
+        found = model.fit(
+            encoding, matern52, x, transforms.excess(y), Fixed(), warped=False, rng=np.random.default_rng(0)
+        )
 
-        assert exponent(y) == pytest.approx(1.0, abs=0.25)
-        assert exponent(np.expm1(2 * np.maximum(y, 0)) + np.minimum(y, 0)) < 0.5
+        assert low <= found.exponent <= high
+
+    def test_predicting_each_from_the_others_is_what_refitting_without_it_does(self) -> None:
+        encoding = encoding_of(MIXED)
+        x, y = sample(encoding, 15)
+        hyper = replace(some_hyper(encoding, warped=True), noise=-3.0)
+        likelihood = Likelihood(encoding, matern52, x, y, Fixed())
+        scaled = hyper.scale(encoding, x)
+        covariance = np.exp(hyper.amplitude) * matern52(among(scaled))[0]
+        covariance += (np.exp(hyper.noise) + model.JITTER) * np.eye(15)
+        _, rest = model.centre(np.linalg.inv(covariance), y)  # the constant mean is that of all
+
+        one_by_one = 0.0
+        for i in range(15):
+            others = np.delete(np.arange(15), i)
+            weights = np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, i])
+            variance = covariance[i, i] - float(weights @ covariance[others, i])
+            one_by_one += -0.5 * np.log(variance) - 0.5 * (rest[i] - float(weights @ rest[others])) ** 2 / variance
+
+        assert likelihood.left_out(hyper) == pytest.approx(one_by_one)
+
+    def test_samples_of_hyperparameters_are_distributed_as_their_posterior(self) -> None:
+        """Without trials to speak of, that is the prior."""
+        encoding = encoding_of(CUBE)
+        likelihood = Likelihood(encoding, matern52, np.full((1, 3), 0.5), np.zeros(1), Fixed())
+
+        samples = likelihood.sample(Hyper.prior(encoding, warped=False), 400, np.random.default_rng(0))
+
+        lengths = np.array([h.lengths for h in samples])
+        centre = model.LENGTH[0] + 0.5 * np.log(3)
+        assert lengths.mean(axis=0) == pytest.approx(np.full(3, centre), abs=0.35)
+        assert lengths.std(axis=0) == pytest.approx(np.full(3, model.LENGTH[1]), rel=0.2)
 
 
 class TestPosterior:
@@ -176,7 +213,7 @@ class TestPosterior:
         anew = Posterior(encoding, matern52, hyper, np.concatenate([x, both]), np.concatenate([y, np.zeros(2)]))
         assert pending.predict(rows)[0] == pytest.approx(posterior.predict(rows)[0])
         assert pending.predict(rows)[1] == pytest.approx(anew.predict(rows)[1], abs=1e-6)
-        assert pending.predict(both)[1].max() < 0.3 < posterior.predict(both)[1].min()
+        assert pending.predict(both)[1].max() < 0.25 < posterior.predict(both)[1].min()
 
     def test_points_on_top_of_each_other_do_no_harm(self) -> None:
         encoding = encoding_of(CUBE)
