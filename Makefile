@@ -94,6 +94,27 @@ lint: $(DEV) ## Style, types, and who may import what
 proto: $(DEV) ## Generate katib/api/*_pb2* from proto/api.proto
 	$(BIN)/python -m grpc_tools.protoc -Ikatib/api=proto --python_out=. --pyi_out=. --grpc_python_out=. proto/api.proto
 
+# Anything that has kustomize in it: kubectl of 1.30 or newer.
+KUBECTL ?= kubectl
+
+.PHONY: manifests
+manifests: ## Render deploy/katib.yaml from deploy/overlays/default (needs kubectl)
+	{ echo '# Rendered by make manifests from deploy/overlays/default. Change that, not this.'; \
+	  $(KUBECTL) kustomize deploy/overlays/default; } >deploy/katib.yaml.new
+	mv deploy/katib.yaml.new deploy/katib.yaml
+
+# docker, podman or buildah. BASE: another image with Python 3.11 or newer and pip.
+BUILDER ?= docker
+BASE ?=
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+.PHONY: images
+images: ## Build the images katib-manager and katib-suggestion (BUILDER=docker)
+	for image in manager suggestion; do \
+	  $(BUILDER) build --file Dockerfile.$$image --tag katib-$$image:$(VERSION) --build-arg VERSION=$(VERSION) \
+	    $(if $(BASE),--build-arg BASE=$(BASE)) . || exit 1; \
+	done
+
 .PHONY: clean
 clean: ## Remove .venv, the demo's data and all caches
 	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
