@@ -1,0 +1,82 @@
+"""The Kubernetes worker keeps the workers' contract in a real cluster."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from katib.domain.study import StudySpec
+from katib.worker.base import RunPhase
+from katib.worker.kubernetes.access import open_access
+from katib.worker.kubernetes.policy import KEEP_NONE, Policy
+from katib.worker.kubernetes.worker import KubernetesWorker
+from tests.cluster.api import Api
+from tests.worker.contract import Driver, WorkerContract
+
+
+class TestKubernetesWorker(WorkerContract):
+    # A Pod takes seconds, and a shell that does not listen to SIGTERM waits out its grace.
+    deadline_s = 120.0
+
+    @pytest.fixture(autouse=True)
+    def image(self, cluster: Api) -> None:
+        self.busybox = cluster.busybox
+
+    def study(self) -> StudySpec:
+        return replace(super().study(), image=self.busybox)
+
+    @pytest.fixture
+    def new_worker(self, cluster: Api, namespace: str) -> Iterator[Callable[[], KubernetesWorker]]:
+        made: list[KubernetesWorker] = []
+
+        def make() -> KubernetesWorker:
+            policy = Policy(namespace=namespace, keep=KEEP_NONE)
+            made.append(KubernetesWorker(open_access(str(cluster.kubeconfig)), policy, fence_s=5.0))
+            return made[-1]
+
+        yield make
+        for worker in made:
+            worker.close()
+
+    def test_a_run_that_is_killed_fails_and_says_by_what(self, driver: Driver) -> None:
+        """By somebody else in its container: the first process of one is deaf to what comes from inside."""
+        status = driver.ended(driver.start("sh", "-c", "sh -c 'kill -KILL $$'; exit $?"))
+        assert (status.phase, status.exit_code) == (RunPhase.FAILED, 137)
+        assert status.reason
+
+    def test_parameters_arrive_exactly_as_they_are(self, driver: Driver) -> None:
+        """Without Python in the image: one to a line, and no line ends in them."""
+        arguments = [
+            "lr=0.1",
+            "--flag",
+            "quote='single' \"double\"",
+            "space=a b  c ",
+            "shell=$(touch /tmp/no) `id` ; exit 9 && | > < * ? ~ !",
+            "dollar=$HOME $$ $(HOME) ${HOME} $(STUDY_ID) {{STUDY_ID}} $$(HOME) $$$(X)",
+            "back\\slash=\\n\\",
+            "unicode=żółć 模型 🚀",
+            "=",
+            "percent=%s%n",
+        ]
+        name = driver.start("sh", "-c", 'for word; do printf "%s|\\n" "$word"; done', "sh", arguments=arguments)
+        driver.ended(name)
+        assert driver.texts(name) == [f"{argument}|" for argument in arguments]
+
+    def test_the_words_of_the_command_are_not_interpreted_either(self, driver: Driver) -> None:
+        words = ["$(id)", "a b", "$HOME", "'", ";", "*", "$(STUDY_ID)"]
+        name = driver.start("sh", "-c", 'for word; do printf "%s|\\n" "$word"; done', "sh", *words)
+        driver.ended(name)
+        assert driver.texts(name) == [f"{word}|" for word in words]
+
+    def test_another_worker_does_not_list_what_was_deleted(
+        self, driver: Driver, new_worker: Callable[[], KubernetesWorker]
+    ) -> None:
+        """It does, until it is let go of again: see tests/worker/kubernetes/test_contract.py."""
+        gone, kept = driver.start("true"), driver.start("true")
+        for name in (gone, kept):
+            driver.ended(name)
+        driver.worker.delete(driver.study_id, gone)
+        other = new_worker()
+        other.list(driver.study_id)
+        other.delete(driver.study_id, gone)
+        assert [status.name for status in other.list(driver.study_id)] == [kept]
