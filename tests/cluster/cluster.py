@@ -100,10 +100,12 @@ class Cluster(Api):
             shutil.rmtree(self._state, ignore_errors=True)
             return
         assert held.stdin
+        assert held.stdout
         held.stdin.close()
         for process in self._processes:
             process.reap()  # its namespace is not gone before
         held.wait(_START_S)
+        held.stdout.close()
         self._guardian = None
 
     # The control plane
