@@ -22,6 +22,7 @@ from katib.manager.metrics import Metrics
 from katib.manager.ports import (
     Applied,
     History,
+    StoppingRequest,
     StopRequest,
     Storage,
     StudyChanges,
@@ -97,7 +98,7 @@ class Failing:
 class Desk:
     """One manager's reconciler, its storage and its worker."""
 
-    def __init__(self, folder: Path, manager_id: str = ME) -> None:
+    def __init__(self, folder: Path, manager_id: str = ME, rules: object = None) -> None:
         self.storage = Failing(open_storage(f"sqlite:///{folder}/katib.db"))
         self.worker = LocalWorker(folder, stop_grace_s=1.0)
         self.service = Service()
@@ -109,10 +110,10 @@ class Desk:
             manager_id,
             self.storage,
             self.service,
-            None,
+            rules,  # type: ignore[arg-type]
             self.worker,
             self.woken.append,
-            Metrics(),  # type: ignore[arg-type]
+            Metrics(),
             may_act=lambda: self.lease,
         )
 
@@ -451,3 +452,31 @@ def test_a_run_that_is_created_late_for_a_finished_study_is_stopped_and_let_go(d
         return not desk.worker.list(study_id)
 
     until(gone)
+
+
+class Rule:
+    """An early-stopping service in this process that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.answer: Future[Sequence[str]] = Future()
+
+    def should_stop(self, _rule: str, _request: StoppingRequest) -> "Future[Sequence[str]]":
+        return self.answer
+
+
+def test_a_trial_that_ends_as_its_rule_would_stop_it_is_let_go_in_the_same_pass(tmp_path: Path) -> None:
+    rule = Rule()
+    desk = Desk(tmp_path, rules=rule)
+    try:
+        script = f"echo acc=1; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+        study_id = desk.create(study(script=script, early_stopping="medianstopping", limits={"max_trials": 1}))
+        (trial,) = running(desk, study_id)
+        until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).objective)
+        (tmp_path / "go").touch()
+        until(lambda: all(r.phase.ended for r in desk.worker.list(study_id)))
+        rule.answer.set_result([trial.id])
+        until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).state.finished, poll=0)
+        assert desk.storage.get_trial(trial.id).state is TrialState.COMPLETED
+        assert not desk.worker.list(study_id)
+    finally:
+        desk.close()

@@ -44,12 +44,16 @@ class Known:
 
 
 class Ledger:
-    """A Storage that checks each write. `violations` keeps what was found where nobody lets it through."""
+    """A Storage that checks each write. `violations` keeps what was found where nobody lets it through. `quiet`: nobody has met
+    with trouble in the present step."""
 
-    def __init__(self, storage: Storage, place: Place, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, storage: Storage, place: Place, clock: Callable[[], datetime], quiet: Callable[[], bool]
+    ) -> None:
         self._storage = storage
         self._place = place
         self._clock = clock
+        self._quiet = quiet
         self.known: Final[dict[str, Known]] = {}
         self.violations: Final[list[AssertionError]] = []
         # What was taken of reports and completions: by key, the metric and its value.
@@ -68,7 +72,7 @@ class Ledger:
         def write(*arguments: Any, **named: Any) -> Any:
             try:
                 result = method(*arguments, **named)
-                self._note(name, arguments, result)
+                self._guard(self._note)(name, arguments, result)
                 return result
             finally:
                 self._guard(self.look)(name)
@@ -97,6 +101,7 @@ class Ledger:
             self._taken(result.id, result.attempt, arguments[2])
         elif name == "apply":
             changes: StudyChanges = arguments[1]
+            assert not (self._quiet() and result.refused), "something was refused, and nobody had come in between"
             for intake in changes.intakes:
                 others = [o for o in intake.observations if o.source != OUTPUT_SOURCE]
                 if intake.trial_id not in result.refused:

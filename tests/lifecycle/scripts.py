@@ -143,7 +143,12 @@ _at = st.sampled_from(
 )
 crashes = st.builds(Script, st.just("crash"), _at, st.booleans())
 absences = st.builds(Script, st.just("away"), _at, st.booleans())
-freezes = st.builds(Script, st.just("frozen"), _at, meanwhile=st.lists(deeds, min_size=1, max_size=4).map(tuple))
+freezes = st.builds(
+    Script,
+    st.sampled_from(("frozen", "frozen", "late")),
+    _at,
+    meanwhile=st.lists(deeds, min_size=1, max_size=4).map(tuple),
+)
 goals = _maybe(st.sampled_from((0.5, 0.9)))
 counts = st.integers(1, 3)
 mostly = st.sampled_from((True, True, True, False))

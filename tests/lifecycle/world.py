@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Intent, Study
-from katib.manager.controller.reconcile import Reconciler
+from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.modelstore.memory import MemoryModelStore
 from katib.manager.ports import History, ManagerRecord, Storage
@@ -38,7 +38,8 @@ class Trouble:
     """What comes between a manager and the world, once, at its next call named `at`.
 
     `crash` and `away` (the storage or the worker cannot be reached) come before the call takes effect, or `after` it.
-    `frozen`: the manager stands still before the call while `meanwhile` happens, and then makes it.
+    `frozen`: the manager stands still before the call while `meanwhile` happens, and then makes it. `late`: so it does, but
+    notices afterwards that its lease is over.
     """
 
     kind: str
@@ -64,8 +65,9 @@ class Outward:
             trouble = self._manager.comes_to_trouble(name)
             if trouble is None:
                 return method(*arguments, **named)
-            if trouble.kind == "frozen":
+            if trouble.kind in ("frozen", "late"):
                 trouble.meanwhile(self._manager)
+                self._manager.lease = trouble.kind == "frozen"
                 return method(*arguments, **named)
             error = UnavailableError("it is away, as scripted") if trouble.kind == "away" else Crash()
             if trouble.kind == "away" and not self._can_be_away:
@@ -91,6 +93,8 @@ class Manager:
         self.due: dict[str, datetime] = {}
         self.revisions: dict[str, int] = {}
         self.trouble: Trouble | None = None
+        # Whether it believes so; it stops acting by its own clock.
+        self.lease = True
         self.at_once = AtOnce(world.services)
         storage: Any = Outward(self, world.ledger, can_be_away=True)
         worker: Any = Outward(self, ScriptedWorker(world.place, manager_id), can_be_away=True)
@@ -100,7 +104,15 @@ class Manager:
         world.place.wakes.append(self.wake)
         world.ledger.heartbeat(ManagerRecord(manager_id, "host", manager_id))
         self.reconciler = Reconciler(
-            manager_id, storage, suggestions, rules, worker, self.wake, _METRICS, lambda: world.now
+            manager_id,
+            storage,
+            suggestions,
+            rules,
+            worker,
+            self.wake,
+            _METRICS,
+            lambda: world.now,
+            may_act=lambda: self.lease,
         )
         self.service = ManagerService(
             Context(
@@ -145,6 +157,9 @@ class Manager:
         self.due.pop(study_id, None)
         try:
             again = self.reconciler.reconcile(study_id)
+        except LeaseOverError:
+            self.due[study_id] = self.world.now + REST
+            return
         except KatibError as error:
             # Without trouble there is nothing that a pass may stumble over.
             if not self.world.fired:
@@ -152,6 +167,8 @@ class Manager:
             self.due[study_id] = self.world.now + REST
             self.reconciler.note_failure(study_id, error)
             return
+        finally:
+            self.lease = True
         if again is not None:
             self.due[study_id] = min(again, self.due.get(study_id, again))
 
@@ -183,7 +200,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.place = Place(lambda: self.now)
-        self.ledger: Any = Ledger(self.storage, self.place, lambda: self.now)
+        self.ledger: Any = Ledger(self.storage, self.place, lambda: self.now, lambda: not self.fired)
         self.ledger.exhausted = self.services.exhausted
         self._born = 0
         self.managers = [self._new_manager(), self._new_manager()]

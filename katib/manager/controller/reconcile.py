@@ -317,6 +317,9 @@ class Reconciler:
             reason = (StudyReason.WORKER_UNAVAILABLE, memory.worker_trouble)
             known = (study.reason, study.message) == reason
             study_move = None if known else StudyMove(study.state, *reason, read=study)
+        ended = {move.trial_id for move in moves if move.to_state.finished}
+        # What ends in this pass need not be asked to: the request would come too late and look like somebody else's move.
+        stops = [stop for stop in stops if stop.trial_id not in ended]
         changes = StudyChanges(tuple(taken.intakes), tuple(moves), tuple(notes), tuple(stops), study_move)
         if changes:
             applied = self._storage.apply(study.id, changes, self._manager_id)
