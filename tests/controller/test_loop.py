@@ -1,13 +1,16 @@
 """The controller's threads, on a real database and real processes."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from katib.domain.names import new_id
 from katib.domain.study import Study
+from katib.manager.controller import loop
 from katib.manager.controller.loop import THREADS, Controller, Identity
 from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
@@ -59,5 +62,49 @@ def test_studies_that_cannot_be_read_do_not_keep_the_others_from_their_end(desk:
         good = desk.create(study(limits={"max_trials": 3}))
         controller.wake(good)
         until(lambda: desk.storage.get_study(good).state.finished)
+    finally:
+        controller.stop()
+
+
+class SlowHeartbeats:
+    """A storage whose first heartbeats each take longer than the lease, by the controller's clock."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+        self.passed = 0.0
+        self.heartbeats = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def heartbeat(self, record: ManagerRecord) -> None:
+        self._storage.heartbeat(record)
+        self.heartbeats += 1
+        if self.heartbeats <= 3:
+            self.passed += 9000
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed
+
+
+def test_a_heartbeat_that_took_longer_than_its_lease_is_followed_by_another_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = SlowHeartbeats(desk.storage)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=storage.monotonic, clock_gettime=time.clock_gettime))
+    # By its interval alone the next would come in a quarter of an hour.
+    monkeypatch.setattr(loop, "LEASE_S", 3600.0)
+    controller = Controller(
+        Identity(ManagerRecord(ME, "host", "")),
+        storage,  # type: ignore[arg-type]
+        desk.service,
+        None,  # type: ignore[arg-type]
+        desk.worker,
+        Metrics(),
+        lease_s=3600.0,
+    )
+    controller.start()
+    try:
+        until(lambda: storage.heartbeats >= 3)
     finally:
         controller.stop()

@@ -188,9 +188,11 @@ class Controller:
             self._look_now.clear()
             try:
                 # Rather half a look too early than half a look too late.
-                if time.monotonic() >= next_heartbeat - self._look_s / 2:
+                now = time.monotonic()
+                if now >= next_heartbeat - self._look_s / 2:
                     self._heartbeat()
-                    next_heartbeat = time.monotonic() + min(self._lease_s, LEASE_S) / _HEARTBEATS_PER_LEASE
+                    # From its beginning: one that took longer than it is good for is followed by another at once.
+                    next_heartbeat = now + min(self._lease_s, LEASE_S) / _HEARTBEATS_PER_LEASE
                 self._claim()
                 self._notice()
             except KatibError as error:
