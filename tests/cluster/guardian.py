@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,9 +64,7 @@ def _outside(state: Path) -> None:
         try:
             make_cgroups(state.name)
             command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", sys.executable, "-S", __file__]
-            inside = subprocess.Popen(
-                [*command, "--inside", str(state)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-            )
+            inside = subprocess.Popen([*command, "--inside", str(state)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert inside.stdout
             if inside.stdout.readline() != b"ready\n":
                 raise SystemExit("the cluster's namespaces could not be made")
@@ -94,6 +93,7 @@ def _inside(state: Path) -> None:
         _run("mount", "--bind", str(own), place)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    threading.Thread(target=_end_with_guardian, daemon=True).start()
     print("ready", flush=True)
     os.close(1)
     while True:  # what has lost its parent is ours to reap
@@ -101,6 +101,11 @@ def _inside(state: Path) -> None:
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+
+
+def _end_with_guardian() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 # The network
@@ -172,8 +177,14 @@ def _remove_cgroups(name: str) -> None:
 
 def _remove(state: Path) -> None:
     _remove_cgroups(state.name)
-    for place in (state, memory_folder(state)):
-        shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(memory_folder(state), ignore_errors=True)
+    for place in state.iterdir():
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        elif place.name != "lock":  # by which the next start finds what could not be removed now
+            place.unlink()
+    if [place.name for place in state.iterdir()] == ["lock"]:
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def memory_folder(state: Path) -> Path:
