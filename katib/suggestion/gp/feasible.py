@@ -34,10 +34,6 @@ class Feasibility:
         """Whether a trial there is rather expected to fail."""
         return np.asarray(self._posterior.predict(x)[0] > self._middle)
 
-    def log_probability(self, x: Floats) -> Floats:
-        mean, deviation = self._posterior.predict(x)
-        return np.asarray(log_ndtr((self._middle - mean) / np.sqrt(deviation**2 + self._variance)), dtype=np.float64)
-
     def slopes(self, x: Floats) -> tuple[Floats, Floats]:
         """The logarithm of the probability, and its derivatives by the numeric columns."""
         mean, deviation, by_mean, by_deviation = self._posterior.slopes(x)

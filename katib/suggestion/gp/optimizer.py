@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from katib.suggestion.gp import acquisition, kernels, model, search, subset, transforms, trust
+from katib.suggestion.gp.crowd import Crowd
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.feasible import Feasibility
 from katib.suggestion.gp.history import Past
@@ -73,18 +74,28 @@ class Member:
         return Member(self.surrogate.with_pending(row), min(self.best, expected))
 
 
+class Weight(Protocol):
+    """The logarithm of a factor of the acquisition."""
+
+    def slopes(self, x: Floats, /) -> tuple[Floats, Floats]:
+        """Values, and their derivatives by the numeric columns."""
+
+
 class Landscape:
-    """The acquisition, on average over the models, less where trials fail."""
+    """The acquisition, on average over the models, times what else counts."""
 
     def __init__(
-        self, members: Sequence[Member], promise: Callable[[float], acquisition.Acquisition], well: Feasibility | None
+        self,
+        members: Sequence[Member],
+        promise: Callable[[float], acquisition.Acquisition],
+        weights: Sequence[Weight] = (),
     ) -> None:
         self._members = [(m.surrogate, promise(m.best)) for m in members]
-        self._well = well
+        self._weights = weights
 
     def values(self, x: Floats) -> Floats:
         value = _mean([promise(*surrogate.predict(x))[0] for surrogate, promise in self._members])[0]
-        return value if self._well is None else value + self._well.log_probability(x)
+        return sum((weight.slopes(x)[0] for weight in self._weights), start=value)
 
     def slopes(self, x: Floats) -> tuple[Floats, Floats] | None:
         all_values, all_slopes = [], []
@@ -98,9 +109,9 @@ class Landscape:
             all_slopes.append(by_mean[:, None] * mean_slopes + by_deviation[:, None] * deviation_slopes)
         value, shares = _mean(all_values)
         slopes: Floats = np.einsum("kn,knd->nd", shares, np.array(all_slopes))
-        if self._well is not None:
-            log_probability, its_slopes = self._well.slopes(x)
-            value, slopes = value + log_probability, slopes + its_slopes
+        for weight in self._weights:
+            its_value, its_slopes = weight.slopes(x)
+            value, slopes = value + its_value, slopes + its_slopes
         return value, slopes
 
 
@@ -123,6 +134,7 @@ class Optimizer:
         self._seed = seed
         self._style = style
         self._members: list[Member] = []
+        self._running = list(past.pending)
         self._region = search.Region.whole(encoding)
         self._well: Feasibility | None = None
         self._incumbents: Floats = np.empty((0, len(encoding)))
@@ -134,7 +146,7 @@ class Optimizer:
         if row is None:
             row = self._any(number)
         self.taken.add(self._encoding.key(row))
-        self._members = [m.with_pending(row) for m in self._members]
+        self._expect(row)
         return row
 
     def _designing(self) -> bool:
@@ -158,9 +170,7 @@ class Optimizer:
         encoding = self._encoding
         if not len(encoding):
             return None
-        if not self._members:
-            self._prepare()
-        landscape = Landscape(self._members, self._promise, self._well)
+        landscape = self.landscape()
         size = encoding.space.cardinality
         if size is not None and size <= search.ENUMERATED:
             every = encoding.every_row()
@@ -170,6 +180,15 @@ class Optimizer:
         return search.best_row(
             encoding, landscape, self._region, self._incumbents, self.taken, rng, self._style.candidates
         )
+
+    def landscape(self) -> Landscape:
+        """What is to be maximised now."""
+        if not self._members:
+            self._prepare()
+        weights: list[Weight] = [] if self._well is None else [self._well]
+        if self._running:
+            weights.append(Crowd(self._encoding, np.array(self._running)))
+        return Landscape(self._members, self._promise, weights)
 
     def _promise(self, best: float) -> acquisition.Acquisition:
         mode, trade_off = self._style.mode, self._style.trade_off
@@ -196,14 +215,20 @@ class Optimizer:
         surrogates, x = self._forest(x, z, rng) if self._style.model == "rf" else self._processes(x, z, rng)
         means = np.array([surrogate.predict(x)[0] for surrogate in surrogates])
         self._incumbents = x[np.argsort(means.mean(axis=0), kind="stable")[:INCUMBENTS]]
-        self._members = [Member(s, float(mean.min())) for s, mean in zip(surrogates, means, strict=True)]
+        members = [Member(s, float(mean.min())) for s, mean in zip(surrogates, means, strict=True)]
+        for row in self._running:
+            members = [m.with_pending(row) for m in members]
+        self._members = members
         if len(self._encoding) >= trust.MANY:
             first = surrogates[0]
             lengths = first.hyper.lengths if isinstance(first, model.Posterior) else np.zeros(len(self._encoding))
             side = trust.side(transforms.excess(past.y), len(self._encoding))
             self._region = trust.region(self._encoding, self._incumbents[0], lengths, side)
-        for row in past.pending:
-            self._members = [m.with_pending(row) for m in self._members]
+
+    def _expect(self, row: Floats) -> None:
+        """The row runs from now on."""
+        self._running.append(row)
+        self._members = [m.with_pending(row) for m in self._members]
 
     def _processes(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[list[Surrogate], Floats]:
         encoding = self._encoding
