@@ -83,8 +83,8 @@ def build(tag: str, context: Path, dockerfile: Path, *arguments: str) -> Path:
     base = python()
     target = programs.cache_folder() / f"built-{tag.replace('/', '-').replace(':', '-')}.tar"
     with programs.lock("buildah"):
-        store = programs.cache_folder() / "buildah"
-        place = [f"--root={store / 'root'}", f"--runroot={store / 'run'}", "--storage-driver=vfs"]
+        store = programs.cache_folder() / "images"
+        place = [f"--root={store / 'root'}", f"--runroot={store / 'run'}", "--storage-driver=overlay"]
         buildah = ["buildah", *place]
         try:
             _do(*buildah, "pull", "--quiet", f"docker-archive:{base}")
