@@ -11,12 +11,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.quality import mixed, synthetic
 from benchmarks.quality.contestants import contestant
 from benchmarks.quality.problems import Problem, stream
+
+Row = dict[str, Any]
 
 TRIALS = 100
 BUDGETS = (25, 50, 100)
@@ -37,10 +40,11 @@ def all_problems(which: str) -> list[Problem]:
     return [p for name in which.split(",") for p in SUITES[name]()]
 
 
-def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> dict[str, object]:
+def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> Row:
     player = contestant(name, problem, seed)
     noise = stream(problem.name, "noise", seed)
-    best, reported, trace, seconds = np.inf, np.inf, [], 0.0
+    trace: list[float] = []
+    best, reported, seconds = np.inf, np.inf, 0.0
     while len(trace) < trials:
         begin = time.perf_counter()
         asked = player.ask(min(batch, trials - len(trace)))
@@ -67,7 +71,7 @@ def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> 
     }
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def read(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 

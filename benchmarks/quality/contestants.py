@@ -69,7 +69,7 @@ class Ours:
 
 class Optuna:
     def __init__(self, problem: Problem, sampler: Any) -> None:
-        import optuna
+        import optuna  # type: ignore[import-not-found]
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore")

@@ -20,7 +20,7 @@ def network(rng: np.random.Generator) -> Problem:
         best_rate = rate[v["optimizer"]] + 0.3 * math.log2(v["batch"] / 64) * math.log10(2)
         off = math.log10(v["lr"]) - best_rate
         decay = math.log10(v["decay"]) + 4.0 - 0.3 * (math.log2(v["units"]) - units)
-        return (
+        return float(
             floor[v["optimizer"]]
             + act[v["activation"]]
             + (0.25 * off * off if off < 0 else 1.0 - math.exp(-0.8 * off * off))
@@ -55,7 +55,7 @@ def boosting(rng: np.random.Generator) -> Problem:
 
     def value(v: Values) -> float:
         power = math.log10(v["rounds"] * v["eta"]) - budget + 0.08 * (v["depth"] - depth)
-        return (
+        return float(
             (1 - math.exp(-1.5 * power * power))
             + 0.3 * max(0.0, math.log10(v["eta"]) + 1.3) ** 2
             + 0.012 * (v["depth"] - depth) ** 2
@@ -94,7 +94,7 @@ def kernels(rng: np.random.Generator) -> Problem:
         ridge = (c + g) ** 2 * 0.5 + 0.03 * (c - g) ** 2 if kernel != "linear" else 0.2 * c * c
         extra = 0.08 * (v["degree"] - degree) ** 2 if kernel == "poly" else 0.0
         weights = 0.05 if v["balanced"] == "no" else 0.0
-        return floor[kernel] + 1 - math.exp(-ridge) + extra + weights + 0.02 * abs(math.log10(v["tol"]) + 3)
+        return float(floor[kernel] + 1 - math.exp(-ridge) + extra + weights + 0.02 * abs(math.log10(v["tol"]) + 3))
 
     return Problem(
         "kernels",

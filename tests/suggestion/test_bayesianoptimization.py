@@ -178,7 +178,14 @@ class TestLongHistories:
         trials = []
         for number in range(1, count + 1):
             trial = Trial(
-                f"b{number:015x}", "s", number, 1, TrialState.RUNNING, space.from_unit(rng.random(4)), NOW, revision=0
+                f"b{number:015x}",
+                "s",
+                number,
+                1,
+                TrialState.RUNNING,
+                space.from_unit(rng.random(4).tolist()),
+                NOW,
+                revision=0,
             )
             state, objective = bowl(trial)
             trials.append(replace(trial, state=state, objective=objective))

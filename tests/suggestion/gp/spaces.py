@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from katib.domain.search_space import ParameterConfig, SearchSpace
+from katib.domain.search_space import ParameterConfig, Scale, SearchSpace
 from katib.suggestion.gp.encoding import Encoding, Floats
-from tests.suggestion.studies import CATEGORICAL, DISCRETE, DOUBLE, INT, Scale, parameter
+from tests.suggestion.studies import CATEGORICAL, DISCRETE, DOUBLE, INT, parameter
 
 MIXED = (
     parameter("lr", DOUBLE, "1e-5", "1", scale=Scale.LOG),

@@ -1,14 +1,18 @@
 """Rows and points of the space: there and back, every value its place."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from katib.domain.search_space import Parameter, ParameterConfig, Scale
 from katib.suggestion.gp import encoding as module
 from katib.suggestion.gp.encoding import Encoding
 from tests.suggestion.gp.spaces import MIXED, encoding_of
-from tests.suggestion.studies import DOUBLE, FINITE, FINITE_LOG, INFINITE, INT, Scale, parameter
+from tests.suggestion.studies import DOUBLE, FINITE, FINITE_LOG, INFINITE, INT, parameter
 
 HUGE = (
     parameter("steps", INT, 1, 10**6, scale=Scale.LOG),
@@ -20,8 +24,8 @@ HUGE = (
 class TestRows:
     @pytest.mark.parametrize("space", [INFINITE, FINITE, FINITE_LOG, MIXED, HUGE])
     @given(seed=st.integers(0, 2**32 - 1))
-    def test_a_points_row_leads_back_to_the_point(self, space: object, seed: int) -> None:
-        encoding = encoding_of(space)  # type: ignore[arg-type]
+    def test_a_points_row_leads_back_to_the_point(self, space: Sequence[ParameterConfig], seed: int) -> None:
+        encoding = encoding_of(space)
         unit = np.random.default_rng(seed).random(len(encoding.space))
         parameters = encoding.space.from_unit(unit.tolist())
 
@@ -35,8 +39,8 @@ class TestRows:
         assert ((numbers >= 0) & (numbers <= 1)).all()
 
     @pytest.mark.parametrize("space", [INFINITE, FINITE, FINITE_LOG, MIXED, HUGE])
-    def test_rows_from_the_cube_and_snapped_ones_are_those_of_points(self, space: object) -> None:
-        encoding = encoding_of(space)  # type: ignore[arg-type]
+    def test_rows_from_the_cube_and_snapped_ones_are_those_of_points(self, space: Sequence[ParameterConfig]) -> None:
+        encoding = encoding_of(space)
         cube = np.random.default_rng(1).random((200, len(encoding)))
         high = [max(c.choices - 1, 1) for c in encoding.columns]
 
@@ -92,16 +96,12 @@ class TestRows:
         encoding = encoding_of(MIXED)
         names = [c.dimension.name for c in encoding.columns]
 
-        places = [
-            encoding.rows([tuple(_with(encoding, "batch", v))])[0][0][names.index("batch")] for v in ("64", "16", "32")
-        ]
+        places = [encoding.rows([_with(encoding, "batch", v)])[0][0][names.index("batch")] for v in ("64", "16", "32")]
 
         assert places == [1.0, 0.0, 0.5]
 
 
-def _with(encoding: Encoding, name: str, value: str) -> object:
-    from dataclasses import replace
-
+def _with(encoding: Encoding, name: str, value: str) -> list[Parameter]:
     return [
         replace(p, value=value) if p.name == name else p for p in encoding.space.from_unit([0.5] * len(encoding.space))
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 from katib.domain.search_space import ParameterConfig
 from katib.suggestion.gp import model, transforms
 from katib.suggestion.gp.encoding import Encoding, Floats
-from katib.suggestion.gp.kernels import among, matern12, matern32, matern52, rbf
+from katib.suggestion.gp.kernels import Kernel, among, matern12, matern32, matern52, rbf
 from katib.suggestion.gp.model import Fixed, Hyper, Likelihood, Posterior
 from tests.suggestion.gp.spaces import CUBE, MIXED, encoding_of, sample
 
@@ -45,7 +46,7 @@ class TestLikelihood:
     @pytest.mark.parametrize("warped", [False, True], ids=["as it is", "warped"])
     @pytest.mark.parametrize("space", [CUBE, MIXED], ids=["cube", "mixed"])
     def test_its_gradient_is_that_of_differences(
-        self, kernel: model.Kernel, warped: bool, space: Sequence[ParameterConfig]
+        self, kernel: Kernel, warped: bool, space: Sequence[ParameterConfig]
     ) -> None:
         encoding = encoding_of(space)
         x, y = sample(encoding, 25)
@@ -68,7 +69,7 @@ class TestLikelihood:
         ids=["rbf", "matern 1/2", "matern 3/2", "matern 5/2"],
     )
     def test_it_and_the_predictions_are_those_of_scikit_learn(
-        self, kernel: model.Kernel, theirs: Callable[[Floats], object]
+        self, kernel: Kernel, theirs: Callable[[Floats], object]
     ) -> None:
         encoding = encoding_of(CUBE)
         x, y = sample(encoding, 30)
@@ -171,33 +172,28 @@ class TestFit:
 class TestPosterior:
     @KERNELS
     @pytest.mark.parametrize("warped", [False, True], ids=["as it is", "warped"])
-    def test_its_slopes_are_those_of_differences(self, kernel: model.Kernel, warped: bool) -> None:
+    def test_its_slopes_are_those_of_differences(self, kernel: Kernel, warped: bool) -> None:
         encoding = encoding_of(MIXED)
         x, y = sample(encoding, 25)
         posterior = Posterior(encoding, kernel, some_hyper(encoding, warped), x, y).with_pending(x[3] * 0.5)
         rows, _ = sample(encoding, 4, seed=2)
 
-        mean, deviation, by_mean, by_deviation = posterior.slopes(rows)
+        mean, deviation, _, _ = posterior.slopes(rows)
 
-        assert (mean, deviation) == (
-            pytest.approx(posterior.predict(rows)[0]),
-            pytest.approx(posterior.predict(rows)[1]),
-        )
-        for i, row in enumerate(rows):
+        assert mean == pytest.approx(posterior.predict(rows)[0])
+        assert deviation == pytest.approx(posterior.predict(rows)[1])
+        for row in rows:
+            row[encoding.numeric] = row[encoding.numeric].clip(1e-3, 1 - 1e-3)
 
             def at(numbers: Floats, which: int, row: Floats = row) -> float:
                 moved = row.copy()
                 moved[encoding.numeric] = numbers
                 return float(posterior.predict(moved[None, :])[which][0])
 
-            inside = row[encoding.numeric].clip(1e-3, 1 - 1e-3)
-            moved = row.copy()
-            moved[encoding.numeric] = inside
-            _, _, by_mean, by_deviation = posterior.slopes(moved[None, :])
-            assert by_mean[0] == pytest.approx(differences(lambda v, at=at: at(v, 0), inside, 1e-6), rel=1e-3, abs=1e-4)
-            assert by_deviation[0] == pytest.approx(
-                differences(lambda v, at=at: at(v, 1), inside, 1e-6), rel=1e-3, abs=1e-4
-            ), i
+            _, _, by_mean, by_deviation = posterior.slopes(row[None, :])
+            expected = [differences(partial(at, which=i), row[encoding.numeric], 1e-6) for i in (0, 1)]
+            assert by_mean[0] == pytest.approx(expected[0], rel=1e-3, abs=1e-4)
+            assert by_deviation[0] == pytest.approx(expected[1], rel=1e-3, abs=1e-4)
 
     def test_a_pending_point_counts_as_observed_where_it_is_expected(self) -> None:
         encoding = encoding_of(MIXED)
