@@ -2,7 +2,8 @@
 
 `plan` is given what was just read: the study with its counters, its unfinished trials, the runs that the worker knows, what
 the suggestion service last said, and the time. A crash at any point is only another such state, so every crash point is a row
-of a table test (tests/controller/test_crash_points.py). The order of writes that makes this safe stands in docs/architecture.md.
+of a table test (tests/controller/test_crash_points.py). The order of writes that makes this safe stands in
+docs/architecture.md.
 """
 
 from dataclasses import dataclass, replace
