@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import threading
-from dataclasses import dataclass
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,29 +22,48 @@ _ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT_FILE: Final = "~/.kube/config"
 # Connections that are kept for the next request: one for each log that is followed, and some for the rest.
 _KEPT_CONNECTIONS: Final = 256
+_RENEW_S: Final = 30.0
 # A peer that is silently gone (a node that lost its power, a NAT that forgot us) is noticed after 10 + 3 * 5 seconds, however
 # little is sent: a watch may have nothing to say for a minute, a log for hours.
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 
 
-@dataclass(frozen=True, slots=True)
 class Access:
-    """A way to an API server. `namespace` is the one that the configuration names."""
+    """A way to an API server, from any thread."""
 
-    base: str
-    namespace: str
-    pool: urllib3.PoolManager
-    configuration: Any
-    lock: threading.Lock
+    def __init__(self, kubeconfig: str, context: str) -> None:
+        self._kubeconfig: Final = kubeconfig
+        self._context: Final = context
+        self._lock: Final = threading.Lock()
+        self._renewed_at = time.monotonic()
+        self._configuration, self.namespace = _configure(kubeconfig, context)
+        self.pool = _pool(self._configuration)
+
+    @property
+    def base(self) -> str:
+        return str(self._configuration.host).rstrip("/")
 
     def headers(self) -> dict[str, str]:
         """Who we are, now: a token that has expired is read again first. Raises UnavailableError when there is none."""
-        with self.lock:
+        with self._lock:
             try:
-                settings = self.configuration.auth_settings()
+                settings = self._configuration.auth_settings()
             except Exception as error:  # an exec plugin, a file, an identity provider: whatever renews the token
                 raise UnavailableError(f"the token for the Kubernetes API server cannot be renewed: {error}") from error
         return {auth["key"]: auth["value"] for auth in settings.values() if auth["in"] == "header" and auth["value"]}
+
+    def renew(self) -> None:
+        """Reads everything again, now and then: the API server does not know us any more, and a certificate or a token in a
+        file may have been replaced, which nothing else notices."""
+        with self._lock:
+            if time.monotonic() - self._renewed_at < _RENEW_S:
+                return
+            self._renewed_at = time.monotonic()
+            try:
+                self._configuration, _ = _configure(self._kubeconfig, self._context)
+                self.pool = _pool(self._configuration)
+            except InvalidArgumentError as error:
+                _log.warning("the way to the Kubernetes API server cannot be read again: %s", error)
 
 
 def open_access(kubeconfig: str = "", context: str = "") -> Access:
@@ -52,17 +71,24 @@ def open_access(kubeconfig: str = "", context: str = "") -> Access:
 
     Raises InvalidArgumentError that says what is missing. Nothing is asked of the API server.
     """
+    return Access(kubeconfig, context)
+
+
+def _configure(kubeconfig: str, context: str) -> tuple[Any, str]:
     from kubernetes.client import Configuration
-    from kubernetes.client.rest import RESTClientObject
 
     configuration = Configuration()
     configuration.connection_pool_maxsize = _KEPT_CONNECTIONS
     configuration.socket_options = _socket_options()
     # Who asks decides whether asking again makes sense.
     configuration.retries = False
-    namespace = _load(configuration, kubeconfig, context)
-    pool = RESTClientObject(configuration).pool_manager
-    return Access(configuration.host.rstrip("/"), namespace, pool, configuration, threading.Lock())
+    return configuration, _load(configuration, kubeconfig, context)
+
+
+def _pool(configuration: Any) -> urllib3.PoolManager:
+    from kubernetes.client.rest import RESTClientObject
+
+    return RESTClientObject(configuration).pool_manager
 
 
 def _load(configuration: Any, kubeconfig: str, context: str) -> str:

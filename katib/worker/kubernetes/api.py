@@ -213,6 +213,8 @@ class Api:
         status = response.status
         said, reason = _status_of(data)
         said = said or f"HTTP {status}"
+        if status == 401:
+            self._access.renew()
         if status in (429, 503) and (patience := _retry_after(response.headers.get("Retry-After"))):
             self._quiet_until = time.monotonic() + patience
         return ApiError(status, reason, said, self._explain(asked, status, said))

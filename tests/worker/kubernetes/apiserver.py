@@ -85,6 +85,7 @@ class ApiServer:
         self.faults: list[Callable[[Request], Answer | None]] = []
         self.bookmark_s = 60.0
         self.connections = 0
+        self.token = "secret"
         self.admit: Callable[[Pod], Answer | None] = lambda _pod: None
         self.node: Node | None = None
         self.closing = False
@@ -303,6 +304,8 @@ class Handler(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         request = Request(self.command, url.path, query, body, match[1] or "", match[2] or "", match[3] or "")
         try:
+            if self.headers.get("Authorization") != f"Bearer {self.api.token}":
+                raise RefusedError(refusal(401, "Unauthorized", "Unauthorized"))
             if request.verb == "watch" or request.part == "log":
                 self.api.requests.append(request)
                 answer = next((a for fault in list(self.api.faults) if (a := fault(request)) is not None), None)

@@ -228,6 +228,27 @@ def test_an_api_server_that_does_not_answer_costs_the_time_limit_and_no_more(api
     assert time.monotonic() - begin < 1.5
 
 
+def test_a_token_that_was_replaced_in_its_file_is_read_again(api, access, tmp_path, driver, monkeypatch):
+    monkeypatch.setattr("katib.worker.kubernetes.access._RENEW_S", 0.0)
+    api.token = "another"
+    run = driver.run("true")
+    with pytest.raises(UnavailableError, match="does not know the manager"):
+        driver.worker.create(run)
+    file = tmp_path / "kubeconfig"
+    file.write_text(file.read_text().replace("secret", "another"))
+
+    def created() -> bool:
+        try:
+            driver.worker.create(run)
+        except UnavailableError:
+            return False
+        return True
+
+    until("it was never read again", created)
+    until("its Pods are not in sight", lambda: not driver.worker._reflectors[0].stale)
+    assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
+
+
 # Names
 
 
@@ -615,6 +636,25 @@ def test_the_pods_of_a_deleted_study_go(api, node, new_worker):
         driver.ended(name)
     driver.worker.delete_study(driver.study_id)
     until("they stay", lambda: not any(api.get(name) for name in names))
+
+
+# Namespaces
+
+
+@pytest.mark.parametrize("namespaces", [("other",), ("*",)])
+def test_pods_of_another_namespace_are_found_again_there(api, node, new_worker, namespaces):
+    policy = Policy(namespaces=namespaces)
+    driver = Driver(new_worker(policy), SPEC, DEADLINE_S)
+    run = driver.run("sh", "-c", "echo here; sleep 600", study=replace(SPEC, pod=replace(SPEC.pod, namespace="other")))
+    driver.worker.create(run)
+    driver.printed(run.name, "here")
+    assert api.get(run.name, "other") is not None
+    driver.worker.close()
+    other = successor(driver, new_worker, policy=policy)
+    other.worker.stop(driver.study_id, run.name)
+    assert other.ended(run.name).phase is RunPhase.FAILED
+    assert other.texts(run.name) == ["here"]
+    assert api.get(run.name, "default") is None
 
 
 # Made
