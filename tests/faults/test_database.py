@@ -393,6 +393,32 @@ def test_a_frozen_database_holds_nobody_for_long_and_is_used_again_at_once(katib
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_a_server_that_takes_no_writes_for_a_while_is_said_to_and_reads_go_on(katib: World, server: Server) -> None:
+    count = counted(katib)
+    katib.suggestion("random")
+    with closing(server.connect()) as root:
+        cursor = root.cursor()
+        cursor.execute("CREATE DATABASE katib")
+        # Root may write all the same.
+        cursor.execute("CREATE USER katib@'%'")
+        cursor.execute("GRANT ALL ON katib.* TO katib@'%'")
+        address = make_url(server.url("katib")).set(username="katib")
+        manager = Watched(katib, address.render_as_string(hide_password=False))
+        study_id = begun(katib, count, max_trials=30)
+        cursor.execute("SET GLOBAL read_only = 1")
+        with katib.client() as client:
+            until(lambda: "takes no writes now" in manager.process.output)
+            with pytest.raises(UnavailableError, match="let --database name the primary server"):
+                ManagerClient(katib.address, 2).create_study(study())
+            assert client.get_study(study_id).summary.trials <= 30
+        cursor.execute("SET GLOBAL read_only = 0")
+    with katib.client() as client:
+        assert_whole(client, study_id, count, 30)
+    assert manager.process.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_connections_killed_again_and_again_are_not_noticed(katib: World, server: Server) -> None:
     count = counted(katib)
     katib.suggestion("random")

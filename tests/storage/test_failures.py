@@ -56,6 +56,12 @@ def test_a_connection_that_is_gone_is_replaced(mysql, code):
     assert (failure, failure.costs_the_connection) == (Failure.LOST, True)
 
 
+@pytest.mark.parametrize("code", [1290, 1792, 1836])
+def test_a_server_that_became_a_replica_costs_the_connection_and_is_said_to_take_no_writes(mysql, code):
+    assert failure_of(error(code), mysql) is Failure.LOST
+    assert "takes no writes now" in to_katib_error(error(code), mysql, WHERE).message
+
+
 @pytest.mark.parametrize("code", [1205, 1213])
 def test_who_is_in_the_way_costs_no_connection(mysql, code):
     failure = failure_of(error(code), mysql)

@@ -22,6 +22,8 @@ _GONE: Final = frozenset(
         4031,  # disconnected for its inactivity
     }
 )
+# It takes no writes: a primary that has become a replica. Another connection to the same address may find the new one.
+_READ_ONLY: Final = frozenset({1290, 1792, 1836})
 _FULL: Final = frozenset(
     {
         1040,  # too many connections
@@ -93,7 +95,7 @@ def failure_of(error: Exception, dialect: Dialect) -> Failure:
         if code in _FULL:
             return Failure.FULL
         # PyMySQL's InterfaceError (0, '') is a connection that it closed itself.
-        if code in _GONE or isinstance(error, dbapi.InterfaceError):
+        if code in _GONE | _READ_ONLY or isinstance(error, dbapi.InterfaceError):
             return Failure.SILENT if isinstance(error.__context__, TimeoutError) else Failure.LOST
     return Failure.DUPLICATE if isinstance(error, dbapi.IntegrityError) else Failure.OTHER
 
@@ -111,6 +113,10 @@ def to_katib_error(error: Exception, dialect: Dialect, where: str) -> KatibError
     if failure is Failure.SILENT:
         return UnavailableError(
             f"the database {where} gives no answer ({_text(error)}); look whether its server is well"
+        )
+    if failure is Failure.LOST and _mysql_code(error) in _READ_ONLY:
+        return UnavailableError(
+            f"the database {where} takes no writes now ({_text(error)}); let --database name the primary server"
         )
     if failure is Failure.LOST:
         return UnavailableError(f"the connection to the database {where} was lost ({_text(error)}); try again")
