@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -278,3 +279,48 @@ def test_a_manager_without_rights_says_what_to_grant_and_goes_on_when_it_has_the
         client.stop_study(stopped)
     state, found = katib.end(stopped)
     assert (state, found[0].state) == (StudyState.STOPPED, TrialState.KILLED)
+
+
+# What can happen to the cluster
+
+
+def test_an_api_server_that_disappears_without_a_word_is_noticed_and_found_again(
+    katib: Katib, own_cluster: Cluster
+) -> None:
+    study_id = katib.create(script="echo acc=0.5; sleep 20", limits={"max_trials": 2, "max_parallel": 1})
+    until(lambda: katib.trial(study_id).objective == 0.5, STUDY_S)
+    with katib.world.client() as client, own_cluster.cut_off(silently=True):
+        begin = time.monotonic()
+        until(lambda: client.get_study(study_id).summary.reason == StudyReason.WORKER_UNAVAILABLE, STUDY_S)
+        # Some 25 s by keep-alive, then the time for which what is known is believed.
+        assert time.monotonic() - begin < 90
+    state, found = katib.end(study_id)
+    assert (state, values(found)) == (StudyState.COMPLETED, [0.5, 0.5])
+
+
+def test_a_kubelet_that_is_restarted_while_a_trial_prints_costs_no_line(katib: Katib, own_cluster: Cluster) -> None:
+    script = "i=1; while [ $i -le 60 ]; do echo acc=$i; i=$((i+1)); sleep 0.25; done"
+    study_id = katib.create(script=script, limits={"max_trials": 3, "max_parallel": 3})
+    until(lambda: (katib.trial(study_id).objective or 0) >= 5, STUDY_S)
+    kubelet = own_cluster.nodes[0].kubelet
+    kubelet.kill()
+    kubelet.start()
+    state, found = katib.end(study_id)
+    assert (state, values(found)) == (StudyState.COMPLETED, [60.0] * 3)
+    with katib.world.client() as client:
+        for trial in found:
+            assert [o.value for o in client.get_trial(trial.id).observations] == [float(i) for i in range(1, 61)]
+
+
+def test_a_trial_whose_node_does_not_answer_is_given_up_in_the_end(katib: Katib, own_cluster: Cluster) -> None:
+    study_id = katib.create("wait_gone=5s", script="echo acc=0.5; sleep 600", limits={"max_trials": 1})
+    until(lambda: katib.trial(study_id).objective == 0.5, STUDY_S)
+    with katib.world.client() as client, own_cluster.nodes[0].kubelet.paused():
+        client.stop_study(study_id)
+        until(lambda: katib.trial(study_id).reason in (TrialReason.STOPPING, TrialReason.STOPPED_BY_USER), STUDY_S)
+        state, found = katib.end(study_id)
+    assert (state, found[0].state, found[0].reason) == (
+        StudyState.STOPPED,
+        TrialState.KILLED,
+        TrialReason.STOPPED_BY_USER,
+    )
