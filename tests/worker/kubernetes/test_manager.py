@@ -1,0 +1,84 @@
+"""A real manager with the Kubernetes worker, at an API server of our own: whole studies, and what they cost."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from katib.domain.study import StudyReason, StudyState
+from katib.domain.trial import TrialState
+from tests.e2e.harness import World, finished, study, trials, until, world
+from tests.worker.kubernetes.apiserver import ApiServer, kubeconfig
+from tests.worker.kubernetes.node import Node
+
+STUDY_S = 60.0
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def katib(tmp_path: Path, api: ApiServer, node: Node) -> Iterator[World]:
+    with world(tmp_path) as it:
+        it.suggestion("random")
+        yield it
+
+
+def start(katib: World, api: ApiServer):
+    file = katib.folder / "kubeconfig"
+    file.write_text(kubeconfig(api.url))
+    options = (f"kubeconfig={file}", "keep=none")
+    words = [word for option in options for word in ("--worker-option", option)]
+    return katib.manager("--worker", "kubernetes", "--lease", "1", *words)
+
+
+def test_a_study_costs_three_requests_a_trial(katib: World, api: ApiServer) -> None:
+    start(katib, api)
+    with katib.client() as client:
+        script = "echo acc=0.1; sleep 0.2; echo acc=$x"
+        study_id = client.create_study(
+            study(image="image", script=script, limits={"max_trials": 12, "max_parallel": 4})
+        )
+        assert finished(client, study_id, STUDY_S).completed == 12
+        found = trials(client, study_id)
+    assert [trial.objective for trial in found] == pytest.approx([float(t.parameters[0].value) for t in found])
+    until(lambda: not api.pods, STUDY_S)
+    counts = api.counts()
+    assert counts["create", "pods"] == 12
+    assert counts["delete", "pods"] == 12
+    # On a machine under load an end may be told late, and then the log is asked for once more.
+    assert 12 <= counts["get", "pods/log"] <= 15
+    assert set(counts) <= {(verb, "pods") for verb in ("create", "delete", "list", "watch")} | {("get", "pods/log")}
+    assert counts["list", "pods"] == 1
+
+
+def test_a_manager_that_is_killed_again_and_again_starts_no_attempt_twice(katib: World, api: ApiServer) -> None:
+    manager = start(katib, api)
+    begun = katib.folder / "begun"
+    with katib.client() as client:
+        script = f"echo $TRIAL_ID-$KATIB_ATTEMPT >> {begun}; echo acc=0.1; sleep 0.5; echo acc=$x"
+        limits = {"max_trials": 12, "max_parallel": 3}
+        study_id = client.create_study(study(image="image", script=script, limits=limits))
+    for completed in (1, 4, 7):
+        with katib.client() as client:
+            until(lambda n=completed, c=client: c.get_study(study_id).summary.completed >= n, STUDY_S)  # type: ignore[misc]
+        manager.kill()
+        manager = start(katib, api)
+    with katib.client() as client:
+        assert finished(client, study_id, STUDY_S).completed == 12
+        found = trials(client, study_id)
+    assert [trial.objective for trial in found] == pytest.approx([float(t.parameters[0].value) for t in found])
+    assert sorted(begun.read_text().split()) == sorted(f"{trial.id}-1" for trial in found)
+    until(lambda: not api.pods, STUDY_S)
+
+
+def test_what_waits_when_a_study_ends_never_starts(katib: World, api: ApiServer) -> None:
+    start(katib, api)
+    with katib.client() as client:
+        limits = {"max_trials": 30, "max_parallel": 1}
+        study_id = client.create_study(study(image="image", script="echo acc=1", goal=0.9, limits=limits))
+        summary = finished(client, study_id, STUDY_S)
+        found = trials(client, study_id)
+    assert (summary.state, summary.reason) == (StudyState.COMPLETED, StudyReason.GOAL)
+    waited = [trial for trial in found if trial.state is TrialState.KILLED]
+    assert waited
+    assert all(trial.started_at is None for trial in waited)
+    until(lambda: not api.pods, STUDY_S)
