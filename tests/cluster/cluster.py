@@ -56,6 +56,7 @@ class Cluster(Api):
         self.name = self._state.name
         super().__init__(programs.folder() / "kubectl", self._state / "unknown", self._state / "kubectl")
         self._logs = _logs(self.name)
+        self.audit = self._logs / "audit.log"
         self._guardian: subprocess.Popen[bytes] | None = None
         self._processes: list[Process] = []
 
@@ -186,6 +187,17 @@ class Cluster(Api):
         revision = self._ask_etcd("/v3/kv/range", {"key": "AA=="})["header"]["revision"]
         self._ask_etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
 
+    def asked_by(self, user: str) -> set[tuple[str, str, int]]:
+        """Which requests about Pods a service account has made: resource, verb, and the answer's code."""
+        found = set()
+        for line in self.audit.read_text().splitlines():
+            event = json.loads(line)
+            if event["user"]["username"] == user:
+                about = event["objectRef"]
+                resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
+                found.add((resource, event["verb"], event["responseStatus"]["code"]))
+        return found
+
     # Nodes
 
     @contextmanager
@@ -281,6 +293,8 @@ class Cluster(Api):
                 f"--service-cluster-ip-range={services}",
                 "--authorization-mode=Node,RBAC",
                 "--enable-admission-plugins=NodeRestriction",
+                f"--audit-policy-file={self._write_audit()}",
+                f"--audit-log-path={self.audit}",
             ],
         )
         self.controller_manager = self._process(
@@ -317,6 +331,18 @@ class Cluster(Api):
         return [
             f"--{use}={kubeconfig}" for use in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
         ]
+
+    def _write_audit(self) -> Path:
+        pods = [{"group": "", "resources": ["pods", "pods/*"]}]
+        path = self._state / "audit.json"
+        policy = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"], "resources": pods}],
+        }
+        path.write_text(json.dumps(policy))
+        return path
 
     def _write_proxy(self) -> Path:
         kubeconfig = self._authority.kubeconfig(self.server, "system:kube-proxy")

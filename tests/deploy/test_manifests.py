@@ -43,7 +43,7 @@ def any_overlay(request: pytest.FixtureRequest) -> Manifests:
 
 
 def is_grpc(workload: Object) -> bool:
-    return workload["kind"] == "Deployment"
+    return bool(workload["kind"] == "Deployment")
 
 
 def manager(manifests: Manifests) -> Object:

@@ -1,0 +1,199 @@
+"""Katib as `deploy/` installs it, with images that are built here under the names that stand there."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from katib.api.client import ManagerClient
+from tests.cluster import images
+from tests.cluster.api import Api, Object
+from tests.cluster.processes import ClusterError, wait_until
+from tests.deploy.manifests import DEPLOY, ROOT, Manifests, rendered
+
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+MANAGER = f"katib-manager:{VERSION}"
+SUGGESTION = f"katib-suggestion:{VERSION}"
+# The full names of mariadb:11.4 and python:3.13-slim: what stands in for them is what the cluster knows by these names.
+MARIADB = "docker.io/library/mariadb:11.4"
+PYTHON = "docker.io/library/python:3.13-slim"
+NAMESPACE, TRIALS = "katib", "katib-trials"
+# Everything of a start on a machine with other work: images are there, but ten Pythons begin at once.
+READY_S = 420.0
+
+
+def build(tag: str, context: Path, dockerfile: Path | None = None, **arguments: str) -> Path:
+    """An image on top of the one with Python."""
+    given = {"BASE": images.PYTHON, **arguments}
+    options = [f"--build-arg={name}={value}" for name, value in given.items()]
+    return images.build(tag, context, dockerfile or context / "Dockerfile", *options)
+
+
+def manager_image() -> Path:
+    return build(MANAGER, ROOT, ROOT / "Dockerfile.manager", VERSION=VERSION)
+
+
+def suggestion_image() -> Path:
+    return build(SUGGESTION, ROOT, ROOT / "Dockerfile.suggestion", VERSION=VERSION)
+
+
+def mariadb_image() -> Path:
+    return build(MARIADB, Path(__file__).parent / "mariadb")
+
+
+def python_image() -> Path:
+    """Debian's Python under the name of the official image."""
+    return build(PYTHON, Path(__file__).parent / "python")
+
+
+def moved(text: str, namespace: str, trials: str) -> str:
+    """The manifests, with other namespaces than `katib` and `katib-trials`."""
+    namespaces = {"katib": namespace, "katib-trials": trials}
+    text = re.sub(r"(?<=namespace[:=])( ?)(katib-trials|katib)(?![-\w])", lambda m: m[1] + namespaces[m[2]], text)
+    objects = Manifests(text).objects
+    for found in objects:
+        if found["kind"] == "Namespace":
+            found["metadata"]["name"] = namespaces[found["metadata"]["name"]]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+
+
+def with_mariadb(folder: Path) -> str:
+    """The default installation but for the database, which is what can be built here; and one of each service."""
+    up = "/".join([".."] * (len(folder.resolve().parts) - 1))
+    base = f"{up}{DEPLOY}"
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{base}/base/{name}" for name in ("namespaces", "trials", "manager", "services")],
+        "components": [f"{base}/components/{name}" for name in ("images", "mariadb")],
+        "patches": [
+            {
+                "target": {"kind": "Deployment", "name": "(suggestion|earlystopping)-.*"},
+                "patch": json.dumps([{"op": "replace", "path": "/spec/replicas", "value": 1}]),
+            }
+        ],
+    }
+    (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
+    return rendered(folder)
+
+
+class Installation:
+    """Katib in a cluster."""
+
+    namespace, trials = NAMESPACE, TRIALS
+
+    def __init__(self, cluster: Api) -> None:
+        self.cluster = cluster
+
+    def wait_until_ready(self, *workloads: str, timeout: float = READY_S) -> None:
+        """Of all of them, or of those named."""
+        listed = workloads or tuple(
+            f"{found['kind'].lower()}/{found['metadata']['name']}"
+            for found in self.cluster.get("deployments,statefulsets", namespace=self.namespace)["items"]
+        )
+        for name in listed:
+            try:
+                self.kubectl("rollout", "status", name, f"--timeout={timeout:.0f}s", timeout=timeout + 30)
+            except ClusterError as error:
+                raise ClusterError(f"{error}\n{self.described()}") from error
+
+    def described(self) -> str:
+        """What Pods wait for, and what they have said."""
+        told = [
+            self.kubectl("get", "pods", "-o", "wide"),
+            self.kubectl("get", "events", "--sort-by=.lastTimestamp")[-4000:],
+        ]
+        for pod in self.pods():
+            name = pod["metadata"]["name"]
+            said = self.kubectl("logs", name, "--all-containers", "--tail=15", "--ignore-errors")
+            told.append(f"--- {name}\n{said[-1500:]}")
+        return "\n".join(told)
+
+    def kubectl(self, *arguments: str, data: str | None = None, timeout: float = 120) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *arguments, data=data, timeout=timeout)
+
+    def cli(self, *arguments: str, data: str | None = None, timeout: float = 300) -> str:
+        """The command line in a manager's Pod, through the Service as everybody."""
+        server = ["katib-cli", "-s", "katib-manager:6789", *arguments]
+        return self.kubectl("exec", "-i", "deploy/katib-manager", "--", *server, data=data or "", timeout=timeout)
+
+    @property
+    def address(self) -> str:
+        """The manager's Service, as it is reached from this machine."""
+        return f"{self.cluster.get('service', 'katib-manager', self.namespace)['spec']['clusterIP']}:6789"
+
+    def client(self) -> ManagerClient:
+        return ManagerClient(self.address, 30)
+
+    def pods(self, component: str = "") -> list[Object]:
+        selector = [f"-l=app.kubernetes.io/component={component}"] if component else []
+        return list(self.cluster.get("pods", "", self.namespace, *selector)["items"])
+
+    def trial_pods(self) -> list[Object]:
+        return list(self.cluster.get("pods", namespace=self.trials)["items"])
+
+    def lives(self) -> Mapping[str, tuple[str, int]]:
+        """Every Pod by its name, with its uid and how often its containers were started again."""
+        return {
+            pod["metadata"]["name"]: (
+                pod["metadata"]["uid"],
+                sum(one["restartCount"] for one in pod["status"].get("containerStatuses", [])),
+            )
+            for pod in self.pods()
+        }
+
+
+@contextmanager
+def installed(cluster: Api, folder: Path) -> Iterator[Installation]:
+    """From `kubectl apply` until everything is removed."""
+    for archive in (manager_image(), suggestion_image(), mariadb_image(), python_image()):
+        cluster.import_image(archive)
+    it = Installation(cluster)
+    manifest = with_mariadb(folder)
+    with _volume(cluster, folder):
+        try:
+            cluster.kubectl("apply", "-f", "-", data=manifest)
+            it.wait_until_ready()
+            yield it
+        finally:
+            cluster.kubectl("delete", "namespace", TRIALS, NAMESPACE, "--ignore-not-found", timeout=300)
+
+
+@contextmanager
+def _volume(cluster: Api, folder: Path) -> Iterator[None]:
+    """A volume for the database, as a cluster without a provisioner has none; it is a folder of this machine."""
+    place = folder / "volume"
+    place.mkdir()
+    name = "katib-database"
+    node = cluster.get("nodes")["items"][0]["metadata"]["name"]
+    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    cluster.create(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "10Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "local": {"path": str(place)},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
+                "claimRef": {"namespace": NAMESPACE, "name": "data-katib-database-0"},
+            },
+        }
+    )
+    try:
+        yield
+    finally:
+        cluster.kubectl("delete", "persistentvolume", name, "--wait=false")
+
+
+def studies_end(it: Installation, study_id: str, timeout: float = 300) -> None:
+    """Waits for a study's end, whatever becomes of the calls meanwhile."""
+
+    def ended() -> bool:
+        with it.client() as client:
+            return client.get_study(study_id).summary.state.finished
+
+    wait_until(f"the end of study {study_id}", ended, timeout=timeout, every=0.5)
