@@ -11,7 +11,6 @@ container ended.
 """
 
 import logging
-import queue
 import random
 import threading
 import time
@@ -24,6 +23,7 @@ from katib.worker.base import Output
 from katib.worker.kubernetes.api import ApiError, Stream
 from katib.worker.kubernetes.loglines import LogCursor, LogLine, LogReader
 from katib.worker.kubernetes.podapi import PodApi
+from katib.worker.kubernetes.threads import Threads
 
 _log: Final = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ class Outputs:
         self._settled: Final = settled
         self._printed: Final = printed
         self._patience_s: Final = patience_s
-        self._followers: Final = _Threads("log", streams, self._serve)
-        self._finishers: Final = _Threads("log-end", finishers, self._serve)
+        self._followers: Final = Threads("log", streams, self._serve)
+        self._finishers: Final = Threads("log-end", finishers, self._serve)
         self._lock: Final = threading.Lock()
         self._logs: Final[set[RunLog]] = set()
         self._closed = False
@@ -399,51 +399,6 @@ class Outputs:
             log.truncated = True
             return True
         return False
-
-
-class _Threads:
-    """At most `most` threads, begun when there is work for them."""
-
-    def __init__(self, name: str, most: int, work: Callable[[RunLog], None]) -> None:
-        self._name: Final = name
-        self._most: Final = most
-        self._work: Final = work
-        self._queue: Final[queue.SimpleQueue[RunLog | None]] = queue.SimpleQueue()
-        self._lock: Final = threading.Lock()
-        self._idle = 0
-        self._threads: Final[list[threading.Thread]] = []
-
-    def put(self, log: RunLog) -> None:
-        with self._lock:
-            self._queue.put(log)
-            if self._queue.qsize() > self._idle and len(self._threads) < self._most:
-                thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
-
-    def waiting(self) -> int:
-        """How many no thread has time for."""
-        with self._lock:
-            return max(0, self._queue.qsize() - self._idle) if len(self._threads) >= self._most else 0
-
-    def close(self) -> None:
-        with self._lock:
-            for _ in self._threads:
-                self._queue.put(None)
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join(5.0)
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            log = self._queue.get()
-            with self._lock:
-                self._idle -= 1
-            if log is None:
-                return
-            self._work(log)
 
 
 def _cost(line: LogLine) -> int:

@@ -303,23 +303,26 @@ class Runs:
 
 
 class Remembered:
-    """Ids, the newest of many."""
+    """Something about studies, about the newest of many."""
 
     _MOST: Final = 10_000
 
     def __init__(self) -> None:
         self._lock: Final = threading.Lock()
-        self._ids: Final[dict[str, None]] = {}
+        self._known: Final[dict[str, str]] = {}
 
-    def __contains__(self, id_: str) -> bool:
-        return id_ in self._ids
+    def __contains__(self, study_id: str) -> bool:
+        return study_id in self._known
 
-    def add(self, id_: str) -> None:
+    def get(self, study_id: str) -> str:
+        return self._known.get(study_id, "")
+
+    def add(self, study_id: str, what: str = "") -> None:
         with self._lock:
-            self._ids.pop(id_, None)
-            self._ids[id_] = None
-            while len(self._ids) > self._MOST:
-                del self._ids[next(iter(self._ids))]
+            self._known.pop(study_id, None)
+            self._known[study_id] = what
+            while len(self._known) > self._MOST:
+                del self._known[next(iter(self._known))]
 
 
 def statuses(runs: Iterable[Run]) -> list[RunStatus]:

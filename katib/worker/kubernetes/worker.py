@@ -41,7 +41,7 @@ from katib.worker.kubernetes.rawlog import read_raw
 from katib.worker.kubernetes.reasons import PodReason
 from katib.worker.kubernetes.reflector import Reflector
 from katib.worker.kubernetes.rounds import Rounds
-from katib.worker.kubernetes.runs import Run, Runs, statuses
+from katib.worker.kubernetes.runs import Remembered, Run, Runs, statuses
 from katib.worker.names import split_name
 
 # How often a look at a Pod and an act on it are tried when it changes in between; a further pass tries again.
@@ -50,7 +50,6 @@ _TRIES: Final = 4
 _SYNC_S: Final = 5.0
 # A finished Pod keeps its name for so many leases: a manager that was frozen for so long does not come back to create it.
 FENCE_LEASES: Final = 10.0
-_KNOWN_STUDIES: Final = 10_000
 
 
 def create_worker(settings: WorkerSettings) -> Worker:
@@ -85,9 +84,10 @@ class KubernetesWorker:
             for namespace in self._watched()
         ]
         self._lock: Final = threading.Lock()
-        # Studies whose output woke nobody yet, and where the Pods of a study go as far as that was seen here, oldest first.
+        # Studies whose output woke nobody yet.
         self._printers: set[str] = set()
-        self._namespaces: Final[dict[str, str]] = {}
+        # Where the Pods of a study go, as far as that was seen here.
+        self._namespaces: Final = Remembered()
         self._rounds: Final = Rounds(self._pods, self._runs, self._policy, self, fence_s)
         self._stale = False
         self._closed = False
@@ -121,7 +121,7 @@ class KubernetesWorker:
             return
         namespace = self._policy.namespace_of(run.study)
         self._runs.watched.add(run.study_id)
-        self._remember(run.study_id, namespace)
+        self._namespaces.add(run.study_id, namespace)
         try:
             pod = make_pod(run, self._policy)
         except InvalidArgumentError as error:
@@ -375,13 +375,6 @@ class KubernetesWorker:
     def _open(self) -> None:
         if self._closed:
             raise UnavailableError("the Kubernetes worker is closed")
-
-    def _remember(self, study_id: str, namespace: str) -> None:
-        with self._lock:
-            self._namespaces.pop(study_id, None)
-            self._namespaces[study_id] = namespace
-            while len(self._namespaces) > _KNOWN_STUDIES:
-                del self._namespaces[next(iter(self._namespaces))]
 
     # Call-backs
 

@@ -478,6 +478,7 @@ def test_a_study_s_own_start_timeout_counts_after_a_restart_too(api, node, drive
     assert "start_timeout" in status.message
 
 
+@pytest.mark.slow
 def test_a_pod_whose_node_does_not_answer_is_let_go_of_after_the_deadline(api, node, new_worker, monkeypatch):
     monkeypatch.setattr("katib.worker.kubernetes.rounds._OVERDUE", timedelta(seconds=0.2))
     driver = Driver(new_worker(Policy(waits=Waits(gone=timedelta(seconds=1)))), SPEC, DEADLINE_S)
@@ -553,6 +554,7 @@ def test_more_output_than_is_held_is_given_whole_and_in_bounded_memory(driver):
     assert most < 1_500_000
 
 
+@pytest.mark.slow
 def test_when_there_are_more_runs_than_streams_each_has_its_turn(node, new_worker, monkeypatch):
     monkeypatch.setattr("katib.worker.kubernetes.outputs._REST_S", 0.5)
     driver = Driver(new_worker(streams=2), SPEC, DEADLINE_S)
