@@ -397,7 +397,7 @@ class Lifecycle(RuleBasedStateMachine):
             self.place.begin(run)
         if what in ("print", "finish") and run.phase in (RunPhase.RUNNING, RunPhase.STOPPING):
             run.values += [("acc", value), ("loss", 1 - value)]
-            self.place.print(run, f"epoch acc={value!r} loss={1 - value!r} other=7\nbye\n")
+            self.place.print(run, f"acc={value!r}\nepoch 1 loss={1 - value!r} other=7\nbye\n")
         if what == "finish" and run.phase is RunPhase.RUNNING:
             self.place.end(run, 0)
         elif what == "end":

@@ -84,8 +84,8 @@ class Called:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Output is taken in a few lines at a time, so that it ends in the middle of everything."""
-    monkeypatch.setattr(output, "OUTPUT_BYTES", 64)
+    """Output is taken in line by line, so that a pass finds the end of a run and not the end of what it printed."""
+    monkeypatch.setattr(output, "OUTPUT_BYTES", 8)
 
 
 @pytest.fixture(autouse=True)
