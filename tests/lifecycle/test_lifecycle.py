@@ -130,24 +130,24 @@ def check(machine: type[Lifecycle], examples: int) -> None:
 
 
 def test_whatever_comes_the_promises_hold_in_memory() -> None:
-    check(InMemory, 60)
+    check(InMemory, 150)
 
 
 def test_whatever_comes_the_promises_hold_on_disk(on_disk: type[OnDisk]) -> None:
-    check(on_disk, 15)
+    check(on_disk, 30)
 
 
 def test_whatever_comes_the_promises_hold_over_the_wire(over_the_wire: type[Lifecycle]) -> None:
-    check(over_the_wire, 15)
+    check(over_the_wire, 30)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_in_many_more_ways_in_memory() -> None:
-    check(InMemory, 400)
+    check(InMemory, 1000)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_in_many_more_ways_on_disk(on_disk: type[OnDisk]) -> None:
-    check(on_disk, 80)
+    check(on_disk, 200)
