@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from katib.api.client import ManagerClient
+from katib.domain.errors import KatibError
 from tests.cluster import images
 from tests.cluster.api import Api, Object
 from tests.cluster.processes import ClusterError, wait_until
@@ -98,6 +99,21 @@ class Installation:
                 self.kubectl("rollout", "status", name, f"--timeout={timeout:.0f}s", timeout=timeout + 30)
             except ClusterError as error:
                 raise ClusterError(f"{error}\n{self.described()}") from error
+
+    def wait_until_working(self, timeout: float = READY_S) -> None:
+        """Until every manager has found the database, and the Service leads to them."""
+        self.wait_until_ready("deployment/katib-manager", timeout=timeout)
+
+        def answers() -> bool:
+            try:
+                with self.client() as client:
+                    for _ in range(5):
+                        client.list_studies()
+            except KatibError as error:
+                raise ClusterError(error.message) from error
+            return True
+
+        wait_until("the managers' answers", answers, timeout=timeout, every=0.5)
 
     def described(self) -> str:
         """What Pods wait for, and what they have said."""
@@ -193,7 +209,10 @@ def studies_end(it: Installation, study_id: str, timeout: float = 300) -> None:
     """Waits for a study's end, whatever becomes of the calls meanwhile."""
 
     def ended() -> bool:
-        with it.client() as client:
-            return client.get_study(study_id).summary.state.finished
+        try:
+            with it.client() as client:
+                return client.get_study(study_id).summary.state.finished
+        except KatibError as error:
+            raise ClusterError(error.message) from error
 
     wait_until(f"the end of study {study_id}", ended, timeout=timeout, every=0.5)

@@ -1,7 +1,10 @@
 """What `deploy/` installs works: on a real cluster, with the images that the Dockerfiles make."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,15 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from katib.api.client import ManagerClient
 from katib.domain.errors import FailedPreconditionError, KatibError
-from katib.domain.study import StudyReason, StudyState
+from katib.domain.study import StudyReason, StudySpec, StudyState
 from katib.domain.trial import TrialState
 from katib.worker.kubernetes.podapi import VERBS
+from tests.cluster import programs
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.installation import SUGGESTION, Installation, build, installed, moved, studies_end
 from tests.cluster.processes import ClusterError, wait_until
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifests, rendered, template
+from tests.deploy.pages import commands
 from tests.e2e.harness import study, trials, until
 
 pytestmark = pytest.mark.timeout(1200)
@@ -100,7 +106,7 @@ def test_what_a_second_apply_brings_is_nothing_new(katib: Installation) -> None:
     log = katib.kubectl("logs", "katib-database-0", "-c", "secret")
     assert "there already" in log
     assert katib.cluster.get("secret", "katib-database", katib.namespace)["data"] == before
-    katib.wait_until_ready("deployment/katib-manager")
+    katib.wait_until_working()
 
 
 def test_a_study_by_the_command_line_from_its_creation_to_its_best_trial(katib: Installation) -> None:
@@ -164,6 +170,7 @@ def test_a_database_that_is_taken_away_in_the_middle_is_waited_for(katib: Instal
     katib.kubectl("delete", "pod", "katib-database-0", timeout=200)
     katib.wait_until_ready("statefulset/katib-database")
     run_to_its_end(katib, study_id, 10)
+    katib.wait_until_working()
     assert {pod["metadata"]["uid"] for pod in katib.pods("manager")} == managers
     assert all(restarts == 0 for _, restarts in katib.lives().values())
 
@@ -184,8 +191,6 @@ class Caller:
         address = self.katib.address
 
         def call() -> None:
-            from katib.api.client import ManagerClient
-
             while not over.is_set():
                 with ManagerClient(address, 30) as client:
                     for _ in range(50):
@@ -265,7 +270,10 @@ def test_an_algorithm_of_ones_own_joins_and_leaves_and_nothing_else_notices(kati
             time.sleep(1)
         katib.kubectl("apply", "-f", "-", data=manifest)
         katib.wait_until_ready(f"deployment/suggestion-{name}")
-        study_id = client.create_study(mine)
+        begin = time.monotonic()
+        # The cluster takes a moment to send what comes for a Service to a Pod that has become ready.
+        study_id = until(lambda: created(client, mine), AT_ONCE_S, poll=0.2)
+        print(f"{name}: the first study {time.monotonic() - begin:.1f} s after the Pod was ready")
         until(lambda: client.get_study(study_id).summary.running > 0, AT_ONCE_S)
         until(lambda: client.get_study(study_id).summary.completed >= 2, STUDY_S)
 
@@ -287,6 +295,13 @@ def test_an_algorithm_of_ones_own_joins_and_leaves_and_nothing_else_notices(kati
     assert katib.lives() == lives
 
 
+def created(client: ManagerClient, spec: StudySpec) -> str:
+    try:
+        return client.create_study(spec)
+    except FailedPreconditionError:
+        return ""
+
+
 def example_image(form: str, name: str) -> Path:
     folder = EXAMPLES / form
     if form == "service":
@@ -295,6 +310,63 @@ def example_image(form: str, name: str) -> Path:
         return build(f"suggestion-{name}:1", folder, SUGGESTION=SUGGESTION)
     finally:
         (folder / "api.proto").unlink(missing_ok=True)
+
+
+def test_the_page_takes_a_reader_to_a_running_algorithm_on_a_cluster(katib: Installation, tmp_path: Path) -> None:
+    """Its commands, word for word, but for docker and kind, which there are none of here."""
+    shutil.copytree(EXAMPLES, tmp_path / "examples" / "custom-suggestion")
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    deploying, asking = commands("own-algorithm.md", "On a cluster")
+    (serving,) = commands("own-algorithm.md", "A service")
+    said = follow(katib, tmp_path, deploying)
+    begin = time.monotonic()
+    until(lambda: "halton" in katib.cli("list", "algorithms"), STUDY_S)
+    said = follow(katib, tmp_path, asking)
+    print(f"the study on halton took {time.monotonic() - begin:.1f} s\n{said}")
+    assert re.search(r"x=0\.25\b", said), said
+    assert "COMPLETED" in said
+    follow(katib, tmp_path, serving)
+    with katib.client() as client:
+        (climb,) = [s for s in client.list_studies().items if s.name == "climb"]
+    studies_end(katib, climb.id)
+    with katib.client() as client:
+        assert [t.state for t in trials(client, climb.id)] == [TrialState.COMPLETED] * 6
+    for form in ("package", "service"):
+        katib.kubectl("delete", "-f", str(EXAMPLES / form / "suggestion.yaml"))
+
+
+def follow(katib: Installation, folder: Path, script: str) -> str:
+    """Runs the commands one after the other; returns what they printed."""
+    said: list[str] = []
+    shell: list[str] = []
+
+    def run() -> None:
+        path = f"{programs.folder()}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-eu", "-c", "\n".join(shell)],
+            cwd=folder,
+            env={**katib.cluster.environment, "PATH": path, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=STUDY_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout)
+        shell.clear()
+
+    archives: dict[str, Path] = {}
+    for line in script.splitlines():
+        if found := re.fullmatch(r"docker build --tag (\S+) (\S+)", line):
+            run()
+            archives[found[1]] = build(found[1], folder / found[2], SUGGESTION=SUGGESTION)
+        elif found := re.fullmatch(r"kind load docker-image (\S+)", line):
+            katib.cluster.import_image(archives[found[1]])
+        else:
+            assert not line.startswith(("docker", "kind"))
+            shell.append(line)
+    run()
+    return "".join(said)
 
 
 # Who may do what
