@@ -77,6 +77,8 @@ class Process:
             raise errors[0]
 
     def _popen(self) -> subprocess.Popen[bytes]:
+        # Clusters that were started since then may have taken the folder for an old one.
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
         with self.log.open("ab") as output:
             return subprocess.Popen(
