@@ -67,6 +67,7 @@ class StudyReason:
     MAX_TRIALS: Final = "MaxTrialsReached"
     GOAL: Final = "GoalReached"
     EXHAUSTED: Final = "SearchSpaceExhausted"
+    SWEPT: Final = "SweepFinished"
     MAX_FAILED_TRIALS: Final = "MaxFailedTrialsReached"
     MAX_DURATION: Final = "MaxDurationReached"
     STOPPED_BY_USER: Final = "StoppedByUser"

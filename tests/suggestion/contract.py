@@ -53,6 +53,8 @@ class AlgorithmContract:
     name: ClassVar[str]
     # What the algorithm needs to accept the studies of this contract.
     settings: ClassVar[Sequence[tuple[str, object]]] = ()
+    # The parameters that they name, beside those of this contract.
+    extra: ClassVar[Sequence[ParameterConfig]] = ()
 
     @pytest.fixture
     def algorithm(self) -> Algorithm:
@@ -62,7 +64,8 @@ class AlgorithmContract:
     def manager(
         self, algorithm: Algorithm, space: Sequence[ParameterConfig], *settings: tuple[str, object], **fields: object
     ) -> MiniManager:
-        return MiniManager(algorithm, study(space, *self.settings, *settings, **fields))  # type: ignore[arg-type]
+        spec = study((*space, *self.extra), *self.settings, *settings, **fields)  # type: ignore[arg-type]
+        return MiniManager(algorithm, spec)
 
     def after(
         self, algorithm: Algorithm, space: Sequence[ParameterConfig], trials: int, **fields: object
@@ -89,14 +92,15 @@ class AlgorithmContract:
         self, algorithm: Algorithm, space: Sequence[ParameterConfig]
     ) -> None:
         manager = self.after(algorithm, space, 9)
-        checked = SearchSpace.of(space)
+        configs = manager.spec.parameters
+        checked = SearchSpace.of(configs)
 
         reply = manager.ask()
 
         assert reply.suggestions
         for trial in manager.trials:
-            assert [p.name for p in trial.parameters] == [c.name for c in space]
-            assert [p.type for p in trial.parameters] == [c.type for c in space]
+            assert [p.name for p in trial.parameters] == [c.name for c in configs]
+            assert [p.type for p in trial.parameters] == [c.type for c in configs]
             for dimension, given in zip(checked, trial.parameters, strict=True):
                 assert dimension.contains(given.value), given
 
@@ -271,7 +275,8 @@ class AlgorithmContract:
     # Refusals
 
     def refused(self, algorithm: Algorithm, *settings: tuple[str, object], **fields: object) -> tuple[str, str, str]:
-        spec = replace(study(INFINITE, *self.settings, *settings), **fields)  # type: ignore[arg-type]
+        spec = study((*INFINITE, *self.extra), *self.settings, *settings)
+        spec = replace(spec, **fields)  # type: ignore[arg-type]
         with pytest.raises(InvalidArgumentError) as caught:
             check(algorithm, spec)
         with pytest.raises(InvalidArgumentError) as again:
@@ -322,7 +327,8 @@ class AlgorithmContract:
         assert (field, value) == ("study_config.max_trials", "-1")
 
     def test_counts_are_not_negative(self, algorithm: Algorithm) -> None:
-        call = Call(STUDY_ID, study(INFINITE, *self.settings, max_trials=5), -1, -2, -3)
+        spec = study((*INFINITE, *self.extra), *self.settings, max_trials=5)
+        call = Call(STUDY_ID, spec, -1, -2, -3)
 
         with pytest.raises(InvalidArgumentError) as caught:
             generate(algorithm, call)

@@ -2,6 +2,7 @@
 
 import threading
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -43,17 +44,17 @@ class RandomSearch(NumberedSearch):
 
 
 class WithoutReplacement:
-    """Every point of a finite space once, in an order that only the seed determines, where values have unequal shares: on
-    a log scale with steps.
+    """Every point of a finite space once, in an order that only the seed determines, where they are not all as likely as each
+    other, or are drawn in an order that counts: `draw(n)` is draw number n, from 1 on, a point of the unit cube.
 
     First come the points of DRAWS draws, those left out that came before; then all others in random order. What was drawn is
     remembered, for speed alone.
     """
 
-    def __init__(self, seed: int, space: SearchSpace) -> None:
+    def __init__(self, seed: int, space: SearchSpace, draw: Callable[[int], Sequence[float]] | None = None) -> None:
         assert space.cardinality is not None
-        self._seed = seed
         self._space = space
+        self._unit = draw or (lambda number: uniforms(seed, number, len(space)))
         self._lock = threading.Lock()
         self._draws = 0
         self._drawn: set[int] = set()
@@ -74,7 +75,7 @@ class WithoutReplacement:
         """Draws until there are `points` different ones, or the draws are used up."""
         while len(self._order) < points and self._draws < DRAWS:
             self._draws += 1
-            point = self._space.index_of(self._space.from_unit(uniforms(self._seed, self._draws, len(self._space))))
+            point = self._space.index_of(self._space.from_unit(self._unit(self._draws)))
             if point not in self._drawn:
                 self._drawn.add(point)
                 self._order.append(point)
