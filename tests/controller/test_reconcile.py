@@ -480,3 +480,23 @@ def test_a_trial_that_ends_as_its_rule_would_stop_it_is_let_go_in_the_same_pass(
         assert not desk.worker.list(study_id)
     finally:
         desk.close()
+
+
+def test_a_request_that_came_just_before_the_same_one_of_a_pass_is_seen_by_the_next_pass(desk: Desk) -> None:
+    limits = {"max_trials": 1, "trial_timeout": timedelta(seconds=0.5)}
+    study_id = desk.create(study(script="trap '' TERM; sleep 600", limits=limits))
+    (trial,) = running(desk, study_id)
+    asked: list[StopRequest] = []
+    apply = desk.storage.apply
+
+    def noted(asked_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
+        asked.extend(changes.stops)
+        return apply(asked_id, changes, manager_id)
+
+    stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by a user")
+    desk.storage.meanwhile = lambda: apply(study_id, StudyChanges(stops=(stop,)))
+    desk.storage.apply = noted  # type: ignore[method-assign]
+    until(lambda: desk.work(study_id) or asked, poll=0.01)
+    desk.work(study_id, 3)
+    assert [request.reason for request in asked] == [TrialReason.DEADLINE_EXCEEDED]
+    assert desk.storage.get_trial(trial.id).stop_reason == TrialReason.STOPPED_BY_USER

@@ -71,11 +71,12 @@ class _Memory:
 
     def remember(self, before: int, after: int, changed: Iterable[Trial]) -> None:
         """The trials after a write of ours, if it was the only one since the revision `before` was read."""
-        if self.revision != before or after != before + 1:
+        now = {t.id: t for t in changed}
+        # Where ours changed no trial, the next revision may well be somebody else's.
+        if self.revision != before or after != before + 1 or all(t.revision != after for t in now.values()):
             self.revision = -1
             return
-        trials = {t.id: t for t in self.trials}
-        trials.update((t.id, t) for t in changed)
+        trials = {t.id: t for t in self.trials} | now
         self.trials = tuple(t for t in trials.values() if not t.state.finished)
         self.revision = after
 
