@@ -117,7 +117,8 @@ class ManagerClient:
         self._call("StopStudy", pb.StopStudyRequest(study_id=study_id))
 
     def delete_study(self, study_id: str) -> None:
-        self._call("DeleteStudy", pb.DeleteStudyRequest(study_id=study_id))
+        request = pb.DeleteStudyRequest(study_id=study_id)
+        self._failover.call("DeleteStudy", request, self._timeout, again=True, removes=True)
 
     def watch_study(self, study_id: str, after_revision: int = 0) -> Iterator[StudyEvent]:
         """Each change as it happens, the present state first; ends when the study has ended.

@@ -8,6 +8,8 @@ from katib.api import api_pb2
 from katib.domain import errors
 from katib.domain.errors import FieldViolation, InvalidArgumentError, KatibError
 
+# What gRPC says when it is this side whose time is over; a peer that gave up waiting for another says so in a sentence.
+TIMED_OUT_HERE: Final = "Deadline Exceeded"
 DETAIL_KEY: Final = "katib-error-bin"
 # Status message and details travel in the trailers, for which peers accept 8 KiB in all.
 _MAX_MESSAGE: Final = 2000
@@ -60,7 +62,7 @@ def from_rpc_error(rpc_error: grpc.RpcError, peer: str = "") -> KatibError:
     text = call.details() or code.name
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return _invalid_argument(call, text)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED and peer:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and peer and text == TIMED_OUT_HERE:
         return errors.DeadlineExceededError(f"{peer} did not answer in time")
     if code is grpc.StatusCode.CANCELLED:
         # A server that drains turns away so what it has not begun.

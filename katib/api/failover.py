@@ -19,8 +19,8 @@ import grpc
 
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
-from katib.api.errors import from_rpc_error, said_by_grpc, was_not_sent
-from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
+from katib.api.errors import TIMED_OUT_HERE, from_rpc_error, said_by_grpc, was_not_sent
+from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError, UnavailableError
 
 MAX_ADDRESSES: Final = 16
 
@@ -83,12 +83,14 @@ class Failover:
             for channel in self._channels.values():
                 channel.close()
 
-    def call(self, method: str, request: Any, timeout: float, *, again: bool) -> Any:
-        """The reply. `again`: made twice it does what it does once. Raises a KatibError."""
+    def call(self, method: str, request: Any, timeout: float, *, again: bool, removes: bool = False) -> Any:
+        """The reply. `again`: made twice it does what it does once. `removes`: NOT_FOUND after an answer that was lost says
+        that it took effect, and is no error: None. Raises a KatibError."""
         deadline = time.monotonic() + timeout
         first_failure = None
         patience = 0.0
         failures = 0
+        lost = False
         while True:
             index, stub = self._pick()
             left = max(deadline - time.monotonic(), 0.0)
@@ -97,11 +99,14 @@ class Failover:
             except grpc.RpcError as error:
                 fate = self._fate(error, deadline)
                 failure = self._translate(error, fate, index, again=again)
+                if removes and lost and isinstance(failure, NotFoundError):
+                    return None
                 if fate is _Fate.ANSWERED or (fate is not _Fate.UNSENT and not again):
                     raise failure from error
                 self.leave(index)
                 cause = error
             first_failure = first_failure or time.monotonic()
+            lost = lost or fate in (_Fate.LOST, _Fate.SLOW)
             patience = max(patience, self._patience(fate))
             failures += 1
             rounds, rest = divmod(failures, len(self.addresses))
@@ -163,7 +168,7 @@ class Failover:
         if code is grpc.StatusCode.CANCELLED:
             # A server that has drained long enough.
             return _Fate.LOST
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() < deadline - _LEAST_SHARE_S / 2:
+        if text == TIMED_OUT_HERE and time.monotonic() < deadline - _LEAST_SHARE_S / 2:
             return _Fate.SLOW
         return _Fate.ANSWERED
 

@@ -57,6 +57,10 @@ class Replica(ScriptedManager):
         self._arrive()
         return super().GetStudy(request, context)
 
+    def DeleteStudy(self, request: pb.DeleteStudyRequest, context: object) -> pb.DeleteStudyReply:
+        self._arrive()
+        return super().DeleteStudy(request, context)
+
     def CreateStudy(self, request: pb.CreateStudyRequest, context: object) -> pb.CreateStudyReply:
         self.request_ids.append(request.request_id)
         self._arrive()
@@ -262,6 +266,23 @@ def test_a_study_whose_creation_was_lost_is_created_under_the_same_request(pair:
         client.create_study(SPEC, "mine")
     assert pair.second.request_ids[1] not in ("", first)
     assert pair.second.request_ids[2] == "mine"
+
+
+def test_a_deletion_whose_answer_was_lost_has_taken_effect_when_the_next_manager_knows_no_such_study(
+    pair: Pair,
+) -> None:
+    pair.second.busy = NotFoundError("there is no study")
+    in_the_middle(pair, lambda client: client.delete_study(A), pair.line.cut)
+    assert (pair.first.asked, pair.second.asked) == (1, 1)
+    with pair.client() as client, pytest.raises(NotFoundError):
+        client.delete_study(A)
+
+
+def test_a_time_out_that_the_manager_speaks_of_is_the_answer(pair: Pair) -> None:
+    pair.first.busy = DeadlineExceededError("suggestion-random did not answer within 30 s")
+    with pair.client(5) as client, pytest.raises(DeadlineExceededError, match="suggestion-random did not answer"):
+        client.get_study(A)
+    assert pair.second.asked == 0
 
 
 def test_a_lost_answer_that_may_not_be_asked_for_again_says_so(pair: Pair) -> None:

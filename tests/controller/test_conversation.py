@@ -12,6 +12,8 @@ from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudyReason, StudySpec, StudyState
+from katib.domain.trial import Tag
+from katib.manager.controller.asking import MAX_TAG_CHARACTERS, Conversation
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.ports import History, Suggestion, SuggestionReply, SuggestionRequest
@@ -100,3 +102,25 @@ def test_suggestions_that_could_not_be_stored_are_asked_for_anew_of_a_service_th
 
     assert (ended.reason, ended.completed) == (StudyReason.MAX_TRIALS, 4)
     assert service.told == 2
+
+
+def test_more_tags_than_are_kept_are_refused_and_the_study_says_so() -> None:
+    class Talkative(Counting):
+        def generate(self, _algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
+            tag = Tag("state", "x" * (MAX_TAG_CHARACTERS + 1))
+            done: Future[SuggestionReply] = Future()
+            done.set_result(
+                SuggestionReply((Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),), (tag,)),), completed=False)
+            )
+            return done
+
+    storage = MemoryStorage()
+    spec = study(limits={"max_trials": 1})
+    made = storage.create_study(Study(new_id(), spec, StudyState.RUNNING, datetime.now(UTC), 1, manager=ME))
+    conversation = Conversation(Talkative(), storage, lambda: None)
+    conversation.prepared(spec, History.FINALS)
+    conversation.ask(made, [], 1)
+    assert conversation.take(made, datetime.now(UTC)) == []
+    trouble = conversation.look(made).trouble
+    assert trouble is not None
+    assert "trials.tags" in trouble[1]

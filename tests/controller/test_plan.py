@@ -329,6 +329,23 @@ def test_completed_ends_the_study_only_when_nothing_is_unfinished() -> None:
     assert (end.state, end.reason) == (StudyState.COMPLETED, StudyReason.EXHAUSTED)
 
 
+@pytest.mark.parametrize("said", ["no more points: all 27 were tried", "x" * 1000, "Swept\n"])
+def test_what_is_no_word_becomes_no_reason_but_a_message_of_bounded_length(said: str) -> None:
+    done = Asking(completed_at=3, completed_reason=said)
+    (end,) = plan(observed(study(suggested=3, completed=3), asking=done), NOW).actions
+    assert isinstance(end, StudyMove)
+    assert (end.state, end.reason) == (StudyState.COMPLETED, StudyReason.EXHAUSTED)
+    assert said[:300] in end.message
+    assert len(end.message) < 400
+
+
+def test_a_services_own_word_is_the_reason() -> None:
+    done = Asking(completed_at=3, completed_reason="SweepCompleted")
+    (end,) = plan(observed(study(suggested=3, completed=3), asking=done), NOW).actions
+    assert isinstance(end, StudyMove)
+    assert end.reason == "SweepCompleted"
+
+
 def test_completed_is_asked_about_again_when_more_has_finished_since() -> None:
     o = observed(study(suggested=4, completed=4), asking=Asking(completed_at=3))
     assert [a.count for a in actions(o, Ask)] == [2]

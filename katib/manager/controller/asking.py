@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
+from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, KatibError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import SearchSpace
-from katib.domain.study import Study, StudyReason, StudySpec, effective_limits, with_effective_settings
+from katib.domain.study import MAX_TAGS, Study, StudyReason, StudySpec, effective_limits, with_effective_settings
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.controller.observed import Asking
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest, SuggestionServices
@@ -27,6 +27,7 @@ _FAILING_MOST_S: Final = 30.0
 _FIRST_S: Final = 0.25
 # No service may fill the database with one reply.
 MOST_AT_ONCE: Final = 1000
+MAX_TAG_CHARACTERS: Final = 64 * 1024
 
 
 class Conversation:
@@ -151,7 +152,12 @@ class Conversation:
             self._services.stop(study.spec.algorithm, study.id)
 
     def _new_trial(self, study: Study, suggestion: Suggestion) -> NewTrial:
-        """Raises InvalidArgumentError when the service suggests something else than the study's parameters."""
+        """Raises InvalidArgumentError when the service suggests something else than the study's parameters, or more tags than
+        are kept."""
+        tags = sum(len(tag.name) + len(tag.value) for tag in suggestion.tags)
+        if tags > MAX_TAG_CHARACTERS or len(suggestion.tags) > MAX_TAGS:
+            shown = f"{len(suggestion.tags)} tags of {tags} characters"
+            raise InvalidArgumentError.of("trials.tags", shown, f"expected at most {MAX_TAGS} of {MAX_TAG_CHARACTERS}")
         if self._space is None:
             self._space = SearchSpace.of(study.spec.parameters)
         return NewTrial(

@@ -6,6 +6,7 @@ of a table test (tests/controller/test_crash_points.py). The order of writes tha
 docs/architecture.md.
 """
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,6 +36,9 @@ ON_ITS_WAY: Final = timedelta(seconds=5)
 FENCE_LOOK: Final = timedelta(milliseconds=100)
 # How long a service may answer "nothing now" while nothing runs before the study is given up.
 NO_SUGGESTIONS_DEADLINE: Final = timedelta(minutes=10)
+# What a service may give as its reason for having nothing more to try; anything else is shown as a message, cut.
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_SHOWN_REASON: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +278,7 @@ class _Planner:
         if asking.completed_at is not None and asking.completed_at == self.finished:
             return _End(
                 StudyState.COMPLETED,
-                asking.completed_reason or StudyReason.EXHAUSTED,
-                f"{self.spec.algorithm} has nothing more to try",
+                *_completed(self.spec.algorithm, asking.completed_reason),
             )
         if asking.empty_since is not None and asking.empty_since + NO_SUGGESTIONS_DEADLINE <= self.now:
             return _End(
@@ -384,3 +387,11 @@ class _Planner:
 
 def _seconds(period: timedelta) -> str:
     return f"{period.total_seconds():g} s"
+
+
+def _completed(algorithm: str, reason: str) -> tuple[str, str]:
+    """Reason and message for a service that has nothing more to try. Its own word for it is taken if it is one."""
+    message = f"{algorithm} has nothing more to try"
+    if not reason or _WORD.fullmatch(reason):
+        return reason or StudyReason.EXHAUSTED, message
+    return StudyReason.EXHAUSTED, f"{message}: {reason[:_SHOWN_REASON]}"
