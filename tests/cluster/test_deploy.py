@@ -26,7 +26,7 @@ from tests.cluster.installation import SUGGESTION, Installation, build, installe
 from tests.cluster.processes import ClusterError, wait_until
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifests, rendered, template
 from tests.deploy.pages import commands
-from tests.e2e.harness import study, trials, until
+from tests.e2e.harness import study, trials, until, wait_until_serving
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -320,7 +320,9 @@ def test_the_page_takes_a_reader_to_a_running_algorithm_on_a_cluster(katib: Inst
     (serving,) = commands("own-algorithm.md", "A service")
     said = follow(katib, tmp_path, deploying)
     begin = time.monotonic()
-    until(lambda: "halton" in katib.cli("list", "algorithms"), STUDY_S)
+    # What the page says of the first second: the cluster leads to a new Pod a moment after it is ready.
+    at = katib.cluster.get("service", "suggestion-halton", katib.namespace)["spec"]["clusterIP"]
+    wait_until_serving(f"{at}:6789", seconds=AT_ONCE_S)
     said = follow(katib, tmp_path, asking)
     print(f"the study on halton took {time.monotonic() - begin:.1f} s\n{said}")
     assert re.search(r"x=0\.25\b", said), said
