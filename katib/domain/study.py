@@ -63,6 +63,7 @@ class StudyReason:
     NO_SUGGESTIONS: Final = "NoSuggestions"
     WORKER_UNAVAILABLE: Final = "WorkerUnavailable"
     CONTROLLER_FAILED: Final = "ControllerFailed"
+    NO_MANAGER: Final = "NoManager"
     # when it has ended
     MAX_TRIALS: Final = "MaxTrialsReached"
     GOAL: Final = "GoalReached"

@@ -263,6 +263,10 @@ class Storage(Protocol):
         """How many unfinished studies whose placement is empty or `placement` each manager drives; under the empty id, how
         many have no driver."""
 
+    def stranded_studies(self, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+        """Unfinished studies of other placements (neither empty nor `placement`) that nobody drives, or one of the `dead`
+        managers or one without a row."""
+
     def driven_studies(self, manager_id: str) -> Mapping[str, int]:
         """The unfinished studies that this manager drives, each with its revision."""
 

@@ -111,7 +111,7 @@ def test_a_tick_costs_the_same_with_a_thousand_finished_trials_and_many_finished
         found.append(ticks)
     (few, few_steps), (many, many_steps) = found
     assert few["SELECT"] >= 3
-    # Four ticks at most fall into the time, three looks each, and the heartbeats.
-    assert few["SELECT"] <= 16
-    assert many["SELECT"] <= 16
+    # Four ticks at most fall into the time, with four looks each; now and then one more.
+    assert few["SELECT"] <= 24
+    assert many["SELECT"] <= 24
     assert many_steps < few_steps * 2

@@ -14,6 +14,7 @@ from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Study
 from katib.manager.controller.queue import KeyedQueue
 from katib.manager.controller.reconcile import LeaseOverError, Reconciler
+from katib.manager.controller.stranded import Stranded
 from katib.manager.metrics import Metrics
 from katib.manager.ports import EarlyStoppingServices, History, ManagerRecord, Storage, SuggestionServices
 from katib.manager.seldom import Seldom
@@ -75,16 +76,18 @@ class Controller:
         self._look_s = min(_LOOK_S, lease_s / _LOOKS_PER_LEASE)
         self._queue = KeyedQueue()
         self._reconciler = Reconciler(
-            identity.record.id, storage, suggestions, rules, worker, self.wake, metrics, may_act=self._may_act
+            identity.record.id, storage, suggestions, rules, worker, self.wake, metrics, term=self._term
         )
+        self._stranded = Stranded(storage, worker.placement, lease_s)
         self._failures: dict[str, int] = {}
         # By the monotonic clock: a study whose pass failed rests until then, however often it is woken.
         self._rests: dict[str, float] = {}
         self._revisions: dict[str, int] = {}
         self._stop = threading.Event()
         self._look_now = threading.Event()
-        # By `_now`: until when the others believe that we live. Before it we may act.
-        self._valid_until = 0.0
+        # The term of the lease, and by `_now` until when the others believe that we live. Before it we may act. In one: it is
+        # read by other threads than the one that renews it.
+        self._lease = (0, 0.0)
         # At how many looks on end there were studies that nobody drove.
         self._looks_at_undriven = 0
         self._say_pass = Seldom(_SAY_S)
@@ -139,7 +142,7 @@ class Controller:
                 self._queue.done(study_id)
 
     def _pass(self, study_id: str) -> None:
-        if not self._may_act():
+        if self._term() is None:
             # Others may have taken over our studies: not before the heartbeat has got through.
             self._queue.add_after(study_id, self._look_s)
             return
@@ -151,7 +154,7 @@ class Controller:
         try:
             wake_at = self._reconciler.reconcile(study_id)
         except LeaseOverError:
-            _log.warning("left a pass: this manager could not renew its lease", extra={"study_id": study_id})
+            _log.warning("left a pass: this manager had not renewed its lease in time", extra={"study_id": study_id})
             self._queue.add_after(study_id, self._look_s)
             return
         except Exception as error:  # noqa: BLE001 - one study's failure must not end the thread that serves the others
@@ -202,16 +205,23 @@ class Controller:
             self._metrics.queue_length.set(len(self._queue))
             self._look_now.wait(self._look_s * random.uniform(0.9, 1.0))  # noqa: S311
 
-    def _may_act(self) -> bool:
-        """Whether the others still believe that we live. Asked again before each act in the world, since a process can be
-        frozen between any two lines; why what slips through all the same is harmless stands in docs/adr/0005."""
-        return _now() < self._valid_until
+    def _term(self) -> int | None:
+        """A number that stays the same as long as the others have believed without a break that we live; None when they may
+        not. Asked again before each act in the world, since a process can be frozen between any two lines; why what slips
+        through all the same is harmless stands in docs/adr/0005."""
+        term, valid_until = self._lease
+        return term if _now() < valid_until else None
 
     def _heartbeat(self) -> None:
         begin = _now()
         self._storage.heartbeat(self._identity.record)
+        term, valid_until = self._lease
+        if _now() >= valid_until:
+            # Others may have driven our studies in between: no pass that began before goes on as if nothing had been. Looked
+            # at after the write, which may itself have come too late.
+            term += 1
         # Counted from before the write: the database's clock cannot have been earlier. A quarter is kept back.
-        self._valid_until = begin + self._lease_s * 0.75
+        self._lease = (term, begin + self._lease_s * 0.75)
 
     def _claim(self) -> None:
         """Takes over the studies that nobody drives any more, and removes managers that will not come back."""
@@ -231,6 +241,7 @@ class Controller:
             if len(claimed) < most:
                 break
             room -= len(claimed)
+        self._stranded.look(dead)
         for manager_id in gone:
             self._storage.release(manager_id)
 

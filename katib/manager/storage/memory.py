@@ -299,6 +299,16 @@ class MemoryStorage:
                 s.manager for s in self._studies.values() if needs_driver(s) and s.placement in ("", placement)
             )
 
+    def stranded_studies(self, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+        with self._lock:
+            self._check_open()
+            living = self._managers.keys() - set(dead)
+            return [
+                s.id
+                for s in sorted(self._studies.values(), key=lambda s: s.id)
+                if needs_driver(s) and s.placement not in ("", placement) and s.manager not in living
+            ][:limit]
+
     def driven_studies(self, manager_id: str) -> Mapping[str, int]:
         with self._lock:
             self._check_open()

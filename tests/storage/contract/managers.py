@@ -118,3 +118,18 @@ class ManagerContract:
         storage.delete_study(study)
         assert storage.driven_studies("m") == {}
         assert list(storage.claim_studies("m2", "", ["m"], 10)) == []
+
+    def test_studies_of_another_place_that_nobody_alive_drives_are_stranded(self, storage):
+        self._beat(storage, "alive", "silent")
+        found = [
+            self._study(storage, placement="there"),
+            self._study(storage, placement="there", manager="silent"),
+            self._study(storage, placement="there", manager="without a row"),
+            self._study(storage, placement="there", state=StudyState.STOPPED, intent=Intent.DELETE),
+        ]
+        self._study(storage, placement="there", manager="alive")
+        self._study(storage, placement="there", state=StudyState.STOPPED)
+        self._study(storage, placement="here")
+        self._study(storage, placement="")
+        assert list(storage.stranded_studies("here", ["silent"], 10)) == sorted(found)
+        assert list(storage.stranded_studies("here", ["silent"], 2)) == sorted(found)[:2]

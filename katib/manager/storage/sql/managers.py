@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal, or_, select, update
 
 from katib.manager.ports import ManagerRecord
 from katib.manager.storage.sql.columns import now_micros
@@ -68,6 +68,11 @@ def drivers(session: Session, placement: str) -> Mapping[str, int]:
     return {row[0]: row[1] for row in session.rows(_DRIVERS, placement=placement)}
 
 
+def stranded_studies(session: Session, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+    values = {f"dead{i}": other for i, other in enumerate(dead)}
+    return [row[0] for row in session.rows(_stranded(len(dead)), placement=placement, size=limit, **values)]
+
+
 def driven_studies(session: Session, manager_id: str) -> Mapping[str, int]:
     return {row[0]: row[1] for row in session.rows(_DRIVEN, manager=manager_id)}
 
@@ -87,14 +92,12 @@ def _set_manager(session: Session, study_id: str, old: str, new: str) -> bool:
 
 @cache
 def _claimable(dead: int) -> Statement:
-    without_row = studies.c.manager.not_in(select(managers.c.id))
-    gone = or_(without_row, studies.c.manager.in_(parameters("dead", dead))) if dead else without_row
     return Statement(
         select(studies.c.id, studies.c.manager)
         .where(
             studies.c.active == 1,
             studies.c.manager != bindparam("manager"),
-            or_(studies.c.manager == "", gone),
+            _without_driver(dead),
             _placed,
         )
         .order_by(studies.c.id)
@@ -103,3 +106,24 @@ def _claimable(dead: int) -> Statement:
         # waited for that would hold up its own heartbeat, and be taken for dead too.
         .with_for_update(skip_locked=True)
     )
+
+
+@cache
+def _stranded(dead: int) -> Statement:
+    return Statement(
+        select(studies.c.id)
+        .where(
+            studies.c.active == 1,
+            studies.c.placement != "",
+            studies.c.placement != bindparam("placement"),
+            _without_driver(dead),
+        )
+        .order_by(studies.c.id)
+        .limit(bindparam("size"))
+    )
+
+
+def _without_driver(dead: int) -> ColumnElement[bool]:
+    without_row = studies.c.manager.not_in(select(managers.c.id))
+    gone = or_(without_row, studies.c.manager.in_(parameters("dead", dead))) if dead else without_row
+    return or_(studies.c.manager == "", gone)

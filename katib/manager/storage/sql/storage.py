@@ -145,6 +145,9 @@ class SqlStorage:
     def drivers(self, placement: str) -> Mapping[str, int]:
         return self.database.read(lambda session: managers.drivers(session, placement))
 
+    def stranded_studies(self, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
+        return self.database.read(lambda session: managers.stranded_studies(session, placement, dead, limit))
+
     def driven_studies(self, manager_id: str) -> Mapping[str, int]:
         return self.database.read(lambda session: managers.driven_studies(session, manager_id))
 
