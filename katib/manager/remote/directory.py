@@ -4,6 +4,7 @@ import glob
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, wait
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +17,8 @@ from katib.manager.remote import calls
 from katib.manager.remote.addresses import PLACEHOLDER, AddressTemplate, Channels
 
 # What the distribution brings, and so what a cluster has that was installed from it.
-ALGORITHMS: Final = frozenset({"random", "grid"})
-RULES: Final = frozenset({"medianstopping"})
+ALGORITHMS: Final = frozenset(entry.name for entry in entry_points(group="katib.suggestions"))
+RULES: Final = frozenset(entry.name for entry in entry_points(group="katib.earlystopping"))
 _PROBE_S: Final = 1.0
 
 
