@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -41,6 +42,11 @@ def run(trials: int, *settings: tuple[str, object]) -> MiniManager:
     return manager
 
 
+@cache
+def plain() -> MiniManager:
+    return run(9, ("Seed", 3))
+
+
 def best(manager: MiniManager) -> float:
     return min(t.objective for t in manager.trials if t.objective is not None)
 
@@ -58,6 +64,7 @@ class TestSettings:
             ("noise", "-1", "a number from 1e-10 to 1"),
             ("trade_off", "-0.1", "a number from 0 to 100"),
             ("burn_in", "0", "a whole number from 1 on"),
+            ("input_warping", "maybe", "no or yes"),
             ("N", "0", "a whole number from 1 to 100000"),
         ],
     )
@@ -87,15 +94,23 @@ class TestSettings:
             {"nu": "1.5"},
             {"length_scale": 0.2},
             {"noise": 0.1},
-            {"model_type": "rf"},
+            pytest.param({"model_type": "rf"}, marks=pytest.mark.slow),
             {"burn_in": 8},
+            {"N": 16},
         ],
         ids=str,
     )
     def test_each_makes_a_difference(self, settings: dict[str, object]) -> None:
-        other = run(14, ("Seed", 3), *settings.items())
+        other = run(9, ("Seed", 3), *settings.items())
 
-        assert [t.parameters for t in other.trials] != [t.parameters for t in run(14, ("Seed", 3)).trials]
+        assert [t.parameters for t in other.trials] != [t.parameters for t in plain().trials]
+
+    @pytest.mark.slow
+    def test_input_warping_makes_a_difference_once_there_are_trials_to_learn_it_from(self) -> None:
+        straight, warped = run(24, ("Seed", 3)), run(24, ("Seed", 3), ("input_warping", "yes"))
+
+        differ = [a.parameters != b.parameters for a, b in zip(straight.trials, warped.trials, strict=True)]
+        assert differ.index(True) == 20
 
     def test_the_burn_in_is_quasi_random_and_begins_at_the_centre(self) -> None:
         space = [parameter(f"x{i}", DOUBLE, 0, 1) for i in range(2)]
@@ -137,6 +152,7 @@ class TestManyAtOnce:
 
 
 class TestFailures:
+    @pytest.mark.slow
     def test_random_failures_cost_little(self) -> None:
         def flaky(trial: Trial) -> tuple[TrialState, float | None]:
             return (TrialState.ERROR, None) if trial.number % 4 == 0 else bowl(trial)

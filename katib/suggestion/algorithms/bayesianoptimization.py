@@ -23,7 +23,7 @@ BURN_IN: Final = whole(
     None,
     "Trials with an objective before the model takes over.",
     least=1,
-    default_text="4 to 12, more for more parameters",
+    default_text="4 to 10, more for more parameters",
 )
 MODEL: Final = choice("model_type", "gp", ("gp", "rf"), "The model: a Gaussian process, or a random forest.")
 KERNEL: Final = choice("kernel_type", "matern", ("matern", "rbf"), "The Gaussian process's kernel.")
@@ -59,6 +59,12 @@ TRADE_OFF: Final = real(
     most=100.0,
     default_text="0 for ei, 0.01 for pi, 2 for lcb",
 )
+WARPING: Final = choice(
+    "input_warping",
+    "no",
+    ("no", "yes"),
+    "Whether to infer where in its range each number matters most: worth its time where a range is on the wrong scale.",
+)
 CANDIDATES: Final = whole(
     "N",
     1024,
@@ -73,7 +79,21 @@ class BayesianOptimization:
     history = History.FINALS
     options = Options(
         name,
-        (SUGGESTION_NUM, MAX_PARALLEL, SEED, BURN_IN, MODEL, KERNEL, NU, LENGTH, NOISE, MODE, TRADE_OFF, CANDIDATES),
+        (
+            SUGGESTION_NUM,
+            MAX_PARALLEL,
+            SEED,
+            BURN_IN,
+            MODEL,
+            KERNEL,
+            NU,
+            LENGTH,
+            NOISE,
+            WARPING,
+            MODE,
+            TRADE_OFF,
+            CANDIDATES,
+        ),
     )
 
     def check(self, problem: Problem) -> None:
@@ -98,6 +118,7 @@ class BayesianOptimization:
                 trade_off=values[TRADE_OFF],
                 burn_in=values[BURN_IN],
                 candidates=values[CANDIDATES],
+                warping=values[WARPING] == "yes",
             ),
         )
         suggestions = []

@@ -31,7 +31,7 @@ SAMPLES: Final = ((40, 4), (70, 2))
 # Trials before the model: one more than parameters, within these bounds.
 DESIGN: Final = (4, 10)
 # From so many trials on there is enough to tell where the numbers of a parameter lie closer.
-WARPED: Final = 10**9
+WARPED: Final = 20
 
 # What a random number is for, in its key.
 _FIT, _DESIGN, _SEARCH = range(3)
@@ -49,6 +49,7 @@ class Style:
     trade_off: float | None = None
     burn_in: int | None = None
     candidates: int = search.SPREAD
+    warping: bool = False
 
 
 class Surrogate(Protocol):
@@ -236,7 +237,9 @@ class Optimizer:
         part = subset.best_and_spread(z, FITTED, rng)
         fixed = model.Fixed(self._style.length, self._style.noise)
         samples = next((count for trials, count in SAMPLES if len(x) <= trials), 0)
-        fitted = model.fit(encoding, kernel, x[part], z[part], fixed, len(part) >= WARPED, rng, samples)
+        fitted = model.fit(
+            encoding, kernel, x[part], z[part], fixed, self._style.warping and len(part) >= WARPED, rng, samples
+        )
         kept = subset.near_and_spread(fitted.hypers[0].scale(encoding, x), z, MODELLED, rng)
         y = transforms.standardised(transforms.power(z[kept], fitted.exponent))
         return [model.Posterior(encoding, kernel, hyper, x[kept], y) for hyper in fitted.hypers], x[kept]

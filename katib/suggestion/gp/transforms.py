@@ -10,8 +10,9 @@ import numpy as np
 
 from katib.suggestion.gp.encoding import Floats
 
-# Beyond so many times the median's distance from the best only an objective's logarithm counts: something diverged there.
-FAR: Final = 1e3
+# Beyond so many times the median's distance from the best only an objective's logarithm counts: something diverged there, or
+# it is far from where the search is by now.
+FAR: Final = 8.0
 # The powers are of the distance from a point so much better than the best.
 SHIFT: Final = 0.2
 POWERS: Final = (1.0, 0.6, 0.3, 0.0, -0.5)
