@@ -108,3 +108,65 @@ def test_a_heartbeat_that_took_longer_than_its_lease_is_followed_by_another_at_o
         until(lambda: storage.heartbeats >= 3)
     finally:
         controller.stop()
+
+
+class Clock:
+    """What the controller's lease goes by."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    it = Clock()
+    monkeypatch.setattr(loop, "_now", it)
+    return it
+
+
+def leased(desk: Desk) -> Controller:
+    """Without its threads."""
+    return Controller(
+        Identity(ManagerRecord(ME, "host", "")),
+        desk.storage,
+        desk.service,
+        None,  # type: ignore[arg-type]
+        desk.worker,
+        Metrics(),
+        lease_s=4.0,
+    )
+
+
+def test_a_lease_renewed_in_time_is_the_same_term_and_one_that_lapsed_another(desk: Desk, clock: Clock) -> None:
+    controller = leased(desk)
+    assert controller._term() is None
+    controller._heartbeat()
+    first = controller._term()
+    assert first is not None
+    clock.now += 2.9
+    controller._heartbeat()
+    assert controller._term() == first
+    clock.now += 3.0
+    assert controller._term() is None
+    controller._heartbeat()
+    assert controller._term() not in (None, first)
+
+
+def test_a_renewal_that_arrived_when_the_lease_was_over_begins_a_new_term(desk: Desk, clock: Clock) -> None:
+    controller = leased(desk)
+    controller._heartbeat()
+    first = controller._term()
+    clock.now += 2.0
+    heartbeat = desk.storage.heartbeat
+
+    def slow(record: ManagerRecord) -> None:
+        heartbeat(record)
+        # Begun in time, and good for a second still; but nobody knows when it was written.
+        clock.now += 2.0
+
+    desk.storage.heartbeat = slow  # type: ignore[attr-defined]
+    controller._heartbeat()
+    assert controller._term() not in (None, first)

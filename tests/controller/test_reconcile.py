@@ -106,6 +106,7 @@ class Desk:
         self.woken: list[str] = []
         self.made: list[str] = []
         self.lease = True
+        self.term = 1
         self.reconciler = Reconciler(
             manager_id,
             self.storage,
@@ -114,7 +115,7 @@ class Desk:
             self.worker,
             self.woken.append,
             Metrics(),
-            may_act=lambda: self.lease,
+            term=lambda: self.term if self.lease else None,
         )
 
     def create(self, spec: StudySpec) -> str:

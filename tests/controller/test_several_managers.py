@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,57 @@ def test_a_pass_that_was_frozen_right_at_its_beginning_ends_no_run_of_the_other(
     assert {r.name: r.phase for r in other.worker.list(study_id)}[run_name(second[0].id, 1)] is RunPhase.RUNNING
     let_end(tmp_path, second[0])
     assert other.finish(study_id).completed == 2
+
+
+@pytest.mark.parametrize("how", ["lives", "has ended"])
+def test_a_run_that_the_other_began_after_the_trials_were_read_is_neither_ended_nor_let_go(
+    desk: Desk, other: Desk, tmp_path: Path, how: str
+) -> None:
+    """Whatever the frozen one believes of its lease."""
+    study_id = desk.create(study(**gated(tmp_path, max_trials=2)))
+    (first,) = running(desk, study_id)
+    second: list[Trial] = []
+
+    def meanwhile() -> None:
+        take_over(other, study_id)
+        let_end(tmp_path, first)
+        second.extend(until(lambda: [t for t in running(other, study_id) if t.id != first.id]))
+        name = run_name(second[0].id, 1)
+        until(lambda: name in begun(tmp_path))
+        if how == "has ended":
+            let_end(tmp_path, second[0])
+            until(lambda: {r.name: r.phase for r in other.worker.list(study_id)}[name].ended)
+
+    # The same manager, whose worker looks at the folder for the first time: the look shows all of it.
+    frozen = Desk(tmp_path, ME)
+    once(frozen, "list", meanwhile)
+    acts: list[str] = []
+    for act in ("stop", "delete"):
+        once(frozen, act, partial(acts.append, act))
+    frozen.work(study_id, 3)
+    assert acts == []
+    frozen.close()
+    let_end(tmp_path, second[0])
+    ended = other.finish(study_id)
+    assert (ended.completed, ended.failed) == (2, 0)
+    assert begun(tmp_path) == [run_name(first.id, 1), run_name(second[0].id, 1)]
+
+
+def test_a_lease_that_lapsed_and_was_renewed_in_the_middle_of_a_pass_ends_it(desk: Desk, tmp_path: Path) -> None:
+    study_id = desk.create(study(script=counting(tmp_path), limits={"max_trials": 1}))
+    asked(desk, study_id)
+    desk.service.release()
+    desk.service.hold = False
+
+    def renewed() -> None:
+        desk.term += 1
+
+    once(desk, "list", renewed)
+    with pytest.raises(LeaseOverError):
+        desk.work(study_id)
+    assert desk.worker.list(study_id) == []
+    # The next one begins in the new term.
+    assert desk.finish(study_id).completed == 1
 
 
 def test_a_pass_that_could_not_be_stored_leaves_no_fence_behind(desk: Desk) -> None:

@@ -112,7 +112,7 @@ class Manager:
             self.wake,
             _METRICS,
             lambda: world.now,
-            may_act=lambda: self.lease,
+            term=lambda: 1 if self.lease else None,
         )
         self.service = ManagerService(
             Context(

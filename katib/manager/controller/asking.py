@@ -25,6 +25,9 @@ _AWAY_MOST_S: Final = 1.0
 # One that answers but fails is given more time: it will hardly be mended within seconds.
 _FAILING_MOST_S: Final = 30.0
 _FIRST_S: Final = 0.25
+# A question that is out for so long, with room for trials, is shown on the study, and after each further half minute again.
+_SHOWN_AFTER_S: Final = 5
+_SHOWN_EVERY_S: Final = 30
 # No service may fill the database with one reply.
 MOST_AT_ONCE: Final = 1000
 MAX_TAG_CHARACTERS: Final = 64 * 1024
@@ -43,6 +46,9 @@ class Conversation:
         self._history: History | None = None
         self._preparing: Future[History] | None = None
         self._generating: Future[SuggestionReply] | None = None
+        # When the present pass began, and when the call that is out.
+        self._now: datetime | None = None
+        self._asked_at: datetime | None = None
         self._asked_suggested = 0
         self._asked_finished = 0
         self._failures = 0
@@ -68,6 +74,7 @@ class Conversation:
         if self._empty_at is not None and self._empty_at != study.finished_trials:
             # More has finished since the service had nothing: it may have something now.
             waits = None
+        trouble, until = self._shown(study)
         return Asking(
             in_flight=self._preparing is not None or self._generating is not None,
             not_before=waits,
@@ -75,11 +82,28 @@ class Conversation:
             completed_at=self._completed_at,
             completed_reason=self._completed_reason,
             empty_since=self._empty_since,
-            trouble=self._trouble,
+            trouble=trouble,
+            trouble_until=until,
         )
+
+    def _shown(self, study: Study) -> tuple[tuple[str, str] | None, datetime | None]:
+        """What keeps the study from having trials, and until when that is to be shown."""
+        out = self._preparing is not None or self._generating is not None
+        if not out or self._asked_at is None or self._now is None:
+            return self._trouble, None
+        seconds = int((self._now - self._asked_at).total_seconds())
+        if seconds < _SHOWN_AFTER_S:
+            return self._trouble, self._asked_at + timedelta(seconds=_SHOWN_AFTER_S)
+        step = seconds // _SHOWN_EVERY_S * _SHOWN_EVERY_S
+        message = (
+            f"suggestion-{study.spec.algorithm} was asked more than {max(step, _SHOWN_AFTER_S)} s ago and has not answered "
+            "yet; it may compute long, and its log may say more"
+        )
+        return (StudyReason.WAITING_FOR_SUGGESTIONS, message), self._asked_at + timedelta(seconds=step + _SHOWN_EVERY_S)
 
     def ask(self, study: Study, unfinished: list[Trial], count: int) -> None:
         """Starts the next call: the settings first where the service may not know them."""
+        self._asked_at = self._now
         algorithm = study.spec.algorithm
         if not self._prepared or self._history is None:
             spec = replace(study.spec, settings=with_effective_settings(study.spec))
@@ -108,7 +132,8 @@ class Conversation:
         self._generating.add_done_callback(lambda _: self._wake())
 
     def take(self, study: Study, now: datetime) -> list[NewTrial]:
-        """The new trials of an answer that has come; they belong behind trial number `asked_suggested`."""
+        """The new trials of an answer that has come; they belong behind trial number `asked_suggested`. Begins a pass."""
+        self._now = now
         if self._preparing is not None and self._preparing.done():
             call, self._preparing = self._preparing, None
             try:

@@ -16,7 +16,8 @@ class Asking:
 
     `in_flight`: a call is under way. `not_before`: after a failure or an empty reply. `completed`: the service said that there
     is nothing more to try, when `completed_at` trials had finished; `completed_reason` is its word for it. `empty_since`: it
-    has had no suggestion since then while nothing ran. `trouble`: reason and message to show.
+    has had no suggestion since then while nothing ran. `trouble`: reason and message to show; from
+    `trouble_until` on it is another one, if nothing happens before.
     """
 
     in_flight: bool = False
@@ -26,6 +27,7 @@ class Asking:
     completed_reason: str = ""
     empty_since: datetime | None = None
     trouble: tuple[str, str] | None = None
+    trouble_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

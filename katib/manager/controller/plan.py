@@ -345,6 +345,9 @@ class _Planner:
             self._note(*trouble)
         else:
             self._note(StudyReason.RUNNING, "")
+        trouble_until = self.observed.asking.trouble_until
+        if trouble_until is not None and room > 0:
+            self._wake(trouble_until)
         if not waiting:
             self._ask(room)
         if self.spec.rule and self.observed.rule_due and any(t.state is TrialState.RUNNING for t in self.open):

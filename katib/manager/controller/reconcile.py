@@ -7,8 +7,9 @@ The order of writes is what makes a crash at any point harmless:
 2. then everything that this pass has found out and decided is stored in one transaction (output taken in, moves, notes);
 3. last comes what depends on that being stored (end a run whose trial says why, let go of a run whose output is in).
 
-Before each act in the world it is asked whether this manager may still act: a process can be frozen between any two lines, and
-wake up when another one drives the study. Why an act that slips through is harmless stands in docs/adr/0005.
+Before each act in the world it is asked whether this manager's lease has held since the pass began: a process can be frozen
+between any two lines, and wake up when another one drives the study. Why an act that slips through is harmless stands in
+docs/adr/0005.
 """
 
 import logging
@@ -68,6 +69,8 @@ class _Memory:
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
     revision: int = -1
+    # The term of the lease in which the present pass began.
+    term: int | None = None
 
     def remember(self, before: int, after: int, changed: Iterable[Trial]) -> None:
         """The trials after a write of ours, if it was the only one since the revision `before` was read."""
@@ -102,10 +105,11 @@ class Reconciler:
         wake: Callable[[str], None],
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        may_act: Callable[[], bool] = lambda: True,
+        term: Callable[[], int | None] = lambda: 1,
     ) -> None:
-        """`may_act()`: whether this manager's lease still holds."""
-        self._may_act = may_act
+        """`term()`: for how long this manager's lease has held on end, as a number that is another one after each lapse; None
+        while it is over."""
+        self._term = term
         self._manager_id = manager_id
         self._storage = storage
         self._suggestions = suggestions
@@ -127,6 +131,8 @@ class Reconciler:
 
     def reconcile(self, study_id: str) -> datetime | None:
         """One pass; returns when to look again if nothing wakes the study before. Raises LeaseOverError."""
+        # Before anything is read: what was read in a term that is over may be another manager's to change by now.
+        term = self._term()
         try:
             study = self._storage.get_study(study_id)
         except NotFoundError:
@@ -140,11 +146,13 @@ class Reconciler:
             self.forget(study_id)
             return None
         memory = self._memory(study_id)
+        memory.term = term
         try:
             return self._pass(study, memory)
         except AbortedError as error:
             # Another manager drives it now, or a client was faster: what was read is old.
             memory.readings.clear()
+            memory.revision = -1
             _log.info("dropped a pass: %s", error, extra={"study_id": study_id})
             self._wake(study_id)
             return None
@@ -242,7 +250,20 @@ class Reconciler:
         found = [name for name in missing if self._is_there(study_id, name)]
         if found:
             runs = {run.name: run for run in self._worker.list(study_id)}
+        current = {run_name(t.id, t.attempt) for t in trials}
+        for run in runs.values():
+            if run.name not in current and self._is_current(run):
+                raise AbortedError(f"the run {run.name} began after the trials of the study were read")
         return runs
+
+    def _is_current(self, run: RunStatus) -> bool:
+        """Whether a run that no trial in hand accounts for is one that another manager has begun since they were read. Read
+        after the run was seen, the trial can only be that far or further: where it says no, the attempt is over for good."""
+        try:
+            trial = self._storage.get_trial(run.trial_id)
+        except NotFoundError:
+            return False
+        return not trial.state.finished and trial.attempt == run.attempt
 
     def _is_there(self, study_id: str, run: str) -> bool:
         try:
@@ -251,9 +272,10 @@ class Reconciler:
             return False
         return True
 
-    def _act(self) -> None:
-        """To be called right before anything is done in the world."""
-        if not self._may_act():
+    def _act(self, term: int | None) -> None:
+        """To be called right before anything is done in the world. That the lease is valid is not enough: it may have lapsed
+        and been renewed since the pass began, and another manager have driven the study in between."""
+        if term is None or self._term() != term:
             raise LeaseOverError
 
     def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Study:
@@ -293,14 +315,14 @@ class Reconciler:
             match action:
                 case CreateRun(trial):
                     try:
-                        moves.append(self._create(study, trial))
+                        moves.append(self._create(study, trial, memory))
                         memory.worker_trouble, memory.worker_retry = "", None
                     except UnavailableError as error:
                         memory.worker_trouble = error.message
                         memory.worker_retry = now + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
                         wake_at = _soonest(wake_at, memory.worker_retry)
                 case FenceRun(run):
-                    self._act()
+                    self._act(memory.term)
                     self._worker.stop(study.id, run)
                     later.append(DeleteRun(run))
                 case TrialMove():
@@ -347,7 +369,7 @@ class Reconciler:
         return wake_at
 
     def _do_later(self, study: Study, action: Action, unfinished: list[Trial], memory: _Memory, now: datetime) -> None:
-        self._act()
+        self._act(memory.term)
         match action:
             case StopRun(run):
                 self._worker.stop(study.id, run)
@@ -365,9 +387,9 @@ class Reconciler:
                 self.forget(study.id)
                 _log.info("study deleted", extra={"study_id": study.id})
 
-    def _create(self, study: Study, trial: Trial) -> TrialMove:
+    def _create(self, study: Study, trial: Trial, memory: _Memory) -> TrialMove:
         name = run_name(trial.id, trial.attempt)
-        self._act()
+        self._act(memory.term)
         # Before it, since a short run can have ended when `create` returns.
         begin = self._clock()
         self._worker.create(
