@@ -30,6 +30,14 @@ KEEPALIVE: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 
+# Towards servers of any age: not more often than every five minutes, which gRPC's own servers take without having been asked
+# whether they do. What was sent and is not acknowledged within the time-out ends a TCP connection too.
+TOLERATED_KEEPALIVE: Final[tuple[tuple[str, int | str], ...]] = (
+    ("grpc.keepalive_time_ms", 330_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
 # For whoever can go on elsewhere. Servers of ours let themselves be asked every 5 seconds.
 PROMPT_KEEPALIVE: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.keepalive_time_ms", 6_000),
@@ -40,5 +48,5 @@ PROMPT_KEEPALIVE: Final[tuple[tuple[str, int | str], ...]] = (
 
 
 def open_channel(address: str, *further: tuple[str, int | str]) -> grpc.Channel:
-    """A plaintext channel to `HOST:PORT` or `unix:PATH`. Connects at the first call."""
-    return grpc.insecure_channel(address, options=(*OPTIONS, *further))
+    """A plaintext channel to `HOST:PORT` or `unix:PATH`. Connects at the first call. `further` options replace usual ones."""
+    return grpc.insecure_channel(address, options=tuple({**dict(OPTIONS), **dict(further)}.items()))

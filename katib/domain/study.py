@@ -58,6 +58,7 @@ class StudyReason:
     STOPPING: Final = "Stopping"
     DELETING: Final = "Deleting"
     PAUSED: Final = "PausedByUser"
+    WAITING_FOR_SUGGESTIONS: Final = "WaitingForSuggestions"
     SUGGESTION_UNAVAILABLE: Final = "SuggestionServiceUnavailable"
     SUGGESTION_FAILED: Final = "SuggestionServiceFailed"
     NO_SUGGESTIONS: Final = "NoSuggestions"

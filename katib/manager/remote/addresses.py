@@ -1,14 +1,16 @@
 """From an algorithm's name to a channel, at the moment of the call."""
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
 
-from katib.api.channel import open_channel
+from katib.api.channel import TOLERATED_KEEPALIVE, open_channel
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.names import check_service_name
+from katib.manager.remote.watching import Patience, Watcher
 
 PLACEHOLDER: Final = "{algorithm}"
 # A path of a Unix socket has at most this many bytes.
@@ -45,32 +47,65 @@ class AddressTemplate:
         return self.text.replace(PLACEHOLDER, check_service_name(field, name))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """A channel, and what it leads to: the Unix socket that was at its address when it was opened, as far as there was one."""
+
+    address: str
+    channel: grpc.Channel
+    socket: "_Socket | None"
+
+    def replaced(self) -> bool:
+        """Whether another process has put its socket at the address since. A peer that was only frozen, or is cut off, still
+        holds the connection then, and would never answer."""
+        now = _socket_at(self.address)
+        return now is not None and now != self.socket
+
+
 class Channels:
-    """One channel per address, kept as long as it works.
+    """One channel per address, kept as long as it works, and the calls on them looked after.
 
     A channel that could not connect is dropped: gRPC looks a name up again only after a wait that grows to two minutes, a new
     channel at once. So a service that appears after a long absence is found by the next call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience | None = None) -> None:
+        self.watcher: Final = Watcher(patience)
         self._lock = threading.Lock()
-        self._channels: dict[str, grpc.Channel] = {}
+        self._lines: dict[str, Line] = {}
 
-    def get(self, address: str) -> grpc.Channel:
+    def get(self, address: str) -> Line:
         with self._lock:
-            channel = self._channels.get(address)
-            if channel is None:
-                channel = self._channels[address] = open_channel(address)
-            return channel
+            line = self._lines.get(address)
+            if line is None or line.replaced():
+                # Looked at before it connects: should the process change in between, one call too many is asked again.
+                socket = _socket_at(address)
+                line = self._lines[address] = Line(address, open_channel(address, *TOLERATED_KEEPALIVE), socket)
+            return line
 
-    def drop(self, address: str, channel: grpc.Channel) -> None:
+    def drop(self, line: Line) -> None:
         """Calls that still use it keep it alive until they end."""
         with self._lock:
-            if self._channels.get(address) is channel:
-                del self._channels[address]
+            if self._lines.get(line.address) is line:
+                del self._lines[line.address]
 
     def close(self) -> None:
+        self.watcher.close()
         with self._lock:
-            channels, self._channels = self._channels, {}
-        for channel in channels.values():
-            channel.close()
+            lines, self._lines = self._lines, {}
+        for line in lines.values():
+            line.channel.close()
+
+
+_Socket = tuple[int, int, int]
+
+
+def _socket_at(address: str) -> _Socket | None:
+    """What tells the Unix socket at that address from any other that ever was there; None where there is none."""
+    if not address.startswith("unix:"):
+        return None
+    try:
+        found = os.stat(address.removeprefix("unix:"))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns

@@ -1,23 +1,27 @@
 """A call to a service as a future of domain types."""
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import grpc
 
 from katib.api.errors import from_rpc_error, said_by_grpc
 from katib.domain.errors import InternalError, KatibError, UnavailableError
-from katib.manager.remote.addresses import Channels
+from katib.manager.remote.addresses import Channels, Line
 
 _log: Final = logging.getLogger(__name__)
 
 # Settings are checked, not worked on.
 SETTINGS_S: Final = 15.0
-# A model over a long history may take its time; a service that hangs may not.
+# A model over a long history may take its time. Whether the service is there at all meanwhile is looked after by the Watcher.
 GENERATE_S: Final = 600.0
 STOP_S: Final = 5.0
+# After these the next call gets a connection of its own: the old one may lead to nobody.
+_NOT_ANSWERED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 Reply = TypeVar("Reply")
 
@@ -31,32 +35,60 @@ def start(
 ) -> "Future[Reply]":
     """Starts `call(channel)`, a stub method's `future`, and returns at once."""
     future: Future[Reply] = Future()
-    channel = channels.get(address)
+    line = channels.get(address)
+    try:
+        rpc = call(line.channel)
+    except ValueError:
+        # The channel was closed, as this manager ends.
+        future.set_exception(UnavailableError(f"{who} is not asked any more: this manager ends"))
+        return future
+    out = _Out(line, rpc)
+    channels.watcher.add(out)
 
-    def done(rpc: Any) -> None:
+    def done(_rpc: Any) -> None:
+        channels.watcher.remove(out)
         if not future.set_running_or_notify_cancel():
+            return
+        if out.lost and rpc.cancelled():
+            channels.drop(line)
+            future.set_exception(UnavailableError(out.lost))
             return
         try:
             future.set_result(convert(rpc.result()))
         except grpc.RpcError as error:
-            if rpc.code() is grpc.StatusCode.UNAVAILABLE:
-                channels.drop(address, channel)
+            if rpc.code() in _NOT_ANSWERED:
+                channels.drop(line)
             future.set_exception(_failure(error, address, who))
         except KatibError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whoever waits must get an answer
             future.set_exception(InternalError(f"{who} sent what cannot be read: {error}"))
 
-    try:
-        rpc = call(channel)
-    except ValueError:
-        # The channel was closed, as this manager ends.
-        future.set_exception(UnavailableError(f"{who} is not asked any more: this manager ends"))
-        return future
     rpc.add_done_callback(done)
     # Whoever gives up waiting ends the call: a slow service is not left with the work of those who left.
     future.add_done_callback(lambda it: rpc.cancel() if it.cancelled() else None)
     return future
+
+
+@dataclass(slots=True, eq=False)
+class _Out:
+    """A call that is out, as it is looked after."""
+
+    line: Line
+    rpc: Any
+    began: float = field(default_factory=time.monotonic)
+    lost: str = ""
+
+    @property
+    def address(self) -> str:
+        return self.line.address
+
+    def replaced(self) -> bool:
+        return self.line.replaced()
+
+    def lose(self, why: str) -> None:
+        self.lost = why
+        self.rpc.cancel()
 
 
 def _failure(error: grpc.RpcError, address: str, who: str) -> KatibError:
