@@ -13,7 +13,7 @@ import pytest
 from katib.domain.errors import FailedPreconditionError, NotFoundError, UnavailableError
 from katib.domain.names import new_id, run_name
 from katib.domain.search_space import Parameter, ParameterType
-from katib.domain.study import Intent, Limits
+from katib.domain.study import Intent, Limits, Study, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.controller.reconcile import LeaseOverError
 from katib.worker.base import RunPhase, RunSpec
@@ -333,6 +333,56 @@ def test_a_run_that_the_other_began_after_the_trials_were_read_is_neither_ended_
     ended = other.finish(study_id)
     assert (ended.completed, ended.failed) == (2, 0)
     assert begun(tmp_path) == [run_name(first.id, 1), run_name(second[0].id, 1)]
+
+
+def more(study_: Study) -> Study:
+    """As when a user raises the limit of a finished study by one."""
+    most = study_.finished_trials + 1
+    return replace(
+        study_,
+        state=StudyState.RUNNING,
+        ended_at=None,
+        reason="",
+        message="",
+        spec=replace(study_.spec, limits=replace(study_.spec.limits, max_trials=most)),
+    )
+
+
+def test_a_manager_that_believes_a_resumed_study_to_be_finished_leaves_its_runs_alone(
+    desk: Desk, other: Desk, tmp_path: Path
+) -> None:
+    study_id = desk.create(study(**gated(tmp_path, max_trials=1)))
+    (first,) = running(desk, study_id)
+    let_end(tmp_path, first)
+    desk.finish(study_id)
+    second: list[Trial] = []
+
+    def meanwhile() -> None:
+        other.storage.update_study(study_id, more)
+        take_over(other, study_id)
+        second.extend(running(other, study_id))
+
+    # Its worker looks at the folder for the first time.
+    frozen = Desk(tmp_path, ME)
+    once(frozen, "list", meanwhile)
+    frozen.work(study_id, 3)
+    frozen.close()
+    let_end(tmp_path, second[0])
+    ended = other.finish(study_id)
+    assert (ended.completed, ended.failed) == (2, 0)
+
+
+def test_a_manager_whose_lease_is_over_does_not_tidy_up_behind_a_finished_study(desk: Desk) -> None:
+    study_id = desk.create(study(limits={"max_trials": 1}))
+    desk.finish(study_id)
+    trial_id = new_id()
+    late = RunSpec(run_name(trial_id, 1), study_id, trial_id, 1, ("sleep", "600"), (), study())
+    desk.worker.create(late)
+    desk.lease = False
+    with pytest.raises(LeaseOverError):
+        desk.work(study_id)
+    desk.lease = True
+    work_until(desk, study_id, lambda: not desk.worker.list(study_id))
 
 
 def test_a_lease_that_lapsed_and_was_renewed_in_the_middle_of_a_pass_ends_it(desk: Desk, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Reconciler:
             return None
         if study.state.finished and study.intent is Intent.NONE:
             self.forget(study_id)
-            self._tidy(study)
+            self._tidy(study, term)
             return None
         if study.manager != self._manager_id:
             self.forget(study_id)
@@ -161,12 +161,25 @@ class Reconciler:
             memory.readings.clear()
             raise
 
-    def _tidy(self, study: Study) -> None:
+    def _tidy(self, study: Study, term: int | None) -> None:
         """What a finished study still has of runs: one whose creation came late, by a manager that was frozen, is stopped; one
-        that its worker names again, after a restart, is let go of again."""
+        that its worker names again, after a restart, is let go of again. Any manager does it whose worker names one."""
         if study.spec.client_driven:
             return
-        for run in self._worker.list(study.id):
+        runs = self._worker.list(study.id)
+        if not runs:
+            return
+        # It may have been resumed, and these runs be of trials that were added since. If it is still finished now that they
+        # have been seen, each belongs to a finished trial, whatever happens from here on.
+        try:
+            now = self._storage.get_study(study.id)
+        except NotFoundError:
+            return
+        if not now.state.finished:
+            self._wake(study.id)
+            return
+        for run in runs:
+            self._act(term)
             if run.phase.ended:
                 self._worker.delete(study.id, run.name)
             elif run.phase is not RunPhase.STOPPING:
