@@ -1,6 +1,7 @@
 """What a process knows of a database that is away: one looks, everybody else is told, and few lines are written."""
 
 import logging
+import struct
 import threading
 import time
 
@@ -17,6 +18,8 @@ class Server:
 
     def __init__(self):
         self.reason = ""
+        # What a look raises that nobody thought of.
+        self.error: Exception | None = None
         self.looks = 0
         self.at_once = 0
         self.most_at_once = 0
@@ -29,6 +32,8 @@ class Server:
             self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             time.sleep(0.01)
+            if self.error is not None:
+                raise self.error
             if self.reason:
                 raise UnavailableError(self.reason)
         finally:
@@ -58,6 +63,12 @@ def lose(presence, server, reason="X is off"):
     presence.lost(reason, time.monotonic())
 
 
+def reason(presence):
+    with pytest.raises(UnavailableError) as caught:
+        presence.check()
+    return str(caught.value)
+
+
 def test_while_it_is_away_everybody_is_told_why_at_once_and_one_looks(presence, server, changes):
     for _ in range(20):
         lose(presence, server)
@@ -83,13 +94,7 @@ def test_it_is_not_looked_for_more_often_than_helps(presence, server):
 def test_the_reason_is_the_latest(presence, server):
     lose(presence, server)
     server.reason = "X is full"
-
-    def reason():
-        with pytest.raises(UnavailableError) as caught:
-            presence.check()
-        return str(caught.value)
-
-    until(lambda: reason() == "X is full")
+    until(lambda: reason(presence) == "X is full")
 
 
 def test_it_may_be_lost_again_and_again(presence, server, changes):
@@ -146,6 +151,39 @@ def test_what_is_awaited_is_found_or_fails_for_good(presence, server):
     assert not presence.there
     assert presence.seek(server.look)
     assert presence.there
+
+
+@pytest.mark.parametrize(
+    "error", [struct.error("unpack requires 4 bytes"), FailedPreconditionError("it is another one")]
+)
+def test_a_look_that_fails_in_an_unknown_way_is_followed_by_another(presence, server, error):
+    lose(presence, server)
+    server.error = error
+    until(lambda: str(error) in reason(presence))
+    server.error, server.reason = None, ""
+    until(lambda: presence.there)
+
+
+def test_where_no_thread_could_be_had_the_next_who_asks_has_another_look(presence, server, monkeypatch, caplog):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        lose(presence, server)
+    assert "nobody looks yet" in caplog.text
+    server.reason = ""
+    with pytest.raises(UnavailableError, match="X is off"):
+        presence.check()
+    until(lambda: presence.there)
+
+
+def test_one_that_is_being_opened_is_looked_for_by_who_opens_it_alone(presence, server):
+    presence.awaited()
+    with pytest.raises(UnavailableError):
+        presence.check()
+    time.sleep(0.2)
+    assert server.looks == 0
 
 
 def test_closing_ends_the_search(presence, server):

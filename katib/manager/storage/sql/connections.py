@@ -32,7 +32,8 @@ class Connections:
         self.errors: Final = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self.presence: Final = Presence(where, self._look, told)
         self._own = threading.local()
-        event.listen(engine, "do_connect", self._allow)
+        # Before the one that connects.
+        event.listen(engine, "do_connect", self._allow, insert=True)
 
     def take(self) -> PoolProxiedConnection:
         """Raises the KatibError that says why there is none, at once where the database is known to be away."""

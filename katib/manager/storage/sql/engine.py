@@ -1,17 +1,21 @@
 """Which databases there are, and how a connection to each is set up."""
 
 import sqlite3
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT
+from pymysql.err import OperationalError
 from sqlalchemy import URL, Engine, create_engine, event, exc, make_url
+from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
+from katib.manager.storage.sql.failures import HANDSHAKE_ERROR, mysql_code
 
 EXPECTED: Final = "expected sqlite:///PATH, mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE or memory://"
 
@@ -36,6 +40,7 @@ _POOL: Final = 16
 _POOL_TIMEOUT_S: Final = 5
 # What of PyMySQL's options may stand behind the `?`. Others could undo what the storage relies on.
 _MYSQL_OPTIONS: Final = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
+_FIRST_CODE: Final = 1000
 _LOCAL: Final = frozenset({None, "", "localhost", "127.0.0.1", "::1"})
 
 
@@ -88,6 +93,7 @@ def make_engine(url: URL, *, migrating: bool = False) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite_for_migration if migrating else _set_up_sqlite)
     else:
         engine = create_engine(url, connect_args=_mysql_arguments(url, migrating), **options)
+        event.listen(engine, "do_connect", _connect_mysql)
         event.listen(engine, "connect", _set_up_mysql)
     return engine
 
@@ -117,6 +123,26 @@ def _set_up_sqlite_for_migration(connection: DBAPIConnection, _entry: Connection
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()
+
+
+def _connect_mysql(
+    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
+) -> DBAPIConnection:
+    """PyMySQL takes apart what it gets as though a MySQL server had sent it: what another program sends, or one that breaks
+    off, ends in whatever error that comes to. Here it is one, the protocol's own for it."""
+    try:
+        return dialect.connect(*positional, **named)
+    except dialect.loaded_dbapi.Error as error:
+        # Servers' codes begin at 1000.
+        if mysql_code(error) >= _FIRST_CODE:
+            raise
+        raise _no_server(error) from error
+    except (struct.error, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        raise _no_server(error) from error
+
+
+def _no_server(error: Exception) -> OperationalError:
+    return OperationalError(HANDSHAKE_ERROR, f"{type(error).__name__}: {' '.join(map(str, error.args))}")
 
 
 def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -11,6 +11,7 @@ from katib.domain.errors import AlreadyExistsError, FailedPreconditionError, Int
 # MySQL's error codes, from its manual, "Server Error Message Reference" and "Client Error Message Reference".
 _LOCK_WAIT_TIMEOUT: Final = 1205
 _DEADLOCK: Final = 1213
+HANDSHAKE_ERROR: Final = 2012
 _GONE: Final = frozenset(
     {
         1053,  # the server shuts down
@@ -50,6 +51,10 @@ _MENDED_OUTSIDE: Final = {
     2002: _UNREACHABLE,
     2003: _UNREACHABLE,
     2005: _UNREACHABLE,
+    HANDSHAKE_ERROR: (
+        "cannot be reached: something that is no MySQL server answers at its address",
+        "correct the address in --database, or look what stands before the server",
+    ),
 }
 # SQLite's primary result codes, from https://sqlite.org/rescode.html.
 _SQLITE_BUSY: Final = frozenset({5, 6})
@@ -89,7 +94,7 @@ def failure_of(error: Exception, dialect: Dialect) -> Failure:
         if _sqlite_code(error) in _SQLITE_BUSY:
             return Failure.BUSY
     elif isinstance(error, dbapi.Error):
-        code = _mysql_code(error)
+        code = mysql_code(error)
         if code in (_DEADLOCK, _LOCK_WAIT_TIMEOUT):
             return Failure.BUSY
         if code in _FULL:
@@ -114,7 +119,7 @@ def to_katib_error(error: Exception, dialect: Dialect, where: str) -> KatibError
         return UnavailableError(
             f"the database {where} gives no answer ({_text(error)}); look whether its server is well"
         )
-    if failure is Failure.LOST and _mysql_code(error) in _READ_ONLY:
+    if failure is Failure.LOST and mysql_code(error) in _READ_ONLY:
         return UnavailableError(
             f"the database {where} takes no writes now ({_text(error)}); let --database name the primary server"
         )
@@ -127,7 +132,7 @@ def to_katib_error(error: Exception, dialect: Dialect, where: str) -> KatibError
         if code in _SQLITE_ENVIRONMENT:
             return UnavailableError(f"the database {where} does not work: {_SQLITE_ENVIRONMENT[code]} ({_text(error)})")
     elif isinstance(error, dialect.loaded_dbapi.OperationalError):
-        code = _mysql_code(error)
+        code = mysql_code(error)
         if code in _MENDED_OUTSIDE:
             what, remedy = _MENDED_OUTSIDE[code]
             return UnavailableError(f"the database {where} {what} ({_text(error)}); {remedy}")
@@ -160,7 +165,7 @@ def _sqlite_code(error: Exception) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _mysql_code(error: Exception) -> int:
+def mysql_code(error: Exception) -> int:
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import KatibError, UnavailableError
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ class Presence:
     """Safe from any thread."""
 
     def __init__(self, where: str, look: Callable[[], None], told: Callable[[], None] | None = None) -> None:
-        """`look()` raises UnavailableError while the database cannot be used. `told()` is called at each change, from any
-        thread, and must return at once. It is taken to be there until somebody says otherwise."""
+        """`look()` raises while the database cannot be used, as a rule UnavailableError. `told()` is called at each change,
+        from any thread, and must return at once. It is taken to be there until somebody says otherwise."""
         self._where = where
         self._look = look
         self._told = told or (lambda: None)
@@ -40,6 +40,8 @@ class Presence:
         self._since = 0.0
         self._back_at = 0.0
         self._seekers = 0
+        # Somebody is to look whether it is back: it is away, and not merely being opened.
+        self._sought = False
         self._said = ""
         self._said_at = -_SAY_S
         self._to_be_taken_back = False
@@ -52,6 +54,9 @@ class Presence:
         """Raises the UnavailableError that says why the database cannot be used now."""
         reason = self._reason
         if reason is not None:
+            # Whoever was to look may never have begun: a thread cannot always be had.
+            if self._sought and not self._seekers:
+                self._send_seeker()
             raise UnavailableError(reason)
 
     def awaited(self) -> None:
@@ -63,7 +68,7 @@ class Presence:
         with self._lock:
             if self._reason is None or self._closed.is_set():
                 return
-            self._reason, self._back_at = None, time.monotonic()
+            self._reason, self._sought, self._back_at = None, False, time.monotonic()
             if self._to_be_taken_back:
                 self._to_be_taken_back = False
                 _LOG.info("the database %s is there again after %.1f s", self._where, self._back_at - self._since)
@@ -76,27 +81,39 @@ class Presence:
             if began < self._back_at or self._closed.is_set():
                 return
             self._away(reason)
-            if self._seekers:
-                return
-            self._seekers += 1
-        threading.Thread(target=self._seek, args=(self._look,), name="database", daemon=True).start()
+            self._sought = True
+        self._send_seeker()
 
     def seek(self, look: Callable[[], None]) -> bool:
         """Calls `look` until it no longer raises UnavailableError, without end but for `close`: False then. Raises what else
         `look` raises."""
         with self._lock:
             self._seekers += 1
-        return self._seek(look)
+        return self._seek(look, (UnavailableError,))
 
     def close(self) -> None:
         """Nothing is looked for and nobody is let in any more."""
         self._closed.set()
         with self._lock:
-            self._reason = "the storage is closed"
+            self._reason, self._sought = "the storage is closed", False
 
-    def _seek(self, look: Callable[[], None]) -> bool:
+    def _send_seeker(self) -> None:
+        with self._lock:
+            if self._seekers or not self._sought:
+                return
+            self._seekers += 1
         try:
-            found = self._until_there(look)
+            # Whatever comes of a look, the database may be there at the next: nobody else would find it.
+            arguments = self._look, (Exception,)
+            threading.Thread(target=self._seek, args=arguments, name="database", daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._seekers -= 1
+            _LOG.warning("nobody looks yet whether the database %s is there again: %s", self._where, error)
+
+    def _seek(self, look: Callable[[], None], away: tuple[type[Exception], ...]) -> bool:
+        try:
+            found = self._until_there(look, away)
         finally:
             with self._lock:
                 self._seekers -= 1
@@ -105,20 +122,25 @@ class Presence:
             self.found()
         return found
 
-    def _until_there(self, look: Callable[[], None]) -> bool:
+    def _until_there(self, look: Callable[[], None], away: tuple[type[Exception], ...]) -> bool:
         pause = _PAUSE_FIRST_S
         while not self._closed.is_set():
             try:
                 look()
-            except UnavailableError as error:
+            except away as error:
                 with self._lock:
                     if not self._closed.is_set():
-                        self._away(error.message)
+                        self._away(self._reason_of(error))
             else:
                 return True
             self._closed.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(pause * 2, _PAUSE_MOST_S)
         return False
+
+    def _reason_of(self, error: Exception) -> str:
+        if isinstance(error, KatibError):
+            return error.message
+        return f"the database {self._where} cannot be used: {type(error).__name__}: {error}"
 
     def _away(self, reason: str) -> None:
         now = time.monotonic()
