@@ -331,9 +331,10 @@ class Ledger:
             # One that was frozen in the middle of a pass may do with its successor what it was about to do: create runs that
             # are wanted, each at most once, but possibly not now.
             return
-        alive = len(self._place.alive(run.study_id))
+        # Nor can anybody know of one whose creator died when it was on its way.
+        alive = sum(r.listed for r in self._place.alive(run.study_id))
         most = known.most(lambda s: effective_limits(s.spec).max_parallel)
-        assert alive <= min(most, MAX_PARALLEL_CAP), "more runs at once than max_parallel"
+        assert alive <= min(most, MAX_PARALLEL_CAP), f"more runs at once than max_parallel: {alive}, {most}"
 
     def run_began(self, run: Run) -> None:
         assert self._place.executions[run.name] == 1, "an attempt was executed twice"

@@ -299,9 +299,13 @@ class _Work:
 
     def move_study(self, move: StudyMove) -> None:
         study, read = self._study, move.read
-        if read is not None and (read.state, read.intent, read.spec) != (study.state, study.intent, study.spec):
-            self._refused.add(study.id)
-            return
+        if read is not None:
+            changed = (read.state, read.intent, read.spec) != (study.state, study.intent, study.spec)
+            # A client may have taken a trial since: it would be left behind.
+            unfinished = self._field("pending") + self._field("running")
+            if changed or (move.state.finished and unfinished):
+                self._refused.add(study.id)
+                return
         message = _storable(move.message)
         if (study.state, study.reason, study.message) == (move.state, move.reason, message):
             return

@@ -150,6 +150,15 @@ class ChangeContract:
             assert applied.refused == {trial.id}
         assert storage.get_trial(trial.id) == trial
 
+    def test_a_study_does_not_end_on_a_decision_made_before_its_last_trial_came(self, storage):
+        study = storage.create_study(make_study())
+        add(storage, study)
+        before = storage.get_study(study.id)
+        end = StudyMove(StudyState.COMPLETED, "MaxDurationReached", "it is over", NOW, read=study)
+        applied = storage.apply(study.id, StudyChanges(study=end))
+        assert (applied.study, applied.refused) == (before, {study.id})
+        assert storage.get_study(study.id) == before
+
     def test_changes_that_change_nothing_write_nothing(self, storage):
         study = storage.create_study(make_study(reason="r", message="m"))
         (trial,) = add(storage, study)

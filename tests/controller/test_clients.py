@@ -1,0 +1,32 @@
+"""Clients that act in the middle of a pass over the study that they drive."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from katib.domain.names import new_id
+from katib.domain.search_space import Parameter, ParameterType
+from katib.domain.study import StudyReason
+from katib.domain.trial import NewTrial
+from tests.controller.test_reconcile import Desk
+from tests.e2e.harness import study
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    it = Desk(tmp_path)
+    yield it
+    it.close()
+
+
+def test_a_study_does_not_end_while_a_client_takes_a_trial(desk: Desk) -> None:
+    study_id = desk.create(study(algorithm="", limits={"max_duration": timedelta(seconds=0.01)}))
+    new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),))
+    desk.storage.meanwhile = lambda: desk.storage.add_trials(
+        study_id, 0, [new], datetime.now(UTC), client_id="me", running=True
+    )
+    ended = desk.finish(study_id)
+    assert desk.storage.meanwhile is None
+    assert (ended.reason, ended.unfinished_trials, ended.killed) == (StudyReason.MAX_DURATION, 0, 1)
