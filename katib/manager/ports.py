@@ -84,8 +84,8 @@ class StudyMove:
     state is what Intent.STOP asked for, and clears it.
 
     With `read`, the study as it was when this was decided, it takes place only if state, intent and spec are still those: what
-    a user has changed since is not overwritten; nor does it end a study with an unfinished trial. Left out, the study's id is among
-    the refused."""
+    a user has changed since is not overwritten; nor does it end a study with an unfinished trial. Left out, the study's id is
+    among the refused."""
 
     state: StudyState
     reason: str
