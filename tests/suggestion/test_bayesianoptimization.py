@@ -128,6 +128,29 @@ class TestSettings:
             check(BayesianOptimization(), study(INFINITE))
 
 
+class TestATrap:
+    def test_a_local_optimum_is_left_once_it_is_known_well(self) -> None:
+        """Two wells; the first trials see the wide one, the deep one is narrow."""
+
+        def wells(trial: Trial) -> tuple[TrialState, float | None]:
+            x, y = (float(p.value) for p in trial.parameters)
+            wide = 0.6 * math.exp(-((x - 0.3) ** 2 + (y - 0.3) ** 2) / 0.08)
+            deep = math.exp(-((x - 0.85) ** 2 + (y - 0.8) ** 2) / 0.02)
+            return TrialState.COMPLETED, 1 - max(wide, deep)
+
+        space = [parameter(n, DOUBLE, 0, 1) for n in "xy"]
+        manager = MiniManager(
+            BayesianOptimization(),
+            study(space, ("SuggestionNum", 60), ("MaxParallel", 1), ("Seed", 2)),
+            outcome=wells,
+        )
+        manager.run()
+
+        assert best(manager) < 0.05
+        points = {tuple(round(float(p.value), 3) for p in t.parameters) for t in manager.trials}
+        assert len(points) > 50
+
+
 class TestManyAtOnce:
     def test_a_batch_is_spread_and_not_piled_up_at_the_most_promising_point(self) -> None:
         manager = run(16, ("Seed", 2))

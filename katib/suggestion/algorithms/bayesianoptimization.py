@@ -57,7 +57,7 @@ TRADE_OFF: Final = real(
     "weight of the deviation, in deviations of the objective.",
     least=0.0,
     most=100.0,
-    default_text="0 for ei, 0.01 for pi, 2 for lcb",
+    default_text="0.002 for ei, 0.01 for pi, 2 for lcb",
 )
 WARPING: Final = choice(
     "input_warping",

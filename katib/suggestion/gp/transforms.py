@@ -10,8 +10,8 @@ import numpy as np
 
 from katib.suggestion.gp.encoding import Floats
 
-# Beyond so many times the median's distance from the best only an objective's logarithm counts: something diverged there, or
-# it is far from where the search is by now.
+FIRST: Final = 20
+# Beyond so many times the median's distance from the best only an objective's logarithm counts: something diverged there.
 FAR: Final = 8.0
 # The powers are of the distance from a point so much better than the best.
 SHIFT: Final = 0.2
@@ -19,10 +19,15 @@ POWERS: Final = (1.0, 0.6, 0.3, 0.0, -0.5)
 
 
 def excess(y: Floats) -> Floats:
-    """How much worse than the best finite objectives are, the less the better: 0 for the best, 1 for the median."""
+    """How much worse than the best the finite objectives are, in the order of the trials and the less the better: 0 for the
+    best, 1 for the median of the first trials.
+
+    The first ones lie all over the space. The median of all would come ever nearer to the best, where most trials are in the
+    end, and what is left beside it would look ever larger: the search would stay there for ever smaller improvements.
+    """
     y = np.clip(y, -1e300, 1e300)
     worse = y - float(np.min(y))
-    unit = float(np.median(worse))
+    unit = float(np.median(worse[:FIRST]))
     if not unit > 0.0:
         unit = float(np.min(worse[worse > 0.0])) if (worse > 0.0).any() else 1.0
     with np.errstate(over="ignore"):

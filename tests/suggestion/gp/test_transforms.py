@@ -38,6 +38,15 @@ class TestExcess:
         assert len(set(z)) == len(set(y))
         assert z.max() <= 1
 
+    def test_it_does_not_grow_when_trials_crowd_at_the_best(self) -> None:
+        first = np.linspace(1.0, 2.0, transforms.FIRST)
+        crowd = 0.9 + 1e-6 * np.random.default_rng(0).random(200)
+
+        alone, crowded = transforms.excess(np.append(first, 0.9)), transforms.excess(np.append(first, crowd))
+
+        assert crowded[: len(first)] == pytest.approx(alone[:-1], abs=1e-5)
+        assert crowded[len(first) :].max() < 1e-4
+
     def test_unit_and_offset_of_the_objective_do_not_matter(self) -> None:
         y = np.random.default_rng(0).normal(size=40)
 
