@@ -5,6 +5,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from tests.storage.builders import (
     recount,
     running,
 )
+from tests.storage.execute import execute
 
 ROOT = Path(__file__).parents[3]
 
@@ -132,6 +134,16 @@ class SharedDatabaseContract:
         assert sorted([*first, *second]) == sorted(every)
         assert set(b.driven_studies("m1")) == set(first)
         assert set(a.driven_studies("m2")) == set(second)
+
+    def test_when_the_databases_clock_was_set_back_a_dead_manager_does_not_look_alive(self, a, url):
+        for name in ("alive", "dead"):
+            a.heartbeat(ManagerRecord(name, "h", "1"))
+        # As though the clock had been an hour ahead of what it is now.
+        execute(url, "UPDATE managers SET heartbeat_at = heartbeat_at + 3600000000")
+        a.heartbeat(ManagerRecord("alive", "h", "1"))
+        ages = {manager.id: manager.age for manager in a.managers()}
+        assert ages["dead"] > timedelta(minutes=50)
+        assert timedelta(0) <= ages["alive"] < timedelta(minutes=1)
 
     def test_reports_from_everywhere_are_all_there_once(self, a, b):
         study = a.create_study(make_study())

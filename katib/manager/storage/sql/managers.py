@@ -52,8 +52,9 @@ def heartbeat(session: Session, manager: ManagerRecord) -> None:
 
 def list_managers(session: Session) -> Sequence[ManagerRecord]:
     return [
-        # The clock of a database may be set back.
-        ManagerRecord(id_, host, process, timedelta(microseconds=max(age, 0)))
+        # When the database's clock was set back, a row is ahead of it until its manager, if it lives, writes it again: within a
+        # quarter of its lease. A dead one's would look new until the clock has caught up.
+        ManagerRecord(id_, host, process, timedelta(microseconds=abs(age)))
         for id_, host, process, age in session.rows(_ALL)
     ]
 
