@@ -7,11 +7,13 @@ from contextlib import closing
 import pytest
 from sqlalchemy import event
 
-from katib.manager.ports import StudyChanges, StudyFilter, TrialFilter
+from katib.domain.study import StudyState
+from katib.manager.ports import ManagerRecord, StudyChanges, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import changes, deletion, managers, models, observations, studies, trials
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.engine import make_engine, parse_url
+from katib.manager.storage.sql.rows import study_to_row
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.storage import SqlStorage
 from tests.storage import mariadb
@@ -141,6 +143,35 @@ def test_no_call_reads_more_rows_of_a_large_study_on_mariadb(mariadb_url):
         small, large = costs(storage, counter, 20), costs(storage, counter, 2000)
     grown = {name: (small[name][0], large[name][0]) for name in small if large[name][0] > small[name][0] + 30}
     assert grown == {}
+
+
+def managers_costs(storage, counter, ended):
+    """By name: the steps and statements of a manager's calls when so many studies that it or another one drove have ended."""
+    for driver in ("m", "gone"):
+        rows = [study_to_row(make_study(manager=driver, state=StudyState.COMPLETED)) for _ in range(ended)]
+        storage.database.write(lambda session, rows=rows: session.write_all(studies._INSERT, rows))
+        storage.create_study(make_study(manager=driver))
+    storage.heartbeat(ManagerRecord("gone", "h", "1"))
+    return {
+        "heartbeat": counter.cost(lambda: storage.heartbeat(ManagerRecord("m", "h", "1"))),
+        "driven": counter.cost(lambda: storage.driven_studies("m")),
+        "drivers": counter.cost(lambda: storage.drivers("")),
+        "release": counter.cost(lambda: storage.release("gone")),
+        "claim": counter.cost(lambda: storage.claim_studies("m", "", (), 1)),
+    }
+
+
+def test_what_has_ended_costs_a_manager_nothing(storage, counter):
+    few, many = managers_costs(storage, counter, 5), managers_costs(storage, counter, 2000)
+    # The first study of the first round is still there.
+    assert {n: (few[n], many[n]) for n in few if many[n][0] > few[n][0] * 1.5 + 60 or many[n][1] > few[n][1] + 2} == {}
+
+
+def test_what_has_ended_costs_a_manager_nothing_on_mariadb(mariadb_url):
+    counter = RowCounter(mariadb_url)
+    with closing(open_storage(mariadb_url)) as storage:
+        few, many = managers_costs(storage, counter, 5), managers_costs(storage, counter, 2000)
+    assert {name: (few[name][0], many[name][0]) for name in few if many[name][0] > few[name][0] + 30} == {}
 
 
 def test_a_trials_end_and_the_next_ones_begin_are_few_statements(storage, counter):

@@ -318,7 +318,7 @@ class MemoryStorage:
         with self._lock:
             self._check_open()
             self._managers.pop(manager_id, None)
-            released = [study for study in self._studies.values() if study.manager == manager_id]
+            released = [s for s in self._studies.values() if s.manager == manager_id and needs_driver(s)]
             self._set_manager(released, "")
         self._tell(*(study.id for study in released))
 

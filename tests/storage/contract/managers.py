@@ -105,13 +105,27 @@ class ManagerContract:
     def test_a_manager_that_leaves_gives_up_its_studies(self, storage):
         self._beat(storage, "m1", "m2")
         mine = [self._study(storage, manager="m1") for _ in range(2)]
-        mine.append(self._study(storage, manager="m1", state=StudyState.COMPLETED))
+        mine.append(self._study(storage, manager="m1", state=StudyState.COMPLETED, intent=Intent.DELETE))
         other = self._study(storage, manager="m2")
         storage.release("m1")
         storage.release("m1")
         assert [manager.id for manager in storage.managers()] == ["m2"]
         assert {storage.get_study(study).manager for study in mine} == {""}
         assert storage.get_study(other).manager == "m2"
+
+    def test_what_had_ended_when_its_manager_left_is_not_touched_and_has_a_driver_when_it_goes_on(self, storage):
+        self._beat(storage, "m1", "m2")
+        study = self._study(storage, manager="m1", state=StudyState.COMPLETED)
+        revision = storage.get_study(study).revision
+        heard = []
+        storage.subscribe(heard.append)
+        storage.release("m1")
+        assert (storage.get_study(study).revision, heard) == (revision, [])
+        assert list(storage.claim_studies("m2", "", (), 10)) == []
+        storage.update_study(study, lambda s: replace(s, state=StudyState.RUNNING, ended_at=None))
+        assert storage.drivers("") == {"m1": 1}
+        assert list(storage.claim_studies("m2", "", (), 10)) == [study]
+        assert storage.driven_studies("m1") == {}
 
     def test_a_deleted_study_is_claimed_by_nobody(self, storage):
         study = self._study(storage, manager="m")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
 
 from katib.manager.ports import ManagerRecord
 from katib.manager.storage.sql.columns import now_micros
@@ -31,10 +31,12 @@ _placed: Final = or_(studies.c.placement == "", studies.c.placement == bindparam
 _DRIVERS: Final = Statement(
     select(studies.c.manager, func.count()).where(studies.c.active == 1, _placed).group_by(studies.c.manager)
 )
-_ALL_OF: Final = Statement(
-    select(studies.c.id).where(
-        studies.c.active.in_([literal(0), literal(1)]), studies.c.manager == bindparam("manager")
-    )
+# A lock that another one has is waited for by nobody here: see `_claimable`.
+_TO_GIVE_UP: Final = Statement(
+    select(studies.c.id)
+    .where(studies.c.active == 1, studies.c.manager == bindparam("manager"))
+    .order_by(studies.c.id)
+    .with_for_update(skip_locked=True)
 )
 # A claim's other half: taken only if nobody else has taken it meanwhile.
 _SET: Final = Statement(
@@ -79,8 +81,11 @@ def driven_studies(session: Session, manager_id: str) -> Mapping[str, int]:
 
 
 def release(session: Session, manager_id: str) -> None:
-    for (study_id,) in session.rows(_ALL_OF, manager=manager_id):
-        _set_manager(session, study_id, manager_id, "")
+    # Without its row the others are anybody's too: those that are locked, and the finished ones if they are ever resumed.
+    given_up = [study_id for (study_id,) in session.rows(_TO_GIVE_UP, manager=manager_id)]
+    session.write_all(_SET, [{"study": study_id, "old": manager_id, "new": ""} for study_id in given_up])
+    for study_id in given_up:
+        session.touch(study_id)
     session.write(_REMOVE, manager=manager_id)
 
 
