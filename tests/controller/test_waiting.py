@@ -1,0 +1,114 @@
+"""What a study shows while its suggestion service has not answered yet."""
+
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from katib.domain.errors import UnavailableError
+from katib.domain.names import new_id
+from katib.domain.study import Study, StudyReason, StudySpec, StudyState
+from katib.manager.controller.asking import Conversation
+from katib.manager.controller.observed import Asking, Observed
+from katib.manager.controller.plan import plan
+from katib.manager.ports import History, StudyMove, SuggestionReply, SuggestionRequest
+from katib.manager.storage.memory import MemoryStorage
+from tests.e2e.harness import study
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Silent:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.settings: Future[History] = Future()
+        self.reply: Future[SuggestionReply] = Future()
+
+    def set_parameters(self, _algorithm: str, _study_id: str, _spec: StudySpec) -> "Future[History]":
+        return self.settings
+
+    def generate(self, _algorithm: str, _request: SuggestionRequest) -> "Future[SuggestionReply]":
+        return self.reply
+
+    def stop(self, _algorithm: str, _study_id: str) -> None: ...
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+@pytest.fixture
+def made(storage: MemoryStorage) -> Study:
+    return storage.create_study(Study(new_id(), study(), StudyState.RUNNING, NOW, 1))
+
+
+@pytest.fixture
+def silent() -> Silent:
+    return Silent()
+
+
+@pytest.fixture
+def conversation(made: Study, silent: Silent, storage: MemoryStorage) -> Conversation:
+    """A question has gone out at NOW."""
+    it = Conversation(silent, storage, lambda: None)
+    it.prepared(made.spec, History.FINALS)
+    it.take(made, NOW)
+    it.ask(made, [], 1)
+    return it
+
+
+def shown(conversation: Conversation, made: Study, seconds: float) -> Asking:
+    assert conversation.take(made, NOW + timedelta(seconds=seconds)) == []
+    return conversation.look(made)
+
+
+def said(seconds: int) -> tuple[str, str]:
+    message = f"suggestion-random was asked more than {seconds} s ago and has not answered yet; it may compute long, "
+    return StudyReason.WAITING_FOR_SUGGESTIONS, message + "and its log may say more"
+
+
+def test_a_question_that_is_out_is_shown_after_five_seconds_and_each_half_minute_anew(
+    conversation: Conversation, made: Study
+) -> None:
+    for seconds, trouble, until in (
+        (0, None, 5),
+        (4.9, None, 5),
+        (5, said(5), 30),
+        (29.9, said(5), 30),
+        (30, said(30), 60),
+        (59, said(30), 60),
+        (61, said(60), 90),
+    ):
+        asking = shown(conversation, made, seconds)
+        assert (asking.trouble, asking.trouble_until) == (trouble, NOW + timedelta(seconds=until))
+
+
+def test_settings_that_are_not_accepted_yet_are_shown_too(made: Study, silent: Silent) -> None:
+    conversation = Conversation(silent, MemoryStorage(), lambda: None)
+    conversation.take(made, NOW)
+    conversation.ask(made, [], 1)
+    assert shown(conversation, made, 6).trouble == said(5)
+    silent.settings.set_result(History.FINALS)
+    assert shown(conversation, made, 7).trouble is None
+
+
+def test_an_answer_ends_the_wait_and_a_failure_is_shown_in_its_place(
+    conversation: Conversation, made: Study, silent: Silent
+) -> None:
+    assert shown(conversation, made, 6).trouble == said(5)
+    silent.reply.set_exception(UnavailableError("it is frozen"))
+    asking = shown(conversation, made, 7)
+    assert asking.trouble is not None
+    assert asking.trouble[0] == StudyReason.SUGGESTION_UNAVAILABLE
+    assert asking.trouble_until is None
+
+
+def test_a_study_with_room_is_looked_at_again_when_it_shows_something_else(made: Study) -> None:
+    until = NOW + timedelta(seconds=5)
+    asking = Asking(in_flight=True, history=History.FINALS, trouble=said(5), trouble_until=until)
+    observed = Observed(made, (), {}, frozenset(), asking=asking)
+    todo = plan(observed, NOW)
+    assert todo.wake_at == until
+    assert [(a.reason, a.message) for a in todo.actions if isinstance(a, StudyMove)] == [said(5)]
