@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from katib.domain.metrics import parse_line
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import effective_limits
 from katib.domain.study_file import StudyFile, parse_study
+from katib.suggestion.algorithms.hyperband import Hyperband
+from tests.suggestion.studies import MiniManager
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DIGITS = EXAMPLES / "digits"
@@ -20,7 +23,7 @@ def read(path: Path) -> StudyFile:
 
 
 @pytest.mark.parametrize("path", sorted(DIGITS.glob("*.yaml")), ids=lambda path: path.name)
-def test_a_study_of_digits_runs_20_trials_two_at_a_time(path: Path) -> None:
+def test_a_study_of_digits_runs_as_many_trials_as_it_says_two_at_a_time(path: Path) -> None:
     study = read(path)
     limits = effective_limits(study.spec)
     assert study.warnings == ()
@@ -31,6 +34,10 @@ def test_a_study_of_digits_runs_20_trials_two_at_a_time(path: Path) -> None:
             len(d.spread(points.get(d.name, points["DefaultGrid"]))) for d in SearchSpace.of(study.spec.parameters)
         ]
         assert counts == [5, 2, 2]
+    elif study.spec.algorithm == "hyperband":
+        manager = MiniManager(Hyperband(), replace(study.spec, limits=replace(limits, max_parallel=100)))
+        manager.run()
+        assert len(manager.trials) == 69
     else:
         assert limits.max_trials == 20
 

@@ -25,6 +25,13 @@ class TestAshaKeepsTheContract(HalvingContract):
     prefix = "ASHA"
 
 
+@pytest.mark.slow
+class TestAshaWithAModelKeepsTheContract(HalvingContract):
+    name = "asha"
+    prefix = "ASHA"
+    settings = (*HalvingContract.settings, ("Model", "gp"))
+
+
 def asha(*settings: tuple[str, object], trials: int = 200, parallel: int = 1, **fields: object) -> MiniManager:
     spec = study(
         (X, EPOCHS),
@@ -101,6 +108,17 @@ class TestRungs:
         counts = [len(trials) for trials in rungs(manager).values()]
         assert len(counts) == 5
         assert counts == sorted(counts, reverse=True)
+
+    def test_the_highest_rung_goes_first(self) -> None:
+        manager = asha(parallel=9)
+        while len(rungs(manager).get(3.0, ())) < 9:
+            manager.ask()
+            manager.finish()
+        manager.spec = asha().spec
+
+        manager.ask()
+
+        assert epochs(manager.trials[-1]) == 9
 
     def test_nobody_waits(self) -> None:
         """The first trial never ends; all other slots are used all the time."""

@@ -30,6 +30,13 @@ class TestHyperbandKeepsTheContract(HalvingContract):
     prefix = "HyperBand"
 
 
+@pytest.mark.slow
+class TestHyperbandWithAModelKeepsTheContract(HalvingContract):
+    name = "hyperband"
+    prefix = "HyperBand"
+    settings = (*HalvingContract.settings, ("Model", "gp"))
+
+
 def plan(resource: ParameterConfig, *settings: tuple[str, object]) -> dict[int, list[tuple[int, str]]]:
     """n_i and r_i of each bracket s."""
     spec = study((X, resource), ("ResourceName", resource.name), *settings)
@@ -293,6 +300,39 @@ def test_with_the_same_epochs_in_all_it_finds_better_ones_than_random_search() -
         wins += _best(own) < _best(other)
 
     assert wins >= 9
+
+
+@pytest.mark.slow
+def test_with_a_model_it_finds_better_ones_than_without() -> None:
+    """By chance alone it would win all six pairs once in 64 times."""
+    for seed in range(6):
+        found = []
+        for model in ("gp", "none"):
+            spec = study(
+                (*BOWL, EPOCHS), ("ResourceName", "epochs"), ("Seed", seed), ("Model", model), ("MaxParallel", 2)
+            )
+            manager = MiniManager(Hyperband(), spec, outcome=curve)
+            manager.run()
+            found.append(_best(manager))
+        assert found[0] < found[1]
+
+
+def test_a_model_leaves_a_share_of_the_configurations_random() -> None:
+    """Those are the same as without a model: about a third, and all until a rung has enough trials."""
+    without, own = (
+        sweep(("Model", model), ("MaxParallel", 1), outcome=lambda t: (TrialState.COMPLETED, abs(x_of(t) - 0.3)))
+        for model in ("none", "gp")
+    )
+
+    same = [a.parameters == b.parameters for a, b in zip(without.trials, own.trials, strict=True)][:27]
+    assert all(same[:4])
+    assert 3 <= sum(same[4:]) <= 14
+    by_model = [abs(x_of(t) - 0.3) for t, random in zip(own.trials, same, strict=False) if not random]
+    assert sorted(by_model)[len(by_model) // 2] < 0.1
+
+
+def x_of(trial: Trial) -> float:
+    return float(trial.parameters[0].value)
 
 
 def _best(manager: MiniManager) -> float:

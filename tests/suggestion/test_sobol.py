@@ -103,6 +103,11 @@ class TestPoints:
 
         assert len(set(points)) == len(points)
 
+    def test_the_next_sequence_is_another_one(self) -> None:
+        cube = Cube(1, 2)
+
+        assert all(abs(cube.at(i)[0] - cube.at(LENGTH + i)[0]) > 1e-8 for i in range(32))
+
     def test_points_may_be_asked_for_in_any_order(self) -> None:
         cube, again = Cube(1, 3), Cube(1, 3)
         order = [0, 5, 4, LENGTH + 1, 1, LENGTH - 1, LENGTH, 2, 3, 3]

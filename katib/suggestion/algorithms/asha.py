@@ -16,12 +16,12 @@ from katib.domain.settings import Options, whole
 from katib.domain.study import StudyReason
 from katib.suggestion.base import SETTINGS_PATH, History, Problem, Reply, Request
 from katib.suggestion.ends import check_ends
-from katib.suggestion.randomness import SEED, study_seed
+from katib.suggestion.randomness import SEED
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 from katib.suggestion.rungs import resource as settings
 from katib.suggestion.rungs.board import Board, Mark, Tags
 from katib.suggestion.rungs.brackets import size
-from katib.suggestion.rungs.configurations import Configurations
+from katib.suggestion.rungs.configurations import MODEL, Configurations
 from katib.suggestion.rungs.resource import Resource
 
 TAGS: Final = Tags.of("ASHA")
@@ -40,7 +40,7 @@ class Asha:
 
     name = "asha"
     history = History.FINALS
-    options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, *settings.OPTIONS, BRACKETS))
+    options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, *settings.OPTIONS, MODEL, BRACKETS))
 
     def check(self, problem: Problem) -> None:
         resource = Resource.of(problem)
@@ -57,8 +57,7 @@ class Asha:
         values = request.problem.values
         resource = Resource.of(request.problem)
         board = Board(TAGS, resource, request)
-        trials = (*request.finished, *request.unfinished)
-        configurations = Configurations(resource.rest, study_seed(values, request.study_id), trials)
+        configurations = Configurations(resource, request)
         rungs = amounts(resource)
         promotions = deque(_promotions(board, resource, len(rungs)))
         last = len(rungs) - 1
@@ -67,6 +66,7 @@ class Asha:
         for number in range(request.first_number, request.first_number + request.count):
             if promotions:
                 configuration, mark = promotions.popleft()
+                configurations.expect(configuration)
                 suggestions.append(board.suggestion(configuration, mark, rungs[mark.rung]))
                 continue
             new = configurations.next(number)

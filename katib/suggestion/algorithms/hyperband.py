@@ -8,12 +8,12 @@ from katib.domain.search_space import Parameter
 from katib.domain.settings import Options
 from katib.domain.study import StudyReason
 from katib.suggestion.base import History, Problem, Reply, Request
-from katib.suggestion.randomness import SEED, study_seed
+from katib.suggestion.randomness import SEED
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 from katib.suggestion.rungs import resource as settings
 from katib.suggestion.rungs.board import Board, Mark, Tags
 from katib.suggestion.rungs.brackets import Bracket, brackets
-from katib.suggestion.rungs.configurations import Configurations
+from katib.suggestion.rungs.configurations import MODEL, Configurations
 from katib.suggestion.rungs.resource import Resource
 
 TAGS: Final = Tags.of("HyperBand")
@@ -28,17 +28,15 @@ class Hyperband:
 
     name = "hyperband"
     history = History.FINALS
-    options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, *settings.OPTIONS))
+    options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, *settings.OPTIONS, MODEL))
 
     def check(self, problem: Problem) -> None:
         Resource.of(problem)
 
     def suggest(self, request: Request) -> Reply:
-        values = request.problem.values
         resource = Resource.of(request.problem)
         board = Board(TAGS, resource, request)
-        trials = (*request.finished, *request.unfinished)
-        configurations = Configurations(resource.rest, study_seed(values, request.study_id), trials)
+        configurations = Configurations(resource, request)
         sweep = [_progress(b, board, configurations.exhausted) for b in brackets(resource)]
         promotions = deque(p for progress in sweep for p in progress.promotions)
         vacancies = deque(progress for progress in sweep if progress.vacant)
@@ -46,6 +44,7 @@ class Hyperband:
         for number in range(request.first_number, request.first_number + request.count):
             if promotions:
                 step = promotions.popleft()
+                configurations.expect(step.configuration)
                 suggestions.append(board.suggestion(step.configuration, step.mark, step.value))
                 continue
             new = configurations.next(number) if vacancies else None

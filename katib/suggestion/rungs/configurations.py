@@ -1,39 +1,59 @@
 """New configurations: points of the search space without the resource."""
 
-from collections.abc import Callable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import Parameter, SearchSpace
-from katib.domain.trial import Trial
-from katib.suggestion.randomness import Permutation, uniforms
+from katib.domain.search_space import Parameter
+from katib.domain.settings import choice
+from katib.suggestion.base import Request
+from katib.suggestion.randomness import Permutation, study_seed, uniforms
+from katib.suggestion.rungs.resource import Resource
+
+if TYPE_CHECKING:
+    from katib.suggestion.rungs import model as modelling
+
+MODEL: Final = choice(
+    "Model",
+    "none",
+    ("none", "gp"),
+    "Where new configurations come from: at random, or two thirds of them from a Gaussian process over the highest rung of "
+    "which enough is known.",
+)
 
 # So often a point of a finite space is drawn until one is new; then the points are gone through.
 TRIES: Final = 16
 # Random numbers of a trial that are for other things than its configuration.
 DICE: Final = 2
+# The share of random ones beside a model: where that is wrong, they find what it would not.
+RANDOM: Final = 1 / 3
 
 Configuration = tuple[Parameter, ...]
-Model = Callable[[int], Configuration | None]
 
 
 class Configurations:
-    """Drawn at random, each a function of the seed, of the trial's number and of which are taken, with whatever resource.
+    """Each a function of the seed, of the trial's number and of the trials before; at random of the seed, the number and of
+    which are taken, with whatever resource.
 
     Of a continuum no point comes twice (the probability is zero), so nothing need be known of those before.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, trials: Iterable[Trial]) -> None:
-        self._space = space
-        self._seed = seed
-        self._size = space.cardinality
+    def __init__(self, resource: Resource, request: Request) -> None:
+        self._space = resource.rest
+        self._seed = study_seed(request.problem.values, request.study_id)
+        self._size = self._space.cardinality
         self._taken: set[int] = set()
+        self._model: modelling.Model | None = None
         if self._size is not None:
-            for trial in trials:
+            for trial in (*request.finished, *request.unfinished):
                 try:
-                    self._taken.add(space.index_of(trial.parameters))
+                    self._taken.add(self._space.index_of(trial.parameters))
                 except InvalidArgumentError:
                     continue
+        if request.problem.values[MODEL] == "gp" and not self.exhausted:
+            # Here, not above: numerics take a second to import, and random ones need none.
+            from katib.suggestion.rungs.model import Model
+
+            self._model = Model(resource, self._seed, request)
 
     @property
     def exhausted(self) -> bool:
@@ -47,18 +67,32 @@ class Configurations:
         """For trial `number`: one that is not taken, and is from now on; None when there is none left."""
         if self.exhausted:
             return None
+        found = None
+        if self._model is not None and self.dice(number)[1] >= RANDOM:
+            found = self._model.next(number)
+        if found is None or not self._take(found):
+            found = self._random(number)
+        self.expect(found)
+        return found
+
+    def expect(self, configuration: Configuration) -> None:
+        """A trial of it begins, which the model may learn from later."""
+        if self._model is not None:
+            self._model.expect(configuration)
+
+    def _random(self, number: int) -> Configuration:
         width = len(self._space)
         if self._size is None:
             return self._space.from_unit(uniforms(self._seed, number, DICE + width)[DICE:])
         numbers = uniforms(self._seed, number, DICE + TRIES * width)
         for i in range(DICE, len(numbers), width):
             configuration = self._space.from_unit(numbers[i : i + width])
-            if self.take(configuration):
+            if self._take(configuration):
                 return configuration
         order = Permutation(self._size, self._seed)
-        return next(c for c in (self._space.at(order[i]) for i in range(self._size)) if self.take(c))
+        return next(c for c in (self._space.at(order[i]) for i in range(self._size)) if self._take(c))
 
-    def take(self, configuration: Configuration) -> bool:
+    def _take(self, configuration: Configuration) -> bool:
         """Whether it was free until now."""
         if self._size is None:
             return True
