@@ -12,7 +12,15 @@ from katib.domain.study import Intent, Limits, Objective, Study, StudyReason, St
 from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Asking, Observed
-from katib.manager.controller.plan import MAX_DISRUPTIONS, NO_SUGGESTIONS_DEADLINE, ON_ITS_WAY, STOCK, Plan, plan
+from katib.manager.controller.plan import (
+    MAX_DISRUPTIONS,
+    NO_SUGGESTIONS_DEADLINE,
+    ON_ITS_WAY,
+    RETRY_MOST,
+    STOCK,
+    Plan,
+    plan,
+)
 from katib.manager.ports import History, StopRequest, StudyMove, TrialMove, TrialNote
 from katib.worker.base import RunPhase, RunStatus
 
@@ -167,6 +175,26 @@ def test_an_attempt_that_waits_for_its_retry_is_not_started_before_its_time() ->
     assert actions(o, CreateRun) == []
     assert plan(o, NOW).wake_at == NOW + timedelta(seconds=5)
     assert len(actions(o, CreateRun, NOW + timedelta(seconds=5))) == 1
+
+
+def test_a_retry_does_not_wait_longer_than_any_ever_does_because_a_clock_was_set_back() -> None:
+    t = trial(1, PENDING, attempt=2, not_before=NOW + RETRY_MOST)
+    o = observed(study(suggested=10, pending=1), [t])
+    assert actions(o, CreateRun) == []
+    back = NOW - timedelta(hours=1)
+    assert len(actions(o, CreateRun, back)) == 1
+    forward = NOW + timedelta(hours=1)
+    assert len(actions(o, CreateRun, forward)) == 1
+
+
+def test_a_run_that_is_not_there_is_looked_up_although_a_clock_was_set_back() -> None:
+    t = trial(1, RUNNING)
+    o = observed(study(suggested=1, running=1), [t])
+    assert actions(o, StopRun) == []
+    # The clock of the manager that began it may be somewhat ahead of ours.
+    assert actions(o, StopRun, NOW - ON_ITS_WAY) == []
+    for set_to in (NOW - timedelta(hours=1), NOW + timedelta(hours=1)):
+        assert [a.run for a in actions(o, StopRun, set_to)] == [run_name(t.id, 1)]
 
 
 def test_a_run_that_ends_well_without_its_objective_is_an_error_that_shows_its_last_lines() -> None:

@@ -106,6 +106,8 @@ class Desk:
         self.woken: list[str] = []
         self.made: list[str] = []
         self.lease = True
+        # By how much the clock has been set.
+        self.set = timedelta()
         self.term = 1
         self.reconciler = Reconciler(
             manager_id,
@@ -115,6 +117,7 @@ class Desk:
             self.worker,
             self.woken.append,
             Metrics(),
+            clock=lambda: datetime.now(UTC) + self.set,
             term=lambda: self.term if self.lease else None,
         )
 

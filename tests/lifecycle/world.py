@@ -113,6 +113,7 @@ class Manager:
             _METRICS,
             lambda: world.now,
             term=lambda: 1 if self.lease else None,
+            steady=lambda: world.now,
         )
         self.service = ManagerService(
             Context(

@@ -63,8 +63,9 @@ class Conversation:
         """The service has accepted these settings a moment ago."""
         self._spec, self._prepared, self._history = spec, True, history
 
-    def look(self, study: Study) -> Asking:
-        """How the conversation stands, for the plan."""
+    def look(self, study: Study, ahead: timedelta = timedelta()) -> Asking:
+        """How the conversation stands, for the plan. `ahead`: by how much the plan's clock is ahead of the one that `take` is
+        given, which nobody sets."""
         if self._spec is not study.spec and self._spec != study.spec:
             # Another limit or goal: a service that keeps state must be told.
             self._prepared = False
@@ -77,13 +78,13 @@ class Conversation:
         trouble, until = self._shown(study)
         return Asking(
             in_flight=self._preparing is not None or self._generating is not None,
-            not_before=waits,
+            not_before=waits and waits + ahead,
             history=self._history,
             completed_at=self._completed_at,
             completed_reason=self._completed_reason,
-            empty_since=self._empty_since,
+            empty_since=self._empty_since and self._empty_since + ahead,
             trouble=trouble,
-            trouble_until=until,
+            trouble_until=until and until + ahead,
         )
 
     def _shown(self, study: Study) -> tuple[tuple[str, str] | None, datetime | None]:

@@ -44,6 +44,8 @@ _RETRY_MOST_S: Final = 30.0
 # A try costs next to nothing while the database is known to be away.
 _AWAY_MOST_S: Final = 1.0
 _SAY_S: Final = 60.0
+# What is waited for by the time of day is looked at so often in between: the clock may have been set.
+_LOOK_AGAIN_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ class Controller:
         self._failures.pop(study_id, None)
         self._rests.pop(study_id, None)
         if wake_at is not None:
-            self._queue.add_after(study_id, (wake_at - datetime.now(UTC)).total_seconds())
+            self._queue.add_after(study_id, min((wake_at - datetime.now(UTC)).total_seconds(), _LOOK_AGAIN_S))
 
     def _failed(self, study_id: str, error: Exception) -> None:
         failures = self._failures[study_id] = self._failures.get(study_id, 0) + 1

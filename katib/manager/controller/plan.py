@@ -29,6 +29,11 @@ RETRY_MOST: Final = timedelta(seconds=60)
 # A trial whose machine keeps being taken away is tried again so often even without a retry_limit. Its attempts are all counted
 # together: one that fails by itself later is judged by the retry_limit alone.
 MAX_DISRUPTIONS: Final = 5
+# Times of day come from clocks that are set, and of several managers: a stored one that lies further ahead than it was ever put
+# is not waited for. A clock that is set forward costs a retry its pause. trial_timeout and max_duration go by the time of day
+# as well, since they outlive every process: a clock that is set back by an hour makes them an hour longer, one that is set
+# forward ends them an hour early. Nothing else waits for that.
+
 # How long a run may take to show itself after it was created: longer than a loaded machine takes to start a process. Whoever
 # takes over a study at that moment must not end it as one that never began.
 ON_ITS_WAY: Final = timedelta(seconds=5)
@@ -104,7 +109,12 @@ class _Planner:
             self._settle_pending(trial, name, run)
         elif run is None:
             # On its way, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on.
-            if trial.stop_reason or trial.started_at is None or trial.started_at + ON_ITS_WAY <= self.now:
+            # Twice as long, since the clock that says when it began may be another manager's and a little ahead.
+            if (
+                trial.stop_reason
+                or trial.started_at is None
+                or not self._lies_ahead(trial.started_at + ON_ITS_WAY, 2 * ON_ITS_WAY)
+            ):
                 self.actions.append(StopRun(name))
             self.open.append(trial)
             self._wake(self.now + FENCE_LOOK)
@@ -331,7 +341,7 @@ class _Planner:
         for trial in self.open:
             if trial.state is not TrialState.PENDING:
                 continue
-            if trial.not_before is not None and trial.not_before > self.now:
+            if trial.not_before is not None and self._lies_ahead(trial.not_before, RETRY_MOST):
                 self._wake(trial.not_before)
             elif room > 0 and self._may_create():
                 room -= 1
@@ -382,6 +392,11 @@ class _Planner:
     def _note(self, reason: str, message: str) -> None:
         if (self.study.reason, self.study.message) != (reason, message):
             self.actions.append(StudyMove(self.study.state, reason, message, self.study.ended_at, self.study))
+
+    def _lies_ahead(self, at: datetime, most: timedelta) -> bool:
+        """Whether a time that was at most so far ahead is still to come. Further ahead it can only be because a clock was set
+        back, and waiting for it would take as much longer."""
+        return self.now < at <= self.now + most
 
     def _wake(self, at: datetime) -> None:
         if self.wake_at is None or at < self.wake_at:

@@ -14,7 +14,9 @@ docs/adr/0005.
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -65,6 +67,7 @@ class _Memory:
     ruling: Ruling
     readings: dict[str, Reading] = field(default_factory=dict)
     worker_trouble: str = ""
+    # By the steady clock, as everything that is only waited for in here.
     worker_retry: datetime | None = None
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
@@ -88,6 +91,14 @@ class _WorkerAway(UnavailableError):  # noqa: N818 - never leaves the controller
     """It is the worker that cannot be reached."""
 
 
+@contextmanager
+def _at_worker() -> Iterator[None]:
+    try:
+        yield
+    except UnavailableError as error:
+        raise _WorkerAway(error.message) from error
+
+
 class LeaseOverError(Exception):
     """The others do not believe any more that this manager lives: the pass ends here, and nothing of it is missed."""
 
@@ -106,10 +117,12 @@ class Reconciler:
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         term: Callable[[], int | None] = lambda: 1,
+        steady: Callable[[], datetime] | None = None,
     ) -> None:
         """`term()`: for how long this manager's lease has held on end, as a number that is another one after each lapse; None
-        while it is over."""
+        while it is over. `clock` is the time of day, which is stored and may be set; `steady` one that only ever goes on."""
         self._term = term
+        self._steady = steady or _steady_clock()
         self._manager_id = manager_id
         self._storage = storage
         self._suggestions = suggestions
@@ -202,46 +215,48 @@ class Reconciler:
             _log.debug("could not note a failure: %s", failure, extra={"study_id": study_id})
 
     def _pass(self, study: Study, memory: _Memory) -> datetime | None:
-        now = self._clock()
+        now, steady = self._clock(), self._steady()
+        # Between now and the end of the pass, what is waited for by the steady clock comes at this much later by the other.
+        ahead = now - steady
         if memory.revision != study.revision:
             memory.trials = tuple(self._storage.unfinished_trials(study.id))
             # Trials that changed between the two reads are newer than this revision, which then never comes again.
             memory.revision = study.revision
-        new = memory.conversation.take(study, now)
+        new = memory.conversation.take(study, steady)
         if new:
             study = self._insert(study, memory, new, now)
         runs, taken = self._look_at_runs(study, memory)
         if taken.metrics:
             memory.ruling.metrics_came()
-        trials, stops = _asked_to_stop(taken.trials, memory.ruling.take(study, now))
+        trials, stops = _asked_to_stop(taken.trials, memory.ruling.take(study, steady))
         observed = Observed(
             study=study,
             trials=trials,
             runs=runs,
             drained=frozenset(taken.drained),
             tails=taken.tails,
-            asking=memory.conversation.look(study),
-            rule_due=memory.ruling.due(study, now),
+            asking=memory.conversation.look(study, ahead),
+            rule_due=memory.ruling.due(study, steady),
             worker_trouble=memory.worker_trouble,
-            worker_retry=memory.worker_retry,
+            worker_retry=memory.worker_retry and memory.worker_retry + ahead,
         )
         todo = plan(observed, now)
-        wake_at = self._do(study, observed, todo, taken, stops, memory, now)
+        wake_at = self._do(study, observed, todo, taken, stops, memory, steady, ahead)
         if taken.more:
             return now
-        rule_at = memory.ruling.next_time(study, now)
+        rule_at = memory.ruling.next_time(study, steady)
         # Due already and not asked: there was nothing to ask about, and a change will wake the study.
-        return _soonest(wake_at, rule_at if rule_at is not None and rule_at > now else None)
+        return _soonest(wake_at, rule_at + ahead if rule_at is not None and rule_at > steady else None)
 
     # Looking
 
     def _look_at_runs(self, study: Study, memory: _Memory) -> tuple[Mapping[str, RunStatus], Taken]:
         """What the worker knows of the study's runs, and what they have printed."""
-        try:
+        with _at_worker():
             runs = {} if study.spec.client_driven else self._list(study.id, memory.trials)
+        self._drop_if_old(memory.trials, runs)
+        with _at_worker():
             taken = take_in(self._worker, study, memory.trials, runs, memory.readings)
-        except UnavailableError as error:
-            raise _WorkerAway(error.message) from error
         silent = {t.id for t in taken.trials if t.objective is None and run_name(t.id, t.attempt) in taken.drained}
         if silent:
             # What a run reported as its last act may have come after the trials were read, and before it ended.
@@ -263,11 +278,14 @@ class Reconciler:
         found = [name for name in missing if self._is_there(study_id, name)]
         if found:
             runs = {run.name: run for run in self._worker.list(study_id)}
+        return runs
+
+    def _drop_if_old(self, trials: Sequence[Trial], runs: Mapping[str, RunStatus]) -> None:
+        """Raises AbortedError when the runs are newer than the trials: then another manager drives the study."""
         current = {run_name(t.id, t.attempt) for t in trials}
         for run in runs.values():
             if run.name not in current and self._is_current(run):
                 raise AbortedError(f"the run {run.name} began after the trials of the study were read")
-        return runs
 
     def _is_current(self, run: RunStatus) -> bool:
         """Whether a run that no trial in hand accounts for is one that another manager has begun since they were read. Read
@@ -317,7 +335,8 @@ class Reconciler:
         taken: Taken,
         stops: list[StopRequest],
         memory: _Memory,
-        now: datetime,
+        steady: datetime,
+        ahead: timedelta,
     ) -> datetime | None:
         moves: list[TrialMove] = []
         notes: list[TrialNote] = []
@@ -332,8 +351,8 @@ class Reconciler:
                         memory.worker_trouble, memory.worker_retry = "", None
                     except UnavailableError as error:
                         memory.worker_trouble = error.message
-                        memory.worker_retry = now + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
-                        wake_at = _soonest(wake_at, memory.worker_retry)
+                        memory.worker_retry = steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
+                        wake_at = _soonest(wake_at, memory.worker_retry + ahead)
                 case FenceRun(run):
                     self._act(memory.term)
                     self._worker.stop(study.id, run)
@@ -373,7 +392,7 @@ class Reconciler:
                 self._wake(study.id)
         unfinished = _after(observed.trials, moves)
         for action in later:
-            self._do_later(study, action, unfinished, memory, now)
+            self._do_later(study, action, unfinished, memory, steady)
         if study.state.finished and study.intent is Intent.NONE:
             _log.info("study ended: %s", study.reason, extra={"study_id": study.id, "state": study.state.value})
             memory.conversation.stop(study)
@@ -381,7 +400,9 @@ class Reconciler:
             return None
         return wake_at
 
-    def _do_later(self, study: Study, action: Action, unfinished: list[Trial], memory: _Memory, now: datetime) -> None:
+    def _do_later(
+        self, study: Study, action: Action, unfinished: list[Trial], memory: _Memory, steady: datetime
+    ) -> None:
         self._act(memory.term)
         match action:
             case StopRun(run):
@@ -392,7 +413,7 @@ class Reconciler:
             case Ask(count):
                 memory.conversation.ask(study, unfinished, count)
             case AskRule():
-                memory.ruling.ask(study, unfinished, now)
+                memory.ruling.ask(study, unfinished, steady)
             case RemoveStudy():
                 memory.conversation.stop(study)
                 self._worker.delete_study(study.id)
@@ -464,6 +485,11 @@ def _after(trials: Sequence[Trial], moves: Sequence[TrialMove]) -> list[Trial]:
     """The trials that are still unfinished after the moves, by number."""
     to = {m.trial_id: m.to_state for m in moves}
     return [replace(t, state=to.get(t.id, t.state)) for t in trials if not to.get(t.id, t.state).finished]
+
+
+def _steady_clock() -> Callable[[], datetime]:
+    began, at = datetime.now(UTC), time.monotonic()
+    return lambda: began + timedelta(seconds=time.monotonic() - at)
 
 
 def _soonest(a: datetime | None, b: datetime | None) -> datetime | None:
