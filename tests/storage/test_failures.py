@@ -62,10 +62,11 @@ def test_a_server_that_became_a_replica_costs_the_connection_and_is_said_to_take
     assert "takes no writes now" in to_katib_error(error(code), mysql, WHERE).message
 
 
-@pytest.mark.parametrize("code", [1205, 1213])
-def test_who_is_in_the_way_costs_no_connection(mysql, code):
+@pytest.mark.parametrize(("code", "expected"), [(1205, Failure.LOCKED), (1213, Failure.BUSY)])
+def test_who_is_in_the_way_costs_no_connection(mysql, code, expected):
     failure = failure_of(error(code), mysql)
-    assert (failure, failure.costs_the_connection) == (Failure.BUSY, False)
+    assert (failure, failure.costs_the_connection) == (expected, False)
+    assert type(to_katib_error(error(code), mysql, WHERE)) is UnavailableError
 
 
 def test_a_server_that_says_nothing_is_not_one_that_closed_the_connection(mysql):

@@ -19,7 +19,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 class Database:
     """Reads run on the caller's thread over pooled connections, each statement with a snapshot of its own; writes run one
-    after the other in the process's writer thread."""
+    after the other, in groups (see writer.py)."""
 
     def __init__(self, engine: Engine, where: str, told: Callable[[], None] | None = None) -> None:
         """`where` names the database in errors; no password in it. `told` as for Presence."""
@@ -27,6 +27,8 @@ class Database:
         self.presence: Final = self._connections.presence
         self._listeners: tuple[Callable[[str], None], ...] = ()
         self._writer = Writer(self._connections, self._tell)
+        # SQLite has one lock for all.
+        self._apart = self._writer if engine.dialect.name == "sqlite" else Writer(self._connections, self._tell)
 
     def read(self, function: Callable[[Session], T]) -> T:
         """What the function reads; it may run a second time when the connection was lost under it."""
@@ -49,12 +51,18 @@ class Database:
         """See Writer.write. For what concerns a study the function calls `Session.touch`."""
         return self._writer.write(function)
 
+    def write_apart(self, function: Callable[[Session], T]) -> T:
+        """As `write`, but waits for none of the writes there, which a locked study may hold up: for what keeps a manager alive.
+        The function itself must not wait for a study's lock."""
+        return self._apart.write(function)
+
     def subscribe(self, listener: Callable[[str], None]) -> None:
         self._listeners = (*self._listeners, listener)
 
     def close(self) -> None:
         """Finishes the writes that are queued."""
         self._writer.close()
+        self._apart.close()
         self._connections.close()
 
     def _tell(self, study_ids: Iterable[str]) -> None:

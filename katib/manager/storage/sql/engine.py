@@ -22,8 +22,12 @@ EXPECTED: Final = "expected sqlite:///PATH, mysql+pymysql://USER:PASSWORD@HOST:P
 # How long a writer waits for one of another process. Group commits take milliseconds; a check-point or a chunk of a deletion
 # takes less than a second.
 _LOCK_TIMEOUT_S: Final = 10
-# MySQL's row locks are held for a statement's time; a host that died with one lets go of it when its connection is noticed.
-_ROW_LOCK_TIMEOUT_S: Final = 5
+# MySQL's row locks are held for a group commit's time. Whoever waits for one holds up the writes to all other studies: what is
+# locked for longer, by a frozen process or an open transaction of somebody's, is left, and tried again by who asked.
+_ROW_LOCK_TIMEOUT_S: Final = 2
+# A backup locks all tables at once, and a migration one. MySQL would let us wait for a day; we would break off after the time
+# for a statement, take the server to be frozen, and leave a thread of it waiting.
+_TABLE_LOCK_TIMEOUT_S: Final = 3
 # Within a transaction nothing is waited for but the database. A process that says nothing for so long is frozen, or its link is
 # cut: the server ends its connection, and with it the locks that would keep its studies from the other managers.
 _FROZEN_S: Final = 3
@@ -95,6 +99,8 @@ def make_engine(url: URL, *, migrating: bool = False) -> Engine:
         engine = create_engine(url, connect_args=_mysql_arguments(url, migrating), **options)
         event.listen(engine, "do_connect", _connect_mysql)
         event.listen(engine, "connect", _set_up_mysql)
+        if not migrating:
+            event.listen(engine, "connect", _limit_table_locks)
     return engine
 
 
@@ -158,6 +164,13 @@ def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> N
         cursor.execute(f"SET SESSION idle_transaction_timeout = {_FROZEN_S}")
     else:
         cursor.execute(f"SET SESSION wait_timeout = {_IDLE_S}")
+    cursor.close()
+
+
+def _limit_table_locks(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """A migration waits for its tables as long as it takes."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET SESSION lock_wait_timeout = {_TABLE_LOCK_TIMEOUT_S}")
     cursor.close()
 
 

@@ -73,12 +73,14 @@ _SQLITE_NOT_A_DATABASE: Final = {
 class Failure(Enum):
     """LOST: the connection is no more, and with it all that was not committed. SILENT: the same, because no answer came in
     time. FULL: there is no connection to be had. BUSY: somebody else was in the way, and the transaction has to begin anew.
-    DUPLICATE: a unique key forbids it. OTHER: anything else."""
+    LOCKED: somebody held for too long what it needs, and will still hold it at another try. DUPLICATE: a unique key forbids
+    it. OTHER: anything else."""
 
     LOST = "lost"
     SILENT = "silent"
     FULL = "full"
     BUSY = "busy"
+    LOCKED = "locked"
     DUPLICATE = "duplicate"
     OTHER = "other"
 
@@ -95,8 +97,10 @@ def failure_of(error: Exception, dialect: Dialect) -> Failure:
             return Failure.BUSY
     elif isinstance(error, dbapi.Error):
         code = mysql_code(error)
-        if code in (_DEADLOCK, _LOCK_WAIT_TIMEOUT):
+        if code == _DEADLOCK:
             return Failure.BUSY
+        if code == _LOCK_WAIT_TIMEOUT:
+            return Failure.LOCKED
         if code in _FULL:
             return Failure.FULL
         # PyMySQL's InterfaceError (0, '') is a connection that it closed itself.
@@ -115,6 +119,11 @@ def to_katib_error(error: Exception, dialect: Dialect, where: str) -> KatibError
         return AlreadyExistsError(f"there is one of that id already: {_text(error)}")
     if failure is Failure.BUSY:
         return UnavailableError(f"the database {where} is busy with other writers ({_text(error)}); try again")
+    if failure is Failure.LOCKED:
+        return UnavailableError(
+            f"what is to be written is locked by another client of the database {where} ({_text(error)}); "
+            "try again, or end the transaction or backup that holds it"
+        )
     if failure is Failure.SILENT:
         return UnavailableError(
             f"the database {where} gives no answer ({_text(error)}); look whether its server is well"

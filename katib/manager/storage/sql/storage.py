@@ -134,13 +134,15 @@ class SqlStorage:
     # Managers
 
     def heartbeat(self, manager: ManagerRecord) -> None:
-        self.database.write(lambda session: managers.heartbeat(session, manager))
+        self.database.write_apart(lambda session: managers.heartbeat(session, manager))
 
     def managers(self) -> Sequence[ManagerRecord]:
         return self.database.read(managers.list_managers)
 
     def claim_studies(self, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
-        return self.database.write(lambda session: managers.claim_studies(session, manager_id, placement, dead, limit))
+        return self.database.write_apart(
+            lambda session: managers.claim_studies(session, manager_id, placement, dead, limit)
+        )
 
     def drivers(self, placement: str) -> Mapping[str, int]:
         return self.database.read(lambda session: managers.drivers(session, placement))
@@ -152,7 +154,7 @@ class SqlStorage:
         return self.database.read(lambda session: managers.driven_studies(session, manager_id))
 
     def release(self, manager_id: str) -> None:
-        self.database.write(lambda session: managers.release(session, manager_id))
+        self.database.write_apart(lambda session: managers.release(session, manager_id))
 
     # The rest
 

@@ -9,6 +9,8 @@ What happens when something fails:
 - When one raises after it has written, or the database fails (a deadlock, a lost connection), the whole transaction is rolled
   back and each function runs again in a transaction of its own, so that only the guilty one fails. This is safe however often
   it happens: a transaction whose COMMIT was never sent is undone by the database, also when the connection is lost.
+- One that finds locked what it needs, for longer than the database is told to wait, is refused at once: another try would hold
+  up everybody once more. When that happens to several of a batch, it is not one study that is locked, and all are refused.
 - A server that gives no answer at all is not waited for a second time: it is away from then on (see presence.py), and what is
   queued is refused at once with that reason.
 - When the connection is lost *during COMMIT*, nobody knows whether it took place. Nothing is run again then, since what a
@@ -41,6 +43,8 @@ MAX_BATCH: Final = 64
 # Before another try. Deadlocks resolve at the first or second; a database that restarts takes longer than is worth holding
 # the others back.
 _PAUSES_S: Final = (0.05, 0.1, 0.2)
+# Each costs a wait for a lock, and those who come behind it the same.
+_LOCKED_AT_MOST: Final = 3
 # Longer than all tries and lock waits of a batch that goes wrong.
 _DEADLINE_S: Final = 120.0
 
@@ -54,6 +58,12 @@ class _NotBegunError(UnavailableError):
 
 class _UnknownOutcomeError(UnavailableError):
     """The connection was lost while it committed."""
+
+
+class _LockedError(UnavailableError):
+    """A lock was not to be had: by this job, or where none is named, by the whole transaction. Nothing has happened."""
+
+    job: Job[Write] | None = None
 
 
 class Writer:
@@ -90,15 +100,24 @@ class Writer:
             raise
 
     def _work(self, jobs: Sequence[Job[Write]]) -> None:
-        if len(jobs) > 1:
+        locked = 0
+        while len(jobs) > 1:
             try:
                 self._transact(jobs)
                 return
             except (_NotBegunError, _UnknownOutcomeError) as error:
                 _fail_all(jobs, error)
                 return
+            except _LockedError as error:
+                locked += 1
+                if error.job is None or locked == _LOCKED_AT_MOST:
+                    _fail_all(jobs, error)
+                    return
+                error.job.fail(error)
+                jobs = [job for job in jobs if job is not error.job]
             except Exception:  # noqa: BLE001  # each finds its own error, if it still has one
                 _LOG.debug("a batch of %d writes is run again one by one", len(jobs), exc_info=True)
+                break
         for i, job in enumerate(jobs):
             try:
                 self._work_alone(job)
@@ -143,8 +162,10 @@ class Writer:
                     done.append((job, None, error))
             session.close()
         except Exception as error:
-            self._connections.failure(error, began)
+            failure = self._connections.failure(error, began)
             self._undo()
+            if failure is Failure.LOCKED:
+                raise self._locked(error, job) from error
             raise
         self._commit(session, began)
         self._tell(session.touched)
@@ -185,6 +206,9 @@ class Writer:
         except Exception as error:
             failure = self._connections.failure(error, began)
             self._undo()
+            if failure is Failure.LOCKED:
+                # Before it began to commit, and then it has been rolled back.
+                raise self._locked(error, None) from error
             # SQLite says what it did not do; what failed for another transaction has been rolled back.
             if self._dialect.name == "sqlite" or failure is Failure.BUSY:
                 raise
@@ -193,6 +217,11 @@ class Writer:
                 f"the connection to the database {self._connections.where} was lost while it committed; "
                 "whether it was stored is unknown: look before you try again"
             ) from error
+
+    def _locked(self, error: Exception, job: Job[Write] | None) -> _LockedError:
+        locked = _LockedError(self._connections.explain(error).message)
+        locked.job = job
+        return locked
 
     def _undo(self) -> None:
         """Rolls back; where that fails, the database does it for want of a connection."""
