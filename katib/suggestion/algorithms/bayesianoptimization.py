@@ -12,7 +12,7 @@ from katib.domain.settings import Options, choice, real, whole
 from katib.domain.study import StudyReason
 from katib.suggestion.base import History, Problem, Reply, Request, Suggestion
 from katib.suggestion.ends import check_ends
-from katib.suggestion.gp.encoding import Encoding
+from katib.suggestion.gp.encoding import Encoding, columns_for
 from katib.suggestion.gp.history import past
 from katib.suggestion.gp.optimizer import Optimizer, Style
 from katib.suggestion.randomness import SEED, study_seed
@@ -102,7 +102,7 @@ class BayesianOptimization:
     def suggest(self, request: Request) -> Reply:
         problem = request.problem
         values = problem.values
-        encoding = Encoding(problem.space)
+        encoding = Encoding(problem.space, columns_for(problem.spec.parameters))
         size = problem.space.cardinality
         before = past(encoding, request.finished, request.unfinished, problem.spec.optimization)
         optimizer = Optimizer(

@@ -6,13 +6,14 @@ Categories are their numbers in the list, which mean nothing but same or differe
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import Dimension, Parameter, ParameterType, SearchSpace
+from katib.domain.search_space import Dimension, Parameter, ParameterConfig, ParameterType, SearchSpace
 
 Floats = NDArray[np.float64]
 
@@ -56,9 +57,9 @@ class Column:
 class Encoding:
     """Between parameters and rows of a matrix, one column per parameter with more than one value."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, columns: tuple[Column, ...] | None = None) -> None:
         self.space = space
-        self.columns = tuple(_column(d) for d in space if d.cardinality != 1)
+        self.columns = columns_of(space) if columns is None else columns
         self._active = [i for i, d in enumerate(space) if d.cardinality != 1]
         self.categorical = np.array([i for i, c in enumerate(self.columns) if c.choices], dtype=np.intp)
         self.numeric = np.array([i for i, c in enumerate(self.columns) if not c.choices], dtype=np.intp)
@@ -142,6 +143,16 @@ class Encoding:
             parts.append((x[:, i, None] == np.arange(choices)) * np.sqrt(0.5))
             owners.append(np.full(choices, i, dtype=np.intp))
         return np.concatenate(parts, axis=1), np.concatenate(owners)
+
+
+def columns_of(space: SearchSpace) -> tuple[Column, ...]:
+    return tuple(_column(d) for d in space if d.cardinality != 1)
+
+
+@lru_cache(maxsize=32)
+def columns_for(parameters: tuple[ParameterConfig, ...]) -> tuple[Column, ...]:
+    """Remembered for speed alone: the places of two thousand values on a log scale take some time."""
+    return columns_of(SearchSpace.of(parameters))
 
 
 def _column(dimension: Dimension) -> Column:
