@@ -3,7 +3,7 @@
 import os
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,8 @@ class Moment(Enum):
 @dataclass(frozen=True, slots=True)
 class Blow:
     """`delay`: after the manager was started, in its usual starts (YOUNG); in seconds (WORK, and after the event). `gentle`:
-    seconds between a SIGTERM and the SIGKILL, None for no SIGTERM. `away`: seconds until what was hit is started again."""
+    seconds between a SIGTERM and the SIGKILL, None for no SIGTERM. `away`: seconds until what was hit is started again.
+    `frozen`: seconds for which services are stopped before they go on, or are killed if `killed`; None for no such stop."""
 
     targets: frozenset[str]
     moment: Moment
@@ -30,6 +31,8 @@ class Blow:
     delay: float
     gentle: float | None
     away: float
+    frozen: float | None
+    killed: bool
 
 
 def draw(rng: random.Random, services: tuple[str, ...], *, young: bool = False) -> Blow:
@@ -56,7 +59,12 @@ def draw(rng: random.Random, services: tuple[str, ...], *, young: bool = False) 
     }
     gentle = rng.uniform(0.0, 0.1) if MANAGER in targets and rng.random() < 0.12 else None
     away = rng.choice((0.0, 0.0, rng.uniform(0.0, 0.4), rng.uniform(0.0, 2.0)))
-    return Blow(frozenset(targets), moment, rng.choice(EVENTS), delays[moment], gentle, away)
+    # Mostly shorter than a call is waited for before its service is looked after, now and then longer.
+    frozen = rng.choice((rng.uniform(0.1, 3.0), rng.uniform(0.1, 3.0), rng.uniform(8.0, 25.0)))
+    blow = Blow(
+        frozenset(targets), moment, rng.choice(EVENTS), delays[moment], gentle, away, frozen, rng.random() < 0.5
+    )
+    return blow if MANAGER not in targets and rng.random() < 0.25 else replace(blow, frozen=None, killed=True)
 
 
 class Events:

@@ -55,6 +55,7 @@ class Figures:
     kills: int = 0
     gentle: int = 0
     service_kills: int = 0
+    freezes: int = 0
     # How often the forgetful service was asked for a study that it had forgotten.
     forgotten: int = 0
     begun: int = 0
@@ -67,8 +68,9 @@ class Figures:
     def __str__(self) -> str:
         forgotten = f", {self.forgotten} questions for what a service had forgotten" if self.forgotten else ""
         return (
-            f"{self.kills} kills of the manager ({self.gentle} while it ended by SIGTERM), {self.service_kills} of services"
-            f"{forgotten}, {self.studies} studies, {self.trials or self.begun} trials, {self.seconds:.0f} s"
+            f"{self.kills} kills of the manager ({self.gentle} while it ended by SIGTERM), {self.service_kills} of services, "
+            f"{self.freezes} times one frozen{forgotten}, "
+            f"{self.studies} studies, {self.trials or self.begun} trials, {self.seconds:.0f} s"
         )
 
 
@@ -97,6 +99,8 @@ class Campaign:
         # Services that run, and when those that do not are to be started.
         self._services: dict[str, Process] = {}
         self._due: dict[str, float] = dict.fromkeys(studies.SERVICES, 0.0)
+        # Services that are stopped: until when, and whether they are killed then.
+        self._frozen: dict[str, tuple[float, bool]] = {}
 
     def run(self) -> Figures:
         """Raises AssertionError with everything that is wrong in the end."""
@@ -144,7 +148,12 @@ class Campaign:
             self._begin_manager()
         self._await(blow)
         for name in blow.targets - {MANAGER}:
-            if (service := self._services.pop(name, None)) is not None:
+            if blow.frozen is not None and name in self._services and name not in self._frozen:
+                self._services[name].popen.send_signal(signal.SIGSTOP)
+                self._frozen[name] = (time.monotonic() + blow.frozen, blow.killed)
+                self._figures.freezes += 1
+            elif (service := self._services.pop(name, None)) is not None:
+                self._frozen.pop(name, None)
                 service.kill()
                 self._figures.service_kills += 1
                 self._due[name] = time.monotonic() + blow.away / 2
@@ -212,6 +221,7 @@ class Campaign:
 
     def _mend(self) -> None:
         now = time.monotonic()
+        self._thaw(now)
         for name, service in list(self._services.items()):
             code = service.popen.poll()
             if code is not None:
@@ -229,6 +239,18 @@ class Campaign:
             self._shown_at = now
             self._figures.seconds = now - self._begun_at
             self._show(f"  {self._figures}")
+
+    def _thaw(self, now: float) -> None:
+        for name, (until, killed) in list(self._frozen.items()):
+            if until > now:
+                continue
+            del self._frozen[name]
+            if not killed:
+                self._services[name].popen.send_signal(signal.SIGCONT)
+                continue
+            self._services.pop(name).kill()
+            self._figures.service_kills += 1
+            self._due[name] = now
 
     def _begin_service(self, name: str) -> Process:
         if name == studies.RULE:
@@ -290,6 +312,7 @@ class Campaign:
         code = self._manager.end()
         if code != 0:
             self._blame(f"the manager ended with code {code}: {self._manager.output[-2000:]}")
+        self._thaw(float("inf"))
         for service in self._services.values():
             service.end()
         self._wrong += [f"process {p} is left after the end" for p in self._processes()]

@@ -13,6 +13,7 @@ import grpc
 import psutil
 import pytest
 
+from katib.api.channel import open_channel
 from katib.api.client import ManagerClient
 from katib.domain.errors import FailedPreconditionError, UnavailableError
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
@@ -155,7 +156,6 @@ def test_a_service_that_computes_long_is_left_alone_however_often_it_is_looked_a
     katib: World, channels: Channels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[str] = []
-    open_channel = watching.open_channel
 
     def counted(address: str, *further: tuple[str, int | str]) -> grpc.Channel:
         looks.append(address)
@@ -225,6 +225,11 @@ def looks(client: ManagerClient, study_id: str) -> StudySummary:
     return client.get_study(study_id).summary
 
 
+def showing(client: ManagerClient, study_id: str, reason: str) -> StudySummary | None:
+    summary = looks(client, study_id)
+    return summary if summary.reason == reason else None
+
+
 def check(client: ManagerClient, study_id: str, folder: Path, count: int) -> None:
     """So many trials, numbered without gaps, each executed once."""
     done = trials(client, study_id)
@@ -245,14 +250,10 @@ def test_a_study_whose_service_is_frozen_says_so_and_goes_on_with_a_successor(ka
         # There is a stock of trials first.
         until(lambda: looks(client, study_id).running == 0)
         frozen = time.monotonic()
-        waiting = until(
-            lambda: (s := looks(client, study_id)).reason == StudyReason.WAITING_FOR_SUGGESTIONS and s, seconds=15
-        )
+        waiting = until(lambda: showing(client, study_id, StudyReason.WAITING_FOR_SUGGESTIONS), seconds=15)
         said = time.monotonic() - frozen
         assert "suggestion-random was asked more than 5 s ago and has not answered" in waiting.message
-        away = until(
-            lambda: (s := looks(client, study_id)).reason == StudyReason.SUGGESTION_UNAVAILABLE and s, seconds=60
-        )
+        away = until(lambda: showing(client, study_id, StudyReason.SUGGESTION_UNAVAILABLE), seconds=60)
         noticed = time.monotonic() - frozen
         katib.suggestion("random")
         begin = time.monotonic()
@@ -288,7 +289,7 @@ def test_a_successor_that_is_there_before_its_frozen_predecessor_is_given_up_is_
         freeze(service)
         frozen = time.monotonic()
         # The question is out.
-        until(lambda: (s := looks(client, study_id)).running == 0 and s)
+        until(lambda: looks(client, study_id).running == 0)
         time.sleep(1)
         before = looks(client, study_id).trials
         begin_forgetful(katib)
