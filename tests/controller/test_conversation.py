@@ -12,7 +12,7 @@ from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudyReason, StudySpec, StudyState
-from katib.domain.trial import Tag
+from katib.domain.trial import NewTrial, Tag
 from katib.manager.controller.asking import MAX_TAG_CHARACTERS, Conversation
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
@@ -44,13 +44,14 @@ class Counting:
         limits = request.spec.limits
         assert limits.max_trials is not None
         count = min((limits.max_parallel or 1) - request.unfinished_count, limits.max_trials - self.given)
+        points = [f"0.{self.given + i + 1}" for i in range(count)]
         self.given += count
-        suggestion = Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),))
         completed = count == 0 and not request.unfinished_count
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         done: Future[SuggestionReply] = Future()
-        done.set_result(SuggestionReply((suggestion,) * count, completed))
+        suggestions = tuple(Suggestion((Parameter("x", ParameterType.DOUBLE, point),)) for point in points)
+        done.set_result(SuggestionReply(suggestions, completed))
         return done
 
     def stop(self, _algorithm: str, _study_id: str) -> None: ...
@@ -68,9 +69,17 @@ class Away(MemoryStorage):
         return super().add_trials(*arguments, **named)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("trouble", ["paused", "away"])
-def test_suggestions_that_could_not_be_stored_are_asked_for_anew_of_a_service_that_counts_them(
-    tmp_path: Path, trouble: str
+@pytest.mark.parametrize(
+    ("trouble", "told", "points"),
+    [
+        ("paused", 1, ["0.1", "0.2", "0.3", "0.4"]),
+        ("away", 1, ["0.1", "0.2", "0.3", "0.4"]),
+        # What was suggested without knowing of it is of no use: the service begins anew.
+        ("another has added one", 2, ["0.9", "0.1", "0.2", "0.3"]),
+    ],
+)
+def test_suggestions_that_cannot_be_stored_at_once_are_stored_later_or_begun_anew(
+    tmp_path: Path, trouble: str, told: int, points: list[str]
 ) -> None:
     storage, service, worker = Away(), Counting(), LocalWorker(tmp_path)
     reconciler = Reconciler(ME, storage, service, None, worker, lambda _: None, Metrics())  # type: ignore[arg-type]
@@ -82,8 +91,11 @@ def test_suggestions_that_could_not_be_stored_are_asked_for_anew_of_a_service_th
 
     if trouble == "paused":
         service.meanwhile = lambda: set_state(StudyState.PAUSED)
-    else:
+    elif trouble == "away":
         storage.times = 1
+    else:
+        one = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.9"),))
+        service.meanwhile = lambda: storage.add_trials(made.id, 0, [one], datetime.now(UTC))
 
     def look() -> Study | None:
         before = storage.get_study(made.id)
@@ -101,7 +113,38 @@ def test_suggestions_that_could_not_be_stored_are_asked_for_anew_of_a_service_th
     worker.close()
 
     assert (ended.reason, ended.completed) == (StudyReason.MAX_TRIALS, 4)
-    assert service.told == 2
+    assert service.told == told
+    tried = sorted(storage.finished_trials(made.id), key=lambda trial: trial.number)
+    assert [trial.parameters[0].value for trial in tried] == points
+
+
+def test_a_pause_in_the_very_moment_of_storing_loses_no_suggestion(tmp_path: Path) -> None:
+    storage, service, worker = Away(), Counting(), LocalWorker(tmp_path)
+    reconciler = Reconciler(ME, storage, service, None, worker, lambda _: None, Metrics())  # type: ignore[arg-type]
+    spec = study(script="echo acc=1", limits={"max_trials": 2, "max_parallel": 2})
+    made = storage.create_study(Study(new_id(), spec, StudyState.RUNNING, datetime.now(UTC), 1, manager=ME))
+    add, paused = storage.add_trials, []
+
+    def pause_first(*arguments: object, **named: object) -> object:
+        if not paused:
+            storage.update_study(made.id, lambda it: replace(it, state=StudyState.PAUSED))
+            paused.append(True)
+        return add(*arguments, **named)
+
+    storage.add_trials = pause_first  # type: ignore[method-assign]
+    until(lambda: reconciler.reconcile(made.id) or paused, poll=0.01)
+    for _ in range(3):
+        reconciler.reconcile(made.id)
+    assert storage.get_study(made.id).suggested == 0
+    storage.update_study(made.id, lambda it: replace(it, state=StudyState.RUNNING))
+
+    def ended() -> bool:
+        reconciler.reconcile(made.id)
+        return storage.get_study(made.id).state.finished
+
+    until(ended, poll=0.01)
+    worker.close()
+    assert (service.told, service.given) == (1, 2)
 
 
 def test_more_tags_than_are_kept_are_refused_and_the_study_says_so() -> None:

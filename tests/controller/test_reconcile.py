@@ -386,11 +386,13 @@ def test_the_last_suggestions_are_asked_for_again_when_they_could_not_be_stored(
     desk.service.last = True
     desk.service.hold = True
     until(lambda: desk.work(study_id) or desk.service.held or None, poll=0.01)
-    # Paused at the moment of their coming: they are not stored.
-    desk.storage.update_study(study_id, lambda s: replace(s, state=StudyState.PAUSED))
+    # Somebody adds a trial at the moment of their coming: they are not stored.
+    other = open_storage(f"sqlite:///{tmp_path}/katib.db")
+    new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),))
+    other.add_trials(study_id, 0, [new], datetime.now(UTC))
+    other.close()
     desk.service.release()
     desk.work(study_id)
-    desk.storage.update_study(study_id, lambda s: replace(s, state=StudyState.RUNNING))
     desk.service.hold = False
     ended = desk.finish(study_id)
     assert (ended.completed, ended.reason) == (2, StudyReason.MAX_TRIALS)

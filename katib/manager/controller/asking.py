@@ -14,7 +14,16 @@ from typing import Final
 from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, KatibError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import SearchSpace
-from katib.domain.study import MAX_TAGS, Study, StudyReason, StudySpec, effective_limits, with_effective_settings
+from katib.domain.study import (
+    MAX_TAGS,
+    Intent,
+    Study,
+    StudyReason,
+    StudySpec,
+    StudyState,
+    effective_limits,
+    with_effective_settings,
+)
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.controller.observed import Asking
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest, SuggestionServices
@@ -46,6 +55,8 @@ class Conversation:
         self._history: History | None = None
         self._preparing: Future[History] | None = None
         self._generating: Future[SuggestionReply] | None = None
+        # The answer that `take` has given last.
+        self._taken: Future[SuggestionReply] | None = None
         # When the present pass began, and when the call that is out.
         self._now: datetime | None = None
         self._asked_at: datetime | None = None
@@ -144,12 +155,19 @@ class Conversation:
                 self._failed(study, error, now)
         if self._generating is None or not self._generating.done():
             return []
-        reply_call, self._generating = self._generating, None
+        if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
+            # It takes no new trials. A service may count what it gives out, so the answer is kept for when the study goes on.
+            return []
+        self._taken, self._generating = self._generating, None
         try:
-            reply = reply_call.result()
+            reply = self._taken.result()
             trials = [self._new_trial(study, s) for s in reply.suggestions[: _allowed(study)]]
         except KatibError as error:
             self._failed(study, error, now)
+            return []
+        if trials and study.suggested != self._asked_suggested:
+            # Somebody else has added some: these were suggested without knowing them.
+            self.lost()
             return []
         self._failures = 0
         self._trouble = None
@@ -169,8 +187,12 @@ class Conversation:
     def asked_suggested(self) -> int:
         return self._asked_suggested
 
+    def not_stored(self) -> None:
+        """What `take` gave could not be stored now: it gives it again, unless trials have been added by then."""
+        self._generating = self._taken
+
     def lost(self) -> None:
-        """What `take` gave could not be stored. A service that counts what it gives out must begin anew."""
+        """What the service gave is not going to be stored. If it counts what it gives out, it must begin anew."""
         self._prepared = False
 
     def stop(self, study: Study) -> None:

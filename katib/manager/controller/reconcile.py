@@ -314,6 +314,9 @@ class Reconciler:
             added = self._storage.add_trials(
                 study.id, memory.conversation.asked_suggested, new, now, manager_id=self._manager_id
             )
+        except (AbortedError, UnavailableError):
+            memory.conversation.not_stored()
+            raise
         except KatibError:
             memory.conversation.lost()
             raise
