@@ -310,8 +310,8 @@ def test_the_page_takes_a_reader_to_a_running_algorithm_on_a_cluster(katib: Inst
 
 
 def test_the_manager_has_used_every_verb_that_it_is_given_and_wanted_no_other(katib: Installation) -> None:
-    """By what the API server has written down: of all tests above, of a study whose Pod somebody deletes and which is stopped, and
-    of a log that is asked for when its Pod is gone and nobody remembers it."""
+    """By what the API server has written down: of all tests above, of a study that is stopped after somebody has deleted one of
+    its Pods, and of a log that is asked for when its Pod is gone and nobody remembers it."""
     assert isinstance(katib.cluster, Cluster)
     with katib.client() as client:
         spec = study(
