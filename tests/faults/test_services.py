@@ -139,13 +139,14 @@ def test_a_question_at_the_old_of_two_services_is_lost_when_the_new_one_greets(
 
 
 def test_a_frozen_service_that_goes_on_in_time_answers(katib: World) -> None:
-    with closing(Channels(Patience(first=0.3, greeting=20, again=0.2, doubt=20))) as channels:
+    with closing(Channels(Patience(first=0.3, greeting=0.3, again=0.2, doubt=30))) as channels:
         services = RemoteSuggestionServices(at(katib), channels)
         service = katib.suggestion("random")
         assert ask(services).result(30).suggestions
         freeze(service)
         out = ask(services)
-        time.sleep(1)
+        # It has not greeted, and is given its second chance.
+        time.sleep(2)
         assert not out.done()
         thaw(service)
         assert out.result(30).suggestions
