@@ -323,6 +323,7 @@ class Campaign:
             self._check()
 
     def _check(self) -> None:
+        self._wrong += checks.left_behind(self._order.database)
         storage = open_storage(self._order.database)
         try:
             found, strange = checks.gather(storage, self._world.folder / "data", self._notes, self._asked)

@@ -5,12 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sqlalchemy import func, or_, select
+
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
 from katib.domain.names import run_name
 from katib.domain.study import Limits, Study, StudyReason, StudyState
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.ports import Storage, StudyFilter, TrialFilter
+from katib.manager.storage.sql import tables
+from katib.manager.storage.sql.engine import make_engine, parse_url
+from katib.manager.storage.sql.rows import DELETED
 from katib.suggestion.algorithms.grid import GridSearch
 from katib.suggestion.algorithms.random import RandomSearch
 from katib.suggestion.service import Call, generate
@@ -58,6 +63,26 @@ def gather(storage: Storage, data: Path, notes: Path, studies: Sequence[Asked]) 
         if (data / "runs" / study_id).is_dir():
             strange.append(f"study {study_id} has been deleted, and the folder of its runs is still there")
     return found, strange
+
+
+def left_behind(url: str) -> list[str]:
+    """Rows that belong to nothing that is there. Before a storage opens the database, which would remove some of them."""
+    studies, trials = tables.studies, tables.trials
+    of_studies = trials.outerjoin(studies, trials.c.study_id == studies.c.id)
+    gone = or_(studies.c.id.is_(None), studies.c.state == DELETED)
+    counts = {
+        "studies that are marked as deleted": select(func.count()).where(studies.c.state == DELETED),
+        "trials": select(func.count()).select_from(of_studies).where(gone),
+    }
+    for table in (tables.observations, tables.attempts):
+        of_trials = table.outerjoin(trials, table.c.trial_id == trials.c.id)
+        rows = of_trials.outerjoin(studies, trials.c.study_id == studies.c.id)
+        counts[table.name] = select(func.count()).select_from(rows).where(gone)
+    engine = make_engine(parse_url(url))
+    with engine.connect() as connection:
+        found = {what: connection.execute(count).scalar_one() for what, count in counts.items()}
+    engine.dispose()
+    return [f"rows of studies that are gone are left: {number} {what}" for what, number in found.items() if number]
 
 
 def _gather_one(storage: Storage, data: Path, noted: Mapping[tuple[str, int], Note], asked: Asked) -> Found:

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,17 @@ from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudyReason, StudyState
 from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.manager.storage.open import open_storage
+from katib.manager.storage.sql import deletion
+from katib.manager.storage.sql.rows import DELETED
+from katib.manager.storage.sql.storage import SqlStorage
 from tests.faults import scripted, studies
 from tests.faults.blows import EVENTS, MANAGER, Events, Moment, draw
-from tests.faults.checks import Found, check
+from tests.faults.checks import Found, check, left_behind
 from tests.faults.scripted import Note
 from tests.faults.studies import DELETE, STOP, Asked
+from tests.storage.builders import completed, make_study
+from tests.storage.execute import execute
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 # Of `flaky` trials, by their ids: one that goes well at once, one that fails once.
@@ -212,3 +219,27 @@ def test_an_event_told_by_the_pipe_is_counted_once_however_it_is_cut(tmp_path: P
             assert events.wait("end", 20) or events.count("end")
     assert events.count("start") == 2
     events.close()
+
+
+def test_rows_of_a_study_that_is_gone_are_noticed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/it.db"
+    with closing(open_storage(url)) as storage:
+        assert isinstance(storage, SqlStorage)
+        study, kept = storage.create_study(make_study()), storage.create_study(make_study())
+        completed(storage, kept, 0.5)
+        completed(storage, study, 0.5, 0.6)
+        assert left_behind(url) == []
+        # As far as a deletion's first transaction.
+        storage.database.write(lambda session: deletion._mark(session, study.id))
+        assert left_behind(url) == [
+            "rows of studies that are gone are left: 1 studies that are marked as deleted",
+            "rows of studies that are gone are left: 2 trials",
+            "rows of studies that are gone are left: 2 observations",
+        ]
+    # A trial without its study, which foreign keys would not let be.
+    execute(
+        url,
+        f"DELETE FROM studies WHERE state = '{DELETED}'",
+        "INSERT INTO attempts SELECT 'x', 1, '', '', '', 1, 1, 1, 1",
+    )
+    assert len(left_behind(url)) == 3

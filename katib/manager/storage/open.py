@@ -8,7 +8,6 @@ from sqlalchemy import URL
 from katib.manager.ports import Storage
 from katib.manager.storage.memory import MemoryStorage
 from katib.manager.storage.sql.database import Database
-from katib.manager.storage.sql.deletion import finish_deletions
 from katib.manager.storage.sql.engine import create_folder, make_engine, parse_url, shown_url
 from katib.manager.storage.sql.migrate import prepare
 from katib.manager.storage.sql.storage import SqlStorage
@@ -42,7 +41,7 @@ class Opening:
         Raises InvalidArgumentError for an address of nothing that we know.
         """
         self._sql = None if url == MEMORY_URL else _Sql(parse_url(url), told)
-        self.storage: Final[Storage] = MemoryStorage() if self._sql is None else SqlStorage(self._sql.database)
+        self.storage: Final[Storage] = MemoryStorage() if self._sql is None else self._sql.storage
 
     @property
     def there(self) -> bool:
@@ -77,7 +76,9 @@ class _Sql:
         self._address = address
         self._where = shown_url(address)
         self._opened = False
-        self.database: Final = Database(make_engine(address), self._where, told)
+        self._told = told or (lambda: None)
+        self.database: Final = Database(make_engine(address), self._where, self._tell)
+        self.storage: Final = SqlStorage(self.database)
         self.database.presence.awaited()
 
     def open(self, upgrade: bool) -> None:
@@ -87,5 +88,12 @@ class _Sql:
             create_folder(self._address)
         prepare(self._address, self._where, upgrade=upgrade)
         self.database.presence.found()
-        finish_deletions(self.database)
+        self.storage.deletions.finish()
+        self.storage.deletions.begin()
         self._opened = True
+
+    def _tell(self) -> None:
+        if self.database.presence.there:
+            # Removals that the database's absence has broken off.
+            self.storage.deletions.look()
+        self._told()

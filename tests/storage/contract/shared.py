@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError
+from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError, UnavailableError
 from katib.domain.names import new_id
 from katib.manager.ports import ManagerRecord, StudyChanges, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import deletion
+from tests.e2e.harness import until
 from tests.storage.builders import (
     COMPLETED,
     LATEST,
@@ -224,6 +226,37 @@ class SharedDatabaseContract:
         other.create_study(make_study(id=study.id))
         other.add_trials(study.id, 0, [replace(new_trials()[0], id=trials[0].id)], NOW)
         assert other.list_observations(trials[0].id, 1, (), 10, "").items == []
+
+    @pytest.mark.parametrize("by", ["itself", "another"])
+    def test_a_deletion_that_was_broken_off_is_finished_while_its_storage_is_open(self, a, b, monkeypatch, by):
+        study = a.create_study(make_study())
+        add(a, study, 600)
+        write, calls = a.database.write, []
+
+        def break_off(function):
+            calls.append(1)
+            if len(calls) == 3:
+                if by == "another":
+                    a.deletions.close()
+                raise UnavailableError("away for a moment")
+            return write(function)
+
+        if by == "another":
+            monkeypatch.setattr(deletion, "_LOOK_S", 0.2)
+            b.deletions.begin()
+        with monkeypatch.context() as patch:
+            patch.setattr(a.database, "write", break_off)
+            with pytest.raises(UnavailableError):
+                a.delete_study(study.id)
+        until(lambda: b.database.read(lambda session: session.row(deletion._TRIALS_LEFT, study=study.id)) is None)
+        until(lambda: not b.database.read(lambda session: session.rows(deletion._MARKED)))
+
+    def test_a_deletion_that_the_databases_absence_broke_off_is_finished_when_it_is_back(self, a, monkeypatch):
+        study = a.create_study(make_study())
+        assert a.database.write(lambda session: deletion._mark(session, study.id))
+        a.database.presence.lost("away for a moment", time.monotonic())
+        until(lambda: a.database.presence.there)
+        until(lambda: not a.database.read(lambda session: session.rows(deletion._MARKED)))
 
     def test_a_large_study_is_deleted_in_pieces_that_let_others_write(self, a, b):
         study, other = a.create_study(make_study()), b.create_study(make_study())

@@ -2,15 +2,20 @@
 
 First, in one transaction, the study's row is marked: from then on nobody sees the study, its trials or its observations. Then
 its trials are deleted in chunks, each a transaction, with other writes between them; the row itself goes last. A process that
-ends in between leaves the marked row, and whoever opens the database next carries on.
+ends in between leaves the marked row, and so does one that loses the database. Whoever opens the database next carries on, and
+whoever has it open looks for such rows when it is there again and now and then.
 """
 
+import logging
+import random
+import threading
 import time
 from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import and_, bindparam, delete, or_, select, update
 
+from katib.domain.errors import KatibError
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.rows import DELETED, DELETED_ACTIVE
 from katib.manager.storage.sql.session import Row, Session
@@ -18,11 +23,15 @@ from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import THERE
 from katib.manager.storage.sql.tables import attempts, observations, studies, trials
 
+_LOG: Final = logging.getLogger(__name__)
+
 # A chunk takes a few milliseconds: trials, and observations, at most about this many.
 _TRIALS: Final = 250
 _OBSERVATIONS: Final = 5000
 # Between chunks. Another process that waits for SQLite's lock looks for it every 25 ms at first, and would miss a shorter gap.
 _PAUSE_S: Final = 0.03
+# Between two looks for what was broken off, each a statement that finds its rows by an index.
+_LOOK_S: Final = 60.0
 
 # Without name, request id and algorithm: nobody finds it by these, and a request id may be used again.
 _MARK: Final = Statement(
@@ -67,15 +76,67 @@ _DELETE_TRIAL: Final = Statement(delete(trials).where(trials.c.id == bindparam("
 _DELETE_STUDY: Final = Statement(delete(studies).where(studies.c.id == bindparam("study"), studies.c.state == DELETED))
 
 
-def delete_study(database: Database, study_id: str) -> None:
-    if database.write(lambda session: _mark(session, study_id)):
-        _remove(database, study_id)
+class Deletions:
+    """The removals of one storage. From `begin` on a thread of theirs finishes those that were broken off, by whomever."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._under_way: set[str] = set()
+        self._look = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
 
-def finish_deletions(database: Database) -> None:
-    """Removes what processes that ended in the middle of it have left."""
-    for (study_id,) in database.read(lambda session: session.rows(_MARKED)):
-        _remove(database, study_id)
+    def delete(self, study_id: str) -> None:
+        """Returns when everything is removed. When it raises after the study was marked, the rest follows by itself."""
+        with self._lock:
+            self._under_way.add(study_id)
+        whole = False
+        try:
+            if self._database.write(lambda session: _mark(session, study_id)):
+                _remove(self._database, study_id)
+            whole = True
+        finally:
+            with self._lock:
+                self._under_way.discard(study_id)
+            # While the database is away there is no use in it: `look` is called when that is back.
+            if not whole and self._database.presence.there:
+                self._look.set()
+
+    def finish(self) -> None:
+        """Removes what was broken off."""
+        for (study_id,) in self._database.read(lambda session: session.rows(_MARKED)):
+            with self._lock:
+                under_way = study_id in self._under_way
+            if not under_way:
+                _remove(self._database, study_id)
+
+    def begin(self) -> None:
+        self._thread = threading.Thread(target=self._finish_for_ever, name="deletions", daemon=True)
+        self._thread.start()
+
+    def look(self) -> None:
+        """There may be something to finish. Returns at once."""
+        self._look.set()
+
+    def close(self) -> None:
+        """Before the database is closed, which ends a removal under way after its chunk."""
+        self._closed = True
+        self._look.set()
+
+    def _finish_for_ever(self) -> None:
+        while True:
+            # Not all managers of a database at the same moment.
+            self._look.wait(_LOOK_S * random.uniform(1.0, 1.5))  # noqa: S311
+            if self._closed:
+                return
+            self._look.clear()
+            try:
+                self.finish()
+            except KatibError as error:
+                _LOG.debug("a removal cannot be finished now: %s", error)
+            except Exception:  # noqa: BLE001  # nobody else would finish the next one
+                _LOG.exception("a look for removals that were broken off failed")
 
 
 def _remove(database: Database, study_id: str) -> None:

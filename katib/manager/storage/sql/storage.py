@@ -16,7 +16,7 @@ from katib.manager.storage.decisions import check_changes
 from katib.manager.storage.sql import attempts, managers, observations, studies, trials
 from katib.manager.storage.sql import changes as changes_
 from katib.manager.storage.sql.database import Database
-from katib.manager.storage.sql.deletion import delete_study
+from katib.manager.storage.sql.deletion import Deletions
 from katib.manager.storage.sql.history import History
 from katib.manager.storage.sql.statement import Statement
 
@@ -29,6 +29,7 @@ class SqlStorage:
     def __init__(self, database: Database) -> None:
         """Closes the database when it is closed."""
         self.database: Final = database
+        self.deletions: Final = Deletions(database)
         self._history = History(database)
 
     # Studies
@@ -56,7 +57,7 @@ class SqlStorage:
         return self.database.write(lambda session: studies.update_study(session, study_id, change))
 
     def delete_study(self, study_id: str) -> None:
-        delete_study(self.database, study_id)
+        self.deletions.delete(study_id)
         self._history.forget(study_id)
 
     # Trials
@@ -168,4 +169,5 @@ class SqlStorage:
         self.database.read(lambda session: session.row(_PING))
 
     def close(self) -> None:
+        self.deletions.close()
         self.database.close()
