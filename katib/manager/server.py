@@ -51,6 +51,8 @@ class Manager:
         self._working = False
         # Between the beginning of the work and `stop`.
         self._lock = threading.Lock()
+        # While the health checks are told what has just been read: who reads later must not tell it before.
+        self._telling = threading.Lock()
         suggestion = AddressTemplate.parse("--suggestion-address", settings.suggestion_address)
         earlystopping = AddressTemplate.parse("--earlystopping-address", settings.earlystopping_address)
         self._metrics = Metrics()
@@ -139,8 +141,9 @@ class Manager:
 
     def _ready_or_not(self) -> None:
         """Tells the health checks, and lets the studies go on at once where the database is back."""
-        there = self._working and self._opening.there
-        self._server.set_ready(there)
+        with self._telling:
+            there = self._working and self._opening.there
+            self._server.set_ready(there)
         if there:
             self._controller.look()
 

@@ -1,12 +1,18 @@
 """What probes are told does not depend on what calls wait for."""
 
 import threading
+import time
+from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from katib.api import rpc
 from katib.api.channel import open_channel
+from katib.domain.errors import UnavailableError
+from katib.manager.server import Manager
+from katib.manager.settings import Settings
 from tests.e2e.harness import until
 
 
@@ -63,3 +69,34 @@ def test_a_server_that_cannot_work_is_alive_and_not_ready() -> None:
             assert of_all() == [yes, no, no]
     finally:
         server.drain()
+
+
+def test_a_database_lost_while_the_manager_says_that_it_is_ready_is_what_is_said_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("katib.manager.storage.sql.connections.Connections._look", _away)
+    settings = Settings(listen="localhost:0", http="", database=f"sqlite:///{tmp_path}/it.db", data=tmp_path / "data")
+    manager = Manager(settings)
+    presence = manager._opening._sql.database.presence  # type: ignore[union-attr]
+    said: list[bool] = []
+    losing = threading.Thread(target=lambda: presence.lost("it is away", time.monotonic()))
+
+    def set_ready(ready: bool) -> None:
+        if ready and losing.ident is None:
+            # What was read a moment ago is told when it has become untrue.
+            losing.start()
+            losing.join(1)
+        said.append(ready)
+
+    monkeypatch.setattr(manager._server, "set_ready", set_ready)
+    try:
+        manager.start()
+        losing.join(60)
+        assert not losing.is_alive()
+        assert said[-2:] == [True, False]
+    finally:
+        manager.stop()
+
+
+def _away(_connections: object) -> None:
+    raise UnavailableError("it is away")
