@@ -94,7 +94,6 @@ def _promotions(board: Board, resource: Resource, count: int) -> list[tuple[tupl
             continue
         finished = {c: m for c, m in members.items() if m.finished}
         above = board.rung(bracket, rung + 1)
-        for configuration, parameters in board.best(finished, math.floor(len(finished) / resource.eta)):
-            if configuration not in above:
-                found.append((parameters, Mark(configuration, bracket, rung + 1)))
+        for configuration, parameters in board.rising(finished, math.floor(len(finished) / resource.eta), above):
+            found.append((parameters, Mark(configuration, bracket, rung + 1)))
     return found

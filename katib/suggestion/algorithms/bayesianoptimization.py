@@ -12,9 +12,6 @@ from katib.domain.settings import Options, choice, real, whole
 from katib.domain.study import StudyReason
 from katib.suggestion.base import History, Problem, Reply, Request, Suggestion
 from katib.suggestion.ends import check_ends
-from katib.suggestion.gp.encoding import Encoding, columns_for
-from katib.suggestion.gp.history import past
-from katib.suggestion.gp.optimizer import Optimizer, Style
 from katib.suggestion.randomness import SEED, study_seed
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 
@@ -100,6 +97,11 @@ class BayesianOptimization:
         check_ends(problem)
 
     def suggest(self, request: Request) -> Reply:
+        # Here, not above: numerics take a second to import, and a service that nobody asks needs none of them.
+        from katib.suggestion.gp.encoding import Encoding, columns_for
+        from katib.suggestion.gp.history import past
+        from katib.suggestion.gp.optimizer import Optimizer, Style
+
         problem = request.problem
         values = problem.values
         encoding = Encoding(problem.space, columns_for(problem.spec.parameters))

@@ -87,14 +87,10 @@ def _progress(bracket: Bracket, board: Board, exhausted: bool) -> _Progress:
     for following in bracket.rungs[1:]:
         if not all(m.finished for m in rung.values()):
             break
-        best = board.best(rung, bracket.count(following.index, size))
-        rung = board.rung(bracket.s, following.index)
-        missing = [(c, parameters) for c, parameters in best if c not in rung]
-        if missing:
-            marks = [Mark(c, bracket.s, following.index) for c, _ in missing]
-            return _Progress(
-                bracket,
-                vacant,
-                [_Promotion(p, mark, following.value) for mark, (_, p) in zip(marks, missing, strict=True)],
-            )
+        above = board.rung(bracket.s, following.index)
+        rising = board.rising(rung, bracket.count(following.index, size), above)
+        if rising:
+            promotions = [_Promotion(p, Mark(c, bracket.s, following.index), following.value) for c, p in rising]
+            return _Progress(bracket, vacant, promotions)
+        rung = above
     return _Progress(bracket, vacant, [])

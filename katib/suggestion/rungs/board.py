@@ -90,18 +90,21 @@ class Board:
     def suggestion(self, configuration: tuple[Parameter, ...], mark: Mark, value: str) -> Suggestion:
         return Suggestion(self._resource.parameters(configuration, value), self._tags.write(mark, value))
 
-    def best(self, rung: Rung, count: int) -> list[tuple[str, tuple[Parameter, ...]]]:
-        """The best `count` configurations of a rung, the best first: fewer where fewer came to anything, or are of another
-        search space than the study's. Of equals the earlier ones."""
+    def rising(self, rung: Rung, count: int, above: Rung) -> list[tuple[str, tuple[Parameter, ...]]]:
+        """Of the best `count` configurations of a rung those that are not above yet, the best first: fewer where fewer came to
+        anything, or are of the study's search space. Of equals the earlier ones."""
         ranked = sorted((m.loss, m.number, m.configuration) for m in rung.values() if m.loss is not None)
-        chosen: list[tuple[str, tuple[Parameter, ...]]] = []
+        found: list[tuple[str, tuple[Parameter, ...]]] = []
         for _, _, configuration in ranked:
-            if len(chosen) >= count:
+            if count <= 0:
                 break
-            parameters = self._resource.configuration(rung[configuration].parameters)
-            if parameters is not None:
-                chosen.append((configuration, parameters))
-        return chosen
+            if configuration not in above:
+                parameters = self._resource.configuration(rung[configuration].parameters)
+                if parameters is None:
+                    continue
+                found.append((configuration, parameters))
+            count -= 1
+        return found
 
 
 def _member(configuration: str, trial: Trial, objective: Objective | None) -> Member:

@@ -1,10 +1,11 @@
 """New configurations: points of the search space without the resource."""
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import Parameter
+from katib.domain.search_space import Parameter, SearchSpace
 from katib.domain.settings import choice
+from katib.domain.trial import Trial
 from katib.suggestion.base import Request
 from katib.suggestion.randomness import Permutation, study_seed, uniforms
 from katib.suggestion.rungs.resource import Resource
@@ -44,11 +45,7 @@ class Configurations:
         self._taken: set[int] = set()
         self._model: modelling.Model | None = None
         if self._size is not None:
-            for trial in (*request.finished, *request.unfinished):
-                try:
-                    self._taken.add(self._space.index_of(trial.parameters))
-                except InvalidArgumentError:
-                    continue
+            self._taken = set(_indexes(self._space, (*request.finished, *request.unfinished)))
         if request.problem.values[MODEL] == "gp" and not self.exhausted:
             # Here, not above: numerics take a second to import, and random ones need none.
             from katib.suggestion.rungs.model import Model
@@ -100,3 +97,24 @@ class Configurations:
         free = index not in self._taken
         self._taken.add(index)
         return free
+
+
+def _indexes(space: SearchSpace, trials: Iterable[Trial]) -> Iterator[int]:
+    """The numbers that `space.at` has for the trials whose parameters are of the space. Each text is read once: trials may be
+    thousands, and decimals are slow."""
+    known: list[dict[str, int | None]] = [{} for _ in space]
+    for trial in trials:
+        values = {p.name: p.value for p in trial.parameters}
+        number = 0
+        for dimension, read in zip(space, known, strict=True):
+            text = values.get(dimension.name)
+            if text is None:
+                break
+            if text not in read:
+                read[text] = dimension.index_of(text) if dimension.contains(text) else None
+            index = read[text]
+            if index is None:
+                break
+            number = number * (dimension.cardinality or 1) + index
+        else:
+            yield number
