@@ -49,6 +49,10 @@ class StudyState(Enum):
         return self in (StudyState.COMPLETED, StudyState.STOPPED, StudyState.FAILED)
 
 
+# Beside StudyReason.PAUSED.
+PAUSED_MESSAGE: Final = "nothing new begins until it is resumed; what runs goes on"
+
+
 class StudyReason:
     """The stable words in `Study.reason`; programs may compare with them."""
 

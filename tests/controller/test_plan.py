@@ -8,7 +8,7 @@ import pytest
 
 from katib.domain.names import run_name
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
-from katib.domain.study import Intent, Limits, Objective, Study, StudyReason, StudySpec, StudyState
+from katib.domain.study import PAUSED_MESSAGE, Intent, Limits, Objective, Study, StudyReason, StudySpec, StudyState
 from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Asking, Observed
@@ -307,6 +307,13 @@ def test_nothing_begins_while_the_study_is_paused_but_what_ends_is_taken_in() ->
     assert moves(o) == [(1, RUNNING, COMPLETED, "")]
     assert actions(o, CreateRun) == []
     assert actions(o, Ask) == []
+
+
+def test_a_paused_study_that_was_about_to_end_until_a_limit_was_raised_is_paused_again() -> None:
+    s = study(state=StudyState.PAUSED, suggested=1, completed=1, reason=StudyReason.STOPPING, message="1 trials")
+    (note,) = actions(observed(s), StudyMove)
+    assert (note.state, note.reason, note.message) == (StudyState.PAUSED, StudyReason.PAUSED, PAUSED_MESSAGE)
+    assert plan(observed(replace(s, reason=note.reason, message=note.message)), NOW) == Plan(())
 
 
 # Asking.

@@ -506,3 +506,42 @@ def test_a_request_that_came_just_before_the_same_one_of_a_pass_is_seen_by_the_n
     desk.work(study_id, 3)
     assert [request.reason for request in asked] == [TrialReason.DEADLINE_EXCEEDED]
     assert desk.storage.get_trial(trial.id).stop_reason == TrialReason.STOPPED_BY_USER
+
+
+@pytest.mark.parametrize("act", ["stop", "delete", "fence"])
+def test_a_worker_that_is_away_when_a_run_is_to_end_is_named_as_what_keeps_the_study(desk: Desk, act: str) -> None:
+    script = "echo acc=1" if act == "delete" else "sleep 600"
+    study_id = desk.create(study(script=script, limits={"max_trials": 1}))
+    if act == "fence":
+        new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),))
+        (trial,) = desk.storage.add_trials(study_id, 0, [new], datetime.now(UTC))
+    else:
+        (trial,) = running(desk, study_id)
+    if act != "delete":
+        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "by a user")
+        desk.storage.apply(study_id, StudyChanges(stops=(stop,)))
+    tried: list[str] = []
+
+    def away(_study_id: str, run: str) -> None:
+        tried.append(run)
+        raise UnavailableError("the cluster does not answer")
+
+    method = "delete" if act == "delete" else "stop"
+    real = getattr(desk.worker, method)
+    setattr(desk.worker, method, away)
+
+    def look() -> bool:
+        try:
+            desk.work(study_id)
+        except UnavailableError as error:
+            desk.reconciler.note_failure(study_id, error)
+        return bool(tried)
+
+    until(look, poll=0.01)
+    noted = desk.storage.get_study(study_id)
+    setattr(desk.worker, method, real)
+    assert (noted.reason, noted.message) == (
+        StudyReason.WORKER_UNAVAILABLE,
+        "the cluster does not answer; it is tried again",
+    )
+    assert desk.finish(study_id).finished_trials == 1

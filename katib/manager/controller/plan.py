@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from katib.domain.names import run_name
-from katib.domain.study import Intent, Limits, StudyReason, StudyState, effective_limits
+from katib.domain.study import PAUSED_MESSAGE, Intent, Limits, StudyReason, StudyState, effective_limits
 from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Observed
@@ -91,8 +91,10 @@ class _Planner:
         if end is not None:
             self._wind_up(end)
         elif self.study.state is StudyState.RUNNING:
-            # A paused study lets run what runs and begins nothing.
             self._go_on()
+        else:
+            # A paused study lets run what runs and begins nothing. It may have been about to end until a limit was raised.
+            self._note(StudyReason.PAUSED, PAUSED_MESSAGE)
         self.actions += [DeleteRun(run) for run in self.deletes]
         return Plan(tuple(self.actions), self.wake_at)
 

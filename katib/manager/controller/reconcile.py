@@ -358,7 +358,8 @@ class Reconciler:
                         wake_at = _soonest(wake_at, memory.worker_retry + ahead)
                 case FenceRun(run):
                     self._act(memory.term)
-                    self._worker.stop(study.id, run)
+                    with _at_worker():
+                        self._worker.stop(study.id, run)
                     later.append(DeleteRun(run))
                 case TrialMove():
                     moves.append(action)
@@ -409,9 +410,11 @@ class Reconciler:
         self._act(memory.term)
         match action:
             case StopRun(run):
-                self._worker.stop(study.id, run)
+                with _at_worker():
+                    self._worker.stop(study.id, run)
             case DeleteRun(run):
-                self._worker.delete(study.id, run)
+                with _at_worker():
+                    self._worker.delete(study.id, run)
                 memory.readings.pop(run, None)
             case Ask(count):
                 memory.conversation.ask(study, unfinished, count)
@@ -419,7 +422,8 @@ class Reconciler:
                 memory.ruling.ask(study, unfinished, steady)
             case RemoveStudy():
                 memory.conversation.stop(study)
-                self._worker.delete_study(study.id)
+                with _at_worker():
+                    self._worker.delete_study(study.id)
                 self._storage.delete_study(study.id)
                 self.forget(study.id)
                 _log.info("study deleted", extra={"study_id": study.id})

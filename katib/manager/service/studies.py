@@ -19,6 +19,7 @@ from katib.domain.errors import (
 from katib.domain.names import is_id_prefix, new_id
 from katib.domain.study import (
     MAX_STUDY_NAME,
+    PAUSED_MESSAGE,
     Intent,
     Limits,
     Study,
@@ -188,7 +189,7 @@ def _paused(study: Study, paused: bool) -> Study:
             study,
             state=StudyState.PAUSED,
             reason=StudyReason.PAUSED,
-            message="nothing new begins until it is resumed; what runs goes on",
+            message=PAUSED_MESSAGE,
         )
     if not paused and study.state is StudyState.PAUSED:
         return replace(study, state=StudyState.RUNNING, reason="", message="")
