@@ -372,11 +372,13 @@ class LearningContract(AlgorithmContract):
         assert max(self.best(algorithm, seed, self.trials) for seed in range(2)) < self.near
 
     @pytest.mark.slow
+    @pytest.mark.timeout(600)
     def test_it_is_better_than_random_search(self, algorithm: Algorithm) -> None:
-        """By chance alone it would win all seven pairs once in 128 times."""
-        pairs = [(self.best(algorithm, seed, 20), self.best(RandomSearch(), seed, 20)) for seed in range(7)]
+        """Of ten pairs with the same seed it wins nine or more; an algorithm no better than random search would once in 93
+        times."""
+        pairs = [(self.best(algorithm, s, self.trials), self.best(RandomSearch(), s, self.trials)) for s in range(10)]
 
-        assert all(own < random for own, random in pairs), pairs
+        assert sum(own < random for own, random in pairs) >= 9, pairs
 
     @EVERY_SPACE
     def test_asking_for_several_at_once_is_asking_for_one_after_another(
