@@ -1,5 +1,5 @@
-"""Hill climbing as a service of its own. It knows proto/api.proto and nothing else of Katib; in any other language it is the same
-three methods.
+"""Hill climbing as a service of its own. It knows proto/api.proto and nothing else of Katib; in any other language it
+is the same three methods.
 
 It keeps nothing: the manager sends the study with all its trials in each request, and any replica gives the same answer.
 """
