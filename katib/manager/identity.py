@@ -16,14 +16,30 @@ from katib.manager.ports import ManagerRecord
 
 def own_identity() -> Identity:
     host = _host()
-    return Identity(ManagerRecord(new_id(), host, _process(os.getpid())), lambda other: _is_gone(other, host))
+    return Identity(ManagerRecord(new_id(), host, _process(os.getpid()) or ""), lambda other: _is_gone(other, host))
 
 
 def _is_gone(other: ManagerRecord, host: str) -> bool:
     if other.host != host or not other.process:
         return False
     pid = other.process.partition("/")[0]
-    return pid.isdigit() and _process(int(pid)) != other.process
+    if not pid.isdigit():
+        return False
+    if not _exists(int(pid)):
+        return True
+    # Where it cannot be looked at (no file descriptor left, a /proc that hides other users' processes), its lease decides.
+    return _process(int(pid)) not in (None, other.process)
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process, whoever's it is. Unlike /proc this needs nothing, and nothing can hide it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 @cache
@@ -37,12 +53,14 @@ def _host() -> str:
     return "/".join(parts)[:200]
 
 
-def _process(pid: int) -> str:
-    """`<number>/<start time>`, or empty when there is no such process (or no /proc to look it up in). One that has ended and
-    waits for its parent to collect it does nothing any more: it is as good as none."""
+def _process(pid: int) -> str | None:
+    """`<number>/<start time>`, empty when it has ended and only waits for its parent to collect it: then it does nothing any
+    more. None when that cannot be seen."""
     # The name in brackets may hold anything. Behind it come the state and, 20th, the start time: proc_pid_stat(5).
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    if len(fields) < 20 or fields[0] in ("Z", "X"):
+    if len(fields) < 20:
+        return None
+    if fields[0] in ("Z", "X"):
         return ""
     return f"{pid}/{fields[19]}"
 

@@ -1,10 +1,14 @@
 """Whether another manager's process has ended: known on the same host, and there only."""
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +61,35 @@ def test_of_what_it_cannot_look_at_nothing_is_said(process: "subprocess.Popen[by
     process.kill()
     process.wait()
     assert not own_identity().is_gone(other)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOMEM])
+def test_a_process_that_lives_is_not_gone_because_it_cannot_be_looked_at(
+    process: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """No file descriptor is left, or /proc is mounted so that it hides the processes of other users."""
+    other, is_gone = record_of(process), own_identity().is_gone
+    assert not is_gone(other)
+    read_text = Path.read_text
+
+    def refused(path: Path, *arguments: Any, **named: Any) -> str:
+        if str(path).startswith("/proc/"):
+            raise OSError(number, os.strerror(number), str(path))
+        return read_text(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert not is_gone(other)
+    process.kill()
+    process.wait()
+    assert is_gone(other)
+
+
+def test_a_manager_without_file_descriptors_holds_nobody_for_gone(process: "subprocess.Popen[bytes]") -> None:
+    other, is_gone = record_of(process), own_identity().is_gone
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        gone = is_gone(other)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not gone
