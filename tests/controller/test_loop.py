@@ -1,7 +1,8 @@
 """The controller's threads, on a real database and real processes."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from katib.manager.controller import loop
 from katib.manager.controller.loop import THREADS, Controller, Identity
 from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
+from katib.worker.base import RunStatus
 from tests.controller.test_reconcile import ME, Desk
 from tests.e2e.harness import study, until
 
@@ -170,3 +172,41 @@ def test_a_renewal_that_arrived_when_the_lease_was_over_begins_a_new_term(desk: 
     desk.storage.heartbeat = slow  # type: ignore[attr-defined]
     controller._heartbeat()
     assert controller._term() not in (None, first)
+
+
+def test_a_pass_that_hangs_does_not_keep_a_manager_from_its_end_and_is_told_in_the_log(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "STOP_S", 0.5)
+    hangs, free = threading.Event(), threading.Event()
+    listed = desk.worker.list
+
+    def hang(study_id: str) -> Sequence[RunStatus]:
+        hangs.set()
+        assert free.wait(60)
+        return listed(study_id)
+
+    desk.worker.list = hang  # type: ignore[method-assign]
+    study_id = desk.create(study(limits={"max_trials": 1}))
+    controller = leased(desk)
+    controller.start()
+    try:
+        controller.wake(study_id)
+        assert hangs.wait(30)
+        controller.stop()
+        (left,) = [thread for thread in controller._threads if thread.is_alive()]
+        (said,) = [record for record in caplog.records if "left behind" in record.getMessage()]
+        assert f"{left.name} has not ended" in said.getMessage()
+        # Where, and over which study.
+        assert " hang" in said.getMessage()
+        assert said.__dict__["study_id"] == study_id
+        # Its studies are given up, and it touches them no more.
+        assert desk.storage.get_study(study_id).manager == ""
+        free.set()
+        left.join(30)
+        assert not left.is_alive()
+        assert desk.trials(study_id) == ()
+    finally:
+        free.set()
+        desk.worker.list = listed  # type: ignore[method-assign]
+        controller.stop()

@@ -3,8 +3,10 @@
 import logging
 import math
 import random
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,6 +46,9 @@ _RETRY_MOST_S: Final = 30.0
 # A try costs next to nothing while the database is known to be away.
 _AWAY_MOST_S: Final = 1.0
 _SAY_S: Final = 60.0
+# How long the end waits for the passes under way: longer than the waits of one, for the worker (20 s) and then for the database
+# (15 s), and short enough to hand over and be gone before a Pod's grace period (60 s) is over.
+STOP_S: Final = 40.0
 # What is waited for by the time of day is looked at so often in between: the clock may have been set.
 _LOOK_AGAIN_S: Final = 300.0
 
@@ -95,6 +100,9 @@ class Controller:
         self._say_pass = Seldom(_SAY_S)
         self._say_look = Seldom(_SAY_S)
         self._threads: list[threading.Thread] = []
+        # The study that each thread makes a pass over, by the thread's name.
+        self._at: dict[str, str] = {}
+        self._given_up = False
 
     @property
     def manager_id(self) -> str:
@@ -104,8 +112,11 @@ class Controller:
         """Begins to work. Raises UnavailableError when the database cannot be reached now."""
         self._heartbeat()
         self._worker.watch(self.wake)
-        self._threads = [threading.Thread(target=self._work, name=f"reconcile-{i}") for i in range(THREADS)]
-        self._threads.append(threading.Thread(target=self._look, name="heartbeat"))
+        # One that hangs must not keep the process from its end.
+        self._threads = [
+            threading.Thread(target=self._work, name=f"reconcile-{i}", daemon=True) for i in range(THREADS)
+        ]
+        self._threads.append(threading.Thread(target=self._look, name="heartbeat", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -114,8 +125,20 @@ class Controller:
         self._stop.set()
         self._look_now.set()
         self._queue.close()
+        deadline = time.monotonic() + STOP_S
         for thread in self._threads:
-            thread.join()
+            thread.join(max(deadline - time.monotonic(), 0.0))
+        # Should one that hangs go on after all, it does nothing more: the studies are another manager's by then.
+        self._given_up = True
+        for thread in self._threads:
+            if thread.is_alive():
+                _log.error(
+                    "%s has not ended within %g s, and is left behind; it is at %s",
+                    thread.name,
+                    STOP_S,
+                    _where(thread),
+                    extra={"study_id": self._at.get(thread.name, "")},
+                )
         try:
             self._storage.release(self.manager_id)
         except KatibError as error:
@@ -136,11 +159,13 @@ class Controller:
 
     def _work(self) -> None:
         while (study_id := self._queue.get()) is not None:
+            self._at[threading.current_thread().name] = study_id
             try:
                 self._pass(study_id)
             except Exception:  # noqa: BLE001 - the thread serves every other study
                 _log.exception("a pass failed, and so did saying so", extra={"study_id": study_id})
             finally:
+                self._at.pop(threading.current_thread().name, None)
                 self._queue.done(study_id)
 
     def _pass(self, study_id: str) -> None:
@@ -212,7 +237,7 @@ class Controller:
         not. Asked again before each act in the world, since a process can be frozen between any two lines; why what slips
         through all the same is harmless stands in docs/adr/0005."""
         term, valid_until = self._lease
-        return term if _now() < valid_until else None
+        return term if _now() < valid_until and not self._given_up else None
 
     def _heartbeat(self) -> None:
         begin = _now()
@@ -266,6 +291,13 @@ class Controller:
             if self._revisions.get(study_id) != revision:
                 self.wake(study_id)
         self._revisions = revisions
+
+
+def _where(thread: threading.Thread) -> str:
+    """The innermost calls that a thread is in, outermost first, for somebody who reads a log."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    calls = traceback.extract_stack(frame)[-6:] if frame is not None else []
+    return " > ".join(f"{call.filename.rpartition('/')[2]}:{call.lineno} {call.name}" for call in calls) or "its end"
 
 
 def _now() -> float:
