@@ -29,8 +29,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 STUDIES, TRIALS = 10, 8
 # Enough for every blow to meet studies under way.
 MANY_TRIALS = 24
-# What is promised is two leases; a loaded machine may take more of its time.
-TAKEOVER_S = 4 * LEASE_S
+# Two leases are promised, and a second is for the operating system to let three processes run. The lease is long enough for the
+# looks at the end of it (three of a second each, at worst) to fit in the second one on a loaded machine.
+TAKEOVER_LEASE_S = 6.0
+TAKEOVER_S = 2 * TAKEOVER_LEASE_S + 1.0
 
 
 @pytest.fixture
@@ -38,6 +40,15 @@ def three(katib: World, server: mariadb.Server) -> Iterator[Fleet]:
     katib.suggestion("random")
     katib.environment["PAUSE"] = "2"
     with fleet(katib, server.create_database("katib_test")) as it:
+        yield it
+
+
+@pytest.fixture
+def three_to_take_over(katib: World, server: mariadb.Server) -> Iterator[Fleet]:
+    katib.suggestion("random")
+    # Studies that are not over before they have moved.
+    katib.environment["PAUSE"] = "4"
+    with fleet(katib, server.create_database("katib_test"), lease=TAKEOVER_LEASE_S) as it:
         yield it
 
 
@@ -67,44 +78,46 @@ def moved(it: Fleet, id_: str, since: float, name: str) -> float:
     return took
 
 
-def test_the_studies_of_a_manager_that_is_killed_go_on_at_the_others(three: Fleet) -> None:
-    made = begun(three)
-    victim = three.members[0]
-    id_ = three.id_of(victim)
-    assert id_ in three.drivers()
+def test_the_studies_of_a_manager_that_is_killed_go_on_at_the_others(three_to_take_over: Fleet) -> None:
+    made = begun(three_to_take_over)
+    victim = three_to_take_over.members[0]
+    id_ = three_to_take_over.id_of(victim)
+    assert id_ in three_to_take_over.drivers()
     victim.process.kill()
-    took = moved(three, id_, time.monotonic(), "killed")
+    took = moved(three_to_take_over, id_, time.monotonic(), "killed")
     # On one host it is seen that the process has ended.
     assert took < TAKEOVER_S
-    three.assert_whole(made, TRIALS)
+    three_to_take_over.assert_whole(made, TRIALS)
 
 
 def test_the_studies_of_a_manager_that_is_frozen_past_its_lease_go_on_and_it_does_no_harm_when_it_wakes(
-    three: Fleet,
+    three_to_take_over: Fleet,
 ) -> None:
-    made = begun(three)
-    victim = three.members[1]
-    id_ = three.id_of(victim)
+    made = begun(three_to_take_over)
+    victim = three_to_take_over.members[1]
+    id_ = three_to_take_over.id_of(victim)
     victim.pause()
-    took = moved(three, id_, time.monotonic(), "frozen")
-    assert LEASE_S * 0.4 < took < TAKEOVER_S
-    time.sleep(LEASE_S / 2)
+    took = moved(three_to_take_over, id_, time.monotonic(), "frozen")
+    assert TAKEOVER_LEASE_S * 0.4 < took < TAKEOVER_S
+    time.sleep(TAKEOVER_LEASE_S / 2)
     victim.go_on()
-    three.assert_whole(made, TRIALS)
+    three_to_take_over.assert_whole(made, TRIALS)
     assert victim.process.end() == 0
 
 
 @pytest.mark.parametrize("silently", [False, True], ids=["broken connections", "silence"])
-def test_the_studies_of_a_manager_that_is_cut_off_from_the_database_go_on(three: Fleet, silently: bool) -> None:
-    made = begun(three)
-    victim = three.members[2]
-    id_ = three.id_of(victim)
+def test_the_studies_of_a_manager_that_is_cut_off_from_the_database_go_on(
+    three_to_take_over: Fleet, silently: bool
+) -> None:
+    made = begun(three_to_take_over)
+    victim = three_to_take_over.members[2]
+    id_ = three_to_take_over.id_of(victim)
     victim.cut_off(silently=silently)
-    took = moved(three, id_, time.monotonic(), "cut off")
-    assert LEASE_S * 0.4 < took < TAKEOVER_S
-    time.sleep(LEASE_S / 2)
+    took = moved(three_to_take_over, id_, time.monotonic(), "cut off")
+    assert TAKEOVER_LEASE_S * 0.4 < took < TAKEOVER_S
+    time.sleep(TAKEOVER_LEASE_S / 2)
     victim.let_back()
-    three.assert_whole(made, TRIALS)
+    three_to_take_over.assert_whole(made, TRIALS)
     assert victim.process.end() == 0
 
 
