@@ -8,6 +8,8 @@ import pytest
 
 from katib.domain.errors import UnavailableError
 from katib.manager.storage.open import Opening, open_storage
+from katib.manager.storage.sql.connections import Connections
+from katib.manager.storage.sql.engine import make_engine, parse_url
 from tests.e2e.harness import until
 from tests.storage import mariadb
 
@@ -54,6 +56,18 @@ def stranger(answer, port=0):
 def test_what_is_no_mysql_server_is_said_to_be_none(answer):
     with stranger(answer) as it, pytest.raises(UnavailableError, match=r"no MySQL server answers .*--database"):
         open_storage(f"mysql+pymysql://u:p@127.0.0.1:{it.port}/d")
+
+
+@pytest.mark.parametrize("address", ["mysql+pymysql://u:p@127.0.0.1:{port}/d", "sqlite:///{folder}/it.db"])
+def test_nobody_connects_to_a_database_that_is_known_to_be_away(tmp_path, address):
+    with stranger(ANSWERS["http"]) as it:
+        engine = make_engine(parse_url(address.format(port=it.port, folder=tmp_path)))
+        Connections(engine, "X").presence.awaited()
+        # As one does who has waited for a turn in the pool.
+        with pytest.raises(UnavailableError, match="being opened"):
+            engine.raw_connection()
+        assert it.answered == 0
+    assert not (tmp_path / "it.db").exists()
 
 
 def test_one_who_opens_waits_until_the_stranger_is_gone():

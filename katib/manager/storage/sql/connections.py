@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Engine, event, exc
+from sqlalchemy import Engine, exc
 from sqlalchemy.pool import PoolProxiedConnection
 
 from katib.domain.errors import KatibError, UnavailableError
+from katib.manager.storage.sql.engine import ask_before_connecting
 from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
 from katib.manager.storage.sql.presence import Presence
 
@@ -32,8 +33,7 @@ class Connections:
         self.errors: Final = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self.presence: Final = Presence(where, self._look, told)
         self._own = threading.local()
-        # Before the one that connects.
-        event.listen(engine, "do_connect", self._allow, insert=True)
+        ask_before_connecting(engine, self._allow)
 
     def take(self) -> PoolProxiedConnection:
         """Raises the KatibError that says why there is none, at once where the database is known to be away."""
@@ -91,7 +91,7 @@ class Connections:
             connection.info[_USED] = True
             return connection
 
-    def _allow(self, *_arguments: object) -> None:
+    def _allow(self) -> None:
         """Before the server is asked anything: who had to wait for a turn in the pool may hear only now that it is away.
         Whoever looks whether it is back must ask it all the same."""
         if not getattr(self._own, "looks", False):

@@ -2,7 +2,7 @@
 
 import sqlite3
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,6 +102,17 @@ def make_engine(url: URL, *, migrating: bool = False) -> Engine:
         if not migrating:
             event.listen(engine, "connect", _limit_table_locks)
     return engine
+
+
+def ask_before_connecting(engine: Engine, allow: Callable[[], None]) -> None:
+    """From now on `allow()` is called before each connection is made; what it raises is raised instead."""
+    # These are called in the order in which they came, whatever `insert` says, and the one that connects is the last.
+    connects = event.contains(engine, "do_connect", _connect_mysql)
+    if connects:
+        event.remove(engine, "do_connect", _connect_mysql)
+    event.listen(engine, "do_connect", lambda *_: allow())
+    if connects:
+        event.listen(engine, "do_connect", _connect_mysql)
 
 
 def create_folder(url: URL) -> None:
