@@ -76,6 +76,8 @@ class Watched:
     def says_why(self, reason: str, seconds: float = SILENT_S) -> None:
         """Everywhere where one may ask, and what is asked is answered at once from then on."""
         until(lambda: self.health() == NOT_SERVING, seconds)
+        # Until the first try has ended, the reason is that it is being opened.
+        until(lambda: reason in self.call()[1], seconds)
         code, message, took = self.call()
         assert (code, took < 5) == (grpc.StatusCode.UNAVAILABLE, True), (code, message, took)
         assert reason in message
