@@ -174,6 +174,18 @@ class Lifecycle(Steps):
         with self.step(study, manager, then):
             self.perform(deed)
 
+    @precondition(lambda self: self.ledger.known)
+    @rule(study=scripts.which, manager=scripts.which_manager, race=scripts.races, then=scripts.then)
+    def users_race(self, study: int, manager: int, race: tuple[Deed, Script], then: str) -> None:
+        deed, script = race
+        if deed.what == "suggest":
+            # Of others there is nothing to be had.
+            driven = [i for i, k in enumerate(self.ledger.known.values()) if k.study.spec.client_driven]
+            study = driven[study % len(driven)] if driven else study
+        with self.step(study, manager, then):
+            self.arm(manager, script)
+            self.perform(deed)
+
     def report(self, number: int, value: float, sequence: int) -> None:
         trial = self.trial(number)
         if trial is None:

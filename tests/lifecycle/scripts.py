@@ -54,7 +54,7 @@ specs = st.builds(
     optimization=st.just(Objective.MAXIMIZE),
     parameters=st.just((ParameterConfig("x", ParameterType.DOUBLE, FeasibleSpace("0", "1")),)),
     goal=st.sampled_from((None, None, 0.9, 0.5)),
-    algorithm=st.sampled_from((*ALGORITHMS, *ALGORITHMS, "")),
+    algorithm=st.sampled_from((*ALGORITHMS, *ALGORITHMS, "", "")),
     early_stopping=st.sampled_from(("", RULE)),
     metrics=st.just(("loss",)),
     command=st.just(("train",)),
@@ -171,3 +171,21 @@ client_deeds = st.one_of(
     _deed("complete", which, _maybe(values)),
     _deed("suggest", st.integers(1, 3), clients, answers),
 )
+
+# The calls between which a use case reads and writes.
+_CALLS: Final = {
+    "suggest": ("client_trials", "set_parameters", "generate", "add_trials"),
+    "report": ("get_trial", "get_study", "report"),
+    "complete": ("get_trial", "apply"),
+    "stop_trial": ("get_trial", "apply"),
+}
+
+
+def _race(deed: Deed) -> st.SearchStrategy[tuple[Deed, Script]]:
+    meanwhile = st.lists(deeds, min_size=1, max_size=3) | st.lists(st.just(deed), min_size=1, max_size=1)
+    at = st.sampled_from(_CALLS.get(deed.what, ("update_study",)))
+    return st.tuples(st.just(deed), st.builds(Script, st.just("frozen"), at, meanwhile=meanwhile.map(tuple)))
+
+
+# A user's call, and what comes in the middle of it: often another one's of the same kind.
+races = st.one_of(client_deeds, client_deeds, controls).flatmap(_race)
