@@ -1,5 +1,7 @@
 """Use cases of 0.1's own loop, in which a client drives the study: ask for trials, complete them, ask the rule."""
 
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -39,6 +41,9 @@ MAX_SUGGESTIONS: Final = 1000
 # How long a service may think about suggestions while a client waits.
 SUGGEST_S: Final = 60.0
 _TRIES: Final = 20
+# After a race that was lost: up to so long, doubling.
+_PAUSE_FIRST_S: Final = 0.002
+_PAUSE_MOST_S: Final = 0.25
 # Where the values come from that are sent with a trial's completion.
 COMPLETION_SOURCE: Final = "completion"
 
@@ -53,7 +58,7 @@ class ClientUseCases(UseCases):
         if not 0 <= count <= MAX_SUGGESTIONS:
             raise InvalidArgumentError.of("count", count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
         count = count or 1
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
             study = self._client_driven(study_id)
             mine = self._storage.client_trials(study_id, client_id) if client_id else ()
             own = [t for t in mine if not t.stop_reason][:count]
@@ -64,6 +69,8 @@ class ClientUseCases(UseCases):
             if inserted is not None:
                 new, completed = inserted
                 return (*own, *new), completed and not own and not new
+            # Apart from whom it met.
+            time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
         raise FailedPreconditionError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
 
     def _suggest(self, study: Study, count: int, client_id: str, algorithm: str) -> tuple[Sequence[Trial], bool] | None:
