@@ -94,6 +94,7 @@ def beat(desk: Desk, *ids: str) -> None:
         desk.storage.heartbeat(ManagerRecord(id_, f"host of {id_}", ""))
 
 
+@pytest.mark.slow
 def test_a_manager_on_another_host_that_falls_silent_loses_its_studies_within_two_leases(
     manager: Callable[..., Manager],
 ) -> None:

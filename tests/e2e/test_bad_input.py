@@ -235,6 +235,7 @@ def code_of(call: Callable[..., object], request: object) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
+@pytest.mark.slow
 def test_a_stream_of_large_refused_requests_leaves_memory_flat(
     manager: ManagerStub, served: tuple[World, Process]
 ) -> None:

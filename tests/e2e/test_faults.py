@@ -91,6 +91,7 @@ def test_a_service_that_appears_after_a_refusal_is_found_at_once(katib: World) -
         assert finished(client, study_id).completed == 4
 
 
+@pytest.mark.slow
 def test_a_study_whose_service_goes_away_says_so_and_goes_on_within_two_seconds_of_its_return(katib: World) -> None:
     service = katib.suggestion("random")
     katib.manager()
@@ -204,6 +205,7 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
+@pytest.mark.slow
 def test_managers_that_were_killed_leave_no_row_behind(katib: World) -> None:
     for _ in range(4):
         katib.manager().kill()

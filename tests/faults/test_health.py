@@ -13,7 +13,6 @@ from katib.api.channel import open_channel
 from katib.domain.errors import UnavailableError
 from katib.manager.server import Manager
 from katib.manager.settings import Settings
-from tests.e2e.harness import until
 
 
 def test_health_is_answered_while_every_thread_for_calls_waits() -> None:
@@ -33,7 +32,7 @@ def test_health_is_answered_while_every_thread_for_calls_waits() -> None:
     try:
         with open_channel(address) as channel:
             calls = [channel.unary_unary("/api.Slow/Wait").future(b"", timeout=60) for _ in range(4)]
-            until(lambda: entered.acquire(blocking=False) and entered.acquire(blocking=False))
+            assert all(entered.acquire(timeout=30) for _ in range(2))
             check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
             for service in ("", "api.Slow"):
                 reply = check(health_pb2.HealthCheckRequest(service=service), timeout=10)

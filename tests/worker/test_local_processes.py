@@ -180,6 +180,7 @@ def test_a_daemon_goes_on_after_a_run_that_ended_by_itself(tmp_path, driver):
     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_at_any_moment_of_its_start(driver):
     # A SIGTERM may meet the shell before its trap, between the trap and the command, or the command.
     for _ in range(30):

@@ -371,6 +371,7 @@ def test_a_pod_that_somebody_deletes_is_a_failed_run_with_what_it_printed(api, d
     until("the tombstone stays", lambda: api.get(name) is None)
 
 
+@pytest.mark.slow
 def test_the_name_of_a_finished_pod_is_held_when_somebody_deletes_it_too_early(api, node, new_worker):
     driver = Driver(new_worker(fence_s=3.0), SPEC, DEADLINE_S)
     name = driver.start("true")
@@ -397,6 +398,7 @@ def test_what_another_manager_deletes_is_forgotten_here_too(api, driver, new_wor
     assert api.counts()["create", "pods"] == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_comes_late_for_a_deleted_study_is_ended_and_goes(api, driver, new_worker):
     late = successor(driver, new_worker)
     driver.worker.delete_study(driver.study_id)
