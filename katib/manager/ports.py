@@ -272,7 +272,7 @@ class Storage(Protocol):
         """The unfinished studies that this manager drives, each with its revision."""
 
     def release(self, manager_id: str) -> None:
-        """Gives up all studies and removes the manager's row."""
+        """Gives up the unfinished studies that it drives, and removes the manager's row."""
 
     # The rest
 
