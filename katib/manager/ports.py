@@ -1,7 +1,7 @@
-"""What the use cases and the controller need from outside: storage, suggestion and early-stopping services, models.
+"""What the use cases and the controller need from outside: storage, suggestion and early-stopping services.
 
-Implementations stand in `katib.manager.storage`, `katib.manager.remote` and `katib.manager.modelstore`; the worker's
-protocol is `katib.worker.base`.
+Implementations stand in `katib.manager.storage` and `katib.manager.remote`; the worker's protocol is `katib.worker.base`,
+the model store's `katib.manager.models`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -287,44 +287,6 @@ class Storage(Protocol):
         """Raises UnavailableError when the database does not answer."""
 
     def close(self) -> None: ...
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The model store
-
-
-@dataclass(frozen=True, slots=True)
-class SavedStudy:
-    name: str
-    owner: str
-    description: str
-
-
-@dataclass(frozen=True, slots=True)
-class SavedModel:
-    study_name: str
-    trial_id: str
-    parameters: tuple[Parameter, ...]
-    metrics: tuple[tuple[str, str], ...]
-    model_path: str
-    data_set_name: str = ""
-    data_set_path: str = ""
-
-
-class ModelStore(Protocol):
-    """Studies as projects, trials as models. Saving again under the same key replaces."""
-
-    def save_study(self, study: SavedStudy) -> None: ...
-
-    def save_model(self, model: SavedModel) -> None:
-        """Raises NotFoundError when the study was not saved before."""
-
-    def saved_studies(self) -> Sequence[SavedStudy]: ...
-
-    def saved_models(self, study_name: str) -> Sequence[SavedModel]:
-        """Raises NotFoundError for an unknown study."""
-
-    def saved_model(self, study_name: str, trial_id: str) -> SavedModel: ...
 
 
 # ---------------------------------------------------------------------------------------------------------------------

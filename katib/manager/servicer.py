@@ -11,7 +11,7 @@ from katib.api.api_pb2_grpc import ManagerServicer as Base
 from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.study import Setting
 from katib.domain.views import StudySummary
-from katib.manager.ports import SavedModel, SavedStudy
+from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.service.service import ManagerService
 from katib.manager.service.watch import Watcher
 

@@ -1,4 +1,4 @@
-"""The contract of `manager.ports.ModelStore`, in memory and in the databases."""
+"""The contract of `manager.models.ModelStore`, in memory and in the databases."""
 
 from contextlib import closing
 
@@ -6,8 +6,8 @@ import pytest
 
 from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.search_space import Parameter, ParameterType
+from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.modelstore.open import open_model_store
-from katib.manager.ports import SavedModel, SavedStudy
 from katib.manager.storage.open import open_storage
 from tests.storage.builders import make_study
 

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Sequence
 
 from katib.domain.errors import NotFoundError
+from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.modelstore.names import check_model, check_study
-from katib.manager.ports import SavedModel, SavedStudy
 
 
 class MemoryModelStore:

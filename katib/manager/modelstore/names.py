@@ -3,7 +3,7 @@
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
-from katib.manager.ports import SavedModel, SavedStudy
+from katib.manager.models import SavedModel, SavedStudy
 
 # Both together must fit into a key of MySQL's.
 _LONGEST: Final = 255

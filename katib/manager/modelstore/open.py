@@ -1,8 +1,9 @@
 """The model store that goes with a storage."""
 
+from katib.manager.models import ModelStore
 from katib.manager.modelstore.memory import MemoryModelStore
 from katib.manager.modelstore.sql import SqlModelStore
-from katib.manager.ports import ModelStore, Storage
+from katib.manager.ports import Storage
 from katib.manager.storage.sql.storage import SqlStorage
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.modelstore.names import check_model, check_study
-from katib.manager.ports import SavedModel, SavedStudy
 from katib.manager.storage.sql import models
 from katib.manager.storage.sql.database import Database
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from katib.domain.study import Study
-from katib.manager.ports import Directory, EarlyStoppingServices, History, ModelStore, Storage, SuggestionServices
+from katib.manager.models import ModelStore
+from katib.manager.ports import Directory, EarlyStoppingServices, History, Storage, SuggestionServices
 from katib.worker.base import Worker
 
 

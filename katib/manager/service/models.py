@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from katib.domain.errors import InvalidArgumentError
-from katib.manager.ports import SavedModel, SavedStudy
+from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.service.context import UseCases
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from katib.domain.errors import NotFoundError
 from katib.domain.study_json import parameters_from_json, parameters_to_json
-from katib.manager.ports import SavedModel, SavedStudy
+from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.tables import saved_models, saved_studies
