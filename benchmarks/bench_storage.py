@@ -21,7 +21,8 @@ from katib.domain.names import new_id
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, Study, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialState
-from katib.manager.ports import Intake, Storage, StudyChanges, TrialMove
+from katib.manager.changes import Intake, StudyChanges, TrialMove
+from katib.manager.ports import Storage
 from katib.manager.storage.open import open_storage
 
 PARAMETERS = 8

@@ -12,10 +12,18 @@ from typing import Any, Final
 import grpc
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
 from katib.api.channel import KEEPALIVE, PROMPT_KEEPALIVE
 from katib.api.failover import Failover, parse_addresses
+from katib.api.service_converters import service_from_proto
+from katib.api.study_converters import spec_from_proto, spec_to_proto, study_state_to_proto, summary_from_proto
 from katib.api.times import period_to_proto
+from katib.api.trial_converters import (
+    attempt_from_proto,
+    observation_from_proto,
+    observation_to_proto,
+    trial_from_proto,
+    trial_state_to_proto,
+)
 from katib.domain.metrics import Observation
 from katib.domain.study import Limits, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
@@ -63,7 +71,7 @@ class ManagerClient:
         """Returns the study's id. The same `request_id` again gives the same study. Without one it gets one of its own, so
         that the request may be sent twice when its answer is lost."""
         request = pb.CreateStudyRequest(
-            study_config=convert.spec_to_proto(spec), request_id=request_id or f"once-{secrets.token_hex(16)}"
+            study_config=spec_to_proto(spec), request_id=request_id or f"once-{secrets.token_hex(16)}"
         )
         reply: pb.CreateStudyReply = self._call("CreateStudy", request)
         return reply.study_id
@@ -71,9 +79,9 @@ class ManagerClient:
     def get_study(self, study_id: str) -> StudyDetail:
         reply = self._call("GetStudy", pb.GetStudyRequest(study_id=study_id))
         return StudyDetail(
-            summary=convert.summary_from_proto(reply.study),
-            spec=convert.spec_from_proto(reply.study_config),
-            best_trial=convert.trial_from_proto(reply.best_trial) if reply.HasField("best_trial") else None,
+            summary=summary_from_proto(reply.study),
+            spec=spec_from_proto(reply.study_config),
+            best_trial=trial_from_proto(reply.best_trial) if reply.HasField("best_trial") else None,
         )
 
     def list_studies(
@@ -90,10 +98,10 @@ class ManagerClient:
             page_token=page_token,
             name=name,
             id_prefix=id_prefix,
-            states=[convert.study_state_to_proto(s) for s in states],
+            states=[study_state_to_proto(s) for s in states],
         )
         reply = self._call("ListStudies", request)
-        return Page([convert.summary_from_proto(s) for s in reply.studies], reply.next_page_token)
+        return Page([summary_from_proto(s) for s in reply.studies], reply.next_page_token)
 
     def update_study(
         self, study_id: str, limits: Limits | None = None, goal: float | None = None, paused: bool | None = None
@@ -111,7 +119,7 @@ class ManagerClient:
             optimization_goal=goal,
             paused=paused,
         )
-        return convert.summary_from_proto(self._call("UpdateStudy", request).study)
+        return summary_from_proto(self._call("UpdateStudy", request).study)
 
     def stop_study(self, study_id: str) -> None:
         self._call("StopStudy", pb.StopStudyRequest(study_id=study_id))
@@ -130,9 +138,9 @@ class ManagerClient:
         ended = False
         try:
             for reply in call:
-                study = convert.summary_from_proto(reply.study)
+                study = summary_from_proto(reply.study)
                 ended = study.state.finished
-                yield StudyEvent(study, [convert.trial_from_proto(t) for t in reply.trials], reply.revision)
+                yield StudyEvent(study, [trial_from_proto(t) for t in reply.trials], reply.revision)
             if not ended:
                 # It stops, and said all that it knew.
                 self._failover.leave(manager)
@@ -146,10 +154,10 @@ class ManagerClient:
     def get_trial(self, trial_id: str) -> TrialDetail:
         reply = self._call("GetTrial", pb.GetTrialRequest(trial_id=trial_id))
         return TrialDetail(
-            trial=convert.trial_from_proto(reply.trial),
-            observations=[convert.observation_from_proto(o) for o in reply.observations],
+            trial=trial_from_proto(reply.trial),
+            observations=[observation_from_proto(o) for o in reply.observations],
             truncated=reply.truncated,
-            earlier=[convert.attempt_from_proto(a) for a in reply.earlier_attempts],
+            earlier=[attempt_from_proto(a) for a in reply.earlier_attempts],
         )
 
     def list_trials(
@@ -166,12 +174,12 @@ class ManagerClient:
             study_id=study_id,
             page_size=page_size,
             page_token=page_token,
-            states=[convert.trial_state_to_proto(s) for s in states],
+            states=[trial_state_to_proto(s) for s in states],
             id_prefix=id_prefix,
             newest_first=newest_first,
         )
         reply = self._call("ListTrials", request)
-        return Page([convert.trial_from_proto(t) for t in reply.trials], reply.next_page_token)
+        return Page([trial_from_proto(t) for t in reply.trials], reply.next_page_token)
 
     def stop_trial(self, trial_id: str) -> None:
         self._call("StopTrial", pb.StopTrialRequest(trial_id=trial_id))
@@ -192,7 +200,7 @@ class ManagerClient:
             trial_id=trial_id,
             attempt=attempt,
             reporter=reporter,
-            observations=[convert.observation_to_proto(o) for o in observations],
+            observations=[observation_to_proto(o) for o in observations],
         )
         reply: pb.ReportMetricsReply = self._call("ReportMetrics", request)
         return reply.should_stop
@@ -204,7 +212,7 @@ class ManagerClient:
             trial_id=trial_id, attempt=attempt, names=names, page_size=page_size, page_token=page_token
         )
         reply = self._call("ListObservations", request)
-        return Page([convert.observation_from_proto(o) for o in reply.observations], reply.next_page_token)
+        return Page([observation_from_proto(o) for o in reply.observations], reply.next_page_token)
 
     # Studies that clients drive
 
@@ -219,7 +227,7 @@ class ManagerClient:
             study_id=study_id, suggest_algorithm=algorithm, count=count, client_id=client_id
         )
         reply = self._call("SuggestTrials", request, again=bool(client_id))
-        return [convert.trial_from_proto(t) for t in reply.trials], reply.completed
+        return [trial_from_proto(t) for t in reply.trials], reply.completed
 
     def complete_trial(self, study_id: str, trial_id: str, objective: float | None = None) -> None:
         """COMPLETED with the objective reported before, or with this one."""
@@ -236,7 +244,7 @@ class ManagerClient:
 
     def list_algorithms(self) -> Sequence[ServiceStatus]:
         reply = self._call("ListAlgorithms", pb.ListAlgorithmsRequest())
-        return [convert.service_from_proto(a) for a in reply.algorithms]
+        return [service_from_proto(a) for a in reply.algorithms]
 
     def _call(self, method: str, request: Any, *, again: bool = True) -> Any:
         """`again`: sent twice it does what it does once, as all but one do: they read, say what should be, or bear a key."""

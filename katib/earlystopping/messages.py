@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
+from katib.api.study_converters import settings_from_proto, spec_from_proto
+from katib.api.trial_converters import curves_from_trials, trial_from_proto, trial_to_proto
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
 from katib.earlystopping.base import STUDY_PATH
@@ -14,8 +15,8 @@ from katib.earlystopping.service import Call
 def spec_from_settings(request: pb.SetEarlyStoppingParameterRequest) -> StudySpec:
     """The study with the settings that the request names; those within the study count where it names none. A 0.1 manager
     sends no study."""
-    spec = convert.spec_from_proto(request.study_config, STUDY_PATH)
-    settings = convert.settings_from_proto(request.early_stopping_parameters)
+    spec = spec_from_proto(request.study_config, STUDY_PATH)
+    settings = settings_from_proto(request.early_stopping_parameters)
     return replace(spec, early_stopping_settings=settings or spec.early_stopping_settings)
 
 
@@ -23,12 +24,12 @@ def call_from_proto(request: pb.ShouldTrialStopRequest) -> Call:
     running, finished = request.running_trials, request.completed_trials
     return Call(
         study_id=request.study_id,
-        spec=convert.spec_from_proto(request.study_config, STUDY_PATH),
-        running=[convert.trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(running)],
-        finished=[convert.trial_from_proto(t, f"completed_trials[{i}]") for i, t in enumerate(finished)],
-        curves=convert.curves_from_trials([*running, *finished]),
+        spec=spec_from_proto(request.study_config, STUDY_PATH),
+        running=[trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(running)],
+        finished=[trial_from_proto(t, f"completed_trials[{i}]") for i, t in enumerate(finished)],
+        curves=curves_from_trials([*running, *finished]),
     )
 
 
 def reply_to_proto(trials: Sequence[Trial]) -> pb.ShouldTrialStopReply:
-    return pb.ShouldTrialStopReply(trials=[convert.trial_to_proto(t) for t in trials])
+    return pb.ShouldTrialStopReply(trials=[trial_to_proto(t) for t in trials])

@@ -6,8 +6,23 @@ from datetime import UTC, datetime
 import grpc
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
 from katib.api.api_pb2_grpc import ManagerServicer as Base
+from katib.api.service_converters import service_to_proto
+from katib.api.study_converters import (
+    limits_from_proto,
+    spec_from_proto,
+    spec_to_proto,
+    study_state_from_proto,
+    summary_to_proto,
+)
+from katib.api.trial_converters import (
+    attempt_to_proto,
+    observation_from_proto,
+    observation_to_proto,
+    trial_state_from_proto,
+    trial_to_proto,
+)
+from katib.api.value_converters import parameters_from_proto, parameters_to_proto
 from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.study import Setting
 from katib.domain.views import StudySummary
@@ -25,7 +40,7 @@ class ManagerServicer(Base):
     # Studies
 
     def CreateStudy(self, request: pb.CreateStudyRequest, _context: Context) -> pb.CreateStudyReply:  # noqa: N802
-        spec = convert.spec_from_proto(_config(request))
+        spec = spec_from_proto(_config(request))
         return pb.CreateStudyReply(study_id=self._service.create_study(spec, request.request_id))
 
     def StopStudy(self, request: pb.StopStudyRequest, _context: Context) -> pb.StopStudyReply:  # noqa: N802
@@ -39,34 +54,32 @@ class ManagerServicer(Base):
     def UpdateStudy(self, request: pb.UpdateStudyRequest, _context: Context) -> pb.UpdateStudyReply:  # noqa: N802
         study = self._service.update_study(
             request.study_id,
-            convert.limits_from_proto(request),
+            limits_from_proto(request),
             request.optimization_goal if request.HasField("optimization_goal") else None,
             request.paused if request.HasField("paused") else None,
         )
-        return pb.UpdateStudyReply(study=convert.summary_to_proto(study))
+        return pb.UpdateStudyReply(study=summary_to_proto(study))
 
     def GetStudies(self, _request: pb.GetStudiesRequest, _context: Context) -> pb.GetStudiesReply:  # noqa: N802
-        return pb.GetStudiesReply(study_infos=[convert.summary_to_proto(s) for s in _every_study(self._service)])
+        return pb.GetStudiesReply(study_infos=[summary_to_proto(s) for s in _every_study(self._service)])
 
     def GetStudy(self, request: pb.GetStudyRequest, _context: Context) -> pb.GetStudyReply:  # noqa: N802
         detail = self._service.get_study(request.study_id)
         return pb.GetStudyReply(
-            study=convert.summary_to_proto(detail.summary),
-            study_config=convert.spec_to_proto(detail.spec),
-            best_trial=convert.trial_to_proto(detail.best_trial) if detail.best_trial else None,
+            study=summary_to_proto(detail.summary),
+            study_config=spec_to_proto(detail.spec),
+            best_trial=trial_to_proto(detail.best_trial) if detail.best_trial else None,
         )
 
     def ListStudies(self, request: pb.ListStudiesRequest, _context: Context) -> pb.ListStudiesReply:  # noqa: N802
         page = self._service.list_studies(
             request.name,
             request.id_prefix,
-            tuple(convert.study_state_from_proto(s, f"states[{i}]") for i, s in enumerate(request.states)),
+            tuple(study_state_from_proto(s, f"states[{i}]") for i, s in enumerate(request.states)),
             request.page_size,
             request.page_token,
         )
-        return pb.ListStudiesReply(
-            studies=[convert.summary_to_proto(s) for s in page.items], next_page_token=page.next_token
-        )
+        return pb.ListStudiesReply(studies=[summary_to_proto(s) for s in page.items], next_page_token=page.next_token)
 
     def WatchStudy(self, request: pb.WatchStudyRequest, context: Context) -> Iterator[pb.WatchStudyReply]:  # noqa: N802
         watcher = Watcher()
@@ -74,8 +87,8 @@ class ManagerServicer(Base):
             return
         for event in self._service.watch_study(request.study_id, request.after_revision, watcher):
             yield pb.WatchStudyReply(
-                study=convert.summary_to_proto(event.study),
-                trials=[convert.trial_to_proto(t) for t in event.trials],
+                study=summary_to_proto(event.study),
+                trials=[trial_to_proto(t) for t in event.trials],
                 revision=event.revision,
             )
 
@@ -84,24 +97,22 @@ class ManagerServicer(Base):
     def GetTrial(self, request: pb.GetTrialRequest, _context: Context) -> pb.GetTrialReply:  # noqa: N802
         detail = self._service.get_trial(request.trial_id)
         return pb.GetTrialReply(
-            trial=convert.trial_to_proto(detail.trial, detail.observations),
-            observations=[convert.observation_to_proto(o) for o in detail.observations],
+            trial=trial_to_proto(detail.trial, detail.observations),
+            observations=[observation_to_proto(o) for o in detail.observations],
             truncated=detail.truncated,
-            earlier_attempts=[convert.attempt_to_proto(a) for a in detail.earlier],
+            earlier_attempts=[attempt_to_proto(a) for a in detail.earlier],
         )
 
     def ListTrials(self, request: pb.ListTrialsRequest, _context: Context) -> pb.ListTrialsReply:  # noqa: N802
         page = self._service.list_trials(
             request.study_id,
-            tuple(convert.trial_state_from_proto(s, f"states[{i}]") for i, s in enumerate(request.states)),
+            tuple(trial_state_from_proto(s, f"states[{i}]") for i, s in enumerate(request.states)),
             request.id_prefix,
             request.newest_first,
             request.page_size,
             request.page_token,
         )
-        return pb.ListTrialsReply(
-            trials=[convert.trial_to_proto(t) for t in page.items], next_page_token=page.next_token
-        )
+        return pb.ListTrialsReply(trials=[trial_to_proto(t) for t in page.items], next_page_token=page.next_token)
 
     def StopTrial(self, request: pb.StopTrialRequest, _context: Context) -> pb.StopTrialReply:  # noqa: N802
         self._service.stop_trial(request.trial_id)
@@ -111,7 +122,7 @@ class ManagerServicer(Base):
         now = datetime.now(UTC)
         should_stop = self._service.report_metrics(
             request.trial_id,
-            [convert.observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)],
+            [observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)],
             request.attempt,
             request.reporter,
         )
@@ -124,7 +135,7 @@ class ManagerServicer(Base):
             request.trial_id, request.attempt, tuple(request.names), request.page_size, request.page_token
         )
         return pb.ListObservationsReply(
-            observations=[convert.observation_to_proto(o) for o in page.items], next_page_token=page.next_token
+            observations=[observation_to_proto(o) for o in page.items], next_page_token=page.next_token
         )
 
     def GetTrialLog(self, request: pb.GetTrialLogRequest, _context: Context) -> pb.GetTrialLogReply:  # noqa: N802
@@ -137,7 +148,7 @@ class ManagerServicer(Base):
         trials, completed = self._service.suggest_trials(
             request.study_id, request.count, request.client_id, request.suggest_algorithm
         )
-        return pb.SuggestTrialsReply(trials=[convert.trial_to_proto(t) for t in trials], completed=completed)
+        return pb.SuggestTrialsReply(trials=[trial_to_proto(t) for t in trials], completed=completed)
 
     def CompleteTrial(self, request: pb.CompleteTrialRequest, _context: Context) -> pb.CompleteTrialReply:  # noqa: N802
         self._service.complete_trial(
@@ -151,7 +162,7 @@ class ManagerServicer(Base):
 
     def EarlyStopping(self, request: pb.EarlyStoppingRequest, _context: Context) -> pb.EarlyStoppingReply:  # noqa: N802
         trials = self._service.early_stopping(request.study_id, request.early_stopping_algorithm)
-        return pb.EarlyStoppingReply(trials=[convert.trial_to_proto(t) for t in trials])
+        return pb.EarlyStoppingReply(trials=[trial_to_proto(t) for t in trials])
 
     def InitializeSuggestService(  # noqa: N802
         self, request: pb.InitializeSuggestServiceRequest, _context: Context
@@ -160,14 +171,14 @@ class ManagerServicer(Base):
             request.study_id,
             request.suggest_algorithm,
             tuple(Setting(s.name, s.value) for s in request.suggestion_parameters),
-            convert.spec_from_proto(request.configs, "configs") if request.HasField("configs") else None,
+            spec_from_proto(request.configs, "configs") if request.HasField("configs") else None,
         )
         return pb.InitializeSuggestServiceReply()
 
     def ListAlgorithms(  # noqa: N802
         self, _request: pb.ListAlgorithmsRequest, _context: Context
     ) -> pb.ListAlgorithmsReply:
-        return pb.ListAlgorithmsReply(algorithms=[convert.service_to_proto(s) for s in self._service.list_algorithms()])
+        return pb.ListAlgorithmsReply(algorithms=[service_to_proto(s) for s in self._service.list_algorithms()])
 
     def GetObjectValue(  # noqa: N802
         self, _request: pb.GetObjectValueRequest, _context: Context
@@ -233,7 +244,7 @@ def _model_from_proto(request: pb.SaveModelRequest) -> SavedModel:
     return SavedModel(
         study_name=model.study_name,
         trial_id=model.trial_id,
-        parameters=convert.parameters_from_proto(model.parameters, "model.parameters"),
+        parameters=parameters_from_proto(model.parameters, "model.parameters"),
         metrics=tuple((m.name, m.value) for m in model.metrics),
         model_path=model.model_path,
         data_set_name=request.data_set.name,
@@ -245,7 +256,7 @@ def _model_to_proto(model: SavedModel) -> pb.ModelInfo:
     return pb.ModelInfo(
         study_name=model.study_name,
         trial_id=model.trial_id,
-        parameters=convert.parameters_to_proto(model.parameters),
+        parameters=parameters_to_proto(model.parameters),
         metrics=[pb.Metrics(name=name, value=value) for name, value in model.metrics],
         model_path=model.model_path,
     )

@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Final
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
+from katib.api.study_converters import settings_from_proto, spec_from_proto
+from katib.api.trial_converters import curves_from_trials, trial_from_proto
+from katib.api.value_converters import parameters_to_proto
 from katib.domain.study import StudySpec
 from katib.suggestion.base import STUDY_PATH, Algorithm, History, Reply
 from katib.suggestion.service import Call
@@ -18,8 +20,8 @@ HISTORIES: Final = {
 
 def spec_from_settings(request: pb.SetSuggestionParametersRequest) -> StudySpec:
     """The study with the settings that the request names; those within the study count where it names none."""
-    spec = convert.spec_from_proto(request.configs, STUDY_PATH)
-    settings = convert.settings_from_proto(request.suggestion_parameters)
+    spec = spec_from_proto(request.configs, STUDY_PATH)
+    settings = settings_from_proto(request.suggestion_parameters)
     return replace(spec, settings=settings or spec.settings)
 
 
@@ -30,17 +32,13 @@ def call_from_proto(request: pb.GenerateTrialsRequest, algorithm: Algorithm) -> 
     looks = algorithm.history is not History.NONE
     return Call(
         study_id=request.study_id,
-        spec=convert.spec_from_proto(request.configs, STUDY_PATH),
+        spec=spec_from_proto(request.configs, STUDY_PATH),
         finished_count=request.completed_count or len(finished),
         unfinished_count=request.running_count or len(unfinished),
         first_number=request.first_number,
-        finished=[convert.trial_from_proto(t, f"completed_trials[{i}]") for i, t in enumerate(finished)]
-        if looks
-        else (),
-        unfinished=[convert.trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(unfinished)]
-        if looks
-        else (),
-        curves=convert.curves_from_trials([*finished, *unfinished]) if algorithm.history is History.CURVES else {},
+        finished=[trial_from_proto(t, f"completed_trials[{i}]") for i, t in enumerate(finished)] if looks else (),
+        unfinished=[trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(unfinished)] if looks else (),
+        curves=curves_from_trials([*finished, *unfinished]) if algorithm.history is History.CURVES else {},
     )
 
 
@@ -49,7 +47,7 @@ def reply_to_proto(reply: Reply) -> pb.GenerateTrialsReply:
     return pb.GenerateTrialsReply(
         trials=[
             pb.Trial(
-                parameter_set=convert.parameters_to_proto(suggestion.parameters),
+                parameter_set=parameters_to_proto(suggestion.parameters),
                 tags=[pb.Tag(name=t.name, value=t.value) for t in suggestion.tags],
             )
             for suggestion in reply.suggestions

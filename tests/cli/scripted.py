@@ -12,9 +12,11 @@ from threading import Event
 from typing import Any
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
 from katib.api.api_pb2_grpc import ManagerServicer, add_ManagerServicer_to_server
 from katib.api.rpc import Server
+from katib.api.service_converters import service_to_proto
+from katib.api.study_converters import spec_from_proto, spec_to_proto, summary_to_proto
+from katib.api.trial_converters import trial_to_proto
 from katib.domain.errors import KatibError, NotFoundError
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, StudySpec, StudyState
@@ -116,7 +118,7 @@ class ScriptedManager(ManagerServicer):
 
     def CreateStudy(self, request: pb.CreateStudyRequest, context: object) -> pb.CreateStudyReply:
         self._change(request)
-        self.add(study("c" + "0" * 15), convert.spec_from_proto(request.study_config))
+        self.add(study("c" + "0" * 15), spec_from_proto(request.study_config))
         return pb.CreateStudyReply(study_id="c" + "0" * 15)
 
     def StopStudy(self, request: pb.StopStudyRequest, context: object) -> pb.StopStudyReply:
@@ -134,20 +136,18 @@ class ScriptedManager(ManagerServicer):
 
     def UpdateStudy(self, request: pb.UpdateStudyRequest, context: object) -> pb.UpdateStudyReply:
         self._change(request)
-        return pb.UpdateStudyReply(study=convert.summary_to_proto(self._study(request.study_id).summary))
+        return pb.UpdateStudyReply(study=summary_to_proto(self._study(request.study_id).summary))
 
     def GetStudy(self, request: pb.GetStudyRequest, context: object) -> pb.GetStudyReply:
         detail = self._study(request.study_id)
-        reply = pb.GetStudyReply(
-            study=convert.summary_to_proto(detail.summary), study_config=convert.spec_to_proto(detail.spec)
-        )
+        reply = pb.GetStudyReply(study=summary_to_proto(detail.summary), study_config=spec_to_proto(detail.spec))
         if detail.best_trial is not None:
-            reply.best_trial.CopyFrom(convert.trial_to_proto(detail.best_trial))
+            reply.best_trial.CopyFrom(trial_to_proto(detail.best_trial))
         return reply
 
     def ListStudies(self, request: pb.ListStudiesRequest, context: object) -> pb.ListStudiesReply:
         found = [
-            convert.summary_to_proto(s.summary)
+            summary_to_proto(s.summary)
             for s in self.studies
             if s.summary.id.startswith(request.id_prefix) and request.name in ("", s.summary.name)
         ]
@@ -159,11 +159,11 @@ class ScriptedManager(ManagerServicer):
         found = next((t for t in self.trials if t.id == request.trial_id), None)
         if found is None:
             raise NotFoundError(f"there is no trial {request.trial_id}")
-        return pb.GetTrialReply(trial=convert.trial_to_proto(found))
+        return pb.GetTrialReply(trial=trial_to_proto(found))
 
     def ListTrials(self, request: pb.ListTrialsRequest, context: object) -> pb.ListTrialsReply:
         found = [
-            convert.trial_to_proto(t)
+            trial_to_proto(t)
             for t in self.trials
             if t.id.startswith(request.id_prefix) and request.study_id in ("", t.study_id)
         ]
@@ -175,7 +175,7 @@ class ScriptedManager(ManagerServicer):
         return self.output(request.attempt, request.offset)
 
     def ListAlgorithms(self, request: pb.ListAlgorithmsRequest, context: object) -> pb.ListAlgorithmsReply:
-        return pb.ListAlgorithmsReply(algorithms=[convert.service_to_proto(s) for s in self.services])
+        return pb.ListAlgorithmsReply(algorithms=[service_to_proto(s) for s in self.services])
 
     def WatchStudy(self, request: pb.WatchStudyRequest, context: object) -> Iterator[pb.WatchStudyReply]:
         self.calls.append(request)
@@ -186,8 +186,8 @@ class ScriptedManager(ManagerServicer):
                 step.wait(60)
                 continue
             yield pb.WatchStudyReply(
-                study=convert.summary_to_proto(step.study),
-                trials=[convert.trial_to_proto(t) for t in step.trials],
+                study=summary_to_proto(step.study),
+                trials=[trial_to_proto(t) for t in step.trials],
                 revision=step.revision,
             )
 

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import event
 
 from katib.domain.study import StudyState
+from katib.manager.changes import StudyChanges, StudyMove
 from katib.manager.controller.loop import Controller, Identity
 from katib.manager.metrics import Metrics
-from katib.manager.ports import ManagerRecord, StudyChanges, StudyMove
+from katib.manager.ports import ManagerRecord
 from tests.controller.test_reconcile import ME, Desk
 from tests.e2e.harness import study, until
 from tests.storage.builders import completed, make_study

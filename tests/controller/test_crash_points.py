@@ -15,10 +15,10 @@ import pytest
 from katib.domain.names import run_name
 from katib.domain.study import Intent, StudyReason, StudyState
 from katib.domain.trial import MOVES, TrialReason, TrialState
+from katib.manager.changes import StudyMove, TrialMove
 from katib.manager.controller.actions import Ask, CreateRun, DeleteRun, FenceRun, RemoveStudy
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import plan
-from katib.manager.ports import StudyMove, TrialMove
 from katib.worker.base import RunPhase
 from tests.controller.test_plan import NOW, observed, run, study, trial
 

@@ -17,19 +17,10 @@ from katib.domain.names import new_id, run_name
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Intent, Limits, Setting, Study, StudyReason, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
+from katib.manager.changes import Applied, StopRequest, StudyChanges
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
-from katib.manager.ports import (
-    Applied,
-    History,
-    StoppingRequest,
-    StopRequest,
-    Storage,
-    StudyChanges,
-    Suggestion,
-    SuggestionReply,
-    SuggestionRequest,
-)
+from katib.manager.ports import History, StoppingRequest, Storage, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.storage.open import open_storage
 from katib.worker.base import RunSpec, RunStatus
 from katib.worker.local.worker import LocalWorker

@@ -8,10 +8,11 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id
 from katib.domain.study import Study, StudyReason, StudySpec, StudyState
+from katib.manager.changes import StudyMove
 from katib.manager.controller.asking import Conversation
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import plan
-from katib.manager.ports import History, StudyMove, SuggestionReply, SuggestionRequest
+from katib.manager.ports import History, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
 from tests.e2e.harness import study
 

@@ -9,10 +9,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
 from katib.api.api_pb2_grpc import EarlyStoppingStub
 from katib.api.channel import open_channel
 from katib.api.errors import from_rpc_error
+from katib.api.study_converters import spec_to_proto
+from katib.api.trial_converters import trial_to_proto
 from katib.domain.errors import InvalidArgumentError
 from tests.earlystopping.studies import question, study
 from tests.suggestion.programs import modules_after, program, refused
@@ -40,9 +41,9 @@ def message(running: list[list[float]], completed: list[list[float]]) -> pb.Shou
     call = question(study(), running, completed)
     return pb.ShouldTrialStopRequest(
         study_id=call.study_id,
-        study_config=convert.spec_to_proto(call.spec),
-        running_trials=[convert.trial_to_proto(t, call.curves[t.id]) for t in call.running],
-        completed_trials=[convert.trial_to_proto(t, call.curves[t.id]) for t in call.finished],
+        study_config=spec_to_proto(call.spec),
+        running_trials=[trial_to_proto(t, call.curves[t.id]) for t in call.running],
+        completed_trials=[trial_to_proto(t, call.curves[t.id]) for t in call.finished],
     )
 
 
@@ -97,7 +98,7 @@ def test_an_old_question_is_refused_because_no_database_is_read(stub: EarlyStopp
 
 @pytest.mark.parametrize("in_study", [True, False])
 def test_a_refusal_names_the_setting(stub: EarlyStoppingStub, in_study: bool) -> None:
-    config = convert.spec_to_proto(study(("LeastStep", "5"), ("BurninPeriod", "1")))
+    config = spec_to_proto(study(("LeastStep", "5"), ("BurninPeriod", "1")))
     request = pb.SetEarlyStoppingParameterRequest(
         study_config=config, early_stopping_parameters=[] if in_study else config.early_stopping_parameters
     )

@@ -5,7 +5,7 @@ python -m tests.storage.acknowledge URL STUDY
 
 import sys
 
-from katib.manager.ports import StudyChanges
+from katib.manager.changes import StudyChanges
 from katib.manager.storage.open import open_storage
 from tests.storage.builders import COMPLETED, RUNNING, add, go, intake, move, observe
 

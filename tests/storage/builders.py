@@ -11,7 +11,8 @@ from katib.domain.names import new_id
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, Study, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Tag, Trial, TrialState
-from katib.manager.ports import Intake, Storage, StudyChanges, TrialMove
+from katib.manager.changes import Intake, StudyChanges, TrialMove
+from katib.manager.ports import Storage
 
 NOW = datetime(2026, 11, 24, 9, 30, 15, 123457, tzinfo=UTC)
 LATEST = MetricStrategy.LATEST

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import event
 
 from katib.domain.study import StudyState
-from katib.manager.ports import ManagerRecord, StudyChanges, StudyFilter, TrialFilter
+from katib.manager.changes import StudyChanges
+from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import changes, deletion, managers, models, observations, studies, trials
 from katib.manager.storage.sql.database import Database

@@ -11,7 +11,8 @@ from sqlalchemy import make_url, text
 
 from katib.domain.errors import NotFoundError, UnavailableError
 from katib.domain.study import StudyState
-from katib.manager.ports import ManagerRecord, StudyChanges, StudyMove
+from katib.manager.changes import StudyChanges, StudyMove
+from katib.manager.ports import ManagerRecord
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import engine, studies
 from tests.storage import mariadb

@@ -12,16 +12,8 @@ from katib.domain.errors import KatibError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Intent, Objective, StudyState
 from katib.domain.trial import MOVES, TrialState
-from katib.manager.ports import (
-    Intake,
-    StopRequest,
-    StudyChanges,
-    StudyFilter,
-    StudyMove,
-    TrialFilter,
-    TrialMove,
-    TrialNote,
-)
+from katib.manager.changes import Intake, StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
+from katib.manager.ports import StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from tests.storage.builders import NOW, make_spec, make_study, new_trials, recount
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from katib.domain.trial import Trial
-from katib.manager.ports import StopRequest, StudyMove, TrialMove, TrialNote
+from katib.manager.changes import StopRequest, StudyMove, TrialMove, TrialNote
 
 
 @dataclass(frozen=True, slots=True)

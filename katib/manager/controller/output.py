@@ -10,7 +10,7 @@ from katib.domain.metrics import fold_objective, parse_output
 from katib.domain.names import run_name
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
-from katib.manager.ports import Intake
+from katib.manager.changes import Intake
 from katib.worker.base import Output, RunPhase, RunStatus, Worker
 
 _log: Final = logging.getLogger(__name__)

@@ -15,9 +15,8 @@ docs/adr/0005.
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -25,6 +24,7 @@ from katib.domain.errors import AbortedError, KatibError, NotFoundError, Unavail
 from katib.domain.names import run_name
 from katib.domain.study import Intent, Study, StudyReason, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialState
+from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
 from katib.manager.controller.actions import (
     Action,
     Ask,
@@ -36,67 +36,19 @@ from katib.manager.controller.actions import (
     StopRun,
 )
 from katib.manager.controller.asking import Conversation
+from katib.manager.controller.looking import Lookout, WorkerAwayError, at_worker
+from katib.manager.controller.memory import Memory
 from katib.manager.controller.observed import Observed
-from katib.manager.controller.output import Reading, Taken, take_in
+from katib.manager.controller.output import Taken
 from katib.manager.controller.plan import Plan, plan
-from katib.manager.controller.ruling import Ruling
+from katib.manager.controller.ruling import Ruling, asked_to_stop
 from katib.manager.metrics import Metrics
-from katib.manager.ports import (
-    EarlyStoppingServices,
-    History,
-    StopRequest,
-    Storage,
-    StudyChanges,
-    StudyMove,
-    SuggestionServices,
-    TrialMove,
-    TrialNote,
-)
-from katib.worker.base import RunPhase, RunSpec, RunStatus, Worker
+from katib.manager.ports import EarlyStoppingServices, History, Storage, SuggestionServices
+from katib.worker.base import RunPhase, RunSpec, Worker
 
 _log: Final = logging.getLogger(__name__)
 
 _WORKER_RETRY: Final = timedelta(seconds=1)
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What is remembered of a study between passes. Losing it costs time, never truth."""
-
-    conversation: Conversation
-    ruling: Ruling
-    readings: dict[str, Reading] = field(default_factory=dict)
-    worker_trouble: str = ""
-    # By the steady clock, as everything that is only waited for in here.
-    worker_retry: datetime | None = None
-    # The unfinished trials as they were at this revision of the study; every change of one raises it.
-    trials: tuple[Trial, ...] = ()
-    revision: int = -1
-    # The term of the lease in which the present pass began.
-    term: int | None = None
-
-    def remember(self, before: int, after: int, changed: Iterable[Trial]) -> None:
-        """The trials after a write of ours, if it was the only one since the revision `before` was read."""
-        now = {t.id: t for t in changed}
-        # Where ours changed no trial, the next revision may well be somebody else's.
-        if self.revision != before or after != before + 1 or all(t.revision != after for t in now.values()):
-            self.revision = -1
-            return
-        trials = {t.id: t for t in self.trials} | now
-        self.trials = tuple(t for t in trials.values() if not t.state.finished)
-        self.revision = after
-
-
-class _WorkerAway(UnavailableError):  # noqa: N818 - never leaves the controller
-    """It is the worker that cannot be reached."""
-
-
-@contextmanager
-def _at_worker() -> Iterator[None]:
-    try:
-        yield
-    except UnavailableError as error:
-        raise _WorkerAway(error.message) from error
 
 
 class LeaseOverError(Exception):
@@ -128,10 +80,11 @@ class Reconciler:
         self._suggestions = suggestions
         self._rules = rules
         self._worker = worker
+        self._lookout = Lookout(worker, storage)
         self._wake = wake
         self._metrics = metrics
         self._clock = clock
-        self._memories: dict[str, _Memory] = {}
+        self._memories: dict[str, Memory] = {}
 
     def prime(self, study: Study, history: History | None) -> None:
         """A new study whose suggestion service has just accepted its settings: the first question needs no second yes."""
@@ -202,7 +155,7 @@ class Reconciler:
     def note_failure(self, study_id: str, error: Exception) -> None:
         """Says on the study why it does not move, as far as that can be said now; a pass that succeeds takes it back."""
         away = isinstance(error, UnavailableError)
-        reason = StudyReason.WORKER_UNAVAILABLE if isinstance(error, _WorkerAway) else StudyReason.CONTROLLER_FAILED
+        reason = StudyReason.WORKER_UNAVAILABLE if isinstance(error, WorkerAwayError) else StudyReason.CONTROLLER_FAILED
         what = error.message if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
         message = f"{what}; it is tried again" + ("" if away else ", and the manager's log says more")
         try:
@@ -214,7 +167,7 @@ class Reconciler:
             # The database is away too, the study cannot be read, or it is another's: then it cannot be said there.
             _log.debug("could not note a failure: %s", failure, extra={"study_id": study_id})
 
-    def _pass(self, study: Study, memory: _Memory) -> datetime | None:
+    def _pass(self, study: Study, memory: Memory) -> datetime | None:
         now, steady = self._clock(), self._steady()
         # Between now and the end of the pass, what is waited for by the steady clock comes at this much later by the other.
         ahead = now - steady
@@ -225,10 +178,10 @@ class Reconciler:
         new = memory.conversation.take(study, steady)
         if new:
             study = self._insert(study, memory, new, now)
-        runs, taken = self._look_at_runs(study, memory)
+        runs, taken = self._lookout.look(study, memory.trials, memory.readings)
         if taken.metrics:
             memory.ruling.metrics_came()
-        trials, stops = _asked_to_stop(taken.trials, memory.ruling.take(study, steady))
+        trials, stops = asked_to_stop(taken.trials, memory.ruling.take(study, steady))
         observed = Observed(
             study=study,
             trials=trials,
@@ -248,68 +201,13 @@ class Reconciler:
         # Due already and not asked: there was nothing to ask about, and a change will wake the study.
         return _soonest(wake_at, rule_at + ahead if rule_at is not None and rule_at > steady else None)
 
-    # Looking
-
-    def _look_at_runs(self, study: Study, memory: _Memory) -> tuple[Mapping[str, RunStatus], Taken]:
-        """What the worker knows of the study's runs, and what they have printed."""
-        with _at_worker():
-            runs = {} if study.spec.client_driven else self._list(study.id, memory.trials)
-        self._drop_if_old(memory.trials, runs)
-        with _at_worker():
-            taken = take_in(self._worker, study, memory.trials, runs, memory.readings)
-        silent = {t.id for t in taken.trials if t.objective is None and run_name(t.id, t.attempt) in taken.drained}
-        if silent:
-            # What a run reported as its last act may have come after the trials were read, and before it ended.
-            fresh = {t.id: t.objective for t in self._storage.unfinished_trials(study.id)}
-            taken.trials = [replace(t, objective=fresh.get(t.id)) if t.id in silent else t for t in taken.trials]
-        return runs, taken
-
-    def _list(self, study_id: str, trials: Sequence[Trial]) -> Mapping[str, RunStatus]:
-        """The study's runs. A worker's list may be a little old, as after a time in which another manager drove the study; so
-        what should be in it and is not is asked for by its name. Else a run that lives would be ended as one that never began.
-        """
-        runs = {run.name: run for run in self._worker.list(study_id)}
-        missing = [
-            name
-            for t in trials
-            if t.state is TrialState.RUNNING or t.stop_reason
-            if (name := run_name(t.id, t.attempt)) not in runs
-        ]
-        found = [name for name in missing if self._is_there(study_id, name)]
-        if found:
-            runs = {run.name: run for run in self._worker.list(study_id)}
-        return runs
-
-    def _drop_if_old(self, trials: Sequence[Trial], runs: Mapping[str, RunStatus]) -> None:
-        """Raises AbortedError when the runs are newer than the trials: then another manager drives the study."""
-        current = {run_name(t.id, t.attempt) for t in trials}
-        for run in runs.values():
-            if run.name not in current and self._is_current(run):
-                raise AbortedError(f"the run {run.name} began after the trials of the study were read")
-
-    def _is_current(self, run: RunStatus) -> bool:
-        """Whether a run that no trial in hand accounts for is one that another manager has begun since they were read. Read
-        after the run was seen, the trial can only be that far or further: where it says no, the attempt is over for good."""
-        try:
-            trial = self._storage.get_trial(run.trial_id)
-        except NotFoundError:
-            return False
-        return not trial.state.finished and trial.attempt == run.attempt
-
-    def _is_there(self, study_id: str, run: str) -> bool:
-        try:
-            self._worker.output(study_id, run, "", 0)
-        except NotFoundError:
-            return False
-        return True
-
     def _act(self, term: int | None) -> None:
         """To be called right before anything is done in the world. That the lease is valid is not enough: it may have lapsed
         and been renewed since the pass began, and another manager have driven the study in between."""
         if term is None or self._term() != term:
             raise LeaseOverError
 
-    def _insert(self, study: Study, memory: _Memory, new: Sequence[NewTrial], now: datetime) -> Study:
+    def _insert(self, study: Study, memory: Memory, new: Sequence[NewTrial], now: datetime) -> Study:
         try:
             added = self._storage.add_trials(
                 study.id, memory.conversation.asked_suggested, new, now, manager_id=self._manager_id
@@ -337,7 +235,7 @@ class Reconciler:
         todo: Plan,
         taken: Taken,
         stops: list[StopRequest],
-        memory: _Memory,
+        memory: Memory,
         steady: datetime,
         ahead: timedelta,
     ) -> datetime | None:
@@ -358,7 +256,7 @@ class Reconciler:
                         wake_at = _soonest(wake_at, memory.worker_retry + ahead)
                 case FenceRun(run):
                     self._act(memory.term)
-                    with _at_worker():
+                    with at_worker():
                         self._worker.stop(study.id, run)
                     later.append(DeleteRun(run))
                 case TrialMove():
@@ -405,15 +303,15 @@ class Reconciler:
         return wake_at
 
     def _do_later(
-        self, study: Study, action: Action, unfinished: list[Trial], memory: _Memory, steady: datetime
+        self, study: Study, action: Action, unfinished: list[Trial], memory: Memory, steady: datetime
     ) -> None:
         self._act(memory.term)
         match action:
             case StopRun(run):
-                with _at_worker():
+                with at_worker():
                     self._worker.stop(study.id, run)
             case DeleteRun(run):
-                with _at_worker():
+                with at_worker():
                     self._worker.delete(study.id, run)
                 memory.readings.pop(run, None)
             case Ask(count):
@@ -422,13 +320,13 @@ class Reconciler:
                 memory.ruling.ask(study, unfinished, steady)
             case RemoveStudy():
                 memory.conversation.stop(study)
-                with _at_worker():
+                with at_worker():
                     self._worker.delete_study(study.id)
                 self._storage.delete_study(study.id)
                 self.forget(study.id)
                 _log.info("study deleted", extra={"study_id": study.id})
 
-    def _create(self, study: Study, trial: Trial, memory: _Memory) -> TrialMove:
+    def _create(self, study: Study, trial: Trial, memory: Memory) -> TrialMove:
         name = run_name(trial.id, trial.attempt)
         self._act(memory.term)
         # Before it, since a short run can have ended when `create` returns.
@@ -459,7 +357,7 @@ class Reconciler:
                 extra={"study_id": study.id, "trial_id": move.trial_id, "attempt": move.attempt, "reason": move.reason},
             )
 
-    def _memory(self, study_id: str) -> _Memory:
+    def _memory(self, study_id: str) -> Memory:
         memory = self._memories.get(study_id)
         if memory is not None:
             return memory
@@ -467,25 +365,9 @@ class Reconciler:
         def wake() -> None:
             self._wake(study_id)
 
-        made = _Memory(Conversation(self._suggestions, self._storage, wake), Ruling(self._rules, self._storage, wake))
+        made = Memory(Conversation(self._suggestions, self._storage, wake), Ruling(self._rules, self._storage, wake))
         # The thread that created the study and the one that reconciles it may both come first.
         return self._memories.setdefault(study_id, made)
-
-
-def _asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[list[Trial], list[StopRequest]]:
-    """The trials as they are with these requests, and those requests that concern one of them.
-
-    One that is PENDING is told in the next pass, when the request is stored: it would be fenced in this one, and found as a run
-    that failed for no reason if the request could not be stored.
-    """
-    by_id = {r.trial_id: r for r in requests}
-    stops = [by_id[t.id] for t in trials if t.id in by_id and not t.stop_reason]
-    return [
-        replace(t, stop_reason=by_id[t.id].reason, stop_message=by_id[t.id].message)
-        if t.id in by_id and not t.stop_reason and t.state is TrialState.RUNNING
-        else t
-        for t in trials
-    ], stops
 
 
 def _after(trials: Sequence[Trial], moves: Sequence[TrialMove]) -> list[Trial]:

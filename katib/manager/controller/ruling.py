@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from katib.domain.errors import KatibError
 from katib.domain.study import CHECK_INTERVAL, Study
 from katib.domain.trial import Trial, TrialReason, TrialState
-from katib.manager.ports import EarlyStoppingServices, StoppingRequest, StopRequest, Storage
+from katib.manager.changes import StopRequest
+from katib.manager.ports import EarlyStoppingServices, StoppingRequest, Storage
 
 _log: Final = logging.getLogger(__name__)
 
@@ -74,6 +76,22 @@ class Ruling:
             return []
         message = f"stopped early by {study.spec.rule}: other trials did better by now"
         return [StopRequest(trial_id, TrialReason.EARLY_STOPPED, message) for trial_id in stopped]
+
+
+def asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[list[Trial], list[StopRequest]]:
+    """The trials as they are with these requests, and those requests that concern one of them.
+
+    One that is PENDING is told in the next pass, when the request is stored: it would be fenced in this one, and found as a run
+    that failed for no reason if the request could not be stored.
+    """
+    by_id = {r.trial_id: r for r in requests}
+    stops = [by_id[t.id] for t in trials if t.id in by_id and not t.stop_reason]
+    return [
+        replace(t, stop_reason=by_id[t.id].reason, stop_message=by_id[t.id].message)
+        if t.id in by_id and not t.stop_reason and t.state is TrialState.RUNNING
+        else t
+        for t in trials
+    ], stops
 
 
 def _interval(study: Study) -> timedelta | None:

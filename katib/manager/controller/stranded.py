@@ -7,7 +7,8 @@ from typing import Final
 
 from katib.domain.errors import NotFoundError
 from katib.domain.study import Intent, Study, StudyReason, StudyState
-from katib.manager.ports import Storage, StudyChanges, StudyMove
+from katib.manager.changes import StudyChanges, StudyMove
+from katib.manager.ports import Storage
 
 _log: Final = logging.getLogger(__name__)
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
 from katib.api.api_pb2_grpc import EarlyStoppingStub
+from katib.api.study_converters import spec_to_proto
+from katib.api.trial_converters import trial_to_proto
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
@@ -24,7 +25,7 @@ class RemoteEarlyStoppingServices:
         self._channels = channels
 
     def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> "Future[None]":
-        config = convert.spec_to_proto(spec)
+        config = spec_to_proto(spec)
         request = pb.SetEarlyStoppingParameterRequest(
             study_id=study_id, early_stopping_parameters=config.early_stopping_parameters, study_config=config
         )
@@ -39,7 +40,7 @@ class RemoteEarlyStoppingServices:
     def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
         message = pb.ShouldTrialStopRequest(
             study_id=request.study_id,
-            study_config=convert.spec_to_proto(request.spec),
+            study_config=spec_to_proto(request.spec),
             running_trials=_trials(request.running, request.curves),
             completed_trials=_trials(request.finished, request.curves),
         )
@@ -61,4 +62,4 @@ def _who(rule: str) -> str:
 
 
 def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
-    return [convert.trial_to_proto(t, curves.get(t.id, ())) for t in trials]
+    return [trial_to_proto(t, curves.get(t.id, ())) for t in trials]

@@ -5,8 +5,10 @@ from concurrent.futures import Future
 from typing import Final
 
 from katib.api import api_pb2 as pb
-from katib.api import converters as convert
 from katib.api.api_pb2_grpc import SuggestionStub
+from katib.api.study_converters import spec_to_proto
+from katib.api.trial_converters import trial_to_proto
+from katib.api.value_converters import tags_from_proto
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import StudySpec
@@ -30,7 +32,7 @@ class RemoteSuggestionServices:
         self._channels = channels
 
     def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[History]":
-        config = convert.spec_to_proto(spec)
+        config = spec_to_proto(spec)
         request = pb.SetSuggestionParametersRequest(
             study_id=study_id, suggestion_parameters=config.suggestion_parameters, configs=config
         )
@@ -46,7 +48,7 @@ class RemoteSuggestionServices:
     def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
         message = pb.GenerateTrialsRequest(
             study_id=request.study_id,
-            configs=convert.spec_to_proto(request.spec),
+            configs=spec_to_proto(request.spec),
             completed_trials=_trials(request.finished, request.curves),
             running_trials=_trials(request.unfinished, request.curves),
             completed_count=request.finished_count,
@@ -83,7 +85,7 @@ def _who(algorithm: str) -> str:
 
 
 def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
-    return [convert.trial_to_proto(t, curves.get(t.id, ())) for t in trials]
+    return [trial_to_proto(t, curves.get(t.id, ())) for t in trials]
 
 
 def _reply(reply: pb.GenerateTrialsReply, types: Mapping[str, ParameterType | None]) -> SuggestionReply:
@@ -95,7 +97,7 @@ def _reply(reply: pb.GenerateTrialsReply, types: Mapping[str, ParameterType | No
                     Parameter(p.name, types.get(p.name) or ParameterType.CATEGORICAL, p.value)
                     for p in trial.parameter_set
                 ),
-                convert.tags_from_proto(trial.tags),
+                tags_from_proto(trial.tags),
             )
             for trial in reply.trials
         ),

@@ -22,16 +22,8 @@ from katib.domain.study import (
     with_effective_settings,
 )
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
-from katib.manager.ports import (
-    History,
-    Intake,
-    StoppingRequest,
-    StopRequest,
-    StudyChanges,
-    SuggestionReply,
-    SuggestionRequest,
-    TrialMove,
-)
+from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
+from katib.manager.ports import History, StoppingRequest, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import MAX_CLIENT_ID, answer, label_of, study_id_of, trial_id_of
 from katib.manager.service.context import UseCases
 from katib.manager.suggested import checked_parameters

@@ -9,7 +9,8 @@ from katib.domain.metrics import Observation
 from katib.domain.names import is_id_prefix, run_name
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.domain.views import LogChunk, Page, TrialDetail
-from katib.manager.ports import StopRequest, StudyChanges, TrialFilter
+from katib.manager.changes import StopRequest, StudyChanges
+from katib.manager.ports import TrialFilter
 from katib.manager.service.checks import (
     check_observations,
     page_size_of,

@@ -13,7 +13,7 @@ from katib.domain.errors import AbortedError, FailedPreconditionError
 from katib.domain.metrics import MetricStrategy, Observation, fold_objective
 from katib.domain.study import Intent, Study, StudyState
 from katib.domain.trial import FINISHED, MOVES, NewTrial, Trial, TrialAttempt, TrialReason, TrialState
-from katib.manager.ports import Intake, StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
+from katib.manager.changes import Intake, StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
 
 # An observation within its trial's attempt.
 Key = tuple[str, int, int]

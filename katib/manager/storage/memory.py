@@ -13,7 +13,8 @@ from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
 from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
-from katib.manager.ports import Applied, ManagerRecord, StudyChanges, StudyFilter, TrialFilter
+from katib.manager.changes import Applied, StudyChanges
+from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.decisions import (
     Decision,
     check_changes,

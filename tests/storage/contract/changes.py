@@ -8,7 +8,7 @@ import pytest
 from katib.domain.errors import AbortedError
 from katib.domain.study import Objective, StudyState
 from katib.domain.trial import MOVES, TrialReason, TrialState
-from katib.manager.ports import StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
+from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
 from tests.storage.builders import (
     COMPLETED,
     ERROR,

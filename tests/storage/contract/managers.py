@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from katib.domain.study import Intent, StudyState
-from katib.manager.ports import ManagerRecord, StudyChanges, StudyMove
+from katib.manager.changes import StudyChanges, StudyMove
+from katib.manager.ports import ManagerRecord
 from tests.storage.builders import NOW, make_study
 
 

@@ -9,7 +9,7 @@ import pytest
 from katib.domain.errors import FailedPreconditionError
 from katib.domain.metrics import MetricStrategy
 from katib.domain.trial import FINISHED, UNFINISHED
-from katib.manager.ports import StopRequest, StudyChanges, TrialMove
+from katib.manager.changes import StopRequest, StudyChanges, TrialMove
 from tests.storage.builders import (
     COMPLETED,
     ERROR,

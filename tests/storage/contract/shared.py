@@ -13,7 +13,8 @@ import pytest
 
 from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError, UnavailableError
 from katib.domain.names import new_id
-from katib.manager.ports import ManagerRecord, StudyChanges, StudyFilter, TrialFilter
+from katib.manager.changes import StudyChanges
+from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import deletion
 from tests.e2e.harness import until

@@ -15,7 +15,8 @@ from katib.domain.errors import (
 )
 from katib.domain.study import Intent, Limits, StudyState
 from katib.domain.trial import TrialState
-from katib.manager.ports import StudyChanges, StudyFilter, StudyMove, TrialFilter
+from katib.manager.changes import StudyChanges, StudyMove
+from katib.manager.ports import StudyFilter, TrialFilter
 from tests.storage.builders import (
     LATEST,
     NOW,

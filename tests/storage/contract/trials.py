@@ -7,7 +7,8 @@ import pytest
 from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError
 from katib.domain.study import Intent, StudyState
 from katib.domain.trial import FINISHED, UNFINISHED, NewTrial, Tag, TrialAttempt
-from katib.manager.ports import StudyChanges, TrialFilter
+from katib.manager.changes import StudyChanges
+from katib.manager.ports import TrialFilter
 from tests.storage.builders import (
     COMPLETED,
     ERROR,

@@ -15,7 +15,7 @@ from katib.domain.errors import NotFoundError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial
-from katib.manager.ports import Applied, StudyChanges
+from katib.manager.changes import Applied, StudyChanges
 from katib.manager.storage.decisions import (
     Decision,
     Key,

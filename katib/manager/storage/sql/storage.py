@@ -11,7 +11,8 @@ from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
-from katib.manager.ports import Applied, ManagerRecord, StudyChanges, StudyFilter, TrialFilter
+from katib.manager.changes import Applied, StudyChanges
+from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.decisions import check_changes
 from katib.manager.storage.sql import attempts, managers, observations, studies, trials
 from katib.manager.storage.sql import changes as changes_

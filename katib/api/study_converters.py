@@ -1,39 +1,33 @@
-"""Between the wire's messages and the domain's types. Enums go by one table each and its inverse; nothing else converts.
+"""Between the wire's messages and the domain's types: studies.
+
+Enums go by one table each and its inverse; nothing else converts.
 
 From the wire: what has no counterpart in the domain (an enum's unknown number, a time out of range) is an
 InvalidArgumentError on the field's path; everything else is the domain's to check.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Final
 
 from katib.api import api_pb2 as pb
 from katib.api.pod_converters import pod_from_proto, pod_to_proto
-from katib.api.times import EPOCH, period_from_proto, period_to_proto, time_from_proto, time_to_proto
+from katib.api.times import period_from_proto, period_to_proto, time_from_proto, time_to_proto
+from katib.api.value_converters import (
+    PARAMETER_TYPE_OF,
+    PARAMETER_TYPES,
+    objective_to_proto,
+    tags_from_proto,
+    tags_to_proto,
+)
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.metrics import MetricStrategy, Observation, format_value, parse_value
+from katib.domain.metrics import MetricStrategy, parse_value
 from katib.domain.pod import NO_POD_SETTINGS
-from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
+from katib.domain.search_space import FeasibleSpace, ParameterConfig, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec, StudyState
-from katib.domain.trial import Tag, Trial, TrialAttempt, TrialState
-from katib.domain.views import ServiceKind, ServiceStatus, StudySummary
+from katib.domain.views import StudySummary
 
-PARAMETER_TYPES: Final = {
-    pb.DOUBLE: ParameterType.DOUBLE,
-    pb.INT: ParameterType.INT,
-    pb.DISCRETE: ParameterType.DISCRETE,
-    pb.CATEGORICAL: ParameterType.CATEGORICAL,
-}
 SCALES: Final = {pb.LINEAR: Scale.LINEAR, pb.LOG: Scale.LOG}
 OBJECTIVES: Final = {pb.MINIMIZE: Objective.MINIMIZE, pb.MAXIMIZE: Objective.MAXIMIZE}
-TRIAL_STATES: Final = {
-    pb.PENDING: TrialState.PENDING,
-    pb.RUNNING: TrialState.RUNNING,
-    pb.COMPLETED: TrialState.COMPLETED,
-    pb.KILLED: TrialState.KILLED,
-    pb.ERROR: TrialState.ERROR,
-}
 STUDY_STATES: Final = {
     pb.STUDY_RUNNING: StudyState.RUNNING,
     pb.STUDY_PAUSED: StudyState.PAUSED,
@@ -46,23 +40,13 @@ STRATEGIES: Final = {
     pb.METRIC_STRATEGY_MIN: MetricStrategy.MIN,
     pb.METRIC_STRATEGY_MAX: MetricStrategy.MAX,
 }
-SERVICE_KINDS: Final = {
-    pb.AlgorithmInfo.SUGGESTION: ServiceKind.SUGGESTION,
-    pb.AlgorithmInfo.EARLY_STOPPING: ServiceKind.EARLY_STOPPING,
-}
-_PARAMETER_TYPE_OF: Final = {v: k for k, v in PARAMETER_TYPES.items()}
 _SCALE_OF: Final = {v: k for k, v in SCALES.items()}
 _OBJECTIVE_OF: Final = {v: k for k, v in OBJECTIVES.items()}
-_TRIAL_STATE_OF: Final = {v: k for k, v in TRIAL_STATES.items()}
 _STUDY_STATE_OF: Final = {v: k for k, v in STUDY_STATES.items()}
 _STRATEGY_OF: Final = {v: k for k, v in STRATEGIES.items()}
-_SERVICE_KIND_OF: Final = {v: k for k, v in SERVICE_KINDS.items()}
 
 _LIMIT_COUNTS: Final = ("max_trials", "max_parallel", "max_failed_trials", "retry_limit")
 _LIMIT_PERIODS: Final = ("trial_timeout", "max_duration")
-
-
-# Studies
 
 
 def spec_to_proto(spec: StudySpec) -> pb.StudyConfig:
@@ -79,7 +63,7 @@ def spec_to_proto(spec: StudySpec) -> pb.StudyConfig:
         early_stopping_parameters=[
             pb.EarlyStoppingParameter(name=s.name, value=s.value) for s in spec.early_stopping_settings
         ],
-        tags=_tags_to_proto(spec.tags),
+        tags=tags_to_proto(spec.tags),
         objective_value_name=spec.objective_name,
         metrics=spec.metrics,
         image=spec.image,
@@ -96,7 +80,7 @@ def spec_to_proto(spec: StudySpec) -> pb.StudyConfig:
         feasible = config.feasible
         message.parameter_configs.configs.add(
             name=config.name,
-            parameter_type=pb.UNKNOWN_TYPE if config.type is None else _PARAMETER_TYPE_OF[config.type],
+            parameter_type=pb.UNKNOWN_TYPE if config.type is None else PARAMETER_TYPE_OF[config.type],
             feasible=pb.FeasibleSpace(
                 max=feasible.max,
                 min=feasible.min,
@@ -191,14 +175,6 @@ def settings_from_proto(
     return tuple(Setting(m.name, m.value) for m in messages)
 
 
-def _tags_to_proto(tags: Sequence[Tag]) -> list[pb.Tag]:
-    return [pb.Tag(name=t.name, value=t.value) for t in tags]
-
-
-def tags_from_proto(messages: Iterable[pb.Tag]) -> tuple[Tag, ...]:
-    return tuple(Tag(m.name, m.value) for m in messages)
-
-
 def study_state_from_proto(number: pb.StudyState, field: str) -> StudyState:
     state = STUDY_STATES.get(number)
     if state is None:
@@ -226,7 +202,7 @@ def summary_to_proto(study: StudySummary) -> pb.StudyInfo:
         failed=study.failed,
         killed=study.killed,
         best_trial_id=study.best_trial_id,
-        best_objective_value=_objective_to_proto(study.best_objective),
+        best_objective_value=objective_to_proto(study.best_objective),
         suggest_algorithm=study.algorithm,
         early_stopping_algorithm=study.early_stopping,
         optimization_type=pb.UNKNOWN_OPTIMIZATION if study.optimization is None else _OBJECTIVE_OF[study.optimization],
@@ -262,180 +238,3 @@ def summary_from_proto(message: pb.StudyInfo) -> StudySummary:
         max_parallel=message.max_parallel if message.HasField("max_parallel") else None,
         revision=message.revision,
     )
-
-
-# Trials
-
-
-def parameters_to_proto(parameters: Sequence[Parameter]) -> list[pb.Parameter]:
-    return [pb.Parameter(name=p.name, parameter_type=_PARAMETER_TYPE_OF[p.type], value=p.value) for p in parameters]
-
-
-def parameters_from_proto(messages: Sequence[pb.Parameter], path: str) -> tuple[Parameter, ...]:
-    parameters = []
-    for i, message in enumerate(messages):
-        type_ = PARAMETER_TYPES.get(message.parameter_type)
-        if type_ is None:
-            raise InvalidArgumentError.of(
-                f"{path}[{i}].parameter_type", message.parameter_type, "expected one of ParameterType"
-            )
-        parameters.append(Parameter(message.name, type_, message.value))
-    return tuple(parameters)
-
-
-def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
-    """`curve`: the observations that become the trial's eval_logs."""
-    return pb.Trial(
-        trial_id=trial.id,
-        study_id=trial.study_id,
-        parameter_set=parameters_to_proto(trial.parameters),
-        status=_TRIAL_STATE_OF[trial.state],
-        eval_logs=[
-            pb.EvaluationLog(time=o.time.isoformat(), metrics=[pb.Metrics(name=o.name, value=format_value(o.value))])
-            for o in curve
-        ],
-        objective_value=_objective_to_proto(trial.objective),
-        tags=_tags_to_proto(trial.tags),
-        number=trial.number,
-        attempt=trial.attempt,
-        reason=trial.reason,
-        message=trial.message,
-        create_time=time_to_proto(trial.created_at),
-        start_time=time_to_proto(trial.started_at),
-        end_time=time_to_proto(trial.ended_at),
-        run=trial.run,
-        client_id=trial.client_id,
-    )
-
-
-def attempt_to_proto(attempt: TrialAttempt) -> pb.TrialAttempt:
-    return pb.TrialAttempt(
-        number=attempt.number,
-        run=attempt.run,
-        reason=attempt.reason,
-        message=attempt.message,
-        objective_value=_objective_to_proto(attempt.objective),
-        start_time=time_to_proto(attempt.started_at),
-        end_time=time_to_proto(attempt.ended_at),
-    )
-
-
-def attempt_from_proto(message: pb.TrialAttempt) -> TrialAttempt:
-    return TrialAttempt(
-        number=message.number,
-        run=message.run,
-        reason=message.reason,
-        message=message.message,
-        objective=parse_value(message.objective_value),
-        started_at=time_from_proto(message.start_time) if message.HasField("start_time") else None,
-        ended_at=time_from_proto(message.end_time) if message.HasField("end_time") else None,
-    )
-
-
-def trial_from_proto(message: pb.Trial, path: str = "trial") -> Trial:
-    """The wire does not carry what only the manager needs (cursor, stop request, revision): those are empty.
-
-    A 0.1 manager sends neither number nor times: 0 and the epoch.
-    """
-    return Trial(
-        id=message.trial_id,
-        study_id=message.study_id,
-        number=message.number,
-        attempt=message.attempt,
-        state=trial_state_from_proto(message.status, f"{path}.status"),
-        parameters=parameters_from_proto(message.parameter_set, f"{path}.parameter_set"),
-        created_at=time_from_proto(message.create_time),
-        revision=0,
-        reason=message.reason,
-        message=message.message,
-        tags=tags_from_proto(message.tags),
-        run=message.run,
-        client_id=message.client_id,
-        objective=parse_value(message.objective_value),
-        started_at=time_from_proto(message.start_time) if message.HasField("start_time") else None,
-        ended_at=time_from_proto(message.end_time) if message.HasField("end_time") else None,
-    )
-
-
-def curve_from_proto(message: pb.Trial) -> list[Observation]:
-    """A trial's eval_logs as observations, numbered in their order; values that are no numbers are left out."""
-    return [
-        Observation(metric.name, value, _log_time(log.time), message.attempt, "output", i, j)
-        for i, log in enumerate(message.eval_logs)
-        for j, metric in enumerate(log.metrics)
-        if (value := parse_value(metric.value)) is not None
-    ]
-
-
-def _log_time(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return EPOCH
-
-
-def trial_state_from_proto(number: pb.TrialState, field: str) -> TrialState:
-    state = TRIAL_STATES.get(number)
-    if state is None:
-        raise InvalidArgumentError.of(
-            field, number, "expected 0 (PENDING), 1 (RUNNING), 2 (COMPLETED), 3 (KILLED) or 120 (ERROR)"
-        )
-    return state
-
-
-def trial_state_to_proto(state: TrialState) -> pb.TrialState:
-    return _TRIAL_STATE_OF[state]
-
-
-def _objective_to_proto(value: float | None) -> str:
-    return "" if value is None else format_value(value)
-
-
-# Observations
-
-
-def observation_to_proto(observation: Observation) -> pb.Observation:
-    return pb.Observation(
-        name=observation.name,
-        value=observation.value,
-        step=observation.step,
-        time=time_to_proto(observation.time),
-        attempt=observation.attempt,
-        source=observation.source,
-        sequence=observation.position,
-    )
-
-
-def observation_from_proto(message: pb.Observation, now: datetime | None = None, path: str = "") -> Observation:
-    """`now` stands for a time that was not sent."""
-    return Observation(
-        name=message.name,
-        value=message.value,
-        time=time_from_proto(message.time, f"{path}.time") if message.HasField("time") or now is None else now,
-        attempt=message.attempt,
-        source=message.source,
-        position=message.sequence,
-        step=message.step if message.HasField("step") else None,
-    )
-
-
-# Services
-
-
-def service_to_proto(service: ServiceStatus) -> pb.AlgorithmInfo:
-    return pb.AlgorithmInfo(
-        name=service.name,
-        kind=_SERVICE_KIND_OF[service.kind],
-        serving=service.serving,
-        address=service.address,
-        message=service.message,
-    )
-
-
-def service_from_proto(message: pb.AlgorithmInfo) -> ServiceStatus:
-    return ServiceStatus(message.name, SERVICE_KINDS[message.kind], message.address, message.serving, message.message)
-
-
-def curves_from_trials(trials: Iterable[pb.Trial]) -> Mapping[str, Sequence[Observation]]:
-    """By trial id."""
-    return {t.trial_id: curve_from_proto(t) for t in trials}
