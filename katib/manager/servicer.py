@@ -1,5 +1,6 @@
 """`api.Manager`: convert, call, convert. Whatever is raised becomes a status in `katib.api.rpc`."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -39,9 +40,9 @@ class ManagerServicer(Base):
 
     # Studies
 
-    def CreateStudy(self, request: pb.CreateStudyRequest, _context: Context) -> pb.CreateStudyReply:  # noqa: N802
+    def CreateStudy(self, request: pb.CreateStudyRequest, context: Context) -> pb.CreateStudyReply:  # noqa: N802
         spec = spec_from_proto(_config(request))
-        return pb.CreateStudyReply(study_id=self._service.create_study(spec, request.request_id))
+        return pb.CreateStudyReply(study_id=self._service.create_study(spec, request.request_id, _deadline(context)))
 
     def StopStudy(self, request: pb.StopStudyRequest, _context: Context) -> pb.StopStudyReply:  # noqa: N802
         self._service.stop_study(request.study_id)
@@ -144,9 +145,9 @@ class ManagerServicer(Base):
 
     # Studies that clients drive, and the services
 
-    def SuggestTrials(self, request: pb.SuggestTrialsRequest, _context: Context) -> pb.SuggestTrialsReply:  # noqa: N802
+    def SuggestTrials(self, request: pb.SuggestTrialsRequest, context: Context) -> pb.SuggestTrialsReply:  # noqa: N802
         trials, completed = self._service.suggest_trials(
-            request.study_id, request.count, request.client_id, request.suggest_algorithm
+            request.study_id, request.count, request.client_id, request.suggest_algorithm, _deadline(context)
         )
         return pb.SuggestTrialsReply(trials=[trial_to_proto(t) for t in trials], completed=completed)
 
@@ -165,13 +166,14 @@ class ManagerServicer(Base):
         return pb.EarlyStoppingReply(trials=[trial_to_proto(t) for t in trials])
 
     def InitializeSuggestService(  # noqa: N802
-        self, request: pb.InitializeSuggestServiceRequest, _context: Context
+        self, request: pb.InitializeSuggestServiceRequest, context: Context
     ) -> pb.InitializeSuggestServiceReply:
         self._service.initialize_suggest_service(
             request.study_id,
             request.suggest_algorithm,
             tuple(Setting(s.name, s.value) for s in request.suggestion_parameters),
             spec_from_proto(request.configs, "configs") if request.HasField("configs") else None,
+            _deadline(context),
         )
         return pb.InitializeSuggestServiceReply()
 
@@ -237,6 +239,11 @@ def _every_study(service: ManagerService) -> Iterator[StudySummary]:
         token = page.next_token
         if not token:
             return
+
+
+def _deadline(context: Context) -> float:
+    """Until when the caller waits, by the monotonic clock; inf when it has not said."""
+    return time.monotonic() + context.time_remaining()
 
 
 def _model_from_proto(request: pb.SaveModelRequest) -> SavedModel:

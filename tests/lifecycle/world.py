@@ -15,6 +15,7 @@ from katib.manager.metrics import Metrics
 from katib.manager.modelstore.memory import MemoryModelStore
 from katib.manager.ports import History, ManagerRecord, Storage
 from katib.manager.service.context import Context
+from katib.manager.service.patience import Patience
 from katib.manager.service.service import ManagerService
 from katib.worker.base import RunSpec
 from tests.lifecycle.ledger import Ledger
@@ -125,6 +126,7 @@ class Manager:
                 worker=worker,
                 controller=self,
                 now=lambda: world.now,
+                patience=Patience(0),
             )
         )
 

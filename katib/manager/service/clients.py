@@ -1,5 +1,6 @@
 """Use cases of 0.1's own loop, in which a client drives the study: ask for trials, complete them, ask the rule."""
 
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -7,7 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from katib.domain.errors import AbortedError, FailedPreconditionError, InvalidArgumentError, NotFoundError
+from katib.domain.errors import (
+    AbortedError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
 from katib.domain.metrics import Observation, parse_value
 from katib.domain.names import check_service_name, new_id
 from katib.domain.search_space import SearchSpace, check_name
@@ -42,9 +49,12 @@ COMPLETION_SOURCE: Final = "completion"
 
 class ClientUseCases(UseCases):
     def suggest_trials(
-        self, study_id: str, count: int = 1, client_id: str = "", algorithm: str = ""
+        self, study_id: str, count: int = 1, client_id: str = "", algorithm: str = "", deadline: float = math.inf
     ) -> tuple[Sequence[Trial], bool]:
-        """Trials for a client to run, its own unfinished ones first; and whether there is nothing more to try."""
+        """Trials for a client to run, its own unfinished ones first; and whether there is nothing more to try.
+
+        `deadline`: until when the caller waits, by the monotonic clock.
+        """
         study_id_of(study_id)
         label_of("client_id", client_id, MAX_CLIENT_ID)
         if not 0 <= count <= MAX_SUGGESTIONS:
@@ -57,7 +67,7 @@ class ClientUseCases(UseCases):
             if len(own) >= count:
                 return own, False
             name = check_service_name("suggest_algorithm", algorithm or DEFAULT_ALGORITHM)
-            inserted = self._suggest(study, count - len(own), client_id, name)
+            inserted = self._suggest(study, count - len(own), client_id, name, deadline)
             if inserted is not None:
                 new, completed = inserted
                 return (*own, *new), completed and not own and not new
@@ -65,14 +75,16 @@ class ClientUseCases(UseCases):
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
         raise FailedPreconditionError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
 
-    def _suggest(self, study: Study, count: int, client_id: str, algorithm: str) -> tuple[Sequence[Trial], bool] | None:
+    def _suggest(
+        self, study: Study, count: int, client_id: str, algorithm: str, deadline: float
+    ) -> tuple[Sequence[Trial], bool] | None:
         """None when another client was faster: what was read is old then."""
         limit = effective_limits(study.spec).max_trials
         if limit is not None:
             count = min(count, limit - study.suggested)
             if count <= 0:
                 return (), True
-        reply = self._generate(study, self._asking_for(study, count), algorithm)
+        reply = self._generate(study, self._asking_for(study, count), algorithm, deadline)
         if not reply.suggestions:
             return (), reply.completed
         space = SearchSpace.of(study.spec.parameters)
@@ -93,10 +105,9 @@ class ClientUseCases(UseCases):
             settings = (*settings, Setting(SUGGESTION_NUM, str(study.finished_trials + out + count)))
         return replace(study.spec, settings=settings)
 
-    def _generate(self, study: Study, spec: StudySpec, algorithm: str) -> SuggestionReply:
+    def _generate(self, study: Study, spec: StudySpec, algorithm: str, deadline: float) -> SuggestionReply:
         services = self._context.suggestions
-        who = f"suggestion-{algorithm}"
-        history = answer(services.set_parameters(algorithm, study.id, spec), SUGGEST_S, who)
+        history = self._settings_taken(algorithm, study.id, spec, deadline)
         known = history is not History.NONE
         request = SuggestionRequest(
             study_id=study.id,
@@ -110,7 +121,20 @@ class ClientUseCases(UseCases):
             if history is History.CURVES
             else {},
         )
-        return answer(services.generate(algorithm, request), SUGGEST_S, who)
+        return answer(services.generate(algorithm, request), SUGGEST_S, f"suggestion-{algorithm}")
+
+    def _settings_taken(self, algorithm: str, study_id: str, spec: StudySpec, deadline: float) -> History:
+        services = self._context.suggestions
+        asked = self._context.patience.ask(
+            lambda: services.set_parameters(algorithm, study_id, spec), f"suggestion-{algorithm}", SUGGEST_S, deadline
+        )
+        try:
+            return asked.answer()
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"no service answers as {asked.who} ({error.message}); start one under that name, or ask with another "
+                "algorithm (katib-cli list algorithms shows them)"
+            ) from error
 
     def complete_trial(
         self,
@@ -181,14 +205,19 @@ class ClientUseCases(UseCases):
         return [t for t in trials if t.id in stopped]
 
     def initialize_suggest_service(
-        self, study_id: str, algorithm: str, settings: tuple[Setting, ...], spec: StudySpec | None
+        self,
+        study_id: str,
+        algorithm: str,
+        settings: tuple[Setting, ...],
+        spec: StudySpec | None,
+        deadline: float = math.inf,
     ) -> None:
-        """Sends settings to a suggestion service and answers what it says."""
+        """Sends settings to a suggestion service and answers what it says. `deadline` as in `suggest_trials`."""
         if spec is None:
             spec = self._storage.get_study(study_id_of(study_id)).spec
         name = check_service_name("suggest_algorithm", algorithm or spec.algorithm)
         asked = replace(spec, settings=settings or spec.settings)
-        answer(self._context.suggestions.set_parameters(name, study_id, asked), SUGGEST_S, f"suggestion-{name}")
+        self._settings_taken(name, study_id, asked, deadline)
 
     def _client_driven(self, study_id: str) -> Study:
         study = self._storage.get_study(study_id)

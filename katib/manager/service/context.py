@@ -8,6 +8,7 @@ from typing import Protocol
 from katib.domain.study import Study
 from katib.manager.models import ModelStore
 from katib.manager.ports import Directory, EarlyStoppingServices, History, Storage, SuggestionServices
+from katib.manager.service.patience import Patience
 from katib.worker.base import Worker
 
 
@@ -38,6 +39,7 @@ class Context:
     worker: Worker
     controller: Drives
     now: Callable[[], datetime] = field(default=_now)
+    patience: Patience = field(default_factory=Patience)
 
 
 class UseCases:

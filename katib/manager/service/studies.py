@@ -1,7 +1,7 @@
 """Use cases of studies: create, look, change, stop, delete."""
 
 import logging
-from collections.abc import Callable
+import math
 from dataclasses import fields, replace
 from typing import Any, Final
 
@@ -32,8 +32,9 @@ from katib.domain.study import (
 )
 from katib.domain.views import Page, StudyDetail, StudySummary, summary
 from katib.manager.ports import History, StudyFilter
-from katib.manager.service.checks import MAX_REQUEST_ID, answer, label_of, page_size_of, study_id_of
+from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of
 from katib.manager.service.context import UseCases
+from katib.manager.service.patience import Asked, Reply
 
 _log: Final = logging.getLogger(__name__)
 
@@ -42,8 +43,11 @@ ACCEPT_S: Final = 20.0
 
 
 class StudyUseCases(UseCases):
-    def create_study(self, spec: StudySpec, request_id: str = "") -> str:
-        """Checks, asks the services, stores and starts; returns the id. A refusal stores nothing."""
+    def create_study(self, spec: StudySpec, request_id: str = "", deadline: float = math.inf) -> str:
+        """Checks, asks the services, stores and starts; returns the id. A refusal stores nothing.
+
+        `deadline`: until when the caller waits, by the monotonic clock.
+        """
         label_of("request_id", request_id, MAX_REQUEST_ID)
         if request_id and (known := self._storage.find_request(request_id)) is not None:
             return self._same(known, spec)
@@ -55,7 +59,7 @@ class StudyUseCases(UseCases):
         # 0.1 appended the objective's name to the metrics; its clients read it there.
         spec = replace(spec, metrics=(*(m for m in spec.metrics if m != spec.objective_name), spec.objective_name))
         study_id = new_id()
-        history = self._accepted(study_id, spec)
+        history = self._accepted(study_id, spec, deadline)
         study = Study(
             id=study_id,
             spec=spec,
@@ -81,20 +85,31 @@ class StudyUseCases(UseCases):
             )
         return known.id
 
-    def _accepted(self, study_id: str, spec: StudySpec) -> History | None:
+    def _accepted(self, study_id: str, spec: StudySpec, deadline: float) -> History | None:
         """Asks the services to accept the settings, both at once."""
+        context = self._context
         asked = replace(spec, settings=with_effective_settings(spec))
-        suggestion = (
-            None if spec.client_driven else self._context.suggestions.set_parameters(spec.algorithm, study_id, asked)
-        )
-        rule = self._context.rules.set_parameters(spec.rule, study_id, spec) if spec.rule else None
+        suggestion = None
+        if not spec.client_driven:
+            suggestion = context.patience.ask(
+                lambda: context.suggestions.set_parameters(spec.algorithm, study_id, asked),
+                f"suggestion-{spec.algorithm}",
+                ACCEPT_S,
+                deadline,
+            )
+        rule = None
+        if spec.rule:
+            rule = context.patience.ask(
+                lambda: context.rules.set_parameters(spec.rule, study_id, spec),
+                f"earlystopping-{spec.rule}",
+                ACCEPT_S,
+                deadline,
+            )
         history = None
         if suggestion is not None:
-            name = f"suggestion-{spec.algorithm}"
-            history = _ask(lambda: answer(suggestion, ACCEPT_S, name), "suggest_algorithm", spec.algorithm, name)
+            history = _answer(suggestion, "suggest_algorithm", spec.algorithm)
         if rule is not None:
-            name = f"earlystopping-{spec.rule}"
-            _ask(lambda: answer(rule, ACCEPT_S, name), "early_stopping_algorithm", spec.rule, name)
+            _answer(rule, "early_stopping_algorithm", spec.rule)
         return history
 
     def get_study(self, study_id: str) -> StudyDetail:
@@ -198,10 +213,11 @@ def _paused(study: Study, paused: bool) -> Study:
     return study
 
 
-def _ask(call: "Callable[[], History | None]", field: str, value: str, service: str) -> History | None:
+def _answer(asked: "Asked[Reply]", field: str, value: str) -> Reply:
     """A service's yes, or its no as the caller of CreateStudy should see it."""
+    service = asked.who
     try:
-        return call()
+        return asked.answer()
     except (UnavailableError, DeadlineExceededError) as error:
         raise FailedPreconditionError(
             f"study_config.{field}: {value!r}: no service answers as {service} ({error.message}); "
