@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from katib.domain.metrics import parse_line
+from katib.domain.metric_lines import TextLines
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import effective_limits
 from katib.domain.study_file import StudyFile, parse_study
@@ -56,7 +56,7 @@ def test_training_takes_every_parameter_of_the_study_and_prints_every_metric_it_
     parameters = [f"{p.name}={p.value}" for p in SearchSpace.of(spec.parameters).from_unit(point)]
     command = [sys.executable, *spec.command[1:], *parameters, "--epochs=3"]
     done = subprocess.run(command, cwd=DIGITS, capture_output=True, text=True, timeout=60, check=True)
-    found = [pair for line in done.stdout.splitlines() for pair in parse_line(line, spec.metric_names)]
-    assert [name for name, _ in found] == ["loss", "Validation-accuracy"] * 3
-    assert all(0.5 < value <= 1.0 for name, value in found if name == "Validation-accuracy")
+    found = [pair for line in done.stdout.splitlines() for pair in TextLines(spec.metric_names)(line)]
+    assert [name for name, _, _ in found] == ["loss", "Validation-accuracy"] * 3
+    assert all(0.5 < value <= 1.0 for name, value, _ in found if name == "Validation-accuracy")
     assert done.stderr == ""

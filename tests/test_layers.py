@@ -87,6 +87,7 @@ PLANTED = [
     ("SQL stands in the manager's storage only", "manager/service/planted.py", "sqlalchemy.orm"),
     ("SQL stands in the manager's storage only", "local.py", "alembic.command"),
     ("YAML stands in the study-file modules only", "cli/planted.py", "yaml"),
+    ("RE2 stands in one module", "worker/local/planted.py", "re2"),
     ("The Kubernetes client stands in its worker only", "worker/local/planted.py", "kubernetes.client"),
     ("A training script pays for the SDK and gRPC, nothing else", "sdk/planted.py", "katib.domain.study_file"),
     ("A training script pays for the SDK and gRPC, nothing else", "sdk/planted.py", "rich.table"),

@@ -58,6 +58,12 @@ class MetricStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METRIC_STRATEGY_LATEST: _ClassVar[MetricStrategy]
     METRIC_STRATEGY_MIN: _ClassVar[MetricStrategy]
     METRIC_STRATEGY_MAX: _ClassVar[MetricStrategy]
+
+class MetricsFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METRICS_FORMAT_TEXT: _ClassVar[MetricsFormat]
+    METRICS_FORMAT_JSON: _ClassVar[MetricsFormat]
+    METRICS_FORMAT_PATTERN: _ClassVar[MetricsFormat]
 UNKNOWN_TYPE: ParameterType
 DOUBLE: ParameterType
 INT: ParameterType
@@ -85,6 +91,9 @@ HISTORY_CURVES: History
 METRIC_STRATEGY_LATEST: MetricStrategy
 METRIC_STRATEGY_MIN: MetricStrategy
 METRIC_STRATEGY_MAX: MetricStrategy
+METRICS_FORMAT_TEXT: MetricsFormat
+METRICS_FORMAT_JSON: MetricsFormat
+METRICS_FORMAT_PATTERN: MetricsFormat
 
 class FeasibleSpace(_message.Message):
     __slots__ = ("max", "min", "list", "step", "scale")
@@ -304,8 +313,18 @@ class PodConfig(_message.Message):
     template: str
     def __init__(self, namespace: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., requests: _Optional[_Mapping[str, str]] = ..., limits: _Optional[_Mapping[str, str]] = ..., node_selector: _Optional[_Mapping[str, str]] = ..., tolerations: _Optional[_Iterable[_Union[PodToleration, _Mapping]]] = ..., service_account: _Optional[str] = ..., start_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., template: _Optional[str] = ...) -> None: ...
 
+class MetricsCollector(_message.Message):
+    __slots__ = ("format", "pattern", "step")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    format: MetricsFormat
+    pattern: str
+    step: str
+    def __init__(self, format: _Optional[_Union[MetricsFormat, str]] = ..., pattern: _Optional[str] = ..., step: _Optional[str] = ...) -> None: ...
+
 class StudyConfig(_message.Message):
-    __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "pod", "objective_strategy")
+    __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "pod", "objective_strategy", "metrics_collector")
     class ParameterConfigs(_message.Message):
         __slots__ = ("configs",)
         CONFIGS_FIELD_NUMBER: _ClassVar[int]
@@ -340,6 +359,7 @@ class StudyConfig(_message.Message):
     WORKING_DIR_FIELD_NUMBER: _ClassVar[int]
     POD_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVE_STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    METRICS_COLLECTOR_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
     optimization_type: OptimizationType
@@ -369,7 +389,8 @@ class StudyConfig(_message.Message):
     working_dir: str
     pod: PodConfig
     objective_strategy: MetricStrategy
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., optimization_type: _Optional[_Union[OptimizationType, str]] = ..., optimization_goal: _Optional[float] = ..., parameter_configs: _Optional[_Union[StudyConfig.ParameterConfigs, _Mapping]] = ..., access_permissions: _Optional[_Iterable[str]] = ..., suggest_algorithm: _Optional[str] = ..., early_stopping_algorithm: _Optional[str] = ..., study_task_name: _Optional[str] = ..., suggestion_parameters: _Optional[_Iterable[_Union[SuggestionParameter, _Mapping]]] = ..., early_stopping_parameters: _Optional[_Iterable[_Union[EarlyStoppingParameter, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., objective_value_name: _Optional[str] = ..., metrics: _Optional[_Iterable[str]] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., gpu: _Optional[int] = ..., scheduler: _Optional[str] = ..., mount: _Optional[_Union[MountConf, _Mapping]] = ..., pull_secret: _Optional[str] = ..., max_trials: _Optional[int] = ..., max_parallel: _Optional[int] = ..., max_failed_trials: _Optional[int] = ..., retry_limit: _Optional[int] = ..., trial_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., working_dir: _Optional[str] = ..., pod: _Optional[_Union[PodConfig, _Mapping]] = ..., objective_strategy: _Optional[_Union[MetricStrategy, str]] = ...) -> None: ...
+    metrics_collector: MetricsCollector
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., optimization_type: _Optional[_Union[OptimizationType, str]] = ..., optimization_goal: _Optional[float] = ..., parameter_configs: _Optional[_Union[StudyConfig.ParameterConfigs, _Mapping]] = ..., access_permissions: _Optional[_Iterable[str]] = ..., suggest_algorithm: _Optional[str] = ..., early_stopping_algorithm: _Optional[str] = ..., study_task_name: _Optional[str] = ..., suggestion_parameters: _Optional[_Iterable[_Union[SuggestionParameter, _Mapping]]] = ..., early_stopping_parameters: _Optional[_Iterable[_Union[EarlyStoppingParameter, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., objective_value_name: _Optional[str] = ..., metrics: _Optional[_Iterable[str]] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., gpu: _Optional[int] = ..., scheduler: _Optional[str] = ..., mount: _Optional[_Union[MountConf, _Mapping]] = ..., pull_secret: _Optional[str] = ..., max_trials: _Optional[int] = ..., max_parallel: _Optional[int] = ..., max_failed_trials: _Optional[int] = ..., retry_limit: _Optional[int] = ..., trial_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., working_dir: _Optional[str] = ..., pod: _Optional[_Union[PodConfig, _Mapping]] = ..., objective_strategy: _Optional[_Union[MetricStrategy, str]] = ..., metrics_collector: _Optional[_Union[MetricsCollector, _Mapping]] = ...) -> None: ...
 
 class StudyInfo(_message.Message):
     __slots__ = ("study_id", "name", "owner", "running_trial_num", "completed_trial_num", "state", "reason", "message", "create_time", "end_time", "pending", "failed", "killed", "best_trial_id", "best_objective_value", "suggest_algorithm", "early_stopping_algorithm", "optimization_type", "objective_value_name", "max_trials", "max_parallel", "revision")

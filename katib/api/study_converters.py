@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from katib.api import api_pb2 as pb
+from katib.api.collector_converters import collector_from_proto, collector_to_proto
 from katib.api.pod_converters import pod_from_proto, pod_to_proto
 from katib.api.times import period_from_proto, period_to_proto, time_from_proto, time_to_proto
 from katib.api.value_converters import (
@@ -19,6 +20,7 @@ from katib.api.value_converters import (
     tags_from_proto,
     tags_to_proto,
 )
+from katib.domain.collector import DEFAULT_COLLECTOR
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import MetricStrategy, parse_value
 from katib.domain.pod import NO_POD_SETTINGS
@@ -74,6 +76,7 @@ def spec_to_proto(spec: StudySpec) -> pb.StudyConfig:
         working_dir=spec.working_dir,
         objective_strategy=_STRATEGY_OF[spec.objective_strategy],
         pod=pod_to_proto(spec.pod),
+        metrics_collector=collector_to_proto(spec.collector),
     )
     message.parameter_configs.SetInParent()
     for config in spec.parameters:
@@ -134,6 +137,9 @@ def spec_from_proto(message: pb.StudyConfig, path: str = "study_config") -> Stud
         working_dir=message.working_dir,
         objective_strategy=strategy,
         pod=pod_from_proto(message.pod, f"{path}.pod") if message.HasField("pod") else NO_POD_SETTINGS,
+        collector=collector_from_proto(message.metrics_collector, f"{path}.metrics_collector")
+        if message.HasField("metrics_collector")
+        else DEFAULT_COLLECTOR,
     )
 
 

@@ -1,8 +1,8 @@
-"""Observations, how printed output becomes observations, and which of them is the objective's value."""
+"""Observations, how a number is spelled, and which of a trial's values is the objective's."""
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -60,34 +60,6 @@ def parse_value(text: str) -> float | None:
 def format_value(value: float) -> str:
     """With full precision: `parse_value` gives the same number back. NaN and infinities are `nan`, `inf`, `-inf`."""
     return repr(float(value))
-
-
-def parse_line(text: str, names: Collection[str]) -> Iterator[tuple[str, float]]:
-    """The `name=value` words of a line whose name is one of `names`, in order.
-
-    Katib 0.1's form: words are split at white space, so `a=1 b=2` gives two and `a = 1` none. A word whose value is not
-    wholly a number gives none, such as `a=0.9,`.
-    """
-    if "=" not in text:
-        return
-    words = text[:MAX_LINE].split()
-    if len(text) > MAX_LINE:
-        words = words[:-1]  # perhaps cut in the middle of a number
-    for word in words:
-        name, separator, number = word.partition("=")
-        if separator and name in names:
-            value = parse_value(number)
-            if value is not None:
-                yield name, value
-
-
-def parse_output(lines: Iterable[OutputLine], names: Collection[str], attempt: int) -> list[Observation]:
-    """The observations that the lines hold."""
-    return [
-        Observation(name, value, line.time, attempt, OUTPUT_SOURCE, line.position, ordinal)
-        for line in lines
-        for ordinal, (name, value) in enumerate(parse_line(line.text, names))
-    ]
 
 
 def fold_objective(so_far: float | None, values: Iterable[float], strategy: MetricStrategy) -> float | None:

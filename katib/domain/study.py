@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from katib.domain.checks import MAX_TEXT, check_count, check_text, check_word
+from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, check_collector
 from katib.domain.errors import FieldViolation, InvalidArgumentError, violation
 from katib.domain.metrics import MetricStrategy
 from katib.domain.names import SERVICE_NAME_EXPECTED, is_service_name
@@ -141,6 +142,7 @@ class StudySpec:
     working_dir: str = ""
     objective_strategy: MetricStrategy = MetricStrategy.LATEST
     pod: PodSettings = NO_POD_SETTINGS
+    collector: MetricsCollector = DEFAULT_COLLECTOR
 
     @property
     def client_driven(self) -> bool:
@@ -292,6 +294,7 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
     if not 0 <= spec.gpu <= 1000:
         found.append(violation(at("gpu"), spec.gpu, "expected 0 to 1000"))
     found += check_pod_settings(spec.pod, at("pod"))
+    found += check_collector(spec.collector, at("metrics_collector"))
     found += _check_limits(path, spec)
     space = None
     try:

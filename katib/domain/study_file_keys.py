@@ -32,7 +32,7 @@ _OF_0_1: Final = (
     "pull_secret",
 )
 LIMITS: Final = ("max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration")
-_SINCE: Final = (*LIMITS, "working_dir", "objective_strategy", "pod")
+_SINCE: Final = (*LIMITS, "working_dir", "objective_strategy", "pod", "metrics_collector")
 _SHORT: Final = ("objective", "algorithm", "early_stopping", "parameters")
 
 
@@ -77,6 +77,7 @@ PARAMETER: Final = KeySet.of(
 )
 FEASIBLE: Final = KeySet.of(("min", "max", "list", "step", "scale"))
 NAME_VALUE: Final = KeySet.of(("name", "value"))
+COLLECTOR: Final = KeySet.of(("format", "pattern", "step"))
 MOUNT: Final = KeySet.of(("pvc", "path"))
 POD: Final = KeySet.of(
     (

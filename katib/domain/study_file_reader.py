@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsFormat
 from katib.domain.metrics import MetricStrategy
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, Scale
 from katib.domain.study import Limits, Mount, Setting, StudySpec
@@ -12,6 +13,7 @@ from katib.domain.study_file_errors import Place
 from katib.domain.study_file_keys import (
     ALGORITHM,
     AUTO_STOP,
+    COLLECTOR,
     FEASIBLE,
     MOUNT,
     NAME_VALUE,
@@ -23,6 +25,7 @@ from katib.domain.study_file_keys import (
 )
 from katib.domain.study_file_pod import read_pod
 from katib.domain.study_file_values import (
+    FORMATS,
     OBJECTIVES,
     PARAMETER_TYPES,
     SCALES,
@@ -72,6 +75,7 @@ def read_study(root: MappingNode, walk: Walk) -> StudySpec:
         pull_secret=walk.text(top.get("pull_secret")),
         working_dir=walk.text(top.get("working_dir")),
         pod=read_pod(top.get("pod"), walk),
+        collector=_collector(top.get("metrics_collector"), walk),
         limits=Limits(
             max_trials=walk.whole(top.get("max_trials")),
             max_parallel=walk.whole(top.get("max_parallel")),
@@ -209,3 +213,14 @@ def _mount(top: Entries, walk: Walk) -> Mount | None:
     walk.places.update((f"mount.{name}", value.place) for name, value in found.items())
     mount = Mount(walk.text(found.get("pvc")), walk.text(found.get("path")))
     return mount if mount.pvc or mount.path else None
+
+
+def _collector(entry: Entry | None, walk: Walk) -> MetricsCollector:
+    if entry is None:
+        return DEFAULT_COLLECTOR
+    found = walk.mapping(entry, COLLECTOR)
+    walk.places.update((f"metrics_collector.{name}", value.place) for name, value in found.items())
+    pattern = walk.text(found.get("pattern"))
+    # A pattern says by itself what the format is.
+    default = MetricsFormat.PATTERN if pattern else MetricsFormat.TEXT
+    return MetricsCollector(walk.word(found.get("format"), FORMATS) or default, pattern, walk.text(found.get("step")))

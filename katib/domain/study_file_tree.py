@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import ParameterConfig, Scale
@@ -36,6 +37,7 @@ def study_tree(spec: StudySpec) -> Tree:
                 "strategy": None if strategy is MetricStrategy.LATEST else strategy.value,
             },
             "metrics": list(spec.metrics),
+            "metrics_collector": _collector(spec.collector),
             "algorithm": {"name": spec.algorithm, "settings": _named(spec.settings)},
             "early_stopping": {"name": spec.early_stopping, "settings": _named(spec.early_stopping_settings)},
             "parameters": [_parameter(parameter) for parameter in spec.parameters],
@@ -58,6 +60,15 @@ def study_tree(spec: StudySpec) -> Tree:
             "tags": _named(spec.tags),
         }
     )
+
+
+def _collector(collector: MetricsCollector) -> Tree:
+    format_ = collector.format
+    return {
+        "format": None if format_ is MetricsFormat.TEXT else format_.value,
+        "pattern": collector.pattern,
+        "step": collector.step,
+    }
 
 
 def _parameter(config: ParameterConfig) -> Tree:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
+from katib.domain.collector import MetricsFormat
 from katib.domain.metrics import MetricStrategy, parse_value
 from katib.domain.search_space import ParameterType, Scale
 from katib.domain.study import Objective
@@ -75,6 +76,17 @@ SCALES: Final = Words({"0": Scale.LINEAR, "1": Scale.LOG}, {"uniform": "linear",
 STRATEGIES: Final = Words(
     {"0": MetricStrategy.LATEST, "1": MetricStrategy.MIN, "2": MetricStrategy.MAX},
     {"last": "latest", "final": "latest", "minimum": "min", "maximum": "max"},
+)
+FORMATS: Final = Words(
+    {"0": MetricsFormat.TEXT, "1": MetricsFormat.JSON, "2": MetricsFormat.PATTERN},
+    {
+        "jsonl": "json",
+        "jsonlines": "json",
+        "json_lines": "json",
+        "regex": "pattern",
+        "regexp": "pattern",
+        "txt": "text",
+    },
 )
 
 

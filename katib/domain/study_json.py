@@ -10,6 +10,7 @@ from datetime import timedelta
 from sys import intern
 from typing import Any, Final
 
+from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsFormat
 from katib.domain.metrics import MetricStrategy, format_value
 from katib.domain.pod import NO_POD_SETTINGS
 from katib.domain.pod_json import pod_from_json, pod_to_json
@@ -51,6 +52,7 @@ def spec_to_json(spec: StudySpec) -> str:
                 "working_dir": spec.working_dir,
                 "objective_strategy": spec.objective_strategy.value,
                 "pod": pod_to_json(spec.pod),
+                "metrics_collector": _collector_to_json(spec.collector),
             }
         )
     )
@@ -85,6 +87,7 @@ def spec_from_json(text: str) -> StudySpec:
         working_dir=data.get("working_dir", ""),
         objective_strategy=MetricStrategy(data["objective_strategy"]),
         pod=pod_from_json(data["pod"]) if "pod" in data else NO_POD_SETTINGS,
+        collector=_collector_from_json(data["metrics_collector"]) if "metrics_collector" in data else DEFAULT_COLLECTOR,
     )
 
 
@@ -166,3 +169,13 @@ def _limits_from_json(data: Mapping[str, int]) -> Limits:
         trial_timeout=None if timeout is None else timedelta(microseconds=timeout),
         max_duration=None if duration is None else timedelta(microseconds=duration),
     )
+
+
+def _collector_to_json(collector: MetricsCollector) -> dict[str, object]:
+    if collector == DEFAULT_COLLECTOR:
+        return {}
+    return _present({"format": collector.format.value, "pattern": collector.pattern, "step": collector.step})
+
+
+def _collector_from_json(data: Mapping[str, Any]) -> MetricsCollector:
+    return MetricsCollector(MetricsFormat(data["format"]), data.get("pattern", ""), data.get("step", ""))

@@ -1,26 +1,13 @@
-"""Printed words become numbers, or nothing; and the objective's value is what the study's strategy says."""
+"""Texts are numbers, or nothing; and the objective's value is what the study's strategy says."""
 
 import math
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from katib.domain.metrics import (
-    MAX_LINE,
-    OUTPUT_SOURCE,
-    MetricStrategy,
-    Observation,
-    OutputLine,
-    fold_objective,
-    format_value,
-    parse_line,
-    parse_output,
-    parse_value,
-)
+from katib.domain.metrics import MetricStrategy, fold_objective, format_value, parse_value
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 NAN = math.nan
 INF = math.inf
 
@@ -28,10 +15,6 @@ INF = math.inf
 def same(a: float | None, b: float | None) -> bool:
     """Equal, NaN included."""
     return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
-
-
-def read(text: str, *names: str) -> list[tuple[str, float]]:
-    return list(parse_line(text, names or ("acc", "loss")))
 
 
 class TestValue:
@@ -124,115 +107,6 @@ class TestValue:
     def test_any_text_is_a_number_or_none(self, text: str) -> None:
         value = parse_value(text)
         assert value is None or same(value, float(text))
-
-
-class TestLine:
-    def test_a_word_that_names_a_metric_counts(self) -> None:
-        assert read("acc=0.9") == [("acc", 0.9)]
-
-    def test_several_stand_on_one_line_in_their_order(self) -> None:
-        assert read("loss=0.1 acc=0.9 acc=0.8") == [("loss", 0.1), ("acc", 0.9), ("acc", 0.8)]
-
-    def test_words_may_stand_anywhere_among_others(self) -> None:
-        line = "2026-11-24 INFO:root:Epoch[3] Validation-accuracy=0.976863 time=3.2"
-        assert read(line, "Validation-accuracy") == [("Validation-accuracy", 0.976863)]
-
-    @pytest.mark.parametrize("white", [" ", "\t", "   ", "\r", "\x0b", "\x0c", "\u00a0", "\u2003", "\u3000"])
-    def test_any_white_space_separates(self, white: str) -> None:
-        assert read(f"{white}acc=0.9{white}loss=0.1{white}") == [("acc", 0.9), ("loss", 0.1)]
-
-    def test_a_progress_bar_gives_each_of_its_states(self) -> None:
-        assert read("10% acc=0.1\r20% acc=0.2\r") == [("acc", 0.1), ("acc", 0.2)]
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "acc",
-            "acc=",
-            "acc = 0.9",
-            "acc= 0.9",
-            "acc: 0.9",
-            "acc:0.9",
-            "acc=0.9,",
-            "acc==0.9",
-            "acc=0.9=1",
-            "acc=high",
-            "Acc=0.9",
-            "acc2=0.9",
-            "my-acc=0.9",
-            '"acc=0.9"',
-            "{acc=0.9}",
-            "=0.9",
-            "other=0.9",
-            "\x1b[32macc=0.9\x1b[0m",
-        ],
-    )
-    def test_nothing_else_counts(self, text: str) -> None:
-        assert read(text) == []
-
-    def test_a_word_without_a_number_does_not_hide_the_others(self) -> None:
-        assert read("acc=oops loss=0.1 acc=0.9") == [("loss", 0.1), ("acc", 0.9)]
-
-    def test_names_may_be_of_any_language(self) -> None:
-        assert read("genauigkeit_größe=1 精度=0.9 точность=.5", "精度", "точность") == [
-            ("精度", 0.9),
-            ("точность", 0.5),
-        ]
-
-    def test_names_are_compared_character_by_character(self) -> None:
-        composed, decomposed = "pr\u00e9cision", "pre\u0301cision"
-        assert read(f"{decomposed}=1", composed) == []
-
-    def test_the_beginning_of_a_huge_line_counts(self) -> None:
-        assert read("acc=0.9 " + "x" * 10_000_000) == [("acc", 0.9)]
-
-    def test_what_stands_behind_the_limit_is_passed_over(self) -> None:
-        assert read("x" * MAX_LINE + " acc=0.9") == []
-
-    def test_a_number_that_the_limit_cuts_is_not_taken_for_a_shorter_one(self) -> None:
-        start = "x" * (MAX_LINE - len(" acc=12")) + " "
-        assert read(f"{start}acc=12") == [("acc", 12.0)]
-        assert read(f"{start}acc=1234") == []
-
-    def test_a_huge_line_of_white_space_holds_nothing(self) -> None:
-        assert read(" " * (MAX_LINE + 10) + "acc=0.9") == []
-
-    @given(st.text())
-    def test_any_line_can_be_read(self, text: str) -> None:
-        for name, value in read(text, "a", "b", "0"):
-            assert name in ("a", "b", "0")
-            assert isinstance(value, float)
-
-    @given(st.lists(st.tuples(st.sampled_from(["acc", "loss", "other"]), st.floats())))
-    def test_what_is_printed_is_read(self, printed: list[tuple[str, float]]) -> None:
-        found = read(" ".join(f"{name}={value!r}" for name, value in printed))
-        wanted = [(name, value) for name, value in printed if name != "other"]
-        assert [name for name, _ in found] == [name for name, _ in wanted]
-        assert all(same(a, b) for (_, a), (_, b) in zip(found, wanted, strict=True))
-
-
-class TestOutput:
-    def test_an_observation_says_where_it_stood(self) -> None:
-        later = NOW.replace(minute=5)
-        lines = [OutputLine("acc=1 loss=2", 0, NOW), OutputLine("nothing", 13, NOW), OutputLine("acc=3", 21, later)]
-        assert parse_output(lines, ("acc", "loss"), attempt=2) == [
-            Observation("acc", 1.0, NOW, 2, OUTPUT_SOURCE, 0, 0),
-            Observation("loss", 2.0, NOW, 2, OUTPUT_SOURCE, 0, 1),
-            Observation("acc", 3.0, later, 2, OUTPUT_SOURCE, 21, 0),
-        ]
-
-    @given(
-        st.lists(st.lists(st.sampled_from(["acc=1", "acc=nan", "loss=2", "acc=x", "text"])).map(" ".join)),
-        st.integers(0, 20),
-    )
-    def test_reading_in_pieces_gives_the_same_and_no_key_twice(self, texts: list[str], cut: int) -> None:
-        lines = [OutputLine(text, position, NOW) for position, text in enumerate(texts)]
-        whole = parse_output(lines, ("acc", "loss"), 1)
-        pieces = parse_output(lines[:cut], ("acc", "loss"), 1) + parse_output(lines[cut:], ("acc", "loss"), 1)
-        assert [repr(o) for o in pieces] == [repr(o) for o in whole]
-        keys = {(o.attempt, o.source, o.position, o.ordinal) for o in whole}
-        assert len(keys) == len(whole)
 
 
 class TestObjective:

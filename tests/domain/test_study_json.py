@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
@@ -65,6 +66,7 @@ specs = st.builds(
     limits=st.builds(Limits, counts, counts, counts, counts, periods, periods),
     working_dir=texts,
     objective_strategy=st.sampled_from(MetricStrategy),
+    collector=st.builds(MetricsCollector, st.sampled_from(MetricsFormat), texts, texts),
     pod=st.builds(
         PodSettings,
         namespace=texts,
@@ -108,6 +110,7 @@ FULL = StudySpec(
     limits=Limits(1, 2, 3, 0, timedelta(seconds=1.5), timedelta(days=2)),
     working_dir="/work",
     objective_strategy=MetricStrategy.MIN,
+    collector=MetricsCollector(MetricsFormat.JSON, step="n"),
     pod=PodSettings(
         namespace="team",
         labels={"kueue.x-k8s.io/queue-name": "gpus"},
@@ -135,7 +138,8 @@ STORED = (
     '"pod":{"namespace":"team","labels":{"kueue.x-k8s.io/queue-name":"gpus"},"annotations":{"note":"a\\nb"},'
     '"environment":{"OMP_NUM_THREADS":"1"},"requests":{"cpu":"500m"},"limits":{"memory":"8Gi"},'
     '"node_selector":{"disk":"ssd"},"tolerations":[["gpu","Exists","","NoExecute",0],["spot","","yes","",null]],'
-    '"service_account":"trainer","template":"{\\"spec\\":{}}","start_timeout_us":7200000000}}'
+    '"service_account":"trainer","template":"{\\"spec\\":{}}","start_timeout_us":7200000000},'
+    '"metrics_collector":{"format":"json","step":"n"}}'
 )
 
 
@@ -159,10 +163,12 @@ def test_what_is_stored_can_be_read():
 
 def test_what_was_stored_before_there_were_pods_can_be_read():
     before = STORED[: STORED.index(',"pod"')] + "}"
-    assert spec_from_json(before) == dataclasses.replace(FULL, pod=PodSettings())
+    assert spec_from_json(before) == dataclasses.replace(FULL, pod=PodSettings(), collector=MetricsCollector())
 
 
-@pytest.mark.parametrize("type_", [StudySpec, Limits, Mount, FeasibleSpace, ParameterConfig, PodSettings])
+@pytest.mark.parametrize(
+    "type_", [StudySpec, Limits, Mount, FeasibleSpace, ParameterConfig, PodSettings, MetricsCollector]
+)
 def test_no_field_is_forgotten(type_):
     """A field that is added to the domain and not to the codec would be lost: each, changed alone, must change the text."""
     whole = {
@@ -175,6 +181,7 @@ def test_no_field_is_forgotten(type_):
         ),
         ParameterConfig: (FULL.parameters[0], lambda value: dataclasses.replace(FULL, parameters=(value,))),
         PodSettings: (FULL.pod, lambda value: dataclasses.replace(FULL, pod=value)),
+        MetricsCollector: (FULL.collector, lambda value: dataclasses.replace(FULL, collector=value)),
     }
     value, into_spec = whole[type_]
     text = spec_to_json(into_spec(value))
@@ -195,6 +202,8 @@ def _another(value):
         ParameterType.DOUBLE: ParameterType.INT,
         Scale.LOG: Scale.LINEAR,
         FULL.mount: None,
+        FULL.collector: MetricsCollector(),
+        MetricsFormat.JSON: MetricsFormat.PATTERN,
         FULL.limits: Limits(),
         FULL.parameters[0].feasible: FeasibleSpace(),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from katib.api.client import ManagerClient
+from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -110,6 +111,7 @@ class TestService:
                 start_timeout=timedelta(hours=2),
                 template='{"spec":{"containers":[]}}',
             ),
+            collector=MetricsCollector(MetricsFormat.PATTERN, "(?P<value>.*)"),
         )
         detail = api.get_study(api.create_study(spec))
         # As in 0.1, the objective's name is appended to the metrics.

@@ -7,6 +7,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import MAX_START_TIMEOUT, PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
@@ -74,6 +75,9 @@ PARAMETER = (
     )
 )
 KEY = st.sampled_from(["a", "yes", "null", "1", "1e5", "kueue.x-k8s.io/queue-name", "x.y/z"])
+COLLECTOR = st.builds(
+    MetricsCollector, st.sampled_from([MetricsFormat.TEXT, MetricsFormat.JSON]), step=st.just("") | NAME
+) | st.builds(MetricsCollector, st.just(MetricsFormat.PATTERN), FULL_TEXT)
 LABELS = st.dictionaries(KEY, st.sampled_from(["", "a", "yes", "1", "0.030", "true", "a_b.c"]), max_size=3)
 TREE = st.recursive(
     WORD | st.booleans() | st.none() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False),
@@ -125,6 +129,7 @@ SPECS = st.builds(
     working_dir=TEXT,
     objective_strategy=st.sampled_from(MetricStrategy),
     pod=st.just(PodSettings()) | POD,
+    collector=COLLECTOR,
 )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.metrics import MetricStrategy
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec
@@ -133,6 +134,7 @@ retry_limit: 0
 trial_timeout: 1h30m
 max_duration: 90
 working_dir: train
+metrics_collector: {format: json, step: iteration}
 tags: {team: blue}
 """
     ).spec
@@ -153,8 +155,14 @@ tags: {team: blue}
         ),
         limits=Limits(10, 2, 3, 0, timedelta(minutes=90), timedelta(seconds=90)),
         working_dir="train",
+        collector=MetricsCollector(MetricsFormat.JSON, step="iteration"),
         tags=(Tag("team", "blue"),),
     )
+
+
+def test_a_pattern_says_what_the_format_is() -> None:
+    spec = with_lines(r"metricsCollector: {pattern: 'loss (?P<value>\S+)'}")
+    assert spec.collector == MetricsCollector(MetricsFormat.PATTERN, r"loss (?P<value>\S+)")
 
 
 @pytest.mark.parametrize(

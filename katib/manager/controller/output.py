@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from katib.domain.errors import NotFoundError
-from katib.domain.metrics import fold_objective, parse_output
+from katib.domain.metric_lines import line_parser, parse_output
+from katib.domain.metrics import fold_objective
 from katib.domain.names import run_name
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import Intake
+from katib.manager.patterns import compile_pattern
 from katib.worker.base import Output, RunPhase, RunStatus, Worker
 
 _log: Final = logging.getLogger(__name__)
@@ -87,7 +89,8 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     taken.more = taken.more or (unread and run.phase.ended) or _full(output)
     reading.cursor, reading.end = output.cursor, output.end
     reading.version = -1 if run.phase.ended else run.output_version
-    observations = tuple(parse_output(output.lines, spec.metric_names, trial.attempt))
+    parser = line_parser(spec.collector, spec.objective_name, spec.metric_names, compile_pattern)
+    observations = tuple(parse_output(output.lines, parser, trial.attempt))
     if not observations and not (output.end and output.cursor != trial.cursor):
         return trial
     taken.metrics = taken.metrics or bool(observations)

@@ -31,6 +31,7 @@ from katib.domain.study import (
     with_effective_settings,
 )
 from katib.domain.views import Page, StudyDetail, StudySummary, summary
+from katib.manager.patterns import compile_pattern
 from katib.manager.ports import History, StudyFilter
 from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of
 from katib.manager.service.context import UseCases
@@ -52,6 +53,8 @@ class StudyUseCases(UseCases):
         if request_id and (known := self._storage.find_request(request_id)) is not None:
             return self._same(known, spec)
         check_study(spec)
+        if spec.collector.pattern:
+            compile_pattern(spec.collector.pattern, "study_config.metrics_collector.pattern")
         if not spec.client_driven:
             refused = self._context.worker.check(spec)
             if refused:
