@@ -12,7 +12,7 @@ from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec, StudyState
-from katib.domain.trial import Trial, TrialState
+from katib.domain.trial import Trial, TrialReason, TrialState
 from tests.e2e.harness import World, finished, study, trials, until
 
 ONE = {"max_trials": 1}
@@ -73,6 +73,14 @@ def test_the_steps_of_printed_lines_are_kept(running: World) -> None:
     with running.client() as client:
         _, found = run_one(client, study(script="echo step=10 acc=0.1; echo epoch=2 acc=0.2; echo acc=0.3", limits=ONE))
     assert [o.step for o in found] == [10, 2, None]
+
+
+def test_a_trial_without_its_objective_says_what_was_seen_and_what_to_do(running: World) -> None:
+    with running.client() as client:
+        trial, _ = run_one(client, study(script="echo step=1 Acc=0.5 loss=2; echo bye", limits=ONE))
+    assert (trial.state, trial.reason) == (TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE)
+    assert "values of step, Acc, loss; if Acc is meant, name it so in the study" in trial.message
+    assert trial.message.endswith("its last lines: step=1 Acc=0.5 loss=2 | bye")
 
 
 def test_odd_output_does_no_harm(running: World) -> None:

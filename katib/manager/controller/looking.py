@@ -3,14 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Final
 
 from katib.domain.errors import AbortedError, NotFoundError, UnavailableError
+from katib.domain.metrics_missing import explain_missing, names_seen
 from katib.domain.names import run_name
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
-from katib.manager.controller.output import Reading, Taken, take_in
+from katib.manager.controller.output import Reading, Taken, last_lines, take_in
+from katib.manager.patterns import compile_pattern
 from katib.manager.ports import Storage
-from katib.worker.base import RunStatus, Worker
+from katib.worker.base import RunPhase, RunStatus, Worker
+
+# How far back it is looked why there is no value of the objective.
+_LOOKED_BYTES: Final = 64 * 1024
+_LOOKED_OBSERVATIONS: Final = 1000
 
 
 class WorkerAwayError(UnavailableError):
@@ -44,7 +51,20 @@ class Lookout:
             # What a run reported as its last act may have come after the trials were read, and before it ended.
             fresh = {t.id: t.objective for t in self._storage.unfinished_trials(study.id)}
             taken.trials = [replace(t, objective=fresh.get(t.id)) if t.id in silent else t for t in taken.trials]
+            for trial in taken.trials:
+                name = run_name(trial.id, trial.attempt)
+                if trial.id in silent and trial.objective is None and runs[name].phase is RunPhase.SUCCEEDED:
+                    taken.missing[name] = self._missing(study, trial, name)
         return runs, taken
+
+    def _missing(self, study: Study, trial: Trial, run: str) -> str:
+        """Why a run that ended well has no value of the objective."""
+        spec = study.spec
+        with at_worker():
+            lines = last_lines(self._worker, study.id, run, _LOOKED_BYTES)
+        reported, _ = self._storage.latest_observations(trial.id, _LOOKED_OBSERVATIONS)
+        seen = [*(o.name for o in reported), *names_seen(lines, spec.collector, compile_pattern)]
+        return explain_missing(spec.objective_name, spec.collector, lines, list(dict.fromkeys(seen)))
 
     def _list(self, study_id: str, trials: Sequence[Trial]) -> Mapping[str, RunStatus]:
         """The study's runs. A worker's list may be a little old, as after a time in which another manager drove the study; so

@@ -14,6 +14,7 @@ from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import Intake
 from katib.manager.patterns import compile_pattern
 from katib.worker.base import Output, RunPhase, RunStatus, Worker
+from katib.worker.lines import line_text
 
 _log: Final = logging.getLogger(__name__)
 
@@ -38,14 +39,15 @@ class Taken:
     """What one pass took in.
 
     `trials` are those given, with the objective that `intakes`, once stored, will give them. `drained` names the ended runs
-    whose output is taken in whole, `tails` the last lines of those that failed or have no objective. `metrics`: there were
-    new values. `more`: there is output left for another pass at once.
+    whose output is taken in whole, `tails` the last lines of those that failed or have no objective, `missing` why those that
+    ended well have none. `metrics`: there were new values. `more`: there is output left for another pass at once.
     """
 
     intakes: list[Intake] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     drained: set[str] = field(default_factory=set)
     tails: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
     metrics: bool = False
     more: bool = False
 
@@ -118,12 +120,16 @@ def _full(output: Output) -> bool:
     return sum(len(line.text) for line in output.lines) >= OUTPUT_BYTES // 2
 
 
+def last_lines(worker: Worker, study_id: str, name: str, size: int) -> list[str]:
+    """The lines in the last `size` bytes of a run's output, the first of them perhaps not whole."""
+    try:
+        data = worker.log(study_id, name, -size, size).data
+    except NotFoundError:
+        return []
+    return [text for line in data.replace(b"\r", b"\n").split(b"\n") if (text := line_text(line).strip())]
+
+
 def _tail(worker: Worker, study_id: str, name: str) -> str:
     """The last lines of a run's output, for a message."""
-    try:
-        data = worker.log(study_id, name, -_TAIL_BYTES, _TAIL_BYTES).data
-    except NotFoundError:
-        return ""
-    lines = [line.strip() for line in data.decode(errors="replace").splitlines() if line.strip()]
-    text = " | ".join(lines[-_TAIL_LINES:])
+    text = " | ".join(last_lines(worker, study_id, name, _TAIL_BYTES)[-_TAIL_LINES:])
     return "".join(c if c.isprintable() else "?" for c in text)

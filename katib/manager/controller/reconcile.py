@@ -188,6 +188,7 @@ class Reconciler:
             runs=runs,
             drained=frozenset(taken.drained),
             tails=taken.tails,
+            missing=taken.missing,
             asking=memory.conversation.look(study, ahead),
             rule_due=memory.ruling.due(study, steady),
             worker_trouble=memory.worker_trouble,
