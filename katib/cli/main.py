@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "best": Entry("studies", "best", "The best trial of a study."),
     "watch": Entry("watch", "watch", "Follow a study until it ends."),
     "logs": Entry("logs", "logs", "What a trial printed."),
+    "export": Entry("export", "export", "All observations of a study, as CSV or JSON."),
     "update-study": Entry("changes", "update_study", "Change a study's limits."),
     "pause-study": Entry("changes", "pause_study", "Start no further trials for now."),
     "resume-study": Entry("changes", "resume_study", "Go on with a paused study."),

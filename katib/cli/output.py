@@ -60,7 +60,7 @@ def _print(data: object, form: Format) -> None:
 
 def to_json(data: object) -> str:
     """JSON has no NaN and no infinities: these are the strings `nan`, `inf` and `-inf`, as on the wire."""
-    return json.dumps(_without_nonfinite(data), indent=2, allow_nan=False) + "\n"
+    return json.dumps(finite(data), indent=2, allow_nan=False) + "\n"
 
 
 def to_yaml(data: object) -> str:
@@ -85,8 +85,8 @@ def to_csv(documents: Sequence[Document], fields: Sequence[str], spread: str = "
             headers[column] = name if field == spread and name not in fields else column
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_cell(header) for header in headers.values()])
-    writer.writerows([_cell(row.get(column)) for column in headers] for row in rows)
+    writer.writerow([cell(header) for header in headers.values()])
+    writer.writerows([cell(row.get(column)) for column in headers] for row in rows)
     return out.getvalue()
 
 
@@ -100,7 +100,8 @@ def _flat(document: Mapping[str, object], prefix: str = "") -> Document:
     return flat
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a cell of a CSV."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -108,7 +109,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return format_value(value)
     if isinstance(value, list):
-        return json.dumps(_without_nonfinite(value), allow_nan=False)
+        return json.dumps(finite(value), allow_nan=False)
     # A bare carriage return would end the row for some readers, and Python's writer does not quote it.
     text = str(value).replace("\r\n", "\n").replace("\r", "\n")
     if text.startswith(_FORMULA) and parse_value(text) is None and not _OPTION.fullmatch(text):
@@ -116,11 +117,12 @@ def _cell(value: object) -> str:
     return text
 
 
-def _without_nonfinite(data: object) -> object:
+def finite(data: object) -> object:
+    """The same for JSON, which has no NaN and no infinities."""
     if isinstance(data, float) and not math.isfinite(data):
         return format_value(data)
     if isinstance(data, Mapping):
-        return {key: _without_nonfinite(value) for key, value in data.items()}
+        return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list):
-        return [_without_nonfinite(value) for value in data]
+        return [finite(value) for value in data]
     return data

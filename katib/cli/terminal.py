@@ -67,12 +67,16 @@ def show_reason(reason: str, message: str) -> str:
 
 
 def coloured(state: str) -> str:
-    """A state's word in its colour; `click.echo` takes the colour away where it does not go to a terminal."""
+    """A state's word in its colour."""
+    colour = _STATE_COLOURS.get(state)
+    return in_colour(state, colour) if colour else state
+
+
+def in_colour(text: str, colour: str) -> str:
+    """As it is where standard output is no terminal, or the user wants no colours."""
     import click
 
-    colour = _STATE_COLOURS.get(state)
-    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return click.style(state, fg=colour) if colour and wanted else state
+    return click.style(text, fg=colour) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
 def width_of(text: str) -> int:

@@ -1,22 +1,35 @@
 """Commands that show trials."""
 
+import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
+from katib.cli.curve import curves_of, draw
 from katib.cli.documents import TRIAL_FIELDS, trial_detail_document, trial_document
 from katib.cli.find import find_study, find_trial
 from katib.cli.output import Format, output_option, print_document, print_documents
 from katib.cli.pages import collect, limit_option, note_more
 from katib.cli.session import Session, connected, pass_session
-from katib.cli.terminal import fields, show_age, show_number, show_reason, table, terminal_width
+from katib.cli.terminal import fields, in_colour, show_age, show_number, show_reason, table, terminal_width
+from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.trial import Trial, TrialState
 from katib.domain.views import TrialDetail
 
+if TYPE_CHECKING:
+    from katib.api.client import ManagerClient
+
 _NEWEST = 50
 # More columns than this would leave no room for what follows.
 _PARAMETER_COLUMNS = 8
+# Of one trial: how many values are shown one by one, of how many metrics the curves, up to how many values from the beginning.
+_LATEST = 20
+_CURVES = 6
+_CURVE_OBSERVATIONS = 50_000
+# Where standard output is no terminal.
+_PIPE_COLUMNS = 80
 
 
 @click.command("list-trials")
@@ -100,13 +113,49 @@ def show_parameter(parameter: Parameter) -> str:
 @connected
 @pass_session
 def get_trial(session: Session, trial: str, form: Format) -> None:
-    """Show how a trial stands and its latest metrics. TRIAL is an id or its first characters."""
+    """Show how a trial stands, the curves of its metrics and their latest values. TRIAL is an id or its first characters."""
     with session.connect() as client:
         detail = client.get_trial(find_trial(client, trial))
-    if form is not Format.TABLE:
-        print_document(trial_detail_document(detail), form)
-    else:
-        click.echo(describe_trial(detail))
+        if form is not Format.TABLE:
+            print_document(trial_detail_document(detail), form)
+            return
+        observations = _from_the_beginning(client, detail) if detail.truncated else detail.observations
+        # One value is no curve.
+        names = client.get_study(detail.trial.study_id).spec.metric_names if len(observations) > 1 else ()
+    click.echo(describe_trial(detail))
+    show_curves(observations, names)
+
+
+def _from_the_beginning(client: "ManagerClient", detail: TrialDetail) -> Sequence[Observation]:
+    """The observations of the current attempt; of very many the newest."""
+    found: list[Observation] = []
+    token = ""
+    while len(found) < _CURVE_OBSERVATIONS:
+        page = client.list_observations(detail.trial.id, detail.trial.attempt, (), 10_000, token)
+        found += page.items
+        token = page.next_token
+        if not token:
+            return found
+    return detail.observations
+
+
+def show_curves(observations: Sequence[Observation], names: Sequence[str]) -> None:
+    """A picture for each metric that has a curve."""
+    columns = terminal_width() or _PIPE_COLUMNS
+    able = _prints_unicode()
+    for curve in curves_of(observations, names)[:_CURVES]:
+        title, *lines = draw(curve, columns, unicode=able)
+        click.echo(f"\n{title}")
+        for line in lines:
+            click.echo(in_colour(line, "cyan"))
+
+
+def _prints_unicode() -> bool:
+    try:
+        "⣿█┤".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def describe_trial(detail: TrialDetail) -> str:
@@ -143,7 +192,8 @@ def describe_trial(detail: TrialDetail) -> str:
         return f"{text}\n\nNo metrics were taken in from this attempt."
     rows = [
         (o.name, repr(o.value), "" if o.step is None else str(o.step), f"{o.time:%Y-%m-%d %H:%M:%S}", o.source)
-        for o in detail.observations
+        for o in detail.observations[-_LATEST:]
     ]
-    older = "\n(older ones are left out)" if detail.truncated else ""
+    left_out = detail.truncated or len(rows) < len(detail.observations)
+    older = "\n(older ones are left out: katib-cli export has all of them)" if left_out else ""
     return f"{text}\n\n{table(('METRIC', 'VALUE', 'STEP', 'TIME (UTC)', 'SOURCE'), rows, terminal_width())}{older}"

@@ -144,7 +144,7 @@ def test_a_trial_is_described_whole() -> None:
     assert "tag rung:" in text
     assert "MetricsUnavailable: line 1\\nline 2\\x1b" in text
     assert "accuracy  nan    3     2026-05-04 00:00:00  output" in text
-    assert text.endswith("(older ones are left out)")
+    assert text.endswith("(older ones are left out: katib-cli export has all of them)")
     assert "EARLIER" not in text
     failed = TrialAttempt(1, "run-1", "Signal", "it was killed by SIGKILL", 0.25, t.started_at, t.ended_at)
     text = describe_trial(TrialDetail(t, [observation], truncated=False, earlier=[failed]))

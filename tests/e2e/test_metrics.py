@@ -1,5 +1,8 @@
 """What trials print becomes what a study stores, by real processes: in each form, whole, once."""
 
+import csv
+import io
+import json
 import math
 import signal
 from pathlib import Path
@@ -134,3 +137,24 @@ for i in 4 5 6 7 8 9; do echo step=$i acc=0.$i; done; printf 'step=10 acc=1'; to
             *((i, i / 10) for i in range(1, 10)),
             (10, 1.0),
         ]
+
+
+def test_a_trial_s_curve_is_shown_and_everything_of_a_study_is_exported(running: World) -> None:
+    script = 'for i in 1 2 3 4 5 6 7 8 9; do echo "step=$i acc=0.$i loss=nan"; done; [ "$KATIB_ATTEMPT" = 2 ]'
+    limits = {"max_trials": 2, "retry_limit": 1}
+    with running.client() as client:
+        study_id = client.create_study(study(script=script, limits=limits, metrics=("loss",)))
+        finished(client, study_id)
+        (first, second) = trials(client, study_id)
+    shown = running.cli("get", "trial", first.id).stdout
+    assert "acc: 0.9 (lowest 0.1, highest 0.9)" in shown
+    assert "0.9 ┤" in shown
+    assert "\x1b" not in shown
+    rows = list(csv.DictReader(io.StringIO(running.cli("export", study_id).stdout)))
+    assert [(r["trial_number"], r["trial_id"], r["attempt"], r["step"]) for r in rows if r["name"] == "acc"] == [
+        (str(t.number), t.id, attempt, str(step)) for t in (first, second) for attempt in "12" for step in range(1, 10)
+    ]
+    assert {r["value"] for r in rows if r["name"] == "loss"} == {"nan"}
+    found = json.loads(running.cli("export", study_id, "-o", "json", "--metric", "acc").stdout)
+    assert [row["value"] for row in found] == [i / 10 for i in range(1, 10)] * 4
+    assert json.loads(running.cli("export", study_id, "-o", "json", "--metric", "none").stdout) == []

@@ -1,0 +1,95 @@
+"""The command that gives all observations of a study to other programs."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from katib.cli.documents import observation_document
+from katib.cli.find import find_study
+from katib.cli.output import cell, finite
+from katib.cli.pages import PAGE_SIZE
+from katib.cli.session import Session, connected, pass_session
+
+if TYPE_CHECKING:
+    from katib.api.client import ManagerClient
+    from katib.cli.documents import Document
+    from katib.domain.trial import Trial
+
+FIELDS: Final = ("trial_number", "trial_id", "attempt", "name", "value", "step", "time", "source")
+_OBSERVATIONS: Final = 10_000
+
+
+class Form(Enum):
+    CSV = "csv"
+    JSON = "json"
+
+
+@click.command("export")
+@click.argument("study")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric; may be given again.")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(Form, case_sensitive=False),
+    default=Form.CSV,
+    show_default="csv",
+    help="How to print it.",
+)
+@connected
+@pass_session
+def export(session: Session, study: str, metrics: tuple[str, ...], form: Form) -> None:
+    """Print every observation of STUDY, of all attempts, trial by trial in the order of their coming."""
+    with session.connect() as client:
+        rows = _rows(client, find_study(client, study), metrics)
+        if form is Form.CSV:
+            _print_csv(rows)
+        else:
+            _print_json(rows)
+
+
+def _rows(client: "ManagerClient", study_id: str, metrics: tuple[str, ...]) -> "Iterator[Document]":
+    """One page in memory at a time."""
+    token = ""
+    while True:
+        page = client.list_trials(study_id, page_size=PAGE_SIZE, page_token=token)
+        for trial in page.items:
+            for attempt in range(1, trial.attempt + 1):
+                yield from _of_attempt(client, trial, attempt, metrics)
+        token = page.next_token
+        if not token:
+            return
+
+
+def _of_attempt(
+    client: "ManagerClient", trial: "Trial", attempt: int, metrics: tuple[str, ...]
+) -> "Iterator[Document]":
+    token = ""
+    while True:
+        page = client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS, token)
+        for observation in page.items:
+            yield {"trial_number": trial.number, "trial_id": trial.id, **observation_document(observation)}
+        token = page.next_token
+        if not token:
+            return
+
+
+def _print_csv(rows: "Iterator[Document]") -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for row in rows:
+        writer.writerow([cell(row[name]) for name in FIELDS])
+
+
+def _print_json(rows: "Iterator[Document]") -> None:
+    """A list with an object to a line."""
+    before = "[\n"
+    for row in rows:
+        sys.stdout.write(before + json.dumps(finite({name: row[name] for name in FIELDS}), allow_nan=False))
+        before = ",\n"
+    sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
