@@ -3,15 +3,17 @@
 A rule keeps nothing between calls: all that it may know comes with the question.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar, cast
 
 from katib.domain.metrics import Observation
 from katib.domain.settings import Options, Values, whole
 from katib.domain.study import CHECK_INTERVAL as CHECK_INTERVAL_NAME
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
+
+T = TypeVar("T")
 
 # Where a refusal says that something is wrong: the study is one field of every request that carries it.
 STUDY_PATH: Final = "study_config"
@@ -36,13 +38,29 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`curves`: by trial id, the observations of the rule's metrics in the order in which they came."""
+    """`curves`: by trial id, the observations of the rule's metrics in the order in which they came. A step is one value of a
+    metric, the first one step 1.
+
+    `kept` may be handed on from question to question of the same study: see `once`.
+    """
 
     study_id: str
     problem: Problem
     running: Sequence[Trial]
     finished: Sequence[Trial]
     curves: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
+    kept: dict[tuple[str, Hashable], object] = field(default_factory=dict)
+
+    def once(self, trial: Trial, key: Hashable, make: Callable[[Sequence[Observation]], T]) -> T:
+        """`make(curve)`. For a finished trial, whose curve never changes, it is computed once where the service remembers the
+        study; so `make` must depend on nothing but the curve and what is in `key`."""
+        curve = self.curves.get(trial.id, ())
+        if not trial.state.finished:
+            return make(curve)
+        place = (trial.id, key)
+        if place not in self.kept:
+            self.kept[place] = make(curve)
+        return cast(T, self.kept[place])
 
 
 class Rule(Protocol):
@@ -60,5 +78,9 @@ class Rule(Protocol):
         """Raises InvalidArgumentError for what the table cannot know, fields under STUDY_PATH. The spec of a 0.1 manager
         holds nothing but the settings."""
 
+    def metrics(self, problem: Problem) -> Sequence[str]:
+        """The metrics of the study that it looks at: no others are sent."""
+
     def stop(self, request: Request) -> Sequence[Trial]:
-        """The running trials that should stop now. Values are whatever was reported: NaN, infinite, missing."""
+        """The running trials that should stop now, each with a `message` that says why, without a full stop. Values are
+        whatever was reported: NaN, infinite, missing."""

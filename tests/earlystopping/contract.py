@@ -8,15 +8,21 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from statistics import fmean
+from typing import ClassVar, Final
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from benchmarks.stopping.contestants import Ours
+from benchmarks.stopping.curves import names, read
+from benchmarks.stopping.simulate import simulate
 from katib.api import plugins
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.study import Objective, StudySpec
-from katib.domain.trial import TrialState
-from katib.earlystopping.base import CHECK_INTERVAL, Rule
+from katib.domain.trial import TrialReason, TrialState
+from katib.earlystopping.base import CHECK_INTERVAL, Request, Rule
 from katib.earlystopping.server import GROUP
 from katib.earlystopping.service import Call, check, should_stop
 from tests.earlystopping.studies import STUDY_ID, observations, question, study
@@ -30,18 +36,65 @@ sys.stdout.write(repr(should_stop(plugins.find("katib.earlystopping", "rule", na
 """
 
 
+Settings = Sequence[tuple[str, object]]
+Curves = list[list[float]]
+
+CURVES: Final = st.lists(
+    st.lists(st.one_of(st.integers(-5, 5).map(float), st.sampled_from([math.nan, math.inf, -math.inf])), max_size=12),
+    max_size=6,
+)
+FINITE: Final = st.lists(st.lists(st.integers(-5, 5).map(float), max_size=12), max_size=6)
+
+
+# A failing example of one rule is no use to another.
+PROPERTY: Final = settings(
+    deadline=None, database=None, max_examples=30, suppress_health_check=[HealthCheck.differing_executors]
+)
+
+
+def mirrored(curves: Curves) -> Curves:
+    return [[-v for v in curve] for curve in curves]
+
+
+def rule_named(name: str) -> Rule:
+    found: Rule = plugins.find(GROUP, "rule", name)
+    return found
+
+
 class RuleContract:
     name: ClassVar[str]
     # With these the rule stops a trial that is far behind five others, all of twenty values.
-    settings: ClassVar[Sequence[tuple[str, object]]] = ()
+    far_behind: ClassVar[Settings] = ()
+    # Under these it may stop something in curves of a dozen values between -5 and 5.
+    eager: ClassVar[Settings] = ()
+    # With these it is to save so much of the steps on each recorded task, and find the best or one that is hardly worse: the
+    # most regret is in distances between the best and the median of all models.
+    recorded: ClassVar[Settings] = ()
+    saves: ClassVar[float]
+    regret: ClassVar[float]
+    # Whether it compares trials with each other.
+    compares: ClassVar[bool] = True
+
+    def for_objective(self, given: Settings, objective: Objective) -> Settings:
+        """The settings of a study that goes the other way than the one that they were written for, which maximizes."""
+        return given
 
     @pytest.fixture
     def rule(self) -> Rule:
-        found: Rule = plugins.find(GROUP, "rule", self.name)
-        return found
+        return rule_named(self.name)
 
-    def study(self, *settings: tuple[str, object], objective: Objective = Objective.MAXIMIZE) -> StudySpec:
-        return study(*self.settings, *settings, objective=objective)
+    def study(self, *given: tuple[str, object], objective: Objective = Objective.MAXIMIZE) -> StudySpec:
+        return study(*self.for_objective(self.far_behind, objective), *given, objective=objective)
+
+    def eagerly(
+        self, objective: Objective, running: Curves, completed: Curves, early: Curves, others: Curves | None = None
+    ) -> Call:
+        """`others`: of trials that failed or that a user stopped, in turn."""
+        ended = [(TrialState.ERROR, TrialReason.EXIT_CODE), (TrialState.KILLED, TrialReason.STOPPED_BY_USER)]
+        spec = study(*self.for_objective(self.eager, objective), objective=objective)
+        return question(
+            spec, running, completed, early, [(*ended[i % 2], curve) for i, curve in enumerate(others or [])]
+        )
 
     def call(self, objective: Objective = Objective.MAXIMIZE) -> Call:
         """Of three running trials the second is far behind; one has reported nothing yet."""
@@ -68,7 +121,7 @@ class RuleContract:
         assert self.numbers(rule, replace(self.call(), running=[])) == []
 
     def test_without_any_other_trial_none_is_stopped(self, rule: Rule) -> None:
-        assert self.numbers(rule, question(self.study(), running=[[-1e9] * 100])) == []
+        assert not self.compares or self.numbers(rule, question(self.study(), running=[[-1e9] * 100])) == []
 
     def test_trials_without_values_are_not_stopped(self, rule: Rule) -> None:
         assert self.numbers(rule, replace(self.call(), curves={})) == []
@@ -81,7 +134,7 @@ class RuleContract:
             mixed = {**call.curves, trial.id: observations("score", curve)}
             assert set(self.numbers(rule, replace(call, curves=mixed))) <= {1, 2, 3}
         everywhere = {trial_id: observations("score", [odd] * 30) for trial_id in call.curves}
-        assert self.numbers(rule, replace(call, curves=everywhere)) == []
+        assert not self.compares or self.numbers(rule, replace(call, curves=everywhere)) == []
 
     def test_other_metrics_do_not_matter(self, rule: Rule) -> None:
         call = self.call()
@@ -118,7 +171,11 @@ class RuleContract:
         ]
 
     def test_settings_may_be_checked_without_their_study(self, rule: Rule) -> None:
-        check(rule, replace(StudySpec("", "", None, ()), early_stopping_settings=self.study().early_stopping_settings))
+        for some in (self.far_behind, self.eager, self.recorded):
+            check(
+                rule,
+                replace(StudySpec("", "", None, ()), early_stopping_settings=study(*some).early_stopping_settings),
+            )
 
     def test_the_manager_s_own_setting_is_accepted(self, rule: Rule) -> None:
         check(rule, self.study(("CheckInterval", 60)))
@@ -135,8 +192,101 @@ class RuleContract:
 
         (violation,) = caught.value.violations
         assert again.value.violations == caught.value.violations
-        assert violation.field.startswith(f"study_config.early_stopping_parameters[{len(self.settings)}].")
+        assert violation.field.startswith(f"study_config.early_stopping_parameters[{len(self.far_behind)}].")
         assert "CheckInterval" in violation.expected
+
+    @PROPERTY
+    @given(CURVES, CURVES, CURVES, CURVES)
+    def test_a_study_that_minimizes_is_the_mirror_of_one_that_maximizes(
+        self, running: Curves, completed: Curves, early: Curves, others: Curves
+    ) -> None:
+        rule = rule_named(self.name)
+        up = self.eagerly(Objective.MAXIMIZE, running, completed, early, others)
+        down = self.eagerly(Objective.MINIMIZE, *map(mirrored, (running, completed, early, others)))
+
+        assert self.numbers(rule, up) == self.numbers(rule, down)
+
+    @PROPERTY
+    @given(CURVES, CURVES, CURVES, CURVES)
+    def test_what_failed_or_was_stopped_by_a_user_changes_nothing(
+        self, running: Curves, completed: Curves, early: Curves, others: Curves
+    ) -> None:
+        rule = rule_named(self.name)
+        alone = self.eagerly(Objective.MAXIMIZE, running, completed, early)
+        beside = self.eagerly(Objective.MAXIMIZE, running, completed, early, others)
+
+        assert self.numbers(rule, beside) == self.numbers(rule, alone)
+
+    @PROPERTY
+    @given(FINITE, FINITE, FINITE, st.data())
+    def test_the_best_is_never_stopped(
+        self, running: Curves, completed: Curves, early: Curves, data: st.DataObject
+    ) -> None:
+        best = data.draw(st.lists(st.integers(5, 7).map(float), max_size=12))
+        call = self.eagerly(Objective.MAXIMIZE, [best, *running], completed, early)
+
+        assert 1 not in self.numbers(rule_named(self.name), call)
+
+    @PROPERTY
+    @given(CURVES, CURVES, CURVES)
+    def test_trials_that_are_alike_are_treated_alike(self, running: Curves, completed: Curves, early: Curves) -> None:
+        call = self.eagerly(Objective.MAXIMIZE, [*running, *running], completed, early)
+
+        first, second = [], []
+        for number in self.numbers(rule_named(self.name), call):
+            (first if number <= len(running) else second).append((number - 1) % max(1, len(running)))
+        assert first == second
+
+    @PROPERTY
+    @given(CURVES, CURVES, CURVES, CURVES)
+    def test_what_is_kept_of_finished_trials_changes_no_answer(
+        self, running: Curves, completed: Curves, early: Curves, later: Curves
+    ) -> None:
+        rule = rule_named(self.name)
+        first = self.eagerly(Objective.MAXIMIZE, running, completed, early)
+        second = self.eagerly(Objective.MAXIMIZE, [], completed, early, [])
+        kept: dict[object, object] = {}
+
+        def ask(call: Call, running: Curves) -> list[int]:
+            again = question(call.spec, running, completed, early)
+            # The finished trials must be the same ones in both questions.
+            ids = {t.id: f"c{i:015x}" for i, t in enumerate(again.finished)}
+            request = Request(
+                STUDY_ID,
+                check(rule, call.spec),
+                again.running,
+                [replace(t, id=ids[t.id]) for t in again.finished],
+                {ids.get(i, i): c for i, c in again.curves.items()},
+                kept,  # type: ignore[arg-type]
+            )
+            return [t.number for t in rule.stop(request)]
+
+        assert ask(first, running) == self.numbers(rule, first)
+        assert ask(second, later) == self.numbers(rule, question(second.spec, later, completed, early))
+
+    def test_one_that_is_stopped_is_told_why(self, rule: Rule) -> None:
+        (stopped,) = should_stop(rule, self.call())
+
+        assert 20 < len(stopped.message) < 200
+        assert not stopped.message.endswith(".")
+
+    def test_it_looks_at_the_objective_unless_told_otherwise(self, rule: Rule) -> None:
+        assert list(rule.metrics(check(rule, self.study()))) == ["score"]
+
+    @pytest.mark.parametrize("task", names())
+    def test_on_recorded_curves_it_saves_steps_and_keeps_the_best(self, rule: Rule, task: str) -> None:
+        curves = read(task)
+        given = dict(self.for_objective(self.recorded, curves.objective))
+        outcomes = [simulate(curves, seed, Ours(curves, self.name, given), trials=30) for seed in range(4)]
+
+        assert 1 - fmean(o.steps for o in outcomes) >= self.saves
+        assert fmean(o.regret for o in outcomes) <= self.regret
+
+    def test_no_setting_takes_an_empty_text(self, rule: Rule) -> None:
+        for row in rule.options.rows:
+            with pytest.raises(InvalidArgumentError, match=row.name) as caught:
+                check(rule, self.study((row.name, "")))
+            assert f"expected {row.expected} for {row.name}" in str(caught.value)
 
     def test_every_setting_is_described(self, rule: Rule) -> None:
         assert rule.options.owner == rule.name == self.name

@@ -7,16 +7,15 @@ completed trials. A step is one value of the metric.
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from statistics import median_high, median_low
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.metrics import Observation
 from katib.domain.settings import Options, real, whole, words
-from katib.domain.study import Objective
-from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.domain.trial import Trial
 from katib.earlystopping.base import CHECK_INTERVAL, SETTINGS_PATH, Problem, Request
+from katib.earlystopping.losses import Losses, comparable, compared_at, stopped
 
 LEAST_STEP: Final = whole("LeastStep", 20, "Values that a trial must have before it may be stopped.", least=1)
 EVAL_MARGIN: Final = real(
@@ -62,73 +61,58 @@ class MedianStopping:
                 f"expected metrics of the study for {EVAL_METRICS.name}: {', '.join(spec.metric_names)}",
             )
 
+    def metrics(self, problem: Problem) -> Sequence[str]:
+        return problem.values[EVAL_METRICS] or (problem.spec.objective_name,)
+
     def stop(self, request: Request) -> Sequence[Trial]:
-        spec = request.problem.spec
-        metrics = request.problem.values[EVAL_METRICS] or (spec.objective_name,)
-        behind = {trial.id for metric in metrics for trial in _behind(request, metric)}
-        return [trial for trial in request.running if trial.id in behind]
+        behind: dict[str, str] = {}
+        for metric in self.metrics(request.problem):
+            behind = _behind(request, metric) | behind
+        return [stopped(trial, behind[trial.id]) for trial in request.running if trial.id in behind]
 
 
-def _behind(request: Request, metric: str) -> list[Trial]:
-    """The running trials that are behind in one metric."""
+def _behind(request: Request, metric: str) -> dict[str, str]:
+    """By id, the running trials that are behind in one metric, and why."""
     values = request.problem.values
-    sign = -1.0 if request.problem.spec.optimization is Objective.MAXIMIZE else 1.0
-    losses = {trial_id: [sign * v for v in _values(curve, metric)] for trial_id, curve in request.curves.items()}
+    losses = Losses(request, metric)
+    burn_in = values[BURN_IN_PERIOD]
     finished = [
-        _Average(t, losses[t.id], values[BURN_IN_PERIOD]) for t in request.finished if _counts(t) and losses.get(t.id)
+        (trial, losses.derived(trial, ("average", burn_in), partial(_running_averages, burn_in)))
+        for trial in comparable(request.finished)
     ]
 
     @cache
-    def bound(step: int) -> float:
-        """The loss beyond which a trial at this step is behind."""
-        averages = [average for f in finished if (average := f.up_to(step)) is not None]
+    def median_at(step: int) -> tuple[float, int]:
+        """Of the averages, and of how many; infinite where they are too few."""
+        averages = [
+            average[at - burn_in - 1]
+            for trial, average in finished
+            if (at := compared_at(trial, burn_in + len(average), step)) is not None and at > burn_in
+        ]
         enough = len(averages) >= values[MIN_TRIALS_REQUIRED]
-        return _median(averages) + values[EVAL_MARGIN] if enough else math.inf
+        return (_median(averages) if enough else math.inf), len(averages)
 
-    # Nothing is greater than a median that is NaN.
-    return [
-        trial
-        for trial in request.running
-        if (curve := losses.get(trial.id, [])) and len(curve) >= values[LEAST_STEP] and _best(curve) > bound(len(curve))
-    ]
-
-
-def _values(curve: Sequence[Observation], metric: str) -> list[float]:
-    return [o.value for o in curve if o.name == metric]
-
-
-def _best(losses: Sequence[float]) -> float:
-    return min((loss for loss in losses if not math.isnan(loss)), default=math.inf)
-
-
-def _counts(trial: Trial) -> bool:
-    stopped = trial.state is TrialState.KILLED and trial.reason == TrialReason.EARLY_STOPPED
-    return stopped or trial.state is TrialState.COMPLETED
+    found = {}
+    for trial in request.running:
+        best = losses.best(trial)
+        step = len(best)
+        if step < values[LEAST_STEP]:
+            continue
+        median, others = median_at(step)
+        # Nothing is greater than a median that is NaN.
+        if best[-1] > median + values[EVAL_MARGIN]:
+            found[trial.id] = (
+                f"by value {step} its best {metric} is {losses.shown(best[-1])}, and the median of the averages of "
+                f"{others} trials {losses.shown(median)}"
+            )
+    return found
 
 
-class _Average:
-    """The running average of a finished trial's losses after the burn-in."""
-
-    def __init__(self, trial: Trial, losses: Sequence[float], burn_in: int) -> None:
-        self._cut_short = trial.state is not TrialState.COMPLETED
-        self._steps = len(losses)
-        self._burn_in = burn_in
-        self._averages = _running_averages(losses[burn_in:])
-
-    def up_to(self, step: int) -> float | None:
-        """None: there is none to compare with at this step."""
-        last = min(step, self._steps) - self._burn_in
-        if last <= 0 or (self._cut_short and self._steps < step):
-            return None
-        average = self._averages[last - 1]
-        return math.inf if math.isnan(average) else average
-
-
-def _running_averages(losses: Sequence[float]) -> list[float]:
-    """NaN where there has been no number yet, or infinities of both signs."""
+def _running_averages(burn_in: int, losses: Sequence[float]) -> list[float]:
+    """After the burn-in. Infinite where there has been no number yet, or infinities of both signs."""
     averages = []
     mean, count = math.nan, 0
-    for loss in losses:
+    for loss in losses[burn_in:]:
         if not math.isnan(loss):
             count += 1
             if count == 1:
@@ -138,7 +122,7 @@ def _running_averages(losses: Sequence[float]) -> list[float]:
                 mean += loss / count - mean / count
             else:
                 mean += loss
-        averages.append(mean)
+        averages.append(math.inf if math.isnan(mean) else mean)
     return averages
 
 

@@ -1,0 +1,68 @@
+"""Curves as losses: whichever way the study goes, less is better. NaN is worse than every number."""
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import TypeVar
+
+from katib.domain.metrics import Observation
+from katib.domain.study import Objective
+from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.earlystopping.base import Request
+
+T = TypeVar("T")
+
+
+class Losses:
+    """Those of a question's trials in one metric."""
+
+    def __init__(self, request: Request, metric: str) -> None:
+        self._request = request
+        self._metric = metric
+        self._sign = -1.0 if request.problem.spec.optimization is Objective.MAXIMIZE else 1.0
+
+    def of(self, trial: Trial) -> Sequence[float]:
+        """One for each value that the trial has reported, NaN where that was none."""
+        return self._request.once(trial, ("losses", self._metric, self._sign), self._read)
+
+    def best(self, trial: Trial) -> Sequence[float]:
+        """The least loss by each step, NaN passed over; infinite before the first number."""
+        return self.derived(trial, "best", best_so_far)
+
+    def derived(self, trial: Trial, key: Hashable, make: Callable[[Sequence[float]], T]) -> T:
+        """`make` of the trial's losses, by the rules of `Request.once`."""
+        return self._request.once(trial, (key, self._metric, self._sign), lambda _: make(self.of(trial)))
+
+    def shown(self, loss: float) -> str:
+        """The value of the metric that is this loss, for a message."""
+        return f"{self._sign * loss:.4g}"
+
+    def _read(self, curve: Sequence[Observation]) -> tuple[float, ...]:
+        return tuple(self._sign * o.value for o in curve if o.name == self._metric)
+
+
+def best_so_far(losses: Sequence[float]) -> tuple[float, ...]:
+    return tuple(accumulate((math.inf if math.isnan(loss) else loss for loss in losses), min))
+
+
+def comparable(trials: Sequence[Trial]) -> Iterator[Trial]:
+    """The trials whose curves say what a trial comes to: those that run, the COMPLETED, and the KILLED that a rule stopped.
+    What a user killed or what failed says nothing."""
+    for trial in trials:
+        stopped = trial.state is TrialState.KILLED and trial.reason == TrialReason.EARLY_STOPPED
+        if stopped or trial.state in (TrialState.COMPLETED, TrialState.RUNNING):
+            yield trial
+
+
+def compared_at(trial: Trial, steps: int, step: int) -> int | None:
+    """At which of its steps a trial that has so many is compared with one at `step`: at the same; a COMPLETED one that was
+    shorter at its last. None: it did not get so far, and might have become better."""
+    if steps >= step:
+        return step
+    return steps or None if trial.state is TrialState.COMPLETED else None
+
+
+def stopped(trial: Trial, why: str) -> Trial:
+    """What a rule returns for a trial that should stop."""
+    return replace(trial, message=why)
