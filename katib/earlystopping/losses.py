@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TypeVar
 
-from katib.domain.metrics import Observation
+from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Objective
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.earlystopping.base import Request
@@ -30,6 +30,12 @@ class Losses:
         """The least loss by each step, NaN passed over; infinite before the first number."""
         return self.derived(trial, "best", best_so_far)
 
+    def standing(self, trial: Trial) -> Sequence[float]:
+        """What the trial would have come to, had it ended at each step: the objective by the study's strategy, NaN passed over;
+        infinite before the first number."""
+        latest = self._request.problem.spec.objective_strategy is MetricStrategy.LATEST
+        return self.derived(trial, "latest", _latest) if latest else self.best(trial)
+
     def derived(self, trial: Trial, key: Hashable, make: Callable[[Sequence[float]], T]) -> T:
         """`make` of the trial's losses, by the rules of `Request.once`."""
         return self._request.once(trial, (key, self._metric, self._sign), lambda _: make(self.of(trial)))
@@ -44,6 +50,10 @@ class Losses:
 
 def best_so_far(losses: Sequence[float]) -> tuple[float, ...]:
     return tuple(accumulate((math.inf if math.isnan(loss) else loss for loss in losses), min))
+
+
+def _latest(losses: Sequence[float]) -> tuple[float, ...]:
+    return tuple(accumulate(losses, lambda last, loss: last if math.isnan(loss) else loss, initial=math.inf))[1:]
 
 
 def comparable(trials: Sequence[Trial]) -> Iterator[Trial]:

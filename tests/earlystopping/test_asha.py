@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from katib.domain.errors import InvalidArgumentError
+from katib.domain.metrics import MetricStrategy
 from katib.domain.study import Objective
 from katib.earlystopping.rules.asha import Asha
 from katib.earlystopping.service import check, should_stop
@@ -18,10 +19,9 @@ Curve = Sequence[float]
 
 class TestAshaKeepsTheContract(RuleContract):
     name = "asha"
-    eager = (("Eta", 2),)
-    recorded = (("Eta", 2), ("MinResource", 2))
-    saves = 0.75
-    regret = 0.05
+    eager = (("Eta", 2), ("MinResource", 1))
+    saves = 0.7
+    regret = 0.06
 
 
 def stopped(
@@ -30,8 +30,9 @@ def stopped(
     *settings: tuple[str, object],
     objective: Objective = Objective.MAXIMIZE,
     early: Sequence[Curve] = (),
+    strategy: MetricStrategy = MetricStrategy.LATEST,
 ) -> list[int]:
-    spec = study(*settings, objective=objective)
+    spec = study(("MinResource", 1), *settings, objective=objective, objective_strategy=strategy)
     return [t.number for t in should_stop(Asha(), question(spec, running, completed, early))]
 
 
@@ -74,8 +75,15 @@ def test_a_rung_between_two_steps_is_the_later_one(eta: float, rungs: list[int])
     assert found == rungs
 
 
-def test_a_trial_s_value_at_a_rung_is_its_best_by_then() -> None:
-    assert stopped([[1, 9, 1], [2, 8, 2], [3, 7, 3]]) == [2, 3]
+def test_a_trial_s_value_at_a_rung_is_what_its_objective_would_be_had_it_ended_there() -> None:
+    curves = [[1, 9, 1], [2, 8, 2], [3, 7, 3]]
+
+    assert stopped(curves) == [1, 2]
+    assert stopped(curves, strategy=MetricStrategy.MAX) == [2, 3]
+
+
+def test_a_nan_at_the_rung_is_passed_over() -> None:
+    assert stopped([[9, 9, NAN], [1, 1, 1], [NAN, 2, NAN]]) == [2, 3]
 
 
 def test_what_comes_after_the_rung_does_not_count() -> None:
@@ -108,9 +116,9 @@ def test_nan_is_worse_than_every_number() -> None:
 
 
 def test_the_message_names_both_values() -> None:
-    first, _ = should_stop(Asha(), question(study(), [[1], [2], [3]], ()))
+    first, _ = should_stop(Asha(), question(study(("MinResource", 1)), [[1], [2], [3]], ()))
 
-    assert first.message == "by value 1 its best is 1, and of 3 trials the best 1 have 3 or better"
+    assert first.message == "at value 1 it had 1, and of 3 trials the best 1 have 3 or better"
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ class TestPatienceKeepsTheContract(RuleContract):
     name = "patience"
     eager = (("Patience", 2),)
     recorded = (("Patience", 5),)
-    saves = 0.05
-    regret = 0.05
+    saves = 0.25
+    regret = 0.02
 
 
 def stopped(

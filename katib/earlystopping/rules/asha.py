@@ -25,7 +25,7 @@ ETA: Final = real(
 )  # fmt: skip
 MIN_RESOURCE: Final = whole(
     "MinResource",
-    1,
+    5,
     "Steps before the first rung: no trial is stopped earlier. A step is one value of the metric.",
     least=1,
 )
@@ -40,7 +40,9 @@ MIN_TRIALS_REQUIRED: Final = whole(
 
 class Asha:
     """Trials that failed or that a user killed are not counted, as if they had never been: nothing waits for them. A trial's
-    value at a rung is its best by then, so that a step back by noise costs it nothing; equal ones go on together."""
+    value at a rung is what its objective would be had it ended there: by the study's strategy its latest value or its best. A
+    curve that turns, as of a model that learns its data by heart, is then ranked by where it goes. Equal ones go on together.
+    """
 
     name = "asha"
     options = Options(name, (ETA, MIN_RESOURCE, MIN_TRIALS_REQUIRED, CHECK_INTERVAL))
@@ -52,29 +54,30 @@ class Asha:
         return (problem.spec.objective_name,)
 
     def stop(self, request: Request) -> Sequence[Trial]:
-        values = request.problem.values
-        eta = values[ETA]
-        least = values[MIN_TRIALS_REQUIRED] or math.ceil(eta)
+        eta, least_step = request.problem.values[ETA], request.problem.values[MIN_RESOURCE]
+        least = request.problem.values[MIN_TRIALS_REQUIRED] or math.ceil(eta)
         losses = Losses(request, request.problem.spec.objective_name)
-        curves = [(t, losses.best(t)) for t in comparable([*request.finished, *request.running])]
+        curves = [(t, losses.standing(t)) for t in comparable([*request.finished, *request.running])]
 
         @cache
         def bound(rung: int) -> tuple[float, int, int]:
             """The worst loss at the rung that goes on; of how many trials there; and how many these may be."""
-            there = sorted(best[at - 1] for t, best in curves if (at := compared_at(t, len(best), rung)) is not None)
+            there = sorted(
+                values[at - 1] for t, values in curves if (at := compared_at(t, len(values), rung)) is not None
+            )
             go_on = max(1, int(len(there) / eta))
             return (there[go_on - 1] if len(there) >= least else math.inf), len(there), go_on
 
         found = []
         for trial in request.running:
-            best = losses.best(trial)
-            rung = _rung(len(best), values[MIN_RESOURCE], eta)
+            standing = losses.standing(trial)
+            rung = _rung(len(standing), least_step, eta)
             if rung is None:
                 continue
             limit, count, go_on = bound(rung)
-            if best[rung - 1] > limit:
+            if standing[rung - 1] > limit:
                 why = (
-                    f"by value {rung} its best is {losses.shown(best[rung - 1])}, and of {count} trials the best {go_on} "
+                    f"at value {rung} it had {losses.shown(standing[rung - 1])}, and of {count} trials the best {go_on} "
                     f"have {losses.shown(limit)} or better"
                 )
                 found.append(stopped(trial, why))
