@@ -1,10 +1,13 @@
 #!/bin/sh
-# Installs MariaDB's server, which the storage tests start privately (see tests/storage/mariadb.py). Debian and Ubuntu, as root.
+# Installs MariaDB's server, which the storage tests start privately (see tests/storage/servers.py). Debian and Ubuntu, as root.
 set -eu
 
-if command -v mariadbd >/dev/null || command -v mysqld >/dev/null; then
-    echo "a server is there already: $(command -v mariadbd || command -v mysqld)"
+if command -v mariadbd; then
     exit 0
+fi
+if command -v mysqld >/dev/null; then
+    echo "install-mariadb.sh: MySQL is installed here, and MariaDB's package would replace it; do that by hand if you want it." >&2
+    exit 1
 fi
 if [ "$(id -u)" -ne 0 ]; then
     echo "install-mariadb.sh: run me as root, or set KATIB_TEST_DB_URL to a database of your own" >&2

@@ -1,4 +1,4 @@
-"""The long campaign: python -m tests.faults --seed N --database sqlite --database mariadb"""
+"""The long campaign: python -m tests.faults --seed N --database sqlite --database mariadb --database mysql"""
 
 import argparse
 import shutil
@@ -13,7 +13,9 @@ import pytest
 
 from tests.e2e.harness import world
 from tests.faults.campaign import Campaign, Order, new_seed, say
-from tests.storage import mariadb
+from tests.storage import servers
+
+_KINDS = ("sqlite", *servers.KINDS)
 
 
 @contextmanager
@@ -22,8 +24,8 @@ def address(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{folder}/data/katib.db"
         return
-    with mariadb.database_url() as url:
-        mariadb.drop_tables(url)
+    with servers.database_url(kind) as url:
+        servers.drop_tables(url)
         yield url
 
 
@@ -32,14 +34,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="where the random instants come from; left out, a new one")
     parser.add_argument("--kills", type=int, default=200, help="of the manager, at least")
     parser.add_argument("--trials", type=int, default=1000, help="begun, at least")
-    parser.add_argument("--database", action="append", choices=("sqlite", "mariadb"), help="one after the other")
+    parser.add_argument("--database", action="append", choices=_KINDS, help="one after the other")
     parser.add_argument("--share", type=float, default=1.0, help="the size of the studies, of the usual one")
     arguments = parser.parse_args()
     # Whoever ends it leaves no process behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = new_seed() if arguments.seed is None else arguments.seed
     failed = False
-    for kind in arguments.database or ("sqlite", "mariadb"):
+    for kind in arguments.database or _KINDS:
         say(f"{kind}: seed {seed} (again with SEED={seed})")
         folder = Path(tempfile.mkdtemp(prefix=f"katib-faults-{kind}-"))
         try:

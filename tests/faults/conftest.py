@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import World, world
-from tests.storage import mariadb
+from tests.storage import servers
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def katib(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def server() -> Iterator[mariadb.Server]:
+def server() -> Iterator[servers.Server]:
     """A database server of this test's own, which it may stop, kill and freeze."""
-    with mariadb.started() as it:
+    with servers.started() as it:
         yield it

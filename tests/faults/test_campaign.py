@@ -8,18 +8,18 @@ import pytest
 
 from tests.e2e.harness import World
 from tests.faults.campaign import Campaign, Order, new_seed
-from tests.storage import mariadb
+from tests.storage import servers
 
 KILLS, TRIALS = 8, 60
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", *servers.KINDS])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/data/katib.db"
         return
-    with mariadb.database_url() as url:
-        mariadb.drop_tables(url)
+    with servers.database_url(request.param) as url:
+        servers.drop_tables(url)
         yield url
 
 

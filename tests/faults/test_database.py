@@ -8,7 +8,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -26,14 +26,21 @@ from katib.manager.storage.open import open_storage
 from tests.e2e.harness import Process, World, finished, stub, study, trials, until, wait_until_serving
 from tests.e2e.test_faults import COUNTED, counted
 from tests.e2e.test_server import free_port, get
-from tests.storage.mariadb import Server, started
 from tests.storage.proxy import cutting_proxy
+from tests.storage.servers import KINDS, Server, started
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 # How long a call may take whose database gives no answer, in the worst case: 5 s for a turn in the pool, 10 s for the server.
 # From then on it is known and nobody waits.
 SILENT_S = 19
 LONG_S = 100
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """One of each kind, which a test may stop, kill and freeze."""
+    with started(request.param) as it:
+        yield it
 
 
 class Watched:
@@ -254,15 +261,17 @@ def test_a_user_or_a_database_that_is_created_later_is_waited_for_with_the_remed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "mariadb"])
-def test_managers_started_at_once_on_an_empty_database_make_its_schema_once(
-    katib: World, kind: str, request: pytest.FixtureRequest
-) -> None:
-    if kind == "mariadb":
-        server: Server = request.getfixturevalue("server")
-        url = server.create_database("katib")
-    else:
-        url = f"sqlite:///{katib.folder}/katib.db"
+@pytest.mark.parametrize("kind", ["sqlite", *KINDS])
+def test_managers_started_at_once_on_an_empty_database_make_its_schema_once(katib: World, kind: str) -> None:
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            url = f"sqlite:///{katib.folder}/katib.db"
+        else:
+            url = stack.enter_context(started(kind)).create_database("katib")
+        started_at_once(katib, url)
+
+
+def started_at_once(katib: World, url: str) -> None:
     addresses = [f"{katib.address}{i}" for i in range(3)]
     managers = [katib.manager(address=address, database=url, wait=False) for address in addresses]
     for address, manager in zip(addresses, managers, strict=True):
@@ -464,10 +473,11 @@ def test_connections_that_the_server_closes_for_their_idleness_are_not_noticed(k
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_server_without_a_connection_left_is_waited_for_and_the_remedy_named(katib: World) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_without_a_connection_left_is_waited_for_and_the_remedy_named(katib: World, kind: str) -> None:
     count = counted(katib)
     katib.suggestion("random")
-    with started(max_connections=20) as server:
+    with started(kind, max_connections=20) as server:
         url = server.create_database("katib")
         with closing(server.connect()) as root:
             root.cursor().execute("CREATE USER katib@'%'")

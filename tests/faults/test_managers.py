@@ -22,7 +22,7 @@ from tests.api.test_failover import Line
 from tests.e2e.harness import BIN, World, finished, study, trials, until
 from tests.e2e.test_server import free_port
 from tests.faults.fleet import LEASE_S, LONG_S, Fleet, Member, fleet, spec
-from tests.storage import mariadb
+from tests.storage import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,7 +36,7 @@ TAKEOVER_S = 2 * TAKEOVER_LEASE_S + 1.0
 
 
 @pytest.fixture
-def three(katib: World, server: mariadb.Server) -> Iterator[Fleet]:
+def three(katib: World, server: servers.Server) -> Iterator[Fleet]:
     katib.suggestion("random")
     katib.environment["PAUSE"] = "2"
     with fleet(katib, server.create_database("katib_test")) as it:
@@ -44,7 +44,7 @@ def three(katib: World, server: mariadb.Server) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def three_to_take_over(katib: World, server: mariadb.Server) -> Iterator[Fleet]:
+def three_to_take_over(katib: World, server: servers.Server) -> Iterator[Fleet]:
     katib.suggestion("random")
     # Studies that are not over before they have moved.
     katib.environment["PAUSE"] = "4"
@@ -121,7 +121,7 @@ def test_the_studies_of_a_manager_that_is_cut_off_from_the_database_go_on(
     assert victim.process.end() == 0
 
 
-def test_a_manager_that_is_told_to_end_hands_its_studies_over_at_once(katib: World, server: mariadb.Server) -> None:
+def test_a_manager_that_is_told_to_end_hands_its_studies_over_at_once(katib: World, server: servers.Server) -> None:
     katib.suggestion("random")
     # No lease runs out here.
     with fleet(katib, server.create_database("katib_test"), lease=60) as it:

@@ -18,7 +18,7 @@ from katib.manager.service.clients import ClientUseCases
 from katib.manager.service.context import Context
 from katib.manager.storage.open import open_storage
 from tests.e2e.harness import study
-from tests.storage import mariadb
+from tests.storage import servers
 
 
 class Service:
@@ -64,13 +64,13 @@ class Manager:
         return self.use_cases.suggest_trials(study_id, count, client_id)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in servers.KINDS)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/katib.db"
         return
-    with mariadb.database_url() as it:
-        mariadb.drop_tables(it)
+    with servers.database_url(request.param) as it:
+        servers.drop_tables(it)
         yield it
 
 

@@ -2,12 +2,12 @@
 
 import shutil
 import socket
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
 from katib.manager.storage.open import open_storage
-from tests.storage import mariadb
+from tests.storage import servers
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +29,20 @@ def sqlite_url(_sqlite_template, tmp_path):
 @pytest.fixture(scope="session")
 def mariadb_server():
     """The address of a database that may be emptied."""
-    with mariadb.database_url() as url:
-        mariadb.drop_tables(url)
+    with _with_schema("mariadb") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_server():
+    with _with_schema("mysql") as url:
+        yield url
+
+
+@contextmanager
+def _with_schema(kind):
+    with servers.database_url(kind) as url:
+        servers.drop_tables(url)
         open_storage(url).close()
         yield url
 
@@ -39,7 +51,19 @@ def mariadb_server():
 def mariadb_url(mariadb_server):
     """The address of an empty database with its schema."""
     yield mariadb_server
-    mariadb.empty(mariadb_server)
+    servers.empty(mariadb_server)
+
+
+@pytest.fixture
+def mysql_url(mysql_server):
+    yield mysql_server
+    servers.empty(mysql_server)
+
+
+@pytest.fixture(params=servers.KINDS)
+def server_url(request):
+    """Of each kind of server."""
+    return request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.fixture
@@ -50,22 +74,22 @@ def unused_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", *servers.KINDS])
 def empty_url(request, tmp_path):
     """A database without a schema."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/empty.db"
         return
-    url = request.getfixturevalue("mariadb_url")
-    mariadb.drop_tables(url)
+    url = request.getfixturevalue(f"{request.param}_url")
+    servers.drop_tables(url)
     yield url
     # The next test finds the schema again.
-    mariadb.drop_tables(url)
+    servers.drop_tables(url)
     open_storage(url).close()
 
 
 def pytest_collection_modifyitems(items):
     """What needs a server of its own is not for all day: `make test-slow` has it."""
     for item in items:
-        if "mariadb" in item.nodeid.lower() and "tests/storage/" in item.nodeid:
+        if "tests/storage/" in item.nodeid and any(kind in item.nodeid.lower() for kind in servers.KINDS):
             item.add_marker(pytest.mark.slow)

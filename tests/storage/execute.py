@@ -5,7 +5,7 @@ from contextlib import closing
 
 from sqlalchemy import make_url
 
-from tests.storage import mariadb
+from tests.storage import servers
 
 
 def execute(url: str, *statements: str) -> None:
@@ -17,6 +17,6 @@ def execute(url: str, *statements: str) -> None:
             for sql in statements:
                 connection.execute(sql)
     else:
-        with mariadb.connect(url) as cursor:
+        with servers.connect(url) as cursor:
             for sql in statements:
                 cursor.execute(sql)

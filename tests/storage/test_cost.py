@@ -17,7 +17,7 @@ from katib.manager.storage.sql.engine import make_engine, parse_url
 from katib.manager.storage.sql.rows import study_to_row
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.storage import SqlStorage
-from tests.storage import mariadb
+from tests.storage import servers
 from tests.storage.builders import (
     COMPLETED,
     LATEST,
@@ -40,7 +40,7 @@ class RowCounter:
         self._url = url
 
     def _read(self):
-        with mariadb.connect(self._url) as cursor:
+        with servers.connect(self._url) as cursor:
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler\\_read\\_%'")
             # Not `rnd_next`: showing the status counts there.
             return sum(int(value) for name, value in cursor.fetchall() if not name.endswith("rnd_next"))
@@ -138,9 +138,9 @@ def test_no_call_costs_more_in_a_large_study(storage, counter):
     assert grown == {}
 
 
-def test_no_call_reads_more_rows_of_a_large_study_on_mariadb(mariadb_url):
-    counter = RowCounter(mariadb_url)
-    with closing(open_storage(mariadb_url)) as storage:
+def test_no_call_reads_more_rows_of_a_large_study_on_a_server(server_url):
+    counter = RowCounter(server_url)
+    with closing(open_storage(server_url)) as storage:
         small, large = costs(storage, counter, 20), costs(storage, counter, 2000)
     grown = {name: (small[name][0], large[name][0]) for name in small if large[name][0] > small[name][0] + 30}
     assert grown == {}
@@ -168,9 +168,9 @@ def test_what_has_ended_costs_a_manager_nothing(storage, counter):
     assert {n: (few[n], many[n]) for n in few if many[n][0] > few[n][0] * 1.5 + 60 or many[n][1] > few[n][1] + 2} == {}
 
 
-def test_what_has_ended_costs_a_manager_nothing_on_mariadb(mariadb_url):
-    counter = RowCounter(mariadb_url)
-    with closing(open_storage(mariadb_url)) as storage:
+def test_what_has_ended_costs_a_manager_nothing_on_a_server(server_url):
+    counter = RowCounter(server_url)
+    with closing(open_storage(server_url)) as storage:
         few, many = managers_costs(storage, counter, 5), managers_costs(storage, counter, 2000)
     assert {name: (few[name][0], many[name][0]) for name in few if many[name][0] > few[name][0] + 30} == {}
 

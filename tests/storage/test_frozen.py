@@ -19,11 +19,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def open_(mariadb_url: str) -> Iterator[Callable[[], SqlStorage]]:
+def open_(server_url: str) -> Iterator[Callable[[], SqlStorage]]:
     opened: list[SqlStorage] = []
 
     def open_one() -> SqlStorage:
-        storage = open_storage(mariadb_url)
+        storage = open_storage(server_url)
         assert isinstance(storage, SqlStorage)
         opened.append(storage)
         return storage

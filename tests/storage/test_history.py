@@ -9,10 +9,11 @@ import pytest
 from katib.domain.errors import NotFoundError
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql.history import History
+from tests.storage import servers
 from tests.storage.builders import COMPLETED, KILLED, add, completed, go, ids, make_study, recount, running
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", *servers.KINDS])
 def url(request):
     return request.getfixturevalue(f"{request.param}_url")
 

@@ -15,7 +15,7 @@ from katib.manager.changes import StudyChanges, StudyMove
 from katib.manager.ports import ManagerRecord
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import engine, studies
-from tests.storage import mariadb
+from tests.storage import servers
 from tests.storage.builders import make_study
 from tests.storage.test_writer import together
 
@@ -27,15 +27,15 @@ ME = ManagerRecord("me", "h", "1")
 
 
 @pytest.fixture
-def storage(mariadb_url):
-    with closing(open_storage(mariadb_url)) as it:
+def storage(server_url):
+    with closing(open_storage(server_url)) as it:
         yield it
 
 
 @contextmanager
 def locked(url, *studies):
     """Somebody holds the studies' rows."""
-    with mariadb.connect(url) as cursor:
+    with servers.connect(url) as cursor:
         for study in studies:
             cursor.execute("SELECT id FROM studies WHERE id = %s FOR UPDATE", (study.id,))
         yield
@@ -43,7 +43,7 @@ def locked(url, *studies):
 
 @contextmanager
 def backup(url):
-    with mariadb.connect(url) as cursor:
+    with servers.connect(url) as cursor:
         cursor.execute("FLUSH TABLES WITH READ LOCK")
         yield
         cursor.execute("UNLOCK TABLES")
@@ -54,7 +54,7 @@ def touch(storage, study):
     storage.apply(study.id, StudyChanges(study=StudyMove(StudyState.RUNNING, f"{time.monotonic()}", "m")))
 
 
-def test_a_study_that_is_locked_costs_its_manager_no_heartbeat(storage, mariadb_url):
+def test_a_study_that_is_locked_costs_its_manager_no_heartbeat(storage, server_url):
     study = storage.create_study(make_study(manager="me"))
     storage.heartbeat(ME)
     storage.create_study(make_study(manager="gone"))
@@ -67,7 +67,7 @@ def test_a_study_that_is_locked_costs_its_manager_no_heartbeat(storage, mariadb_
             except UnavailableError as error:
                 refused.append(error)
 
-    with ThreadPoolExecutor(3) as pool, locked(mariadb_url, study):
+    with ThreadPoolExecutor(3) as pool, locked(server_url, study):
         for _ in range(3):
             pool.submit(passes)
         try:
@@ -85,7 +85,7 @@ def test_a_study_that_is_locked_costs_its_manager_no_heartbeat(storage, mariadb_
     assert max(took) < engine._ROW_LOCK_TIMEOUT_S, took
 
 
-def test_who_finds_its_study_locked_is_told_so_soon_and_runs_once(storage, mariadb_url):
+def test_who_finds_its_study_locked_is_told_so_soon_and_runs_once(storage, server_url):
     study = storage.create_study(make_study())
     runs = []
 
@@ -93,7 +93,7 @@ def test_who_finds_its_study_locked_is_told_so_soon_and_runs_once(storage, maria
         runs.append(1)
         studies.lock_study(session, study.id)
 
-    with locked(mariadb_url, study):
+    with locked(server_url, study):
         began = time.monotonic()
         with pytest.raises(UnavailableError, match="locked by another client"):
             storage.database.write(function)
@@ -102,10 +102,10 @@ def test_who_finds_its_study_locked_is_told_so_soon_and_runs_once(storage, maria
     touch(storage, study)
 
 
-def test_writes_to_other_studies_in_the_same_batch_take_place(storage, mariadb_url):
+def test_writes_to_other_studies_in_the_same_batch_take_place(storage, server_url):
     held, free = (storage.create_study(make_study()) for _ in range(2))
     made = make_study()
-    with locked(mariadb_url, held):
+    with locked(server_url, held):
         first, second, third = together(
             storage,
             lambda session: studies.create_study(session, made),
@@ -117,9 +117,9 @@ def test_writes_to_other_studies_in_the_same_batch_take_place(storage, mariadb_u
     assert storage.get_study(made.id) == made
 
 
-def test_where_everything_is_locked_a_whole_batch_is_refused_soon(storage, mariadb_url):
+def test_where_everything_is_locked_a_whole_batch_is_refused_soon(storage, server_url):
     held = [storage.create_study(make_study()) for _ in range(12)]
-    with locked(mariadb_url, *held):
+    with locked(server_url, *held):
         began = time.monotonic()
         errors = together(storage, *(lambda session, s=s: studies.lock_study(session, s.id) for s in held))
         assert time.monotonic() - began < SOON_S
@@ -127,11 +127,11 @@ def test_where_everything_is_locked_a_whole_batch_is_refused_soon(storage, maria
 
 
 def test_while_a_backup_has_locked_all_tables_writes_are_refused_and_the_database_is_not_taken_to_be_away(
-    storage, mariadb_url
+    storage, server_url
 ):
     study = storage.create_study(make_study())
     storage.heartbeat(ME)
-    with backup(mariadb_url):
+    with backup(server_url):
         for write in (lambda: touch(storage, study), lambda: storage.heartbeat(ME)):
             began = time.monotonic()
             with pytest.raises(UnavailableError, match="backup"):
@@ -140,14 +140,14 @@ def test_while_a_backup_has_locked_all_tables_writes_are_refused_and_the_databas
             assert storage.database.presence.there
             assert storage.get_study(study.id) == study
         # None of ours is left waiting in the server.
-        with mariadb.connect(mariadb_url) as cursor:
+        with servers.connect(server_url) as cursor:
             cursor.execute("SELECT state FROM information_schema.processlist WHERE state LIKE 'Waiting for%lock%'")
             assert cursor.fetchall() == ()
     touch(storage, study)
     storage.heartbeat(ME)
 
 
-def test_what_could_not_commit_for_a_backup_is_undone(storage, mariadb_url):
+def test_what_could_not_commit_for_a_backup_is_undone(storage, server_url):
     study, written, go_on = make_study(), threading.Event(), threading.Event()
 
     def create(session):
@@ -158,7 +158,7 @@ def test_what_could_not_commit_for_a_backup_is_undone(storage, mariadb_url):
     with ThreadPoolExecutor(1) as pool:
         creating = pool.submit(storage.database.write, create)
         assert written.wait(30)
-        with backup(mariadb_url):
+        with backup(server_url):
             go_on.set()
             with pytest.raises(UnavailableError, match="backup"):
                 creating.result(30)
@@ -167,9 +167,9 @@ def test_what_could_not_commit_for_a_backup_is_undone(storage, mariadb_url):
     assert storage.create_study(study) == study
 
 
-def test_a_migration_waits_for_its_tables_as_long_as_the_server_lets_it(mariadb_url):
+def test_a_migration_waits_for_its_tables_as_long_as_the_server_lets_it(server_url):
     def limit(migrating):
-        it = engine.make_engine(make_url(mariadb_url), migrating=migrating)
+        it = engine.make_engine(make_url(server_url), migrating=migrating)
         with it.connect() as connection:
             seconds = connection.execute(text("SELECT @@lock_wait_timeout")).scalar_one()
         it.dispose()

@@ -9,6 +9,7 @@ from katib.domain.search_space import Parameter, ParameterType
 from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.modelstore.open import open_model_store
 from katib.manager.storage.open import open_storage
+from tests.storage import servers
 from tests.storage.builders import make_study
 
 PARAMETERS = (Parameter("rate", ParameterType.DOUBLE, "0.1"), Parameter("🎲", ParameterType.CATEGORICAL, "a'b\\"))
@@ -18,7 +19,7 @@ def make_model(study="digits", trial="t1", **fields):
     return SavedModel(study, trial, **{"parameters": (), "metrics": (), "model_path": "pvc:/logs/1", **fields})
 
 
-@pytest.fixture(params=["memory", "sqlite", "mariadb"])
+@pytest.fixture(params=["memory", "sqlite", *servers.KINDS])
 def storage(request):
     url = "memory://" if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
     with closing(open_storage(url)) as storage:
@@ -107,7 +108,7 @@ def test_models_have_nothing_to_do_with_the_studies_of_the_storage(storage, stor
     assert store.saved_model("digits", study.id).trial_id == study.id
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "mariadb"])
+@pytest.mark.parametrize("kind", ["sqlite", *servers.KINDS])
 def test_models_are_there_after_the_database_was_opened_again(request, kind):
     url = request.getfixturevalue(f"{kind}_url")
     with closing(open_storage(url)) as storage:

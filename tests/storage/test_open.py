@@ -19,7 +19,7 @@ from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql.engine import parse_url
 from katib.manager.storage.sql.migrate import migrations
 from katib.manager.storage.sql.tables import metadata
-from tests.storage import mariadb
+from tests.storage import servers
 from tests.storage.builders import make_study
 from tests.storage.execute import execute
 
@@ -185,9 +185,9 @@ class TestSchema:
         engine.dispose()
         assert schema(tmp_path / "migrated.db") == schema(tmp_path / "created.db")
 
-    def test_the_statements_are_the_same_on_mariadb(self, mariadb_url):
+    def test_the_statements_are_the_same_on_a_server(self, server_url):
         def schema():
-            with mariadb.connect(mariadb_url) as cursor:
+            with servers.connect(server_url) as cursor:
                 found = {}
                 for table in metadata.tables:
                     cursor.execute(f"SHOW CREATE TABLE {table}")
@@ -196,13 +196,13 @@ class TestSchema:
                 return found
 
         migrated = schema()
-        mariadb.drop_tables(mariadb_url)
-        engine = create_engine(parse_url(mariadb_url))
+        servers.drop_tables(server_url)
+        engine = create_engine(parse_url(server_url))
         metadata.create_all(engine)
         engine.dispose()
         created = schema()
-        mariadb.drop_tables(mariadb_url)
-        open_storage(mariadb_url).close()
+        servers.drop_tables(server_url)
+        open_storage(server_url).close()
         assert migrated == created
         (name,) = (line for line in migrated["studies"] if line.lstrip().startswith("`name`"))
         assert "utf8mb4_nopad_bin" in name or "utf8mb4_0900_bin" in name

@@ -11,7 +11,7 @@ from katib.manager.storage.open import Opening, open_storage
 from katib.manager.storage.sql.connections import Connections
 from katib.manager.storage.sql.engine import make_engine, parse_url
 from tests.e2e.harness import until
-from tests.storage import mariadb
+from tests.storage import servers
 
 ANSWERS = {
     "http": b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n",
@@ -85,8 +85,9 @@ def test_one_who_opens_waits_until_the_stranger_is_gone():
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_a_mariadb_whose_port_another_program_had_for_a_moment_is_found_again(answer):
-    with mariadb.started() as server, closing(open_storage(server.create_database("katib_test"))) as storage:
+@pytest.mark.parametrize("kind", servers.KINDS)
+def test_a_server_whose_port_another_program_had_for_a_moment_is_found_again(kind, answer):
+    with servers.started(kind) as server, closing(open_storage(server.create_database("katib_test"))) as storage:
         storage.ping()
         server.stop()
         with pytest.raises(UnavailableError):

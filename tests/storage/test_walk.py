@@ -184,5 +184,5 @@ class TestMariaDbWalk(Walk):
     examples = 60
 
     @pytest.fixture
-    def urls(self, mariadb_url):
-        return "memory://", mariadb_url
+    def urls(self, server_url):
+        return "memory://", server_url

@@ -15,12 +15,12 @@ from katib.manager.ports import StudyFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import engine, studies
 from tests.e2e.harness import until
-from tests.storage import mariadb
+from tests.storage import servers
 from tests.storage.builders import NOW, make_study, new_trials
 from tests.storage.proxy import cutting_proxy
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", *servers.KINDS])
 def url(request):
     return request.getfixturevalue(f"{request.param}_url")
 
@@ -198,14 +198,14 @@ class TestSqlite:
 
 class TestMariaDb:
     @pytest.fixture
-    def url(self, mariadb_url):
-        return mariadb_url
+    def url(self, server_url):
+        return server_url
 
     def test_a_connection_that_was_killed_while_idle_is_replaced(self, url, storage):
         study = storage.create_study(make_study())
         for kind in (storage.database.write, storage.database.read):
             ids = {kind(connection_id) for _ in range(3)}
-            with mariadb.connect(url) as cursor:
+            with servers.connect(url) as cursor:
                 for id_ in ids:
                     cursor.execute(f"KILL {id_}")
         assert storage.update_study(study.id, lambda s: replace(s, message="after")).message == "after"
@@ -219,7 +219,7 @@ class TestMariaDb:
             runs.append(1)
             studies.create_study(session, study)
             if len(runs) == 1:
-                with mariadb.connect(url) as cursor:
+                with servers.connect(url) as cursor:
                     cursor.execute(f"KILL {connection_id(session)}")
             return studies.get_study(session, study.id)
 
@@ -282,7 +282,7 @@ class TestMariaDb:
                 study = storage.create_study(make_study())
                 writer, reader = storage.database.write(connection_id), storage.database.read(connection_id)
                 proxy.refuse = True
-                with mariadb.connect(url) as cursor:
+                with servers.connect(url) as cursor:
                     for id_ in (writer, reader):
                         cursor.execute(f"KILL {id_}")
                 for call in (

@@ -194,6 +194,9 @@ def _mysql_arguments(url: URL, migrating: bool) -> Mapping[str, Any]:
         "read_timeout": _MIGRATION_TIMEOUT_S if migrating else _STATEMENT_TIMEOUT_S,
         "write_timeout": _STATEMENT_TIMEOUT_S,
     }
+    if url.password is not None:
+        # PyMySQL would take a text for Latin-1; who made the user will have typed UTF-8.
+        arguments["password"] = str(url.password).encode()
     tls = any(name.startswith("ssl_") for name in url.query)
     if not tls and ("unix_socket" in url.query or url.host in _LOCAL):
         # PyMySQL encrypts whenever the server can, even where nothing leaves the machine.

@@ -1,9 +1,9 @@
-"""A MariaDB or MySQL server for the tests.
+"""MariaDB and MySQL servers for the tests.
 
-`KATIB_TEST_DB_URL` names a database to use: its name must hold the word `test`, for the tests empty it. Without, and where
-`mariadbd` or `mysqld` is installed (tests/install-mariadb.sh does that), a private server runs for the session, in a folder of
-its own and with the settings it has by itself, durable commits among them. Without that, the tests are skipped and say what is
-missing; where CI=true they fail.
+`KATIB_TEST_DB_URL` names a database to use in the place of MariaDB: its name must hold the word `test`, for the tests empty it.
+Without, private servers run for the session, in folders of their own and with the settings they have by themselves, durable
+commits among them: the programs are those of tests/storage/programs.py. Where one is not installed its tests are skipped and
+say what is missing.
 """
 
 import os
@@ -22,32 +22,32 @@ import pytest
 from pymysql.cursors import Cursor
 from sqlalchemy import make_url
 
+from tests.storage.programs import PROGRAMS
+
 _START_S = 60
-_MISSING = (
-    "no MariaDB to test with: run tests/install-mariadb.sh, "
-    "or set KATIB_TEST_DB_URL to a database whose name has `test` in it"
-)
+# The kinds that every test of a server runs on.
+KINDS = tuple(PROGRAMS)
 
 
 @contextmanager
-def database_url() -> Iterator[str]:
+def database_url(kind: str = "mariadb") -> Iterator[str]:
     """The address of a database that may be emptied."""
-    given = os.environ.get("KATIB_TEST_DB_URL")
+    given = os.environ.get("KATIB_TEST_DB_URL") if kind == "mariadb" else None
     if given:
         if "test" not in (make_url(given).database or ""):
             pytest.fail("KATIB_TEST_DB_URL must name a database with `test` in its name: the tests empty it")
         yield given
         return
-    with started() as server:
+    with started(kind) as server:
         yield server.create_database("katib_test")
 
 
 @contextmanager
-def started(**settings: object) -> Iterator["Server"]:
+def started(kind: str = "mariadb", **settings: object) -> Iterator["Server"]:
     """A private server that runs, with settings such as `max_connections=20`; skips or fails where none is installed."""
     # Not below pytest's own folder: a socket's path has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="katib-db-") as folder:
-        server = Server(Path(folder), **settings)
+        server = Server(Path(folder), kind, **settings)
         try:
             server.start()
             yield server
@@ -58,20 +58,17 @@ def started(**settings: object) -> Iterator["Server"]:
 class Server:
     """One server with a port and a data folder of its own, which it keeps however often it is stopped and started again."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, kind: str = "mariadb", **settings: object) -> None:
         """`settings` are the server's variables, by name."""
-        program = shutil.which("mariadbd") or shutil.which("mysqld")
-        if program is None:
-            if os.environ.get("CI") == "true":
-                pytest.fail(_MISSING)
-            pytest.skip(_MISSING)
+        program = PROGRAMS[kind]()
+        self.kind = kind
         self.port = _free_port()
         self.log = folder / "log"
         self._program = program
         self._data = folder / "data"
         self._user = f"--user={'root' if os.getuid() == 0 else os.environ.get('USER', 'nobody')}"
         self._command = [
-            *(program, "--no-defaults", f"--datadir={self._data}", self._user),
+            *(*program.serve, f"--datadir={self._data}", self._user),
             *(f"--socket={folder}/s", "--bind-address=127.0.0.1"),
             *(f"--{name}={value}" for name, value in settings.items()),
         ]
@@ -110,7 +107,8 @@ class Server:
         with closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT @@datadir")
             (folder,) = cursor.fetchone() or ("",)
-            return Path(folder) == self._data
+            # MySQL says where the folder is, MariaDB what it was given.
+            return Path(folder).resolve() == self._data.resolve()
 
     def stop(self) -> None:
         """As an administrator does it."""
@@ -154,11 +152,7 @@ class Server:
         return pymysql.connect(host="127.0.0.1", port=self.port, user="root", ssl_disabled=True, autocommit=True)
 
     def _initialize(self) -> None:
-        if "mariadb" in Path(self._program).resolve().name:
-            init = ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        else:
-            init = [self._program, "--no-defaults", "--initialize-insecure"]
-        command = [*init, f"--datadir={self._data}", self._user]
+        command = [*self._program.initialize, f"--datadir={self._data}", self._user]
         # Servers that begin at the same moment can be in each other's way.
         for _ in range(3):
             done = subprocess.run(command, capture_output=True, text=True, timeout=_START_S, check=False)
