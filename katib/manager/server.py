@@ -16,6 +16,8 @@ from katib.api import logs, rpc
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
+from katib.manager.access import RunAccess
+from katib.manager.advertise import advertised_address
 from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
@@ -30,6 +32,7 @@ from katib.manager.service.service import ManagerService
 from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
 from katib.manager.storage.open import Opening
+from katib.manager.storage.secrets import open_secrets
 from katib.worker.base import Worker, WorkerSettings
 
 _log: Final = logging.getLogger(__name__)
@@ -60,10 +63,18 @@ class Manager:
         self._opening = Opening(settings.database, self._ready_or_not)
         self._storage = self._opening.storage
         self._worker = _open_worker(settings)
+        access = RunAccess(open_secrets(self._storage), lambda: self._advertised)
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
         self._controller = Controller(
-            own_identity(), self._storage, suggestions, rules, self._worker, self._metrics, settings.lease
+            own_identity(),
+            self._storage,
+            suggestions,
+            rules,
+            self._worker,
+            self._metrics,
+            settings.lease,
+            access.environment,
         )
         self.service: Final = ManagerService(
             Context(
@@ -74,12 +85,14 @@ class Manager:
                 directory=RemoteDirectory(suggestion, earlystopping, self._channels),
                 worker=self._worker,
                 controller=self._controller,
+                access=access,
             ),
             lambda: self._stopping,
         )
         self._server = rpc.Server((SERVICE,), self._metrics.rpc)
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         self.port = self._server.listen(settings.listen)
+        self._advertised = advertised_address(settings.advertise_address, settings.listen, self.port, settings.worker)
         self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready) if settings.http else None
 
     def open(self) -> None:
@@ -205,6 +218,11 @@ def _open_worker(settings: Settings) -> Worker:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("katib-data"),
     help="Where the local worker keeps the runs' outputs.",
+)
+@click.option(
+    "--advertise-address",
+    default="",
+    help="Where trials reach this API: HOST:PORT, unix:PATH, or none.  [default: with --worker local, --listen]",
 )
 @click.option(
     "--suggestion-address",

@@ -61,16 +61,21 @@ class TestUpgrade:
         assert model.model_path == "/m"
         assert upgraded.find_request("r-1") == study
 
+    def test_what_became_of_earlier_attempts_is_there_from_schema_2_on(self, upgraded, request):
+        earlier = upgraded.earlier_attempts("t000000000000002")
+        written = "0001" not in request.node.name
+        assert [(a.number, a.reason, a.message) for a in earlier] == [(1, "ExitCode", "code 3")] * written
+
     def test_work_goes_on_where_it_was_left(self, upgraded):
         study = upgraded.get_study("s000000000000001")
         waiting = upgraded.get_trial("t000000000000002")
         assert (waiting.state, waiting.attempt) == (PENDING, 2)
-        # What became of the first attempt was not kept then.
-        assert upgraded.earlier_attempts(waiting.id) == []
+        earlier = list(upgraded.earlier_attempts(waiting.id))
         (again,) = go(upgraded, waiting, to=RUNNING, run="run-2", at=NOW)
         go(upgraded, again, to=PENDING, failed_reason="ExitCode", failed_message="code 3")
         assert upgraded.earlier_attempts(waiting.id) == [
-            TrialAttempt(2, "run-2", "ExitCode", "code 3", None, NOW, later(1))
+            *earlier,
+            TrialAttempt(2, "run-2", "ExitCode", "code 3", None, NOW, later(1)),
         ]
         running(upgraded, study)
         recount(upgraded, study.id)

@@ -172,3 +172,13 @@ saved_models: Final = Table(
     PrimaryKeyConstraint("study_name", "trial_id"),
     **OPTIONS,
 )
+
+# What the managers share: see manager.access.
+secrets: Final = Table(
+    "secrets",
+    metadata,
+    _column("name", Key(64)),
+    _column("value", LongText),
+    PrimaryKeyConstraint("name"),
+    **OPTIONS,
+)
