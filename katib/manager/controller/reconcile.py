@@ -184,7 +184,7 @@ class Reconciler:
         runs, taken = self._lookout.look(study, memory.trials, memory.readings)
         if taken.metrics:
             memory.ruling.metrics_came()
-        trials, stops = asked_to_stop(taken.trials, memory.ruling.take(study, steady))
+        trials, stops = asked_to_stop(taken.trials, memory.ruling.take(study, steady), runs)
         observed = Observed(
             study=study,
             trials=trials,
@@ -194,6 +194,7 @@ class Reconciler:
             missing=taken.missing,
             asking=memory.conversation.look(study, ahead),
             rule_due=memory.ruling.due(study, steady),
+            rule_trouble=memory.ruling.trouble,
             worker_trouble=memory.worker_trouble,
             worker_retry=memory.worker_retry and memory.worker_retry + ahead,
         )
