@@ -324,7 +324,7 @@ class MetricsCollector(_message.Message):
     def __init__(self, format: _Optional[_Union[MetricsFormat, str]] = ..., pattern: _Optional[str] = ..., step: _Optional[str] = ...) -> None: ...
 
 class StudyConfig(_message.Message):
-    __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "pod", "objective_strategy", "metrics_collector")
+    __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "pod", "objective_strategy", "metrics_collector", "keep_models")
     class ParameterConfigs(_message.Message):
         __slots__ = ("configs",)
         CONFIGS_FIELD_NUMBER: _ClassVar[int]
@@ -360,6 +360,7 @@ class StudyConfig(_message.Message):
     POD_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVE_STRATEGY_FIELD_NUMBER: _ClassVar[int]
     METRICS_COLLECTOR_FIELD_NUMBER: _ClassVar[int]
+    KEEP_MODELS_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
     optimization_type: OptimizationType
@@ -390,7 +391,8 @@ class StudyConfig(_message.Message):
     pod: PodConfig
     objective_strategy: MetricStrategy
     metrics_collector: MetricsCollector
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., optimization_type: _Optional[_Union[OptimizationType, str]] = ..., optimization_goal: _Optional[float] = ..., parameter_configs: _Optional[_Union[StudyConfig.ParameterConfigs, _Mapping]] = ..., access_permissions: _Optional[_Iterable[str]] = ..., suggest_algorithm: _Optional[str] = ..., early_stopping_algorithm: _Optional[str] = ..., study_task_name: _Optional[str] = ..., suggestion_parameters: _Optional[_Iterable[_Union[SuggestionParameter, _Mapping]]] = ..., early_stopping_parameters: _Optional[_Iterable[_Union[EarlyStoppingParameter, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., objective_value_name: _Optional[str] = ..., metrics: _Optional[_Iterable[str]] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., gpu: _Optional[int] = ..., scheduler: _Optional[str] = ..., mount: _Optional[_Union[MountConf, _Mapping]] = ..., pull_secret: _Optional[str] = ..., max_trials: _Optional[int] = ..., max_parallel: _Optional[int] = ..., max_failed_trials: _Optional[int] = ..., retry_limit: _Optional[int] = ..., trial_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., working_dir: _Optional[str] = ..., pod: _Optional[_Union[PodConfig, _Mapping]] = ..., objective_strategy: _Optional[_Union[MetricStrategy, str]] = ..., metrics_collector: _Optional[_Union[MetricsCollector, _Mapping]] = ...) -> None: ...
+    keep_models: str
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., optimization_type: _Optional[_Union[OptimizationType, str]] = ..., optimization_goal: _Optional[float] = ..., parameter_configs: _Optional[_Union[StudyConfig.ParameterConfigs, _Mapping]] = ..., access_permissions: _Optional[_Iterable[str]] = ..., suggest_algorithm: _Optional[str] = ..., early_stopping_algorithm: _Optional[str] = ..., study_task_name: _Optional[str] = ..., suggestion_parameters: _Optional[_Iterable[_Union[SuggestionParameter, _Mapping]]] = ..., early_stopping_parameters: _Optional[_Iterable[_Union[EarlyStoppingParameter, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., objective_value_name: _Optional[str] = ..., metrics: _Optional[_Iterable[str]] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., gpu: _Optional[int] = ..., scheduler: _Optional[str] = ..., mount: _Optional[_Union[MountConf, _Mapping]] = ..., pull_secret: _Optional[str] = ..., max_trials: _Optional[int] = ..., max_parallel: _Optional[int] = ..., max_failed_trials: _Optional[int] = ..., retry_limit: _Optional[int] = ..., trial_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., working_dir: _Optional[str] = ..., pod: _Optional[_Union[PodConfig, _Mapping]] = ..., objective_strategy: _Optional[_Union[MetricStrategy, str]] = ..., metrics_collector: _Optional[_Union[MetricsCollector, _Mapping]] = ..., keep_models: _Optional[str] = ...) -> None: ...
 
 class StudyInfo(_message.Message):
     __slots__ = ("study_id", "name", "owner", "running_trial_num", "completed_trial_num", "state", "reason", "message", "create_time", "end_time", "pending", "failed", "killed", "best_trial_id", "best_objective_value", "suggest_algorithm", "early_stopping_algorithm", "optimization_type", "objective_value_name", "max_trials", "max_parallel", "revision")
@@ -613,18 +615,32 @@ class StudyOverview(_message.Message):
     def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("study_name", "trial_id", "parameters", "metrics", "model_path")
+    __slots__ = ("study_name", "trial_id", "parameters", "metrics", "model_path", "study_id", "state", "number", "objective_value", "save_time", "data_set", "kept")
     STUDY_NAME_FIELD_NUMBER: _ClassVar[int]
     TRIAL_ID_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     MODEL_PATH_FIELD_NUMBER: _ClassVar[int]
+    STUDY_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    SAVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DATA_SET_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     study_name: str
     trial_id: str
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
     metrics: _containers.RepeatedCompositeFieldContainer[Metrics]
     model_path: str
-    def __init__(self, study_name: _Optional[str] = ..., trial_id: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ..., model_path: _Optional[str] = ...) -> None: ...
+    study_id: str
+    state: TrialState
+    number: int
+    objective_value: str
+    save_time: _timestamp_pb2.Timestamp
+    data_set: DataSetInfo
+    kept: bool
+    def __init__(self, study_name: _Optional[str] = ..., trial_id: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ..., model_path: _Optional[str] = ..., study_id: _Optional[str] = ..., state: _Optional[_Union[TrialState, str]] = ..., number: _Optional[int] = ..., objective_value: _Optional[str] = ..., save_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., data_set: _Optional[_Union[DataSetInfo, _Mapping]] = ..., kept: _Optional[bool] = ...) -> None: ...
 
 class DataSetInfo(_message.Message):
     __slots__ = ("name", "path")
@@ -673,16 +689,22 @@ class GetSavedStudiesReply(_message.Message):
     def __init__(self, studies: _Optional[_Iterable[_Union[StudyOverview, _Mapping]]] = ...) -> None: ...
 
 class GetSavedModelsRequest(_message.Message):
-    __slots__ = ("study_name",)
+    __slots__ = ("study_name", "page_size", "page_token")
     STUDY_NAME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     study_name: str
-    def __init__(self, study_name: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, study_name: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class GetSavedModelsReply(_message.Message):
-    __slots__ = ("models",)
+    __slots__ = ("models", "next_page_token")
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[ModelInfo]
-    def __init__(self, models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetSavedModelRequest(_message.Message):
     __slots__ = ("study_name", "trial_id")

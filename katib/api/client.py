@@ -14,6 +14,7 @@ import grpc
 from katib.api import api_pb2 as pb
 from katib.api.channel import KEEPALIVE, PROMPT_KEEPALIVE
 from katib.api.failover import Failover, parse_addresses
+from katib.api.model_converters import model_from_proto, saved_study_from_proto
 from katib.api.service_converters import service_from_proto
 from katib.api.study_converters import spec_from_proto, spec_to_proto, study_state_to_proto, summary_from_proto
 from katib.api.times import period_to_proto
@@ -24,7 +25,9 @@ from katib.api.trial_converters import (
     trial_from_proto,
     trial_state_to_proto,
 )
+from katib.api.value_converters import parameters_to_proto
 from katib.domain.metrics import Observation
+from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.study import Limits, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
 from katib.domain.views import (
@@ -239,6 +242,39 @@ class ManagerClient:
     def abandon_trial(self, study_id: str, trial_id: str) -> None:
         """KILLED."""
         self._call("CompleteTrial", pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id))
+
+    # Models
+
+    def save_study(self, study: SavedStudy) -> None:
+        request = pb.SaveStudyRequest(study_name=study.name, owner=study.owner, description=study.description)
+        self._call("SaveStudy", request)
+
+    def save_model(self, model: SavedModel) -> None:
+        """What only the manager knows (`study_id` and on) is not sent."""
+        request = pb.SaveModelRequest(
+            model=pb.ModelInfo(
+                study_name=model.study_name,
+                trial_id=model.trial_id,
+                parameters=parameters_to_proto(model.parameters),
+                metrics=[pb.Metrics(name=name, value=value) for name, value in model.metrics],
+                model_path=model.model_path,
+            ),
+            data_set=pb.DataSetInfo(name=model.data_set_name, path=model.data_set_path),
+        )
+        self._call("SaveModel", request)
+
+    def saved_studies(self) -> Sequence[SavedStudy]:
+        reply = self._call("GetSavedStudies", pb.GetSavedStudiesRequest())
+        return [saved_study_from_proto(message) for message in reply.studies]
+
+    def saved_models(self, study_name: str, page_size: int = 100, page_token: str = "") -> Page[SavedModel]:
+        request = pb.GetSavedModelsRequest(study_name=study_name, page_size=page_size, page_token=page_token)
+        reply = self._call("GetSavedModels", request)
+        return Page([model_from_proto(message) for message in reply.models], reply.next_page_token)
+
+    def saved_model(self, study_name: str, trial_id: str) -> SavedModel:
+        request = pb.GetSavedModelRequest(study_name=study_name, trial_id=trial_id)
+        return model_from_proto(self._call("GetSavedModel", request).model)
 
     # The rest
 

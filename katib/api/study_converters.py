@@ -77,6 +77,7 @@ def spec_to_proto(spec: StudySpec) -> pb.StudyConfig:
         objective_strategy=_STRATEGY_OF[spec.objective_strategy],
         pod=pod_to_proto(spec.pod),
         metrics_collector=collector_to_proto(spec.collector),
+        keep_models=spec.keep_models,
     )
     message.parameter_configs.SetInParent()
     for config in spec.parameters:
@@ -140,6 +141,7 @@ def spec_from_proto(message: pb.StudyConfig, path: str = "study_config") -> Stud
         collector=collector_from_proto(message.metrics_collector, f"{path}.metrics_collector")
         if message.HasField("metrics_collector")
         else DEFAULT_COLLECTOR,
+        keep_models=message.keep_models,
     )
 
 

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from katib.cli.errors import OK
+from katib.cli.files import STDIN, read_file
 from katib.cli.output import Format, output_option, print_document
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError
 from katib.domain.study import check_study
-from katib.domain.study_file import MAX_BYTES, StudyFile, StudyFileError, locate, parse_study
+from katib.domain.study_file import StudyFile, StudyFileError, locate, parse_study
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
-
-_STDIN = "-"
 
 
 @click.command("create-study")
@@ -53,17 +52,11 @@ def load(path: str) -> StudyFile:
 
     Raises StudyFileError, also when the file cannot be read.
     """
-    source = "standard input" if path == _STDIN else path
-    try:
-        with click.open_file(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise StudyFileError.at(source, None, f"cannot be read: {error.strerror or error}; check the path") from None
-    study = parse_study(data, source)
+    study = parse_study(*read_file(path))
     directory = study.spec.working_dir
     if not directory:
         return study
-    folder = "" if path == _STDIN else os.path.dirname(path)
+    folder = "" if path == STDIN else os.path.dirname(path)
     spec = replace(study.spec, working_dir=os.path.abspath(os.path.join(folder, os.path.expanduser(directory))))
     try:
         check_study(spec, path="")

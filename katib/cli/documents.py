@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from katib.domain.metrics import Observation, parse_value
+from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.search_space import Parameter, ParameterConfig, ParameterType, Scale
 from katib.domain.study import StudySpec
 from katib.domain.study_file_tree import study_tree
@@ -25,6 +26,11 @@ TRIAL_FIELDS: Final = (
     *("id", "study_id", "number", "attempt", "state", "reason", "message", "objective", "parameters", "tags"),
     *("run", "client_id", "created_at", "started_at", "ended_at"),
 )
+MODEL_FIELDS: Final = (
+    *("study_name", "study_id", "trial_id", "number", "state", "objective", "model_path", "parameters", "metrics"),
+    *("data_set_name", "data_set_path", "saved_at", "kept"),
+)
+PROJECT_FIELDS: Final = ("name", "owner", "description")
 SERVICE_FIELDS: Final = ("name", "kind", "serving", "address", "message")
 
 
@@ -72,6 +78,34 @@ def trial_document(trial: Trial) -> Document:
         "started_at": time(trial.started_at),
         "ended_at": time(trial.ended_at),
     }
+
+
+def model_document(model: SavedModel) -> Document:
+    return {
+        "study_name": model.study_name,
+        "study_id": model.study_id or None,
+        "trial_id": model.trial_id,
+        "number": model.number or None,
+        "state": model.state.value if model.state else None,
+        "objective": model.objective,
+        "model_path": model.model_path or None,
+        "parameters": {parameter.name: parameter_value(parameter) for parameter in model.parameters},
+        "metrics": {name: _metric_value(value) for name, value in model.metrics},
+        "data_set_name": model.data_set_name or None,
+        "data_set_path": model.data_set_path or None,
+        "saved_at": time(model.saved_at),
+        "kept": model.kept,
+    }
+
+
+def project_document(study: SavedStudy) -> Document:
+    return {"name": study.name, "owner": study.owner, "description": study.description}
+
+
+def _metric_value(text: str) -> object:
+    """A client may have saved anything as a metric."""
+    value = parse_value(text)
+    return text if value is None else value
 
 
 def study_detail_document(detail: StudyDetail) -> Document:

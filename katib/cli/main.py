@@ -36,6 +36,8 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "list-algorithms": Entry("algorithms", "list_algorithms", "Algorithms and rules, and whether they answer."),
     "get-study": Entry("studies", "get_study", "One study: how it stands and what was asked for."),
     "get-trial": Entry("trials", "get_trial", "One trial: how it stands and its latest metrics."),
+    "list-models": Entry("models", "list_models", "Saved models of a study, or the studies that have any."),
+    "get-model": Entry("models", "get_model", "One saved model: where it is and what it came to."),
     "best": Entry("studies", "best", "The best trial of a study."),
     "watch": Entry("watch", "watch", "Follow a study until it ends."),
     "logs": Entry("logs", "logs", "What a trial printed."),
@@ -46,6 +48,8 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "stop-study": Entry("changes", "stop_study", "End studies and their trials."),
     "stop-trial": Entry("changes", "stop_trial", "End trials."),
     "delete-study": Entry("changes", "delete_study", "Delete studies with their trials, metrics and output."),
+    "push-study": Entry("models", "push_study", "Save a study in the model store."),
+    "push-model": Entry("models", "push_model", "Save a model from elsewhere, or where a trial's really is."),
     "completion": Entry("completion", "completion", "Print the completion script of a shell."),
 }
 # Katib 0.1 said `get studies`.

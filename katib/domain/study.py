@@ -13,6 +13,7 @@ from katib.domain.errors import FieldViolation, InvalidArgumentError, violation
 from katib.domain.metrics import MetricStrategy
 from katib.domain.names import SERVICE_NAME_EXPECTED, is_service_name
 from katib.domain.pod import NO_POD_SETTINGS, PodSettings, check_pod_settings
+from katib.domain.retention import check_retention
 from katib.domain.search_space import MAX_VALUE, ParameterConfig, SearchSpace, check_name
 from katib.domain.trial import Tag
 
@@ -67,8 +68,6 @@ class StudyReason:
     SUGGESTION_UNAVAILABLE: Final = "SuggestionServiceUnavailable"
     SUGGESTION_FAILED: Final = "SuggestionServiceFailed"
     NO_SUGGESTIONS: Final = "NoSuggestions"
-    EARLY_STOPPING_UNAVAILABLE: Final = "EarlyStoppingServiceUnavailable"
-    EARLY_STOPPING_FAILED: Final = "EarlyStoppingServiceFailed"
     WORKER_UNAVAILABLE: Final = "WorkerUnavailable"
     CONTROLLER_FAILED: Final = "ControllerFailed"
     NO_MANAGER: Final = "NoManager"
@@ -145,6 +144,8 @@ class StudySpec:
     objective_strategy: MetricStrategy = MetricStrategy.LATEST
     pod: PodSettings = NO_POD_SETTINGS
     collector: MetricsCollector = DEFAULT_COLLECTOR
+    # See `retention.Retention`.
+    keep_models: str = ""
 
     @property
     def client_driven(self) -> bool:
@@ -297,6 +298,7 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
         found.append(violation(at("gpu"), spec.gpu, "expected 0 to 1000"))
     found += check_pod_settings(spec.pod, at("pod"))
     found += check_collector(spec.collector, at("metrics_collector"))
+    found += check_retention(at("keep_models"), spec.keep_models)
     found += _check_limits(path, spec)
     space = None
     try:

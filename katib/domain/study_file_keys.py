@@ -32,7 +32,7 @@ _OF_0_1: Final = (
     "pull_secret",
 )
 LIMITS: Final = ("max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration")
-_SINCE: Final = (*LIMITS, "working_dir", "objective_strategy", "pod", "metrics_collector")
+_SINCE: Final = (*LIMITS, "working_dir", "objective_strategy", "pod", "metrics_collector", "keep_models")
 _SHORT: Final = ("objective", "algorithm", "early_stopping", "parameters")
 
 

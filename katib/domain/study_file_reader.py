@@ -76,6 +76,7 @@ def read_study(root: MappingNode, walk: Walk) -> StudySpec:
         working_dir=walk.text(top.get("working_dir")),
         pod=read_pod(top.get("pod"), walk),
         collector=_collector(top.get("metrics_collector"), walk),
+        keep_models=walk.text(top.get("keep_models")),
         limits=Limits(
             max_trials=walk.whole(top.get("max_trials")),
             max_parallel=walk.whole(top.get("max_parallel")),

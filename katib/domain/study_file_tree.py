@@ -55,6 +55,7 @@ def study_tree(spec: StudySpec) -> Tree:
             "mount": None if spec.mount is None else {"pvc": spec.mount.pvc, "path": spec.mount.path},
             "pull_secret": spec.pull_secret,
             "pod": _pod(spec.pod),
+            "keep_models": spec.keep_models,
             "study_task_name": spec.task_name,
             "access_permissions": list(spec.access_permissions),
             "tags": _named(spec.tags),

@@ -53,6 +53,7 @@ def spec_to_json(spec: StudySpec) -> str:
                 "objective_strategy": spec.objective_strategy.value,
                 "pod": pod_to_json(spec.pod),
                 "metrics_collector": _collector_to_json(spec.collector),
+                "keep_models": spec.keep_models,
             }
         )
     )
@@ -88,6 +89,7 @@ def spec_from_json(text: str) -> StudySpec:
         objective_strategy=MetricStrategy(data["objective_strategy"]),
         pod=pod_from_json(data["pod"]) if "pod" in data else NO_POD_SETTINGS,
         collector=_collector_from_json(data["metrics_collector"]) if "metrics_collector" in data else DEFAULT_COLLECTOR,
+        keep_models=data.get("keep_models", ""),
     )
 
 

@@ -148,6 +148,10 @@ class Storage(Protocol):
     ) -> Mapping[str, Sequence[Observation]]:
         """By trial id: the observations of these metrics in the current attempt, in order."""
 
+    def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
+        """By trial id and metric: the value of the newest observation in the trial's attempt. Trials that are gone, and those
+        without observations, are left out."""
+
     # Managers
 
     def heartbeat(self, manager: ManagerRecord) -> None:
@@ -260,8 +264,8 @@ class EarlyStoppingServices(Protocol):
 
     def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> "Future[None]": ...
 
-    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
-        """By id, the running trials that should stop: why, as the service says it; empty where it does not."""
+    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
+        """The ids of the running trials that should stop."""
 
 
 class Directory(Protocol):

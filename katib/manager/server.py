@@ -16,13 +16,12 @@ from katib.api import logs, rpc
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
-from katib.manager.access import RunAccess
-from katib.manager.advertise import advertised_address
 from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
+from katib.manager.keeper import Keeper
 from katib.manager.metrics import Metrics
-from katib.manager.modelstore.open import open_model_store
+from katib.manager.modelstore.open import DATABASE, open_deliveries, open_model_store
 from katib.manager.remote.addresses import AddressTemplate, Channels
 from katib.manager.remote.directory import RemoteDirectory
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
@@ -32,7 +31,6 @@ from katib.manager.service.service import ManagerService
 from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
 from katib.manager.storage.open import Opening
-from katib.manager.storage.secrets import open_secrets
 from katib.worker.base import Worker, WorkerSettings
 
 _log: Final = logging.getLogger(__name__)
@@ -62,37 +60,29 @@ class Manager:
         self._channels = Channels()
         self._opening = Opening(settings.database, self._ready_or_not)
         self._storage = self._opening.storage
+        self._models = open_model_store(self._storage, settings.model_store)
         self._worker = _open_worker(settings)
-        access = RunAccess(open_secrets(self._storage), lambda: self._advertised)
+        self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker)
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
         self._controller = Controller(
-            own_identity(),
-            self._storage,
-            suggestions,
-            rules,
-            self._worker,
-            self._metrics,
-            settings.lease,
-            access.environment,
+            own_identity(), self._storage, suggestions, rules, self._worker, self._metrics, settings.lease
         )
         self.service: Final = ManagerService(
             Context(
                 storage=self._storage,
-                models=open_model_store(self._storage),
+                models=self._models,
                 suggestions=suggestions,
                 rules=rules,
                 directory=RemoteDirectory(suggestion, earlystopping, self._channels),
                 worker=self._worker,
                 controller=self._controller,
-                access=access,
             ),
             lambda: self._stopping,
         )
         self._server = rpc.Server((SERVICE,), self._metrics.rpc)
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         self.port = self._server.listen(settings.listen)
-        self._advertised = advertised_address(settings.advertise_address, settings.listen, self.port, settings.worker)
         self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready) if settings.http else None
 
     def open(self) -> None:
@@ -138,10 +128,12 @@ class Manager:
         with self._lock:
             if self._working:
                 self._controller.stop()
+                self._keeper.close()
         if self._http is not None:
             self._http.stop()
         self._worker.close()
         self._channels.close()
+        self._models.close()
         self._storage.close()
 
     def _work(self) -> None:
@@ -149,6 +141,7 @@ class Manager:
             if self._stopping:
                 return
             self._controller.start()
+            self._keeper.start()
             self._working = True
         self._ready_or_not()
 
@@ -159,6 +152,7 @@ class Manager:
             self._server.set_ready(there)
         if there:
             self._controller.look()
+            self._keeper.look()
 
     def _check_ready(self) -> None:
         """Raises the KatibError that says why not."""
@@ -220,11 +214,6 @@ def _open_worker(settings: Settings) -> Worker:
     help="Where the local worker keeps the runs' outputs.",
 )
 @click.option(
-    "--advertise-address",
-    default="",
-    help="Where trials reach this API: HOST:PORT, unix:PATH, or none.  [default: with --worker local, --listen]",
-)
-@click.option(
     "--suggestion-address",
     default=defaults.DEFAULT_SUGGESTION,
     help="Where suggestion services are; {algorithm} stands for the algorithm's name.",
@@ -233,6 +222,11 @@ def _open_worker(settings: Settings) -> Worker:
     "--earlystopping-address",
     default=defaults.DEFAULT_EARLYSTOPPING,
     help="Where early-stopping services are; {algorithm} stands for the rule's name.",
+)
+@click.option(
+    "--model-store",
+    default=DATABASE,
+    help="Where the models' records are kept: database (the manager's own), or mlflow+http://HOST:PORT.",
 )
 @click.option(
     "--lease", type=click.FloatRange(1, 3600), default=10.0, help="Seconds until a silent manager's studies move."

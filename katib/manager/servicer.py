@@ -8,7 +8,12 @@ import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerServicer as Base
-from katib.api.credentials import bearer_token
+from katib.api.model_converters import (
+    given_model_from_proto,
+    model_to_proto,
+    saved_study_from_proto,
+    saved_study_to_proto,
+)
 from katib.api.service_converters import service_to_proto
 from katib.api.study_converters import (
     limits_from_proto,
@@ -24,11 +29,9 @@ from katib.api.trial_converters import (
     trial_state_from_proto,
     trial_to_proto,
 )
-from katib.api.value_converters import parameters_from_proto, parameters_to_proto
 from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.study import Setting
 from katib.domain.views import StudySummary
-from katib.manager.models import SavedModel, SavedStudy
 from katib.manager.service.service import ManagerService
 from katib.manager.service.watch import Watcher
 
@@ -120,14 +123,13 @@ class ManagerServicer(Base):
         self._service.stop_trial(request.trial_id)
         return pb.StopTrialReply()
 
-    def ReportMetrics(self, request: pb.ReportMetricsRequest, context: Context) -> pb.ReportMetricsReply:  # noqa: N802
+    def ReportMetrics(self, request: pb.ReportMetricsRequest, _context: Context) -> pb.ReportMetricsReply:  # noqa: N802
         now = datetime.now(UTC)
         should_stop = self._service.report_metrics(
             request.trial_id,
             [observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)],
             request.attempt,
             request.reporter,
-            bearer_token(context),
         )
         return pb.ReportMetricsReply(should_stop=should_stop)
 
@@ -197,33 +199,27 @@ class ManagerServicer(Base):
     # The model store
 
     def SaveStudy(self, request: pb.SaveStudyRequest, _context: Context) -> pb.SaveStudyReply:  # noqa: N802
-        self._service.save_study(SavedStudy(request.study_name, request.owner, request.description))
+        self._service.save_study(saved_study_from_proto(request))
         return pb.SaveStudyReply()
 
     def SaveModel(self, request: pb.SaveModelRequest, _context: Context) -> pb.SaveModelReply:  # noqa: N802
-        self._service.save_model(_model_from_proto(request), request.tensor_board)
+        self._service.save_model(given_model_from_proto(request), request.tensor_board)
         return pb.SaveModelReply()
 
     def GetSavedStudies(  # noqa: N802
         self, _request: pb.GetSavedStudiesRequest, _context: Context
     ) -> pb.GetSavedStudiesReply:
-        return pb.GetSavedStudiesReply(
-            studies=[
-                pb.StudyOverview(name=s.name, owner=s.owner, description=s.description)
-                for s in self._service.saved_studies()
-            ]
-        )
+        return pb.GetSavedStudiesReply(studies=[saved_study_to_proto(study) for study in self._service.saved_studies()])
 
     def GetSavedModels(  # noqa: N802
         self, request: pb.GetSavedModelsRequest, _context: Context
     ) -> pb.GetSavedModelsReply:
-        return pb.GetSavedModelsReply(
-            models=[_model_to_proto(m) for m in self._service.saved_models(request.study_name)]
-        )
+        page = self._service.saved_models(request.study_name, request.page_size, request.page_token)
+        return pb.GetSavedModelsReply(models=[model_to_proto(m) for m in page.items], next_page_token=page.next_token)
 
     def GetSavedModel(self, request: pb.GetSavedModelRequest, _context: Context) -> pb.GetSavedModelReply:  # noqa: N802
         return pb.GetSavedModelReply(
-            model=_model_to_proto(self._service.saved_model(request.study_name, request.trial_id))
+            model=model_to_proto(self._service.saved_model(request.study_name, request.trial_id))
         )
 
 
@@ -246,26 +242,3 @@ def _every_study(service: ManagerService) -> Iterator[StudySummary]:
 def _deadline(context: Context) -> float:
     """Until when the caller waits, by the monotonic clock; inf when it has not said."""
     return time.monotonic() + context.time_remaining()
-
-
-def _model_from_proto(request: pb.SaveModelRequest) -> SavedModel:
-    model = request.model
-    return SavedModel(
-        study_name=model.study_name,
-        trial_id=model.trial_id,
-        parameters=parameters_from_proto(model.parameters, "model.parameters"),
-        metrics=tuple((m.name, m.value) for m in model.metrics),
-        model_path=model.model_path,
-        data_set_name=request.data_set.name,
-        data_set_path=request.data_set.path,
-    )
-
-
-def _model_to_proto(model: SavedModel) -> pb.ModelInfo:
-    return pb.ModelInfo(
-        study_name=model.study_name,
-        trial_id=model.trial_id,
-        parameters=parameters_to_proto(model.parameters),
-        metrics=[pb.Metrics(name=name, value=value) for name, value in model.metrics],
-        model_path=model.model_path,
-    )

@@ -146,6 +146,14 @@ class Worker(Protocol):
     def delete_study(self, study_id: str) -> None:
         """Removes everything of a study whose runs are gone, logs included. Raises FailedPreconditionError while one is not."""
 
+    def model_path(self, spec: StudySpec, study_id: str, name: str) -> str:
+        """Where a run that has ended left its model: a place that it was told by `KATIB_MODEL_DIR`, if there is anything.
+        Empty: it left none, or nobody can know. Where the manager cannot look, the place it was told."""
+
+    def remove_model(self, study_id: str, path: str) -> None:
+        """Removes the files at `path`, if this worker gave it out by `model_path` for this study, and they are its own to
+        remove; anything else is left alone."""
+
     def watch(self, wake: Callable[[str], None]) -> None:
         """From now on calls `wake(study_id)`, from any thread, when something may have happened to one of its runs: it
         ended, it printed. Wakes too often rather than too rarely, but correctness never depends on it. `wake` must return

@@ -125,6 +125,12 @@ class ScriptedWorker:
     def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
         return []
 
+    def model_path(self, spec: StudySpec, study_id: str, name: str) -> str:
+        return ""
+
+    def remove_model(self, study_id: str, path: str) -> None:
+        pass
+
     def create(self, run: RunSpec) -> None:
         self.begin_creating(run, listed=True)
 

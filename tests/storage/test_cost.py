@@ -11,7 +11,7 @@ from katib.domain.study import StudyState
 from katib.manager.changes import StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
-from katib.manager.storage.sql import changes, deletion, managers, models, observations, studies, trials
+from katib.manager.storage.sql import changes, deletion, deliveries, managers, models, observations, studies, trials
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.engine import make_engine, parse_url
 from katib.manager.storage.sql.rows import study_to_row
@@ -185,7 +185,7 @@ def test_a_trials_end_and_the_next_ones_begin_are_few_statements(storage, counte
 
 def statements():
     """Every statement of the storage: those of the modules, and of each builder its simplest and its fullest."""
-    for module in (changes, deletion, managers, models, observations, studies, trials):
+    for module in (changes, deletion, deliveries, managers, models, observations, studies, trials):
         for name, value in vars(module).items():
             if isinstance(value, Statement):
                 yield f"{module.__name__}.{name}", value
@@ -209,6 +209,10 @@ def test_no_statement_searches_through_a_table(storage):
         # All of them, which are few.
         "managers._ALL": ["SCAN managers USING INDEX sqlite_autoindex_managers_1"],
         "models._STUDIES": ["SCAN saved_studies USING INDEX sqlite_autoindex_saved_studies_1"],
+        # Once a minute.
+        "deliveries._BEHIND": ["SCAN studies"],
+        # Of the names of one trial's metrics.
+        "observations._LAST_VALUES": ["SCAN newest"],
         # Of the index only.
         "studies._ALGORITHMS": ["SCAN studies USING COVERING INDEX ix_studies_algorithm_rule"],
         # From the newest on until the page is full.

@@ -57,8 +57,8 @@ class TestUpgrade:
         assert [o.value for o in observations if o.name == "accuracy"] == [0.25, 0.75]
         assert [str(o.value) for o in observations if o.name == "loss"] == [str(math.nan), str(math.inf)]
         assert upgraded.get_study("s000000000000002").state is StudyState.STOPPED
-        (model,) = open_model_store(upgraded).saved_models("digits")
-        assert model.model_path == "/m"
+        (model,) = open_model_store(upgraded).saved_models("digits", 9, "").items
+        assert (model.model_path, model.saved_at, model.study_id, model.kept) == ("/m", None, "", False)
         assert upgraded.find_request("r-1") == study
 
     def test_what_became_of_earlier_attempts_is_there_from_schema_2_on(self, upgraded, request):

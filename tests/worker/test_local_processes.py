@@ -341,4 +341,4 @@ def test_secrets_of_the_manager_stay_with_it(tmp_path):
     assert environment["OTHER"] == "public"
     assert environment["PYTHONUNBUFFERED"] == "1"
     assert environment["PATH"].split(":")[0] == os.path.dirname(sys.executable)
-    assert [name for name in environment if name.startswith("KATIB_")] == ["KATIB_ATTEMPT"]
+    assert {n for n in environment if n.startswith("KATIB_")} == {"KATIB_ATTEMPT", "KATIB_MODEL_DIR"}

@@ -1,12 +1,40 @@
-"""The model store that goes with a storage."""
+"""The model store that a manager is told to use, and its deliveries."""
 
-from katib.manager.models import ModelStore
-from katib.manager.modelstore.memory import MemoryModelStore
+from typing import Final
+
+from katib.domain.errors import InvalidArgumentError
+from katib.manager.models import Deliveries, ModelStore
+from katib.manager.modelstore.memory import MemoryDeliveries, MemoryModelStore
 from katib.manager.modelstore.sql import SqlModelStore
 from katib.manager.ports import Storage
+from katib.manager.storage.memory import MemoryStorage
+from katib.manager.storage.sql.deliveries import SqlDeliveries
 from katib.manager.storage.sql.storage import SqlStorage
 
+DATABASE: Final = "database"
+_MLFLOW: Final = "mlflow+"
 
-def open_model_store(storage: Storage) -> ModelStore:
+
+def open_model_store(storage: Storage, where: str = DATABASE) -> ModelStore:
+    """`database`: the storage's own; in memory where the storage is. `mlflow+http://HOST:PORT`, or `mlflow+https://…`: an
+    MLflow tracking server, which need not be there yet.
+
+    Raises InvalidArgumentError for anything else.
+    """
+    if where == DATABASE:
+        return SqlModelStore(storage.database) if isinstance(storage, SqlStorage) else MemoryModelStore()
+    if not where.startswith((_MLFLOW + "http://", _MLFLOW + "https://")):
+        raise InvalidArgumentError.of(
+            "--model-store", where, "expected database, or mlflow+http://HOST:PORT (mlflow+https://… with TLS)"
+        )
+    from katib.manager.modelstore.mlflow import MlflowModelStore  # only where it is used
+
+    return MlflowModelStore(where.removeprefix(_MLFLOW), storage)
+
+
+def open_deliveries(storage: Storage) -> Deliveries:
     """In the storage's database; in memory where the storage is."""
-    return SqlModelStore(storage.database) if isinstance(storage, SqlStorage) else MemoryModelStore()
+    if isinstance(storage, SqlStorage):
+        return SqlDeliveries(storage.database)
+    assert isinstance(storage, MemoryStorage)
+    return MemoryDeliveries(storage)

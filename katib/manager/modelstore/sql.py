@@ -1,14 +1,20 @@
 """The model store in the manager's database."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from katib.manager.models import SavedModel, SavedStudy
-from katib.manager.modelstore.names import check_model, check_study
+from katib.domain.models import SavedModel, SavedStudy
+from katib.domain.study import Study
+from katib.domain.views import Page
+from katib.manager.models import FinishedTrial
+from katib.manager.modelstore.keys import check_model, check_study, project_of
 from katib.manager.storage.sql import models
 from katib.manager.storage.sql.database import Database
 
 
 class SqlModelStore:
+    name: Final = "sql"
+
     def __init__(self, database: Database) -> None:
         """The database stays the storage's, which closes it."""
         self._database = database
@@ -24,8 +30,22 @@ class SqlModelStore:
     def saved_studies(self) -> Sequence[SavedStudy]:
         return self._database.read(models.list_studies)
 
-    def saved_models(self, study_name: str) -> Sequence[SavedModel]:
-        return self._database.read(lambda session: models.list_models(session, study_name))
+    def saved_models(self, study_name: str, page_size: int, page_token: str) -> Page[SavedModel]:
+        return self._database.read(lambda session: models.list_models(session, study_name, page_size, page_token))
 
     def saved_model(self, study_name: str, trial_id: str) -> SavedModel:
         return self._database.read(lambda session: models.get_model(session, study_name, trial_id))
+
+    def keep(self, study: Study, finished: Sequence[FinishedTrial]) -> None:
+        project, kept = project_of(study), [of.model for of in finished]
+        self._database.write(lambda session: models.keep(session, project, kept))
+
+    def kept_models(self, study: Study) -> Sequence[SavedModel]:
+        return self._database.read(lambda session: models.kept_models(session, study.id))
+
+    def remove(self, study: Study, trial_ids: Sequence[str]) -> None:
+        if trial_ids:
+            self._database.write(lambda session: models.remove(session, study.spec.name, trial_ids))
+
+    def close(self) -> None:
+        pass

@@ -1,9 +1,12 @@
 """Use cases of the model store."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from katib.domain.errors import InvalidArgumentError
-from katib.manager.models import SavedModel, SavedStudy
+from katib.domain.models import SavedModel, SavedStudy
+from katib.domain.views import Page
+from katib.manager.service.checks import MAX_PAGE, page_size_of
 from katib.manager.service.context import UseCases
 
 
@@ -19,13 +22,23 @@ class ModelUseCases(UseCases):
             raise InvalidArgumentError.of(
                 "model.model_path", model.model_path, "expected VOLUME:PATH, so that a TensorBoard can be shown"
             )
-        self._context.models.save_model(model)
+        self._context.models.save_model(replace(model, saved_at=self._context.now()))
 
     def saved_studies(self) -> Sequence[SavedStudy]:
         return self._context.models.saved_studies()
 
-    def saved_models(self, study_name: str) -> Sequence[SavedModel]:
-        return self._context.models.saved_models(_required("study_name", study_name))
+    def saved_models(self, study_name: str, page_size: int = 0, page_token: str = "") -> Page[SavedModel]:
+        """With neither size nor token all of them, as 0.1's clients expect."""
+        _required("study_name", study_name)
+        if page_size or page_token:
+            return self._context.models.saved_models(study_name, page_size_of(page_size), page_token)
+        found: list[SavedModel] = []
+        while True:
+            page = self._context.models.saved_models(study_name, MAX_PAGE, page_token)
+            found += page.items
+            page_token = page.next_token
+            if not page_token:
+                return Page(found)
 
     def saved_model(self, study_name: str, trial_id: str) -> SavedModel:
         return self._context.models.saved_model(_required("study_name", study_name), _required("trial_id", trial_id))

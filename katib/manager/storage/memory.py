@@ -99,6 +99,10 @@ class MemoryStorage:
         found.sort(key=_study_key, reverse=True)
         return _page(list_, [s for s in found if after is None or _study_key(s) < after], page_size, _study_key)
 
+    def all_studies(self) -> Sequence[Study]:
+        with self._lock:
+            return list(self._studies.values())
+
     def update_study(self, study_id: str, change: Callable[[Study], Study]) -> Study:
         with self._lock:
             study = self.get_study(study_id)
@@ -260,6 +264,14 @@ class MemoryStorage:
                 if trial.state in states
             }
         return {trial_id: curve for trial_id, curve in curves.items() if curve}
+
+    def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
+        with self._lock:
+            found = {
+                trial.id: {o.name: o.value for o in self._observations.get(trial.id, ()) if o.attempt == trial.attempt}
+                for trial in trials
+            }
+        return {trial_id: values for trial_id, values in found.items() if values}
 
     # Managers
 

@@ -29,6 +29,11 @@ def observation_list(trial_id: str, attempt: int, names: Sequence[str]) -> Seque
     return ["observations", trial_id, attempt, sorted(names)]
 
 
+def model_list(study_name: str) -> Sequence[object]:
+    """The name of ModelStore.saved_models with this argument."""
+    return ["models", study_name]
+
+
 def make_token(list_: Sequence[object], key: Sequence[int | str]) -> str:
     """`list_` names the list and its filter; `key` is the sort key of the last item given out."""
     body = json.dumps(key, separators=(",", ":")).encode()

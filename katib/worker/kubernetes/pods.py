@@ -19,6 +19,7 @@ from katib.domain.pod import (
 from katib.domain.study import StudySpec
 from katib.worker.base import STOP_GRACE_S, RunSpec
 from katib.worker.kubernetes.allowed import check_annotations, check_template
+from katib.worker.kubernetes.models import model_folder
 from katib.worker.kubernetes.policy import Policy, allows
 from katib.worker.kubernetes.template import (
     TRIAL_CONTAINER,
@@ -280,6 +281,8 @@ def _environment(container: Mapping[str, Any], run: RunSpec) -> list[dict[str, A
         "TRIAL_ID": run.trial_id,
         "KATIB_ATTEMPT": str(run.attempt),
     }
+    if model := model_folder(run.study, run.study_id, run.trial_id):
+        own["KATIB_MODEL_DIR"] = model
     template = [v for v in container.get("env") or [] if not isinstance(v, dict) or v.get("name") not in own]
     named = {v.get("name") for v in template if isinstance(v, dict)}
     # What a trial prints is read while it runs.

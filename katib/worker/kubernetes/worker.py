@@ -27,6 +27,7 @@ from katib.worker.kubernetes.api import Api, ApiError
 from katib.worker.kubernetes.diagnosis import Diagnosis
 from katib.worker.kubernetes.loglines import LogCursor
 from katib.worker.kubernetes.marks import DriverReason
+from katib.worker.kubernetes.models import model_path
 from katib.worker.kubernetes.outputs import Outputs, RunLog
 from katib.worker.kubernetes.podapi import PodApi
 from katib.worker.kubernetes.pods import (
@@ -189,6 +190,13 @@ class KubernetesWorker:
                 return LogChunk(b"", 0, ended)
             raise
         return LogChunk(data, end, ended and whole)
+
+    def model_path(self, spec: StudySpec, study_id: str, name: str) -> str:
+        """By the mount's convention: whether the Pod has left anything there cannot be seen from here."""
+        return model_path(spec, study_id, split_name(name)[0])
+
+    def remove_model(self, study_id: str, path: str) -> None:
+        """The volume is not the manager's: what is on it is its owner's to remove."""
 
     def delete_study(self, study_id: str) -> None:
         check_id("study", study_id)

@@ -40,9 +40,12 @@ class CommandBuilder:
         self._environment: Final = {b"PYTHONUNBUFFERED": b"1", **environment, b"PATH": os.fsencode(path)}
         self._path: Final = [entry for entry in dict.fromkeys(path.split(os.pathsep)) if os.path.isabs(entry)]
 
-    def build(self, run: RunSpec, work: str) -> Command:
-        """Raises CommandError for a command that cannot be started, as far as that can be known; ValueError for characters
-        that no command can have."""
+    def build(self, run: RunSpec, work: str, model: str = "") -> Command:
+        """`model`: where the program may leave its model.
+
+        Raises CommandError for a command that cannot be started, as far as that can be known; ValueError for characters that
+        no command can have.
+        """
         working_dir = run.study.working_dir or work
         if run.study.working_dir and not os.path.isdir(working_dir):
             what = "is not a directory" if os.path.exists(working_dir) else "does not exist"
@@ -58,6 +61,8 @@ class CommandBuilder:
             b"TRIAL_ID": run.trial_id.encode(),
             b"KATIB_ATTEMPT": b"%d" % run.attempt,
         }
+        if model:
+            environment[b"KATIB_MODEL_DIR"] = os.fsencode(model)
         return Command([self._resolve(words[0], working_dir), *words[1:], *run.arguments], environment, working_dir)
 
     def _resolve(self, program: str, working_dir: str) -> str:

@@ -6,6 +6,7 @@
         output    standard output and standard error of the command
         exit      made with O_EXCL: the exit code, by the wrapper; or a verdict (`<Reason> <message>`), by a worker
         work/     where the command runs when its study names no other place
+        model     what the command may make, a file or a folder: its model (KATIB_MODEL_DIR)
     <data>/runs/<study id>/
         taken     the names of the runs that are history: their output has been taken in, no list names them
 
@@ -21,6 +22,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +34,7 @@ STARTED: Final = "started"
 OUTPUT: Final = "output"
 EXIT: Final = "exit"
 WORK: Final = "work"
+MODEL: Final = "model"
 TAKEN: Final = "taken"
 # After a name in it: not taken any more.
 _BACK: Final = " back"
@@ -100,6 +103,26 @@ class RunFolders:
             return [name for name in os.listdir(folder) if is_run_name(name) and not taken.get(name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def model(self, study_id: str, name: str) -> str:
+        """Where the run's model is; empty when it has none. A link is none: what it points to is not the run's."""
+        path = f"{self.run(study_id, name)}/{MODEL}"
+        try:
+            mode = os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        return path if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else ""
+
+    def remove_model(self, study_id: str, path: str) -> None:
+        """Unless `path` is what `model` gave for a run of the study, nothing happens."""
+        folder, _, last = path.rpartition("/")
+        name = folder.rpartition("/")[2]
+        if last != MODEL or not is_run_name(name) or path != self.model(study_id, name):
+            return
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
     def delete(self, study_id: str) -> None:
         """Removes everything of the study. From then on none of its runs can be created here."""

@@ -26,6 +26,7 @@ from katib.domain.views import LogChunk
 from katib.worker.base import STOP_GRACE_S, Output, RunSpec, RunStatus, Worker, WorkerSettings
 from katib.worker.local.command import CommandBuilder, CommandError
 from katib.worker.local.folder import (
+    MODEL,
     OUTPUT,
     WORK,
     RunFolders,
@@ -194,6 +195,14 @@ class LocalWorker:
                 self._studies.pop(study_id, None)
             self._folders.delete(study_id)
 
+    def model_path(self, _spec: StudySpec, study_id: str, name: str) -> str:
+        with _data_folder():
+            return self._folders.model(study_id, name)
+
+    def remove_model(self, study_id: str, path: str) -> None:
+        with _data_folder():
+            self._folders.remove_model(study_id, path)
+
     def watch(self, wake: Callable[[str], None]) -> None:
         self._wakes.append(wake)
 
@@ -213,7 +222,7 @@ class LocalWorker:
             self._runs.adopt(run, started)
             return
         try:
-            command = self._commands.build(spec, f"{run.folder}/{WORK}")
+            command = self._commands.build(spec, f"{run.folder}/{WORK}", f"{run.folder}/{MODEL}")
             pid = spawn(run.folder, run.name, boot_id(), command)
         except CommandError as error:
             self._runs.fail_start(run, str(error))

@@ -275,3 +275,18 @@ class ObservationContract:
         assert set(storage.curves(study.id, ["accuracy"], FINISHED)) == {b.id}
         assert storage.curves(study.id, [], UNFINISHED) == storage.curves(study.id, ["accuracy"], frozenset()) == {}
         assert c.id not in storage.curves(study.id, ["x"], UNFINISHED)
+
+    def test_the_last_value_of_each_metric_is_that_of_the_current_attempt(self, storage):
+        study = storage.create_study(make_study())
+        first, second, silent = running(storage, study, 3)
+        self._reported(storage, first, observe(0.1), observe(5.0, "loss"), observe(0.3), observe(math.inf, "loss"))
+        (waiting,) = go(storage, storage.get_trial(first.id), to=PENDING)
+        (again,) = go(storage, waiting, to=RUNNING, run="run-2", at=later(2))
+        self._reported(storage, again, observe(0.9, attempt=2), observe(0.2, attempt=2))
+        self._reported(storage, second, observe(0.5), observe(math.nan, "loss"))
+        found = storage.last_values([storage.get_trial(t.id) for t in (first, second, silent)])
+        assert {trial_id: {n: str(v) for n, v in values.items()} for trial_id, values in found.items()} == {
+            first.id: {"accuracy": "0.2"},
+            second.id: {"accuracy": "0.5", "loss": "nan"},
+        }
+        assert storage.last_values([]) == {}

@@ -16,6 +16,7 @@ from katib.domain.pod import PodSettings, Toleration, is_label_value, is_qualifi
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Limits, Mount, Objective, StudySpec, check_study
 from katib.worker.base import RunSpec
+from katib.worker.kubernetes.models import model_path
 from katib.worker.kubernetes.pods import check_pod, label_value, make_pod, trial_container
 from katib.worker.kubernetes.policy import Policy
 
@@ -428,3 +429,17 @@ def test_the_label_of_an_owner_is_no_other_owners(one: str, other: str) -> None:
 def test_the_label_of_an_owner_whose_name_can_be_one_is_that_name() -> None:
     assert label_value("team-a.b_C") == "team-a.b_C"
     assert label_value("Anna Müller").startswith("Anna-M-ller-")
+
+
+class TestModels:
+    def test_a_study_with_a_volume_has_a_place_for_each_trials_model(self) -> None:
+        run = run_of(replace(STUDY, mount=Mount("data", "/data/")))
+        place = f"data/{run.study_id}-{run.trial_id}"
+        variables = variables_of(container_of(make_pod(run, POLICY)))
+        assert variables["KATIB_MODEL_DIR"] == f"/data/{place}"
+        assert model_path(run.study, run.study_id, run.trial_id) == f"data:/logs/{place}"
+
+    def test_one_without_has_none(self) -> None:
+        assert "KATIB_MODEL_DIR" not in variables_of(container_of(pod_of()))
+        for mount in (None, Mount("", "")):
+            assert model_path(replace(STUDY, mount=mount), "s", "t") == ""

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
-from katib.domain.trial import TrialState
+from katib.domain.trial import Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.storage.decisions import Key
-from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row
+from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row, value_from_columns
 from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement, by_index, parameters
 from katib.manager.storage.sql.studies import THERE, require_study
@@ -28,6 +28,17 @@ _of_attempt: Final = (
 )
 _LATEST: Final = Statement(
     select(*OBSERVATION_COLUMNS).where(*_of_attempt).order_by(observations.c.seq.desc()).limit(bindparam("size"))
+)
+_newest: Final = (
+    select(func.max(observations.c.seq).label("seq"))
+    .where(*_of_attempt)
+    .group_by(observations.c.name)
+    .subquery("newest")
+)
+_LAST_VALUES: Final = Statement(
+    select(observations.c.name, observations.c.value, observations.c.kind)
+    .where(*_of_attempt, observations.c.seq == _newest.c.seq)
+    .order_by(observations.c.seq)
 )
 _SEEN: Final = Statement(
     by_index(
@@ -72,6 +83,15 @@ def curves(
     found: dict[str, list[Observation]] = {}
     for row in session.rows(_curves(len(metrics), len(states)), study=study_id, **values):
         found.setdefault(row[-1], []).append(observation_from_row(row))
+    return found
+
+
+def last_values(session: Session, of: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
+    found = {}
+    for trial in of:
+        rows = session.rows(_LAST_VALUES, trial=trial.id, attempt=trial.attempt)
+        if rows:
+            found[trial.id] = {name: value_from_columns(value, kind) for name, value, kind in rows}
     return found
 
 

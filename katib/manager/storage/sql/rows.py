@@ -140,6 +140,11 @@ def float_from_columns(value: float | None, kind: int | None) -> float | None:
     return value if not kind else _SPECIAL[kind]
 
 
+def value_from_columns(value: float, kind: int) -> float:
+    """Where there always is one."""
+    return value if not kind else _SPECIAL[kind]
+
+
 def study_from_row(row: Row) -> Study:
     """From STUDY_COLUMNS."""
     return Study(
@@ -274,8 +279,7 @@ def trial_to_row(trial: Trial) -> dict[str, Any]:
 
 def observation_from_row(row: Row) -> Observation:
     """From OBSERVATION_COLUMNS."""
-    value = row[1] if not row[2] else _SPECIAL[row[2]]
-    return Observation(row[0], value, from_micros(row[3]), *row[4:9])
+    return Observation(row[0], value_from_columns(row[1], row[2]), from_micros(row[3]), *row[4:9])
 
 
 def observation_to_row(trial_id: str, seq: int, observation: Observation) -> Mapping[str, Any]:

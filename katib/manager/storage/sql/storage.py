@@ -133,6 +133,9 @@ class SqlStorage:
     ) -> Mapping[str, Sequence[Observation]]:
         return self.database.read(lambda session: observations.curves(session, study_id, metrics, states))
 
+    def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
+        return self.database.read(lambda session: observations.last_values(session, trials))
+
     # Managers
 
     def heartbeat(self, manager: ManagerRecord) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Column, ForeignKey, Index, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
 from katib.domain.names import ID_LENGTH, SERVICE_NAME_LENGTH
 from katib.manager.storage.sql.columns import BigNumber, Float, Key, LongText, Number, SmallNumber, Time
@@ -19,8 +19,8 @@ OPTIONS: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mysql_charset": "ut
 metadata: Final = MetaData(naming_convention=NAMING)
 
 
-def _column(name: str, type_: Any, *args: Any) -> Column[Any]:
-    return Column(name, type_, *args, nullable=False)
+def _column(name: str, type_: Any, *args: Any, **options: Any) -> Column[Any]:
+    return Column(name, type_, *args, nullable=False, **options)
 
 
 # `state` is a StudyState, or DELETED for one whose trials are still being removed: to every reader it is gone. `active` is 1
@@ -169,16 +169,26 @@ saved_models: Final = Table(
     _column("model_path", LongText),
     _column("data_set_name", LongText),
     _column("data_set_path", LongText),
+    Column("saved_at", Time),
+    # From here on what the manager knows of the trial; with defaults, for models that were there before.
+    _column("study_id", Key(ID_LENGTH), server_default=text("''")),
+    _column("number", Number, server_default=text("0")),
+    _column("state", Key(16), server_default=text("''")),
+    Column("objective_value", Float),
+    Column("objective_kind", SmallNumber),
+    _column("kept", SmallNumber, server_default=text("0")),
     PrimaryKeyConstraint("study_name", "trial_id"),
+    Index(None, "study_id", "kept"),
     **OPTIONS,
 )
 
-# What the managers share: see manager.access.
-secrets: Final = Table(
-    "secrets",
+# Up to which revision of a study everything that finished is in a model store.
+model_deliveries: Final = Table(
+    "model_deliveries",
     metadata,
-    _column("name", Key(64)),
-    _column("value", LongText),
-    PrimaryKeyConstraint("name"),
+    _column("study_id", Key(ID_LENGTH), ForeignKey("studies.id")),
+    _column("store", Key(255)),
+    _column("revision", BigNumber),
+    PrimaryKeyConstraint("study_id", "store"),
     **OPTIONS,
 )

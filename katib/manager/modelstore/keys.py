@@ -1,9 +1,10 @@
-"""How long the model store's keys may be."""
+"""What every model store makes of names: how long they may be, and a study as a project."""
 
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
-from katib.manager.models import SavedModel, SavedStudy
+from katib.domain.models import SavedModel, SavedStudy
+from katib.domain.study import Study
 
 # Both together must fit into a key of MySQL's.
 _LONGEST: Final = 255
@@ -16,6 +17,10 @@ def check_study(study: SavedStudy) -> None:
 def check_model(model: SavedModel) -> None:
     _check("model.study_name", model.study_name)
     _check("model.trial_id", model.trial_id)
+
+
+def project_of(study: Study) -> SavedStudy:
+    return SavedStudy(study.spec.name, study.spec.owner, study.spec.task_name)
 
 
 def _check(field: str, text: str) -> None:

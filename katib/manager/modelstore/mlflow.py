@@ -1,0 +1,266 @@
+"""The model store as an MLflow tracking server: a study is an experiment of its name, a trial is a run.
+
+A run has the trial's parameters, its whole metric history, its state as status, and tags: `katib.trial_id`, `katib.key` (its
+hash, by which it is found), `katib.study_id`, `katib.number`, `katib.state`, `katib.model_path`, the trial's own tags as
+`katib.tag.<name>`, and in `katib.record.<i>` the record itself, since MLflow takes fewer names and shorter values than Katib.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final, TypeVar
+
+from katib.domain.errors import FailedPreconditionError, NotFoundError
+from katib.domain.metrics import Observation
+from katib.domain.models import SavedModel, SavedStudy, completed_by, with_known
+from katib.domain.study import Study
+from katib.domain.trial import Trial, TrialState
+from katib.domain.views import Page
+from katib.manager.models import FinishedTrial
+from katib.manager.modelstore import mlflow_names as names
+from katib.manager.modelstore.keys import check_model, check_study, project_of
+from katib.manager.modelstore.mlflow_api import MAX_METRICS, MAX_PARAMS, MAX_TAGS, Json, MlflowApi
+from katib.manager.modelstore.records import record_from_text, record_to_text
+from katib.manager.ports import Storage
+from katib.manager.storage.tokens import make_token, model_list, read_token
+
+_STUDY: Final = "katib.study"
+_OWNER: Final = "katib.owner"
+_NOTE: Final = "mlflow.note.content"
+_TRIAL: Final = "katib.trial_id"
+_KEY: Final = "katib.key"
+_KEPT: Final = "katib.kept"
+_RECORD: Final = "katib.record."
+# A tag's value may have 5,000 bytes in older servers; the record is ASCII.
+_RECORD_PART: Final = 4000
+_STATUS: Final = {TrialState.COMPLETED: "FINISHED", TrialState.KILLED: "KILLED", TrialState.ERROR: "FAILED"}
+
+T = TypeVar("T")
+
+
+class MlflowModelStore:
+    def __init__(self, address: str, storage: Storage) -> None:
+        """`address` of the server, http(s)://…; `storage`: where the metric histories are read. Nothing is asked yet."""
+        self._api: Final = MlflowApi(address)
+        self._storage = storage
+        self.name: Final = f"mlflow+{self._api.address}"[:255]
+
+    def save_study(self, study: SavedStudy) -> None:
+        check_study(study)
+        tags = {_STUDY: "1", _OWNER: study.owner, _NOTE: study.description}
+        experiment = self._experiment(study.name)
+        if experiment is None:
+            experiment = self._create(study.name, tags)
+        self._api.tag_experiment(experiment, tags)
+
+    def save_model(self, model: SavedModel) -> None:
+        check_model(model)
+        experiment = self._require(model.study_name)
+        before = self._find(experiment, model.trial_id)
+        if before is not None:
+            model = with_known(model, _model(before, model.study_name))
+        run = _run_id(before) if before is not None else self._begin(experiment, model, _millis(model.saved_at))
+        if before is None or _tags(before).get(_KEPT) is None:
+            self._log_parameters(run, model)
+        values = [_metric(name, text, _millis(model.saved_at), 0) for name, text in dict(model.metrics).items()]
+        self._log(run, values)
+        self._api.end_run(run, _status(model), _millis(model.saved_at))
+        self._tag(run, model)
+
+    def saved_studies(self) -> Sequence[SavedStudy]:
+        found = [
+            SavedStudy(experiment["name"], tags.get(_OWNER, ""), tags.get(_NOTE, ""))
+            for experiment in self._api.experiments(f"tags.`{_STUDY}` = '1'")
+            for tags in [_tags(experiment)]
+        ]
+        return sorted(found, key=lambda study: study.name)
+
+    def saved_models(self, study_name: str, page_size: int, page_token: str) -> Page[SavedModel]:
+        list_ = model_list(study_name)
+        (after,) = read_token(list_, page_token) if page_token else ("",)
+        experiment = self._require(study_name)
+        runs, token = self._api.page_of_runs(
+            experiment, f"tags.`{_KEY}` != ''", [f"tags.`{_TRIAL}` ASC"], page_size, after
+        )
+        return Page([_model(run, study_name) for run in runs], make_token(list_, (token,)) if token else "")
+
+    def saved_model(self, study_name: str, trial_id: str) -> SavedModel:
+        experiment = self._experiment(study_name)
+        run = self._find(experiment, trial_id) if experiment is not None else None
+        if run is None:
+            raise NotFoundError(f"no model of trial {trial_id} was saved in study {study_name}")
+        return _model(run, study_name)
+
+    def keep(self, study: Study, finished: Sequence[FinishedTrial]) -> None:
+        experiment = self._experiment(study.spec.name)
+        if experiment is None:
+            project = project_of(study)
+            tags = {_STUDY: "1", _OWNER: project.owner, _NOTE: project.description}
+            experiment = self._create(
+                project.name, tags | {f"katib.tag.{t.name}"[:250]: t.value for t in study.spec.tags}
+            )
+        for of in finished:
+            self._keep(experiment, of.trial, of.model)
+
+    def kept_models(self, study: Study) -> Sequence[SavedModel]:
+        experiment = self._experiment(study.spec.name)
+        if experiment is None:
+            return []
+        runs = self._api.runs(experiment, f"tags.`{_KEPT}` = '1' AND tags.`katib.study_id` = '{study.id}'")
+        return [_model(run, study.spec.name) for run in runs]
+
+    def remove(self, study: Study, trial_ids: Sequence[str]) -> None:
+        experiment = self._experiment(study.spec.name)
+        for trial_id in trial_ids if experiment is not None else ():
+            run = self._find(experiment, trial_id)
+            if run is not None and _tags(run).get(_KEPT) == "1":
+                self._api.delete_run(_run_id(run))
+
+    def close(self) -> None:
+        self._api.close()
+
+    # Keeping
+
+    def _keep(self, experiment: str, trial: Trial, model: SavedModel) -> None:
+        run = self._find(experiment, trial.id)
+        if run is not None and (complete := _tags(run).get(_KEPT)) is not None:
+            if complete == "1" or _model(run, model.study_name).study_id:
+                return  # kept before, or completed
+            model = completed_by(_model(run, model.study_name), model)
+        run_id = _run_id(run) if run is not None else self._begin(experiment, model, _millis(trial.started_at))
+        if run is None or _tags(run).get(_KEPT) is None:
+            self._log_parameters(run_id, model)
+        counts: dict[str, int] = {}
+        for page in self._history(trial):
+            self._log(run_id, [_observed(observation, counts) for observation in page])
+        tags = {"katib.number": str(trial.number), **{f"katib.tag.{t.name}"[:250]: t.value for t in trial.tags}}
+        for some in _chunks(tags.items(), MAX_TAGS):
+            self._api.log(run_id, tags=dict(some))
+        self._api.end_run(run_id, _status(model), _millis(trial.ended_at))
+        # Last of all: what is tagged as kept is whole.
+        self._tag(run_id, model)
+
+    def _begin(self, experiment: str, model: SavedModel, start_ms: int) -> str:
+        """A new run; of two that are begun at once for a trial, one stays."""
+        name = f"trial {model.number}" if model.number else model.trial_id
+        run = self._api.create_run(experiment, name, start_ms, {_TRIAL: model.trial_id, _KEY: _key(model.trial_id)})
+        there = sorted(_run_id(run) for run in self._api.runs(experiment, _of_trial(model.trial_id)))
+        for other in there[1:]:
+            self._api.delete_run(other)
+        return there[0] if there else run
+
+    def _log_parameters(self, run: str, model: SavedModel) -> None:
+        """The same again changes nothing; other values than before would be refused."""
+        params = names.unique((p.name, p.value) for p in model.parameters)
+        for some in _chunks(params.items(), MAX_PARAMS):
+            self._api.log(run, params=dict(some))
+
+    def _tag(self, run: str, model: SavedModel) -> None:
+        text = record_to_text(model)
+        parts = [text[i : i + _RECORD_PART] for i in range(0, len(text), _RECORD_PART)]
+        tags = {f"{_RECORD}{i}": part for i, part in enumerate(parts)}
+        for some in _chunks(tags.items(), MAX_TAGS):
+            self._api.log(run, tags=dict(some))
+        state = model.state.value if model.state else ""
+        shown = {"katib.study_id": model.study_id, "katib.state": state, "katib.model_path": model.model_path[:4000]}
+        ours = {_KEPT: "1" if model.kept else "0", f"{_RECORD}parts": str(len(parts))}
+        self._api.log(run, tags=shown | ours)
+
+    def _log(self, run: str, metrics: Sequence[Json]) -> None:
+        for some in _chunks(metrics, MAX_METRICS):
+            self._api.log(run, metrics=list(some))
+
+    def _history(self, trial: Trial) -> Iterator[Sequence[Observation]]:
+        token = ""
+        while True:
+            try:
+                page = self._storage.list_observations(trial.id, trial.attempt, (), MAX_METRICS, token)
+            except NotFoundError:
+                return  # deleted meanwhile
+            yield page.items
+            token = page.next_token
+            if not token:
+                return
+
+    # Finding
+
+    def _experiment(self, name: str) -> str | None:
+        found = self._api.find_experiment(name)
+        if found is None:
+            return None
+        if found.get("lifecycle_stage") == "deleted":
+            raise FailedPreconditionError(
+                f"experiment {name!r} was deleted in MLflow: restore it there, or remove it for good, to keep its models"
+            )
+        return str(found["experiment_id"])
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        try:
+            return self._api.create_experiment(name, tags)
+        except FailedPreconditionError:
+            # Somebody else was faster; or else this raises why.
+            return self._require(name)
+
+    def _require(self, name: str) -> str:
+        found = self._experiment(name) if name else None
+        if found is None:
+            raise NotFoundError(f"no study {name} was saved")
+        return found
+
+    def _find(self, experiment: str | None, trial_id: str) -> Json | None:
+        if experiment is None:
+            return None
+        return min(self._api.runs(experiment, _of_trial(trial_id)), key=_run_id, default=None)
+
+
+def _of_trial(trial_id: str) -> str:
+    return f"tags.`{_KEY}` = '{_key(trial_id)}'"
+
+
+def _key(trial_id: str) -> str:
+    """A client's ids may have any characters, and MLflow's filters know no way to quote a quote."""
+    return hashlib.sha256(trial_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def _tags(found: Json) -> dict[str, str]:
+    tags = found.get("data", found).get("tags", ())
+    return {tag["key"]: tag.get("value", "") for tag in tags}
+
+
+def _run_id(run: Json) -> str:
+    return str(run["info"]["run_id"])
+
+
+def _model(run: Json, study_name: str) -> SavedModel:
+    tags = _tags(run)
+    text = "".join(tags.get(f"{_RECORD}{i}", "") for i in range(int(tags.get(f"{_RECORD}parts", "0"))))
+    if not text:
+        # Begun, and broken off before it was whole; whoever began it comes back to it.
+        return SavedModel(study_name, tags.get(_TRIAL, ""), (), (), "")
+    return record_from_text(text)
+
+
+def _observed(observation: Observation, counts: dict[str, int]) -> Json:
+    """`counts` gives steps to observations that have none: by order, by metric."""
+    count = counts[observation.name] = counts.get(observation.name, 0) + 1
+    step = count if observation.step is None else observation.step
+    return _metric(observation.name, repr(observation.value), _millis(observation.time), step)
+
+
+def _metric(name: str, text: str, time_ms: int, step: int) -> Json:
+    return {"key": names.fit(name), "value": names.number(text), "timestamp": time_ms, "step": step}
+
+
+def _status(model: SavedModel) -> str:
+    return _STATUS.get(model.state, "FINISHED") if model.state else "FINISHED"
+
+
+def _millis(time: datetime | None) -> int:
+    return int((time or datetime.now(UTC)).timestamp() * 1000)
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    iterator = iter(items)
+    while some := tuple(islice(iterator, size)):
+        yield some

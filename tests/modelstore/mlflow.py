@@ -1,0 +1,107 @@
+"""A real MLflow tracking server for the tests, of its own virtual environment.
+
+MLflow keeps older versions of packages than Katib's own development does, so it is not among Katib's: the first test that wants
+it installs it (a minute or two, half a gigabyte) into KATIB_TEST_CACHE, by default ~/.cache/katib-tests. Where that cannot be
+had the tests are skipped and say why; where CI=true they fail. KATIB_TEST_MLFLOW names a server to use instead.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+VERSION = "3.17.2"
+_START_S = 90
+_INSTALL_S = 900
+
+
+def program() -> Path:
+    """`mlflow`, installed; skips or fails where it cannot be."""
+    cache = Path(os.environ.get("KATIB_TEST_CACHE") or Path.home() / ".cache" / "katib-tests")
+    home = cache / f"mlflow-{VERSION}"
+    mlflow = home / "bin" / "mlflow"
+    if mlflow.exists():
+        return mlflow
+    # Made aside: what is there is whole, whoever else is making it.
+    making = cache / f"mlflow-{VERSION}.{os.getpid()}"
+    try:
+        _run(sys.executable, "-m", "venv", str(making))
+        _run(str(making / "bin" / "python"), "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}")
+        # A script names its interpreter by its whole path: it is run by the interpreter instead.
+        making.rename(home)
+    except (OSError, subprocess.SubprocessError) as error:
+        shutil.rmtree(making, ignore_errors=True)
+        if mlflow.exists():
+            return mlflow
+        text = f"no MLflow to test with: it cannot be installed ({error}); KATIB_TEST_MLFLOW=http://HOST:PORT names a server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(text)
+        pytest.skip(text)
+    return mlflow
+
+
+class Server:
+    """A tracking server with its database in a folder of its own, at a port that it keeps when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._python = program().parent / "python"
+        self._folder = folder
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [str(self._python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
+        command += ["--artifacts-destination", str(self._folder / "artifacts"), "--workers", "1"]
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=environment
+            )
+        deadline = time.monotonic() + _START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"MLflow did not start: {(self._folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            # With its workers.
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(30)
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.address}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@contextmanager
+def started() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="katib-mlflow-") as folder:
+        server = Server(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, timeout=_INSTALL_S, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
