@@ -18,11 +18,12 @@ from typing import Final
 
 import psutil
 
+from katib.manager.modelstore.open import open_model_store
 from katib.manager.storage.open import open_storage
 from tests.e2e.harness import BIN, Process, World
 from tests.faults import blows, checks, forgetful, studies
 from tests.faults.blows import MANAGER, Blow, Events, Moment
-from tests.faults.studies import Asked
+from tests.faults.studies import DELETE, Asked
 from tests.faults.users import User
 
 # How long the studies may take to end once nothing is killed any more: a loaded machine's time, many times over.
@@ -307,6 +308,7 @@ class Campaign:
         self._await_ready()
         while any(user.is_alive() for user in self._users):
             self._pause(_TICK_S)
+        self._await_models()
         self._wrong += [f"process {p} is left though every study has ended" for p in self._processes(trials_only=True)]
         assert self._manager is not None
         code = self._manager.end()
@@ -321,6 +323,18 @@ class Campaign:
         if not self._wrong:
             # What a study that is stuck looks like is said already.
             self._check()
+
+    def _await_models(self) -> None:
+        """They come after their trials, and what was missed at the next look."""
+        storage = open_storage(self._order.database)
+        try:
+            store = open_model_store(storage)
+            waiting = {asked.study_id for asked in self._asked if asked.fate != DELETE}
+            while waiting and time.monotonic() < self._end_by:
+                waiting = {study_id for study_id in waiting if not checks.has_models(storage, store, study_id)}
+                self._pause(0.5)
+        finally:
+            storage.close()
 
     def _check(self) -> None:
         self._wrong += checks.left_behind(self._order.database)

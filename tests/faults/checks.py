@@ -9,9 +9,12 @@ from sqlalchemy import func, or_, select
 
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
+from katib.domain.models import SavedModel
 from katib.domain.names import run_name
 from katib.domain.study import Limits, Study, StudyReason, StudyState
 from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.manager.models import ModelStore
+from katib.manager.modelstore.open import open_model_store
 from katib.manager.ports import Storage, StudyFilter, TrialFilter
 from katib.manager.storage.sql import tables
 from katib.manager.storage.sql.engine import make_engine, parse_url
@@ -39,6 +42,9 @@ class Found:
     notes: Mapping[tuple[str, int], Note] = field(default_factory=dict)
     # By trial id: the numbers of the attempts that are kept beside the last one.
     earlier: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    # The records of models, one for each that there is, and what the models that are there say.
+    models: Sequence[SavedModel] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def gather(storage: Storage, data: Path, notes: Path, studies: Sequence[Asked]) -> tuple[list[Found], list[str]]:
@@ -108,7 +114,37 @@ def _gather_one(storage: Storage, data: Path, noted: Mapping[tuple[str, int], No
         {key: _output(data / "runs" / study.id / run_name(*key) / "output") for key in attempts},
         {key: note for key, note in noted.items() if key[0] in ids},
         {t.id: [a.number for a in storage.earlier_attempts(t.id)] for t in trials},
+        saved_models(open_model_store(storage), study),
+        {t.id: path.read_text().strip() for t in trials if (path := _model(data, t)).is_file()},
     )
+
+
+def has_models(storage: Storage, store: ModelStore, study_id: str) -> bool:
+    """Whether every model is there that should be, and no other."""
+    try:
+        study = storage.get_study(study_id)
+    except NotFoundError:
+        return True
+    there = {model.trial_id for model in saved_models(store, study)}
+    return there == models_to_keep(study, storage.finished_trials(study_id))
+
+
+def _model(data: Path, trial: Trial) -> Path:
+    return data / "runs" / trial.study_id / run_name(trial.id, trial.attempt) / "model"
+
+
+def saved_models(store: ModelStore, study: Study) -> list[SavedModel]:
+    """Every record of the study's."""
+    if study.spec.name not in [saved.name for saved in store.saved_studies()]:
+        return []
+    found: list[SavedModel] = []
+    token = ""
+    while True:
+        page = store.saved_models(study.spec.name, 1000, token)
+        found += [model for model in page.items if model.study_id == study.id]
+        token = page.next_token
+        if not token:
+            return found
 
 
 def _output(path: Path) -> Values:
@@ -142,6 +178,7 @@ def _check(found: Found) -> Iterator[str]:
     known = {(t.id, attempt) for t in found.trials for attempt in range(1, t.attempt + 1)}
     for trial_id, attempt in sorted(found.notes.keys() - known):
         yield f"attempt {attempt} of trial {trial_id} ran, and the database knows nothing of it"
+    yield from _check_models(found)
     for trial in found.trials:
         for wrong in _check_trial(found, trial):
             yield f"trial {trial.number} ({trial.id}, {trial.state.value} at attempt {trial.attempt}): {wrong}"
@@ -183,6 +220,45 @@ def _check_parameters(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
     for trial, suggestion in zip(trials, suggested, strict=False):
         if trial.parameters != suggestion.parameters:
             yield f"trial {trial.number} has the parameters {trial.parameters} instead of {suggestion.parameters}"
+
+
+def models_to_keep(study: Study, trials: Sequence[Trial]) -> set[str]:
+    """The trials whose models should be there when all is over."""
+    ranked = sorted(
+        (t for t in trials if t.state.finished),
+        key=lambda t: (
+            t.state is not TrialState.COMPLETED or t.objective is None,
+            -(t.objective or 0.0) if t.state is TrialState.COMPLETED else 0.0,
+            t.number,
+        ),
+    )
+    _, _, most = study.spec.keep_models.partition(":")
+    return {t.id for t in (ranked[: int(most)] if most else ranked)}
+
+
+def _check_models(found: Found) -> Iterator[str]:
+    """One record for each trial that should have one, and the model that it speaks of."""
+    assert found.study is not None
+    counted = Counter(model.trial_id for model in found.models)
+    wanted = models_to_keep(found.study, found.trials)
+    if twice := [trial_id for trial_id, count in counted.items() if count > 1]:
+        yield f"has several models of the trials {twice}"
+    if counted.keys() != wanted:
+        yield f"has no models of the trials {wanted - counted.keys()}, and models of {counted.keys() - wanted}"
+    trials = {t.id: t for t in found.trials}
+    for model in found.models:
+        trial = trials.get(model.trial_id)
+        if trial is None:
+            continue
+        if (model.number, model.state, model.objective) != (trial.number, trial.state, trial.objective):
+            yield f"says of trial {trial.number}'s model {(model.number, model.state, model.objective)}"
+        if bool(model.model_path) != (trial.id in found.files):
+            yield f"says that trial {trial.number}'s model is at {model.model_path!r}; there: {found.files.get(trial.id)}"
+    for trial_id, text in found.files.items():
+        if text != run_name(trial_id, trials[trial_id].attempt):
+            yield f"has in the place of trial {trials[trial_id].number}'s model {text!r}"
+        if trial_id not in wanted:
+            yield f"keeps the model of trial {trials[trial_id].number}, which is none of the best"
 
 
 def _check_trial(found: Found, trial: Trial) -> Iterator[str]:

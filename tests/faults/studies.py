@@ -79,7 +79,9 @@ def long(name: str, most: int, rng: random.Random) -> StudySpec:
 
 def flaky(name: str, most: int, rng: random.Random) -> StudySpec:
     limits = Limits(max_trials=most, max_parallel=5, retry_limit=2)
-    return _spec(name, "random", most, 5, limits=limits, command=scripted.command(2, 0.02, scripted.FLAKY))
+    return _spec(
+        name, "random", most, 5, limits=limits, command=scripted.command(2, 0.02, scripted.FLAKY), keep_models="best:3"
+    )
 
 
 def hopeless(name: str, most: int, rng: random.Random) -> StudySpec:

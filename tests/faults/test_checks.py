@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from katib.domain.metrics import Observation
+from katib.domain.models import SavedModel
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudyReason, StudyState
 from katib.domain.trial import Trial, TrialReason, TrialState
@@ -64,6 +65,24 @@ def sound() -> Found:
             (RETRIED, 2): Note(((3.0, 13, "x=2"),), ((4.0, 0),)),
         },
         {STEADY: [], RETRIED: [1]},
+        [_model_of(t) for t in trials],
+        {t.id: f"{t.id}-{t.attempt}" for t in trials},
+    )
+
+
+def _model_of(trial: Trial) -> SavedModel:
+    """As the manager keeps it."""
+    return SavedModel(
+        "flaky-1",
+        trial.id,
+        trial.parameters,
+        (),
+        f"/data/{trial.id}-{trial.attempt}/model",
+        study_id=trial.study_id,
+        number=trial.number,
+        state=trial.state,
+        objective=trial.objective,
+        kept=True,
     )
 
 
@@ -122,6 +141,26 @@ def _kept(found: Found) -> None:
     found.earlier = {**found.earlier, RETRIED: [1, 1]}
 
 
+def _models(change_: Callable[[list[SavedModel]], list[SavedModel]]) -> Callable[[Found], None]:
+    def change(found: Found) -> None:
+        found.models = change_(list(found.models))
+
+    return change
+
+
+def _left(**files: str) -> Callable[[Found], None]:
+    def change(found: Found) -> None:
+        found.files = {**found.files, **files}
+
+    return change
+
+
+def _best_one(found: Found) -> None:
+    """Only the best trial's model is wanted."""
+    assert found.study is not None
+    found.study = replace(found.study, spec=replace(found.study.spec, keep_models="best:1"))
+
+
 WRONG: dict[str, tuple[Callable[[Found], None], str]] = {
     "a study that goes on": (_study(state=StudyState.RUNNING, reason=""), "is RUNNING"),
     "a study that ended for another reason": (_study(reason=StudyReason.EXHAUSTED), "SearchSpaceExhausted"),
@@ -153,6 +192,16 @@ WRONG: dict[str, tuple[Callable[[Found], None], str]] = {
     "values in another order": (_stored(lambda o: o[::-1]), "stored is"),
     "another value": (_stored(lambda o: [replace(o[0], value=1.0), *o[1:]]), "stored is"),
     "output cut off": (_lose_output, "should have"),
+    "a model kept twice": (_models(lambda m: [*m, m[0]]), "has several models of the trials"),
+    "a model not kept": (_models(lambda m: m[1:]), f"has no models of the trials {{'{STEADY}'}}"),
+    "a model of nobody's": (_models(lambda m: [*m, replace(m[0], trial_id="c" * 16)]), "and models of"),
+    "a model that speaks of another state": (
+        _models(lambda m: [replace(m[0], objective=9.0), m[1]]),
+        "says of trial 1",
+    ),
+    "a model that is said to be nowhere": (_models(lambda m: [replace(m[0], model_path=""), m[1]]), "model is at ''"),
+    "a model of another attempt": (_left(**{RETRIED: f"{RETRIED}-1"}), "in the place of trial 2's model"),
+    "a model that should have gone": (_best_one, "which is none of the best"),
     "a study deleted and there": (_asked(fate=DELETE), "is still there"),
 }
 
@@ -174,6 +223,7 @@ def test_a_trial_stopped_by_its_user_may_have_come_to_any_point() -> None:
     _first(state=TrialState.KILLED, reason=TrialReason.STOPPED_BY_USER)(found)
     _study(completed=1, killed=1)(found)
     _asked(stopped={STEADY})(found)
+    _models(lambda m: [replace(m[0], state=TrialState.KILLED), m[1]])(found)
     assert list(check(found)) == []
     found.notes = {key: note for key, note in found.notes.items() if key[0] != STEADY}
     assert list(check(found)) == []

@@ -11,6 +11,9 @@ echo "start $EPOCHREALTIME $$ $*" >>"$note"
 [ "$KATIB_ATTEMPT" = 1 ] && word=start || word=retry
 echo "$word" 1<>"$EVENTS"
 
+# Its model says whose it is.
+echo "$TRIAL_ID-$KATIB_ATTEMPT" >"$KATIB_MODEL_DIR"
+
 key=$((16#${TRIAL_ID:1:8}))
 ((key % 5 == 0)) && ((steps *= 3))
 code=0
