@@ -334,7 +334,8 @@ class ManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportMetrics(self, request, context):
-        """Adds observations to a running trial. The same sequence number of the same reporter twice changes nothing.
+        """Adds observations to a running trial, if there are any, and says whether it is to end. The same sequence number of
+        the same reporter twice changes nothing. A token in the metadata (`authorization: Bearer ...`) must be the attempt's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

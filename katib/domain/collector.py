@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from katib.domain.checks import check_name
 from katib.domain.errors import FieldViolation, violation
-from katib.domain.search_space import check_name
 
 MAX_PATTERN: Final = 1000
 # The keys that give a value's step where the study names none; the first that a line has counts.

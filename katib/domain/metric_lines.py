@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from katib.domain.collector import STEP_KEYS, MetricsCollector, MetricsFormat
 from katib.domain.metrics import MAX_LINE, OUTPUT_SOURCE, Observation, OutputLine, parse_value
+from katib.domain.report_lines import parse_report
 
 # Below it, a step fits the wire and every database.
 _MAX_STEP: Final = 2.0**63
@@ -122,12 +123,17 @@ class PatternLines:
 def parse_output(
     lines: Iterable[OutputLine], parser: LineParser, attempt: int, source: str = OUTPUT_SOURCE
 ) -> list[Observation]:
-    """The observations that the lines hold."""
-    return [
-        Observation(name, value, line.time, attempt, source, line.position, ordinal, step)
-        for line in lines
-        for ordinal, (name, value, step) in enumerate(parser(line.text))
-    ]
+    """The observations that the lines hold, reports that could not be sent among them."""
+    found: list[Observation] = []
+    for line in lines:
+        if (report := parse_report(line, attempt)) is not None:
+            found.append(report)
+            continue
+        found += [
+            Observation(name, value, line.time, attempt, source, line.position, ordinal, step)
+            for ordinal, (name, value, step) in enumerate(parser(line.text))
+        ]
+    return found
 
 
 def parse_step(text: str) -> int | None:

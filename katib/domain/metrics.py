@@ -9,6 +9,8 @@ from enum import Enum
 from typing import Final
 
 OUTPUT_SOURCE: Final = "output"
+# With the reporter's name behind it.
+REPORT_SOURCE: Final = "report:"
 MAX_SOURCE: Final = 64
 # Of a longer line the beginning is looked at and the rest passed over: no training prints its metrics behind 64 KiB.
 MAX_LINE: Final = 64 * 1024

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
+from katib.domain.checks import MAX_NAME, check_name
 from katib.domain.dimensions import (
     MAX_LOG_STEPS,
     MAX_STEPS,
@@ -41,7 +42,6 @@ __all__ = [
 
 MAX_PARAMETERS: Final = 200
 MAX_LIST: Final = 1000
-MAX_NAME: Final = 128
 MAX_VALUE: Final = 1000
 # Beyond 2^53 neighbouring whole numbers are one and the same double.
 MAX_INT: Final = 2**53
@@ -141,17 +141,6 @@ class SearchSpace:
         if missing:
             raise InvalidArgumentError.of("parameter_set", ", ".join(values), f"expected also {', '.join(missing)}")
         return [values[d.name] for d in self.dimensions]
-
-
-def check_name(field: str, name: str) -> list[FieldViolation]:
-    """A parameter's or metric's name stands before `=` on a command line or in a line of output."""
-    if not name:
-        return [violation(field, name, "expected a name")]
-    if len(name) > MAX_NAME:
-        return [violation(field, name, f"expected at most {MAX_NAME} characters, got {len(name)}")]
-    if not name.isprintable() or any(c.isspace() or c == "=" for c in name):
-        return [violation(field, name, "expected printable characters without spaces and '='")]
-    return []
 
 
 def _dimension(config: ParameterConfig, at: str) -> Dimension:

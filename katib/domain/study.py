@@ -68,6 +68,8 @@ class StudyReason:
     SUGGESTION_UNAVAILABLE: Final = "SuggestionServiceUnavailable"
     SUGGESTION_FAILED: Final = "SuggestionServiceFailed"
     NO_SUGGESTIONS: Final = "NoSuggestions"
+    EARLY_STOPPING_UNAVAILABLE: Final = "EarlyStoppingServiceUnavailable"
+    EARLY_STOPPING_FAILED: Final = "EarlyStoppingServiceFailed"
     WORKER_UNAVAILABLE: Final = "WorkerUnavailable"
     CONTROLLER_FAILED: Final = "ControllerFailed"
     NO_MANAGER: Final = "NoManager"

@@ -264,8 +264,8 @@ class EarlyStoppingServices(Protocol):
 
     def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> "Future[None]": ...
 
-    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
-        """The ids of the running trials that should stop."""
+    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
+        """By id, the running trials that should stop: why, as the service says it; empty where it does not."""
 
 
 class Directory(Protocol):

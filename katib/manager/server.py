@@ -16,6 +16,8 @@ from katib.api import logs, rpc
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
+from katib.manager.access import RunAccess
+from katib.manager.advertise import advertised_address
 from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
@@ -31,6 +33,7 @@ from katib.manager.service.service import ManagerService
 from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
 from katib.manager.storage.open import Opening
+from katib.manager.storage.secrets import open_secrets
 from katib.worker.base import Worker, WorkerSettings
 
 _log: Final = logging.getLogger(__name__)
@@ -62,11 +65,19 @@ class Manager:
         self._storage = self._opening.storage
         self._models = open_model_store(self._storage, settings.model_store)
         self._worker = _open_worker(settings)
+        access = RunAccess(open_secrets(self._storage), lambda: self._advertised)
         self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker)
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
         self._controller = Controller(
-            own_identity(), self._storage, suggestions, rules, self._worker, self._metrics, settings.lease
+            own_identity(),
+            self._storage,
+            suggestions,
+            rules,
+            self._worker,
+            self._metrics,
+            settings.lease,
+            access.environment,
         )
         self.service: Final = ManagerService(
             Context(
@@ -77,12 +88,14 @@ class Manager:
                 directory=RemoteDirectory(suggestion, earlystopping, self._channels),
                 worker=self._worker,
                 controller=self._controller,
+                access=access,
             ),
             lambda: self._stopping,
         )
         self._server = rpc.Server((SERVICE,), self._metrics.rpc)
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         self.port = self._server.listen(settings.listen)
+        self._advertised = advertised_address(settings.advertise_address, settings.listen, self.port, settings.worker)
         self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready) if settings.http else None
 
     def open(self) -> None:
@@ -212,6 +225,11 @@ def _open_worker(settings: Settings) -> Worker:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("katib-data"),
     help="Where the local worker keeps the runs' outputs.",
+)
+@click.option(
+    "--advertise-address",
+    default="",
+    help="Where trials reach this API: HOST:PORT, unix:PATH, or none.  [default: with --worker local, --listen]",
 )
 @click.option(
     "--suggestion-address",

@@ -8,6 +8,7 @@ import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerServicer as Base
+from katib.api.credentials import bearer_token
 from katib.api.model_converters import (
     given_model_from_proto,
     model_to_proto,
@@ -123,13 +124,14 @@ class ManagerServicer(Base):
         self._service.stop_trial(request.trial_id)
         return pb.StopTrialReply()
 
-    def ReportMetrics(self, request: pb.ReportMetricsRequest, _context: Context) -> pb.ReportMetricsReply:  # noqa: N802
+    def ReportMetrics(self, request: pb.ReportMetricsRequest, context: Context) -> pb.ReportMetricsReply:  # noqa: N802
         now = datetime.now(UTC)
         should_stop = self._service.report_metrics(
             request.trial_id,
             [observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)],
             request.attempt,
             request.reporter,
+            bearer_token(context),
         )
         return pb.ReportMetricsReply(should_stop=should_stop)
 

@@ -17,7 +17,8 @@ DEFAULT_EARLYSTOPPING: Final = "earlystopping-{algorithm}:6789"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`http` empty: no HTTP server. `data` is where the local worker keeps runs; `worker_option` is NAME=VALUE each."""
+    """`http` empty: no HTTP server. `data` is where the local worker keeps runs; `worker_option` is NAME=VALUE each;
+    `advertise_address` is where runs reach the manager (see `advertise`)."""
 
     listen: str = DEFAULT_LISTEN
     http: str = DEFAULT_HTTP
@@ -25,6 +26,7 @@ class Settings:
     worker: str = "local"
     worker_option: tuple[str, ...] = ()
     data: Path = Path("katib-data")
+    advertise_address: str = ""
     suggestion_address: str = DEFAULT_SUGGESTION
     earlystopping_address: str = DEFAULT_EARLYSTOPPING
     model_store: str = "database"

@@ -1,6 +1,6 @@
 """A clock that is set, back or forward, while studies are under way: nothing waits for it, and nothing ends because of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,10 +99,10 @@ class Rule:
     def __init__(self) -> None:
         self.asked = 0
 
-    def should_stop(self, _rule: str, _request: StoppingRequest) -> "Future[Sequence[str]]":
+    def should_stop(self, _rule: str, _request: StoppingRequest) -> "Future[Mapping[str, str]]":
         self.asked += 1
-        none: Future[Sequence[str]] = Future()
-        none.set_result(())
+        none: Future[Mapping[str, str]] = Future()
+        none.set_result({})
         return none
 
 

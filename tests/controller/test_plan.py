@@ -250,9 +250,24 @@ def test_a_stopped_trial_is_killed_only_when_its_run_is_gone() -> None:
 
 
 def test_a_trial_that_ends_well_before_it_could_be_stopped_is_completed() -> None:
-    t = trial(1, RUNNING, stop_reason=TrialReason.EARLY_STOPPED, objective=0.5)
+    t = trial(1, RUNNING, stop_reason=TrialReason.STOPPED_BY_USER, objective=0.5)
     o = observed(study(running=1), [t], [run(t, RunPhase.SUCCEEDED)])
     assert moves(o) == [(1, RUNNING, COMPLETED, "")]
+
+
+def test_a_trial_that_its_rule_has_stopped_is_killed_however_well_it_ends() -> None:
+    t = trial(1, RUNNING, stop_reason=TrialReason.EARLY_STOPPED, stop_message="hopeless", objective=0.5)
+    o = observed(study(running=1), [t], [run(t, RunPhase.SUCCEEDED)])
+    assert moves(o) == [(1, RUNNING, KILLED, TrialReason.EARLY_STOPPED)]
+
+
+def test_a_study_whose_rule_cannot_be_asked_says_so_and_goes_on() -> None:
+    t = trial(1, RUNNING)
+    trouble = (StudyReason.EARLY_STOPPING_UNAVAILABLE, "nobody answers")
+    o = observed(study(suggested=1, running=1, spec={"early_stopping": "asha"}), [t], [run(t)], rule_trouble=trouble)
+    (note,) = actions(o, StudyMove)
+    assert (note.state, note.reason, note.message) == (StudyState.RUNNING, *trouble)
+    assert len(actions(o, Ask)) == 1
 
 
 def test_a_pending_trial_that_is_stopped_is_fenced_before_it_is_killed() -> None:

@@ -1,7 +1,7 @@
 """Passes over a real database and real processes; only what cannot be made to fail on demand is made to fail by hand."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -455,9 +455,9 @@ class Rule:
     """An early-stopping service in this process that answers when it is let."""
 
     def __init__(self) -> None:
-        self.answer: Future[Sequence[str]] = Future()
+        self.answer: Future[Mapping[str, str]] = Future()
 
-    def should_stop(self, _rule: str, _request: StoppingRequest) -> "Future[Sequence[str]]":
+    def should_stop(self, _rule: str, _request: StoppingRequest) -> "Future[Mapping[str, str]]":
         return self.answer
 
 
@@ -471,7 +471,7 @@ def test_a_trial_that_ends_as_its_rule_would_stop_it_is_let_go_in_the_same_pass(
         until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).objective)
         (tmp_path / "go").touch()
         until(lambda: all(r.phase.ended for r in desk.worker.list(study_id)))
-        rule.answer.set_result([trial.id])
+        rule.answer.set_result({trial.id: "it is behind"})
         until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).state.finished, poll=0)
         assert desk.storage.get_trial(trial.id).state is TrialState.COMPLETED
         assert not desk.worker.list(study_id)

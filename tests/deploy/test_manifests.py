@@ -1,5 +1,6 @@
 """What `kubectl apply -f deploy/katib.yaml` makes, and what each overlay does."""
 
+import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -152,8 +153,16 @@ def test_the_manager_looks_for_services_where_they_are(name: str) -> None:
     assert {address.removesuffix(":6789") for address in reached} <= found.names("Service")
 
 
+def test_trials_are_told_the_manager_s_service_by_a_name_that_holds_in_every_namespace(any_overlay: Manifests) -> None:
+    environment = {e["name"]: e for e in containers(manager(any_overlay))[0]["env"]}
+    service, namespace, port = re.split("[.:]", environment["KATIB_ADVERTISE_ADDRESS"]["value"])
+    assert (namespace, port) == ("$(POD_NAMESPACE)", "6789")
+    assert environment["POD_NAMESPACE"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert service in any_overlay.names("Service")
+
+
 def test_the_database_is_named_in_a_secret_that_is_not_among_the_manifests(any_overlay: Manifests) -> None:
-    (given,) = containers(manager(any_overlay))[0]["env"]
+    given = next(e for e in containers(manager(any_overlay))[0]["env"] if e["name"] == "KATIB_DATABASE")
     assert given == {
         "name": "KATIB_DATABASE",
         "valueFrom": {"secretKeyRef": {"name": "katib-database", "key": "url"}},

@@ -97,7 +97,7 @@ def test_a_question_to_a_frozen_early_stopping_service_fails(katib: World, chann
     request = StoppingRequest(
         study_id=STUDY_ID, spec=study(early_stopping="medianstopping"), running=(), finished=(), curves={}
     )
-    assert rules.should_stop("medianstopping", request).result(30) == []
+    assert rules.should_stop("medianstopping", request).result(30) == {}
     freeze(service)
     with pytest.raises(UnavailableError, match="takes no new connection"):
         # Long before the deadline of the call.

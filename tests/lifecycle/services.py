@@ -1,6 +1,6 @@
 """Suggestion and early-stopping services that answer when, and what, a test says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -113,10 +113,10 @@ class HeldRules(Held):
     """Stops the second of the trials that run; the first for `one`, all for `completed`, and for `greedy` those that have ended
     too."""
 
-    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
+    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
         running, ended = [t.id for t in request.running], [t.id for t in request.finished]
         stopped = {"ok": running[1:2], "one": running[:1], "completed": running, "greedy": running + ended}
-        return self._call(request.study_id, lambda kind: stopped.get(kind, ()))
+        return self._call(request.study_id, lambda kind: dict.fromkeys(stopped.get(kind, ()), "behind"))
 
 
 class AtOnce:
@@ -132,8 +132,8 @@ class AtOnce:
     def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[Any]":
         return self._answered(lambda: self._services.suggest(request, self.kind))
 
-    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
-        return self._answered(tuple)
+    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
+        return self._answered(dict)
 
     def stop(self, algorithm: str, study_id: str) -> None: ...
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Intent, Study
+from katib.manager.access import RunAccess
 from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.modelstore.memory import MemoryModelStore
@@ -17,6 +18,7 @@ from katib.manager.ports import History, ManagerRecord, Storage
 from katib.manager.service.context import Context
 from katib.manager.service.patience import Patience
 from katib.manager.service.service import ManagerService
+from katib.manager.storage.secrets import MemorySecrets
 from katib.worker.base import RunSpec
 from tests.lifecycle.ledger import Ledger
 from tests.lifecycle.services import AtOnce, Held, HeldRules, Services
@@ -125,6 +127,7 @@ class Manager:
                 directory=None,  # type: ignore[arg-type]  # nobody asks which services there are
                 worker=worker,
                 controller=self,
+                access=RunAccess(MemorySecrets(), lambda: ""),
                 now=lambda: world.now,
                 patience=Patience(0),
             )

@@ -227,7 +227,17 @@ class TestService:
         with pytest.raises(InvalidArgumentError) as caught:
             api.report_metrics(trial.id, [observation(1.0, 0)])
         assert caught.value.violations[0].field == "observations[0].sequence"
-        with pytest.raises(InvalidArgumentError):
+        assert api.get_trial(trial.id).observations == []
+
+    def test_a_report_of_nothing_only_asks_whether_to_end(self, api: Api) -> None:
+        study_id = api.create_study(idle())
+        (trial,), _ = api.suggest_trials(study_id)
+        assert api.report_metrics(trial.id, []) is False
+        assert api.report_metrics(trial.id, [], attempt=1) is False
+        with pytest.raises(FailedPreconditionError):
+            api.report_metrics(trial.id, [], attempt=2)
+        complete(api, study_id, trial.id, 0.5)
+        with pytest.raises(FailedPreconditionError):
             api.report_metrics(trial.id, [])
 
     def test_observations_are_paged_and_filtered(self, api: Api) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -74,7 +74,9 @@ class Controller:
         worker: Worker,
         metrics: Metrics,
         lease_s: float = LEASE_S,
+        environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {},
     ) -> None:
+        """`environment(trial_id, attempt)`: variables for a run."""
         self._identity = identity
         self._storage = storage
         self._worker = worker
@@ -83,7 +85,15 @@ class Controller:
         self._look_s = min(_LOOK_S, lease_s / _LOOKS_PER_LEASE)
         self._queue = KeyedQueue()
         self._reconciler = Reconciler(
-            identity.record.id, storage, suggestions, rules, worker, self.wake, metrics, term=self._term
+            identity.record.id,
+            storage,
+            suggestions,
+            rules,
+            worker,
+            self.wake,
+            metrics,
+            term=self._term,
+            environment=environment,
         )
         self._stranded = Stranded(storage, worker.placement, lease_s)
         self._failures: dict[str, int] = {}

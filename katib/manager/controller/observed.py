@@ -48,5 +48,6 @@ class Observed:
     missing: Mapping[str, str] = field(default_factory=dict)
     asking: Asking = field(default_factory=Asking)
     rule_due: bool = False
+    rule_trouble: tuple[str, str] | None = None
     worker_trouble: str = ""
     worker_retry: datetime | None = None

@@ -180,6 +180,8 @@ class _Planner:
             self._note(StudyReason.WORKER_UNAVAILABLE, self.observed.worker_trouble)
         elif trouble is not None and room > 0:
             self._note(*trouble)
+        elif self.observed.rule_trouble is not None:
+            self._note(*self.observed.rule_trouble)
         else:
             self._note(StudyReason.RUNNING, "")
         trouble_until = self.observed.asking.trouble_until

@@ -15,7 +15,7 @@ docs/adr/0005.
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -70,9 +70,11 @@ class Reconciler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         term: Callable[[], int | None] = lambda: 1,
         steady: Callable[[], datetime] | None = None,
+        environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {},
     ) -> None:
         """`term()`: for how long this manager's lease has held on end, as a number that is another one after each lapse; None
-        while it is over. `clock` is the time of day, which is stored and may be set; `steady` one that only ever goes on."""
+        while it is over. `clock` is the time of day, which is stored and may be set; `steady` one that only ever goes on.
+        `environment(trial_id, attempt)`: variables for a run."""
         self._term = term
         self._steady = steady or _steady_clock()
         self._manager_id = manager_id
@@ -84,6 +86,7 @@ class Reconciler:
         self._wake = wake
         self._metrics = metrics
         self._clock = clock
+        self._environment = environment
         self._memories: dict[str, Memory] = {}
 
     def prime(self, study: Study, history: History | None) -> None:
@@ -181,7 +184,7 @@ class Reconciler:
         runs, taken = self._lookout.look(study, memory.trials, memory.readings)
         if taken.metrics:
             memory.ruling.metrics_came()
-        trials, stops = asked_to_stop(taken.trials, memory.ruling.take(study, steady))
+        trials, stops = asked_to_stop(taken.trials, memory.ruling.take(study, steady), runs)
         observed = Observed(
             study=study,
             trials=trials,
@@ -191,6 +194,7 @@ class Reconciler:
             missing=taken.missing,
             asking=memory.conversation.look(study, ahead),
             rule_due=memory.ruling.due(study, steady),
+            rule_trouble=memory.ruling.trouble,
             worker_trouble=memory.worker_trouble,
             worker_retry=memory.worker_retry and memory.worker_retry + ahead,
         )
@@ -341,6 +345,7 @@ class Reconciler:
                 command=study.spec.command,
                 arguments=tuple(f"{p.name}={p.value}" for p in trial.parameters),
                 study=study.spec,
+                environment=self._environment(trial.id, trial.attempt),
             )
         )
         return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=begin)

@@ -1,23 +1,31 @@
-"""A study's conversation with its early-stopping service: asked when new metrics came, one call at a time."""
+"""A study's conversation with its early-stopping service: asked when new metrics came, one call at a time, never waited for.
+
+What is remembered here is lost with the process, and costs one question more then.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from katib.domain.errors import KatibError
-from katib.domain.study import CHECK_INTERVAL, Study
+from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
+from katib.domain.study import CHECK_INTERVAL, Study, StudyReason
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest
 from katib.manager.ports import EarlyStoppingServices, StoppingRequest, Storage
+from katib.worker.base import RunStatus
 
 _log: Final = logging.getLogger(__name__)
 
 # The curves of all trials go with each question, so questions keep a distance even when metrics pour in.
 _LEAST_INTERVAL: Final = timedelta(seconds=0.5)
-_RETRY: Final = timedelta(seconds=2)
+# A service that comes back is used within so long; one that answers but fails will hardly be mended within seconds.
+_AWAY_S: Final = 2.0
+_FAILING_S: Final = 30.0
+_SHOWN: Final = 300
 
 
 class Ruling:
@@ -27,9 +35,15 @@ class Ruling:
         self._services = services
         self._storage = storage
         self._wake = wake
-        self._call: Future[Sequence[str]] | None = None
+        self._call: Future[Mapping[str, str]] | None = None
         self._new_metrics = False
         self._next: datetime | None = None
+        self._trouble: tuple[str, str] | None = None
+
+    @property
+    def trouble(self) -> tuple[str, str] | None:
+        """Reason and message to show on the study: why no trial is stopped early at present."""
+        return self._trouble
 
     def metrics_came(self) -> None:
         self._new_metrics = True
@@ -68,23 +82,39 @@ class Ruling:
         try:
             stopped = call.result()
         except KatibError as error:
-            _log.warning(
-                "early stopping could not be asked: %s", error, extra={"study_id": study.id, "rule": study.spec.rule}
-            )
-            self._new_metrics = True
-            self._next = now + _RETRY
+            self._failed(study, error, now)
             return []
-        message = f"stopped early by {study.spec.rule}: other trials did better by now"
-        return [StopRequest(trial_id, TrialReason.EARLY_STOPPED, message) for trial_id in stopped]
+        self._trouble = None
+        return [
+            StopRequest(trial_id, TrialReason.EARLY_STOPPED, _message(study.spec.rule, why))
+            for trial_id, why in stopped.items()
+        ]
+
+    def _failed(self, study: Study, error: KatibError, now: datetime) -> None:
+        away = isinstance(error, UnavailableError | DeadlineExceededError)
+        reason = StudyReason.EARLY_STOPPING_UNAVAILABLE if away else StudyReason.EARLY_STOPPING_FAILED
+        self._trouble = (
+            reason,
+            f"earlystopping-{study.spec.rule}: {error.message}; no trial is stopped early until it answers, the study goes on",
+        )
+        _log.warning(
+            "early stopping could not be asked: %s", error, extra={"study_id": study.id, "rule": study.spec.rule}
+        )
+        self._new_metrics = True
+        jitter = random.uniform(0.6, 1.0)  # noqa: S311
+        self._next = now + timedelta(seconds=(_AWAY_S if away else _FAILING_S) * jitter)
 
 
-def asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[list[Trial], list[StopRequest]]:
-    """The trials as they are with these requests, and those requests that concern one of them.
+def asked_to_stop(
+    trials: list[Trial], requests: list[StopRequest], runs: Mapping[str, RunStatus]
+) -> tuple[list[Trial], list[StopRequest]]:
+    """The trials as they are with these requests, and those requests that concern one of them that has not ended by itself.
 
     One that is PENDING is told in the next pass, when the request is stored: it would be fenced in this one, and found as a run
     that failed for no reason if the request could not be stored.
     """
-    by_id = {r.trial_id: r for r in requests}
+    ended = {run.trial_id for run in runs.values() if run.phase.ended}
+    by_id = {r.trial_id: r for r in requests if r.trial_id not in ended}
     stops = [by_id[t.id] for t in trials if t.id in by_id and not t.stop_reason]
     return [
         replace(t, stop_reason=by_id[t.id].reason, stop_message=by_id[t.id].message)
@@ -92,6 +122,11 @@ def asked_to_stop(trials: list[Trial], requests: list[StopRequest]) -> tuple[lis
         else t
         for t in trials
     ], stops
+
+
+def _message(rule: str, why: str) -> str:
+    text = f"stopped early by {rule}"
+    return f"{text}: {why[:_SHOWN]}" if why else text
 
 
 def _interval(study: Study) -> timedelta | None:

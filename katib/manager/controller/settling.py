@@ -115,7 +115,10 @@ class Settling:
 
     def _ended(self, trial: Trial, run: RunStatus) -> None:
         at = run.ended_at or self.now
-        if run.phase is RunPhase.SUCCEEDED and trial.objective is not None:
+        # One that its rule has stopped may well end by itself and with exit code 0 for that, as when it saves its model first:
+        # it did not come to its end.
+        early = trial.stop_reason == TrialReason.EARLY_STOPPED
+        if run.phase is RunPhase.SUCCEEDED and trial.objective is not None and not early:
             self.finish(trial, TrialState.COMPLETED, "", "", at)
         elif trial.stop_reason == TrialReason.DEADLINE_EXCEEDED:
             self._fail(trial, trial.stop_reason, trial.stop_message, at)

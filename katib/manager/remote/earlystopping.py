@@ -37,7 +37,7 @@ class RemoteEarlyStoppingServices:
             _who(rule),
         )
 
-    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Sequence[str]]":
+    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
         message = pb.ShouldTrialStopRequest(
             study_id=request.study_id,
             study_config=spec_to_proto(request.spec),
@@ -48,7 +48,7 @@ class RemoteEarlyStoppingServices:
             self._channels,
             self._template.address("early_stopping_algorithm", rule),
             lambda channel: _stub(channel).ShouldTrialStop.future(message, timeout=_RULE_S),
-            lambda reply: [t.trial_id for t in reply.trials],
+            lambda reply: {t.trial_id: t.message for t in reply.trials},
             _who(rule),
         )
 

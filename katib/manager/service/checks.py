@@ -6,7 +6,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final, TypeVar
 
 from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, NotFoundError, violation
-from katib.domain.metrics import MAX_SOURCE, Observation
+from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation
 from katib.domain.names import is_id
 from katib.domain.search_space import check_name
 
@@ -51,14 +51,12 @@ def label_of(field: str, text: str, most: int) -> str:
 
 
 def reporter_of(text: str) -> str:
-    reporter = label_of("reporter", text, MAX_SOURCE - len("report:"))
-    return f"report:{reporter}"
+    reporter = label_of("reporter", text, MAX_SOURCE - len(REPORT_SOURCE))
+    return REPORT_SOURCE + reporter
 
 
 def check_observations(observations: Sequence[Observation]) -> None:
     """Raises InvalidArgumentError with every violation."""
-    if not observations:
-        raise InvalidArgumentError.of("observations", "", "expected at least one")
     if len(observations) > MAX_OBSERVATIONS:
         raise InvalidArgumentError.of(
             "observations", f"{len(observations)} observations", f"expected at most {MAX_OBSERVATIONS} in one call"

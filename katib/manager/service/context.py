@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from katib.domain.study import Study
+from katib.manager.access import RunAccess
 from katib.manager.models import ModelStore
 from katib.manager.ports import Directory, EarlyStoppingServices, History, Storage, SuggestionServices
 from katib.manager.service.patience import Patience
@@ -38,6 +39,7 @@ class Context:
     directory: Directory
     worker: Worker
     controller: Drives
+    access: RunAccess
     now: Callable[[], datetime] = field(default=_now)
     patience: Patience = field(default_factory=Patience)
 

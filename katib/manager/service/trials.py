@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
 from katib.domain.metrics import Observation
 from katib.domain.names import is_id_prefix, run_name
 from katib.domain.trial import Trial, TrialReason, TrialState
@@ -62,15 +62,30 @@ class TrialUseCases(UseCases):
         self._context.controller.wake(trial.study_id)
 
     def report_metrics(
-        self, trial_id: str, observations: Sequence[Observation], attempt: int = 0, reporter: str = ""
+        self,
+        trial_id: str,
+        observations: Sequence[Observation],
+        attempt: int = 0,
+        reporter: str = "",
+        token: str = "",
     ) -> bool:
-        """Adds observations; returns whether the trial has been asked to end. Repeating changes nothing."""
+        """Adds observations, if any; returns whether the trial has been asked to end. Repeating changes nothing.
+
+        `token`: what the reporter shows; it must be that of the attempt. Without one anybody may report.
+        """
         trial_id_of(trial_id)
         if attempt < 0:
             raise InvalidArgumentError.of("attempt", attempt, "expected 0 (the current one) or a number from 1 on")
         source = reporter_of(reporter)
         check_observations(observations)
         trial = self._storage.get_trial(trial_id)
+        if token:
+            self._context.access.check(token, trial.id, attempt or trial.attempt)
+        if attempt == trial.attempt and trial.state is TrialState.PENDING:
+            # Its run exists, and may be faster than the write that says so.
+            raise UnavailableError(f"trial {trial.id} is about to be RUNNING at attempt {attempt}: report again")
+        if not observations:
+            return _is_to_stop(trial, attempt)
         spec = self._storage.get_study(trial.study_id).spec
         trial = self._storage.report(
             trial_id,
@@ -118,3 +133,12 @@ class TrialUseCases(UseCases):
                 f"expected 0 (the current one) to {trial.attempt}: trial {trial.id} has made so many",
             )
         return attempt or trial.attempt
+
+
+def _is_to_stop(trial: Trial, attempt: int) -> bool:
+    """Raises FailedPreconditionError where nothing more is taken of this attempt."""
+    if trial.state is not TrialState.RUNNING:
+        raise FailedPreconditionError(f"trial {trial.id} is {trial.state.value}: it is over")
+    if attempt not in (0, trial.attempt):
+        raise FailedPreconditionError(f"trial {trial.id} is at attempt {trial.attempt}: attempt {attempt} is over")
+    return bool(trial.stop_reason)

@@ -192,3 +192,13 @@ model_deliveries: Final = Table(
     PrimaryKeyConstraint("study_id", "store"),
     **OPTIONS,
 )
+
+# What the managers share: see manager.access.
+secrets: Final = Table(
+    "secrets",
+    metadata,
+    _column("name", Key(64)),
+    _column("value", LongText),
+    PrimaryKeyConstraint("name"),
+    **OPTIONS,
+)

@@ -8,8 +8,8 @@ from sqlalchemy import Column, ForeignKey, MetaData, PrimaryKeyConstraint, Table
 
 from katib.manager.storage.sql.columns import BigNumber, Float, Key, Number, SmallNumber, Time
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 metadata = MetaData(
     naming_convention={

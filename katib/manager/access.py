@@ -1,0 +1,53 @@
+"""What a run is given so that its program can report to the manager, and the check of what it shows.
+
+A token is a keyed hash of its attempt's name: any manager on the database can tell whether it is right, none of them has to
+store it before the run is created, and a run that is created again after a crash gets the same one. It is good for its own
+attempt's reports only, and those are refused when the attempt is over. See docs/adr/0009.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Final, Protocol
+
+from katib.domain.errors import PermissionDeniedError
+from katib.domain.names import run_name
+
+ADDRESS: Final = "KATIB_SERVER"
+TOKEN: Final = "KATIB_TOKEN"  # noqa: S105 - the name of a variable
+_KEY_NAME: Final = "attempt-tokens"
+_KEY_BYTES: Final = 32
+
+
+class Secrets(Protocol):
+    """Texts that every manager on a database knows."""
+
+    def keep(self, name: str, proposal: str) -> str:
+        """The secret of that name; the proposal becomes it where there is none yet."""
+
+
+class RunAccess:
+    def __init__(self, store: Secrets, address: Callable[[], str]) -> None:
+        """`address()`: where runs reach the managers; empty where they cannot."""
+        self._store = store
+        self._address = address
+
+    def environment(self, trial_id: str, attempt: int) -> Mapping[str, str]:
+        address = self._address()
+        return {ADDRESS: address, TOKEN: self._token(trial_id, attempt)} if address else {}
+
+    def check(self, token: str, trial_id: str, attempt: int) -> None:
+        """Raises PermissionDeniedError for any token but that attempt's."""
+        if not hmac.compare_digest(token.encode(errors="replace"), self._token(trial_id, attempt).encode()):
+            raise PermissionDeniedError(f"the token is not that of attempt {attempt} of trial {trial_id}")
+
+    def _token(self, trial_id: str, attempt: int) -> str:
+        digest = hmac.digest(self._key, run_name(trial_id, attempt).encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+    @cached_property
+    def _key(self) -> bytes:
+        return bytes.fromhex(self._store.keep(_KEY_NAME, secrets.token_hex(_KEY_BYTES)))

@@ -1,0 +1,80 @@
+"""One call of ReportMetrics, and what became of it. The only module here that loads gRPC; it is loaded in the background."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
+
+import grpc
+
+from katib.api import api_pb2 as pb
+from katib.api.api_pb2_grpc import ManagerStub
+from katib.api.channel import open_channel
+from katib.api.credentials import bearer
+from katib.api.trial_converters import observation_to_proto
+from katib.domain.metrics import Observation
+from katib.sdk.environment import TrialEnvironment
+
+_CALL_S: Final = 10.0
+# What no further try changes: the attempt is over, or is not ours.
+_OVER: Final = frozenset(
+    {
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+    }
+)
+
+
+class Outcome(Enum):
+    TAKEN = "taken"
+    STOP = "stop"  # taken, and the trial has been asked to end
+    LATER = "later"  # try again
+    REFUSED = "refused"  # this report never will be
+    OVER = "over"  # no report ever will be
+
+
+class Sender:
+    def __init__(self, environment: TrialEnvironment, reporter: str) -> None:
+        self._environment: Final = environment
+        self._reporter: Final = reporter
+        self._metadata: Final = bearer(environment.token)
+        self._current = 0
+        self._channel: grpc.Channel | None = None
+        self._stub: ManagerStub | None = None
+        # What was said at last of a call that was not taken.
+        self.trouble = ""
+
+    def send(self, observations: Sequence[Observation], timeout: float = _CALL_S) -> Outcome:
+        """At one of the managers; the next time at another one, when it does not answer. Sent twice, it is there once."""
+        request = pb.ReportMetricsRequest(
+            trial_id=self._environment.trial_id,
+            attempt=self._environment.attempt,
+            reporter=self._reporter,
+            observations=[observation_to_proto(o) for o in observations],
+        )
+        try:
+            reply = self._connected().ReportMetrics(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            code = error.code()
+            self.trouble = f"{code.name}: {error.details()}"
+            if code in _OVER:
+                return Outcome.OVER
+            if code is grpc.StatusCode.INVALID_ARGUMENT:
+                return Outcome.REFUSED
+            self.close()
+            self._current += 1
+            return Outcome.LATER
+        return Outcome.STOP if reply.should_stop else Outcome.TAKEN
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = self._stub = None
+
+    def _connected(self) -> ManagerStub:
+        if self._stub is None:
+            addresses = self._environment.addresses
+            self._channel = open_channel(addresses[self._current % len(addresses)])
+            self._stub = ManagerStub(self._channel)  # type: ignore[no-untyped-call]
+        return self._stub

@@ -1,0 +1,156 @@
+"""A study with an early-stopping rule, with every part as a process of its own."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+
+from katib.api import api_pb2 as pb
+from katib.api import api_pb2_grpc
+from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
+from katib.domain.study import Setting, StudyReason, StudySpec, StudyState
+from katib.domain.trial import TrialReason, TrialState
+from tests.e2e.harness import World, finished, study, trials, until
+
+HOPELESS = 5
+
+
+def climbing(then: str, trials_in_all: int = HOPELESS) -> StudySpec:
+    """Trials 1 to 4 climb; the fifth does `then` in a shell, and would not end by itself. One at a time."""
+    script = f'if [ "$x" -lt {HOPELESS} ]; then for i in 1 2 3 4 5; do echo acc=0.$i; sleep 0.05; done; else {then}; fi'
+    return study(
+        script=script,
+        algorithm="grid",
+        parameters=(ParameterConfig("x", ParameterType.INT, FeasibleSpace("1", "5")),),
+        early_stopping="medianstopping",
+        early_stopping_settings=(Setting("LeastStep", "3"),),
+        limits={"max_trials": trials_in_all, "max_parallel": 1},
+    )
+
+
+PRINTING = "while true; do echo acc=0.01; sleep 0.1; done"
+
+
+def alive(pids: Path) -> list[int]:
+    """Those of the processes named in a file that run; one that is dead and not reaped yet does not."""
+    found = []
+    for pid in map(int, pids.read_text().split()):
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+def test_a_study_whose_rule_s_service_is_away_says_so_goes_on_and_stops_trials_when_it_is_back(katib: World) -> None:
+    katib.suggestion("grid")
+    rule = katib.earlystopping("medianstopping")
+    katib.manager()
+    with katib.client() as client:
+        study_id = client.create_study(climbing(PRINTING))
+        rule.kill()
+
+        def away() -> bool:
+            summary = client.get_study(study_id).summary
+            return summary.reason == StudyReason.EARLY_STOPPING_UNAVAILABLE and summary.completed == 4
+
+        until(away)
+        summary = client.get_study(study_id).summary
+        assert summary.state is StudyState.RUNNING
+        assert summary.message.startswith("earlystopping-medianstopping: ")
+        assert summary.message.endswith("; no trial is stopped early until it answers, the study goes on")
+        (listed,) = json.loads(katib.cli("list", "studies", "-o", "json").stdout)
+        assert listed["reason"] == StudyReason.EARLY_STOPPING_UNAVAILABLE
+        assert "no trial is stopped early" in katib.cli("get", "study", study_id).stdout
+        last = trials(client, study_id)[-1]
+        assert (last.number, last.state) == (HOPELESS, TrialState.RUNNING)
+        katib.earlystopping("medianstopping")
+        began = time.monotonic()
+        until(lambda: client.get_study(study_id).summary.reason != StudyReason.EARLY_STOPPING_UNAVAILABLE)
+        assert finished(client, study_id).killed == 1
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.slow
+def test_a_stopped_trial_that_ignores_sigterm_is_gone_when_it_is_killed(katib: World) -> None:
+    katib.suggestion("grid")
+    katib.earlystopping("medianstopping")
+    katib.manager()
+    pids = katib.folder / "pids"
+    # The shell, and a child that would survive it.
+    script = f"trap '' TERM; sleep 600 & echo $$ $! >{pids}; {PRINTING}"
+    with katib.client() as client:
+        study_id = client.create_study(climbing(script))
+        stopping = until(lambda: [t for t in trials(client, study_id) if t.reason == TrialReason.STOPPING])
+        assert stopping[0].state is TrialState.RUNNING
+        assert len(alive(pids)) == 2
+        assert finished(client, study_id, seconds=60).killed == 1
+        last = trials(client, study_id)[-1]
+        assert (last.state, last.reason, last.objective) == (TrialState.KILLED, TrialReason.EARLY_STOPPED, 0.01)
+        assert last.message.startswith("stopped early by medianstopping: by value ")
+        assert "its best acc is 0.01, and the median of the averages of 4 trials 0." in last.message
+        assert alive(pids) == []
+
+
+def test_a_trial_that_ends_well_when_it_is_told_to_is_killed_with_its_last_value(katib: World) -> None:
+    """It may save its model, or report once more: it is stopped all the same."""
+    katib.suggestion("grid")
+    katib.earlystopping("medianstopping")
+    katib.manager()
+    with katib.client() as client:
+        study_id = client.create_study(climbing(f"trap 'echo acc=0.02; exit 0' TERM; {PRINTING}"))
+        summary = finished(client, study_id)
+        assert (summary.completed, summary.killed) == (4, 1)
+        last = trials(client, study_id)[-1]
+        assert (last.state, last.reason, last.objective) == (TrialState.KILLED, TrialReason.EARLY_STOPPED, 0.02)
+
+
+class Recorder(api_pb2_grpc.SuggestionServicer):
+    """A suggestion service that gives the grid's points, and keeps the questions."""
+
+    def __init__(self) -> None:
+        self.questions: list[pb.GenerateTrialsRequest] = []
+
+    def SetSuggestionParameters(self, _request: object, _context: object) -> pb.SetSuggestionParametersReply:  # noqa: N802
+        return pb.SetSuggestionParametersReply()
+
+    def GenerateTrials(  # noqa: N802
+        self, request: pb.GenerateTrialsRequest, _context: object
+    ) -> pb.GenerateTrialsReply:
+        self.questions.append(request)
+        x = len(request.completed_trials) + len(request.running_trials) + 1
+        parameter = pb.Parameter(name="x", parameter_type=pb.INT, value=str(min(x, HOPELESS)))
+        return pb.GenerateTrialsReply(trials=[pb.Trial(parameter_set=[parameter])])
+
+    def StopSuggestion(self, _request: object, _context: object) -> pb.StopSuggestionReply:  # noqa: N802
+        return pb.StopSuggestionReply()
+
+
+@pytest.fixture
+def recorder(katib: World) -> Iterator[Recorder]:
+    servicer = Recorder()
+    server = grpc.server(ThreadPoolExecutor(2))
+    api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    server.add_insecure_port(f"unix:{katib.sockets}/s-grid")
+    server.start()
+    yield servicer
+    server.stop(None).wait()
+
+
+def test_the_suggestion_service_is_told_of_a_stopped_trial_what_it_is(katib: World, recorder: Recorder) -> None:
+    katib.earlystopping("medianstopping")
+    katib.manager()
+    with katib.client() as client:
+        study_id = client.create_study(climbing(PRINTING, trials_in_all=6))
+        until(lambda: len(recorder.questions) == 6)
+        client.stop_study(study_id)
+        (told,) = [t for t in recorder.questions[-1].completed_trials if t.number == HOPELESS]
+        assert (told.status, told.reason, told.objective_value) == (pb.KILLED, TrialReason.EARLY_STOPPED, "0.01")
+        assert not recorder.questions[-1].running_trials
+        finished(client, study_id)

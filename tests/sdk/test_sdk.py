@@ -1,0 +1,115 @@
+"""The SDK in a program: what it costs to import, and that it does nothing outside a trial."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from katib.domain.metric_lines import TextLines, parse_output
+from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation, OutputLine
+from katib.domain.report_lines import PREFIX, format_report, parse_report
+
+NOW = datetime(2026, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
+
+
+def python(text: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {n: v for n, v in os.environ.items() if n not in ("TRIAL_ID", "KATIB_ATTEMPT", "KATIB_SERVER")}
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+def test_importing_it_takes_no_time_and_loads_nothing_heavy() -> None:
+    text = """
+import sys, time, json
+begin = time.process_time()
+import katib
+katib.report, katib.should_stop
+print(json.dumps([time.process_time() - begin, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+    tries = [json.loads(python(text).stdout) for _ in range(3)]
+    assert min(seconds for seconds, _ in tries) < 0.1
+    assert not {"grpc", "google", "numpy", "yaml", "click", "rich", "sqlalchemy"} & set(tries[0][1])
+
+
+def test_outside_a_trial_it_does_nothing_and_says_so_once() -> None:
+    done = python("import katib\nfor i in range(3): katib.report(acc=i)\nprint(katib.should_stop())")
+    assert done.stdout == "False\n"
+    assert done.stderr == "this is not a trial of Katib: what is reported goes nowhere\n"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    assert (
+        "no attribute 'reprot'"
+        in python("import katib\ntry: katib.reprot\nexcept AttributeError as e: print(e)").stdout
+    )
+
+
+def test_a_program_that_is_alone_ends_in_time_and_prints_what_it_reported() -> None:
+    # Nobody listens there.
+    done = python(
+        "import katib\nkatib.report(acc=0.5, step=7)",
+        TRIAL_ID="t" + "0" * 15,
+        KATIB_ATTEMPT="1",
+        KATIB_SERVER="unix:/nonexistent/socket",
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(PREFIX)]
+    (found,) = parse_output([OutputLine(line, 9, NOW)], TextLines(()), 1)
+    assert (found.name, found.value, found.step, found.position, found.attempt) == ("acc", 0.5, 7, 1, 1)
+    assert found.source.startswith("report:sdk-")
+
+
+def test_sigterm_makes_it_ask_for_the_end_where_the_program_has_no_handler() -> None:
+    text = """
+import os, signal, katib
+print(katib.should_stop())
+os.kill(os.getpid(), signal.SIGTERM)
+print(katib.should_stop())
+"""
+    assert python(text).stdout == "False\nTrue\n"
+
+
+def test_a_handler_of_the_program_stays() -> None:
+    text = """
+import os, signal, katib
+signal.signal(signal.SIGTERM, lambda *_: print("mine"))
+katib.should_stop()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    assert python(text).stdout == "mine\n"
+
+
+names = st.text(st.characters(categories=["L", "N", "P"], exclude_characters="="), min_size=1, max_size=128)
+reporters = st.text("abcdef0123456789-", min_size=0, max_size=MAX_SOURCE - len(REPORT_SOURCE))
+whole = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(reporters, names, st.floats(), st.none() | whole, st.integers(1, 2**63 - 1), st.integers(1, 9))
+def test_a_printed_report_is_read_back_the_same(
+    reporter: str, name: str, value: float, step: int | None, position: int, attempt: int
+) -> None:
+    observation = Observation(name, value, NOW, attempt, REPORT_SOURCE + reporter, position, step=step)
+    line = format_report(reporter, observation)
+    assert line.isprintable()
+    assert repr(parse_report(OutputLine(line, 5, NOW), attempt)) == repr(observation)
+
+
+@given(
+    st.text()
+    | st.dictionaries(
+        st.sampled_from(["reporter", "sequence", "name", "value", "step", "time"]),
+        st.text() | st.integers() | st.floats() | st.none() | st.booleans() | st.just([]),
+    ).map(json.dumps)
+)
+def test_a_line_that_only_begins_like_a_report_does_no_harm(text: str) -> None:
+    found = parse_report(OutputLine(PREFIX + text, 5, NOW), 1)
+    assert found is None or (0 < found.position < 2**63 and len(found.source) <= MAX_SOURCE)
