@@ -996,11 +996,31 @@ class SetSuggestionParametersRequest(_message.Message):
     configs: StudyConfig
     def __init__(self, study_id: _Optional[str] = ..., suggestion_parameters: _Optional[_Iterable[_Union[SuggestionParameter, _Mapping]]] = ..., configs: _Optional[_Union[StudyConfig, _Mapping]] = ...) -> None: ...
 
+class GenerateTrialsDeltaRequest(_message.Message):
+    __slots__ = ("question", "base", "cursor")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    question: GenerateTrialsRequest
+    base: str
+    cursor: str
+    def __init__(self, question: _Optional[_Union[GenerateTrialsRequest, _Mapping]] = ..., base: _Optional[str] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class GenerateTrialsDeltaReply(_message.Message):
+    __slots__ = ("answer", "have")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    HAVE_FIELD_NUMBER: _ClassVar[int]
+    answer: GenerateTrialsReply
+    have: str
+    def __init__(self, answer: _Optional[_Union[GenerateTrialsReply, _Mapping]] = ..., have: _Optional[str] = ...) -> None: ...
+
 class SetSuggestionParametersReply(_message.Message):
-    __slots__ = ("history",)
+    __slots__ = ("history", "deltas")
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    DELTAS_FIELD_NUMBER: _ClassVar[int]
     history: History
-    def __init__(self, history: _Optional[_Union[History, str]] = ...) -> None: ...
+    deltas: bool
+    def __init__(self, history: _Optional[_Union[History, str]] = ..., deltas: _Optional[bool] = ...) -> None: ...
 
 class StopSuggestionRequest(_message.Message):
     __slots__ = ("study_id",)

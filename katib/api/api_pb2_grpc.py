@@ -1239,6 +1239,11 @@ class SuggestionStub:
                 request_serializer=katib_dot_api_dot_api__pb2.GenerateTrialsRequest.SerializeToString,
                 response_deserializer=katib_dot_api_dot_api__pb2.GenerateTrialsReply.FromString,
                 _registered_method=True)
+        self.GenerateTrialsDelta = channel.unary_unary(
+                '/api.Suggestion/GenerateTrialsDelta',
+                request_serializer=katib_dot_api_dot_api__pb2.GenerateTrialsDeltaRequest.SerializeToString,
+                response_deserializer=katib_dot_api_dot_api__pb2.GenerateTrialsDeltaReply.FromString,
+                _registered_method=True)
         self.SetSuggestionParameters = channel.unary_unary(
                 '/api.Suggestion/SetSuggestionParameters',
                 request_serializer=katib_dot_api_dot_api__pb2.SetSuggestionParametersRequest.SerializeToString,
@@ -1258,6 +1263,14 @@ class SuggestionServicer:
     def GenerateTrials(self, request, context):
         """The next parameters to try; as many as fit in MaxParallel beside the running ones and in what is left of
         SuggestionNum. `completed`: there is nothing more to try, ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GenerateTrialsDelta(self, request, context):
+        """The same for a service that keeps what it was sent, as a cache: of the finished trials only those that came or changed
+        since an earlier question. Asked only of a service whose SetSuggestionParametersReply says `deltas`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1284,6 +1297,11 @@ def add_SuggestionServicer_to_server(servicer, server):
                     servicer.GenerateTrials,
                     request_deserializer=katib_dot_api_dot_api__pb2.GenerateTrialsRequest.FromString,
                     response_serializer=katib_dot_api_dot_api__pb2.GenerateTrialsReply.SerializeToString,
+            ),
+            'GenerateTrialsDelta': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateTrialsDelta,
+                    request_deserializer=katib_dot_api_dot_api__pb2.GenerateTrialsDeltaRequest.FromString,
+                    response_serializer=katib_dot_api_dot_api__pb2.GenerateTrialsDeltaReply.SerializeToString,
             ),
             'SetSuggestionParameters': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSuggestionParameters,
@@ -1324,6 +1342,33 @@ class Suggestion:
             '/api.Suggestion/GenerateTrials',
             katib_dot_api_dot_api__pb2.GenerateTrialsRequest.SerializeToString,
             katib_dot_api_dot_api__pb2.GenerateTrialsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateTrialsDelta(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.Suggestion/GenerateTrialsDelta',
+            katib_dot_api_dot_api__pb2.GenerateTrialsDeltaRequest.SerializeToString,
+            katib_dot_api_dot_api__pb2.GenerateTrialsDeltaReply.FromString,
             options,
             channel_credentials,
             insecure,

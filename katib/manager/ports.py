@@ -6,11 +6,12 @@ the model store's `katib.manager.models`.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
+from katib.domain.errors import KatibError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.search_space import Parameter
 from katib.domain.study import Study, StudySpec, StudyState
@@ -205,19 +206,39 @@ class History(Enum):
     CURVES = "curves"
 
 
+class TrialHistory(Protocol):
+    """The finished trials of a study as they were at one revision of it: read when they are asked for, since a service that
+    has been sent most of them needs only the rest."""
+
+    def all(self) -> Sequence[Trial]:
+        """By number."""
+
+    def since(self, revision: int) -> Sequence[Trial]:
+        """Those whose last change was at this revision or later, by revision. Its cost does not depend on how many others
+        there are."""
+
+    def curves(self, trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
+        """By trial id, the objective's observations in the current attempts of these trials, or of all that the study has;
+        empty for a service that needs none."""
+
+
 @dataclass(frozen=True, slots=True)
 class SuggestionRequest:
-    """`spec` carries the manager's effective limits among its settings. With History.NONE `finished` and `unfinished` are
-    empty and only the counts say how many there are. `curves` is filled for History.CURVES."""
+    """`spec` carries the manager's effective limits among its settings. For History.NONE there is no `history`, `unfinished` is
+    empty and only the counts say how many trials there are."""
 
     study_id: str
     spec: StudySpec
-    finished: Sequence[Trial]
+    history: TrialHistory | None
     unfinished: Sequence[Trial]
     finished_count: int
     unfinished_count: int
     first_number: int
-    curves: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
+
+
+class AskAgainError(KatibError):
+    """A service does not have what it was sent with earlier questions. The same question asked again brings it what it lacks;
+    that comes to an end after a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +269,8 @@ class SuggestionServices(Protocol):
     """The suggestion services, each found by its algorithm's name at the moment of the call.
 
     Calls start and return a future at once. Its exception is UnavailableError when no service answers under that name,
-    DeadlineExceededError when it took too long, InvalidArgumentError with what it refused, or another KatibError as it says.
+    DeadlineExceededError when it took too long, InvalidArgumentError with what it refused, AskAgainError (of `generate`), or
+    another KatibError as it says.
     """
 
     def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[History]": ...

@@ -9,6 +9,7 @@ from katib.api.trial_converters import curves_from_trials, trial_from_proto
 from katib.api.value_converters import parameters_to_proto
 from katib.domain.study import StudySpec
 from katib.suggestion.base import STUDY_PATH, Algorithm, History, Reply
+from katib.suggestion.histories import Delta, Known
 from katib.suggestion.service import Call
 
 HISTORIES: Final = {
@@ -23,6 +24,12 @@ def spec_from_settings(request: pb.SetSuggestionParametersRequest) -> StudySpec:
     spec = spec_from_proto(request.configs, STUDY_PATH)
     settings = settings_from_proto(request.suggestion_parameters)
     return replace(spec, settings=settings or spec.settings)
+
+
+def settings_reply(algorithm: Algorithm) -> pb.SetSuggestionParametersReply:
+    return pb.SetSuggestionParametersReply(
+        history=HISTORIES[algorithm.history], deltas=algorithm.history is not History.NONE
+    )
 
 
 def call_from_proto(request: pb.GenerateTrialsRequest, algorithm: Algorithm) -> Call:
@@ -40,6 +47,29 @@ def call_from_proto(request: pb.GenerateTrialsRequest, algorithm: Algorithm) -> 
         unfinished=[trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(unfinished)] if looks else (),
         curves=curves_from_trials([*finished, *unfinished]) if algorithm.history is History.CURVES else {},
     )
+
+
+def delta_from_proto(request: pb.GenerateTrialsDeltaRequest, algorithm: Algorithm) -> tuple[Delta, Call]:
+    question = request.question
+    call = replace(call_from_proto(question, algorithm), finished_count=question.completed_count)
+    looks = algorithm.history is not History.NONE
+    changed = [
+        Known(trial, call.curves.get(trial.id, ()), message.ByteSize())
+        for trial, message in zip(call.finished, question.completed_trials, strict=False)
+    ]
+    delta = Delta(
+        study_id=question.study_id,
+        base=request.base if looks else "",
+        cursor=request.cursor if looks else "",
+        changed=changed,
+        unfinished=[trial.id for trial in call.unfinished],
+        count=question.completed_count if looks else 0,
+    )
+    return delta, call
+
+
+def delta_reply_to_proto(reply: Reply | None, have: str) -> pb.GenerateTrialsDeltaReply:
+    return pb.GenerateTrialsDeltaReply(answer=None if reply is None else reply_to_proto(reply), have=have)
 
 
 def reply_to_proto(reply: Reply) -> pb.GenerateTrialsReply:

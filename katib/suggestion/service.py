@@ -1,14 +1,15 @@
 """What a suggestion service does, whatever its algorithm: check a study, and ask the algorithm where there is room."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from katib.domain.errors import InvalidArgumentError, violation
 from katib.domain.metrics import Observation
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import StudyReason, StudySpec, check_limits
 from katib.domain.trial import Trial
-from katib.suggestion.base import SETTINGS_PATH, STUDY_PATH, Algorithm, Problem, Reply, Request
+from katib.suggestion.base import SETTINGS_PATH, STUDY_PATH, Algorithm, History, Problem, Reply, Request
+from katib.suggestion.histories import Delta, Histories
 from katib.suggestion.room import room
 
 
@@ -67,6 +68,16 @@ def generate(algorithm: Algorithm, call: Call) -> Reply:
             curves=call.curves,
         )
     )
+
+
+def generate_delta(algorithm: Algorithm, histories: Histories, delta: Delta, call: Call) -> Reply | None:
+    """As `generate`, with the finished trials that come of the delta; None when they are not to be had."""
+    finished = histories.complete(delta)
+    if finished is None:
+        return None
+    looked_at = finished if algorithm.history is History.CURVES else ()
+    curves = {**call.curves, **{known.trial.id: known.curve for known in looked_at}}
+    return generate(algorithm, replace(call, finished=[known.trial for known in finished], curves=curves))
 
 
 def _number(trial: Trial) -> tuple[int, str]:

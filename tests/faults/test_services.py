@@ -57,12 +57,11 @@ def question(spec: StudySpec | None = None) -> SuggestionRequest:
     return SuggestionRequest(
         study_id=STUDY_ID,
         spec=spec or study(),
-        finished=(),
+        history=None,
         unfinished=(),
         finished_count=0,
         unfinished_count=0,
         first_number=1,
-        curves={},
     )
 
 

@@ -24,9 +24,18 @@ from katib.domain.study import (
     effective_limits,
     with_effective_settings,
 )
-from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
+from katib.domain.trial import NewTrial, Trial, TrialReason
 from katib.manager.controller.observed import Asking
-from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest, SuggestionServices
+from katib.manager.history import StoredHistory
+from katib.manager.ports import (
+    AskAgainError,
+    History,
+    Storage,
+    Suggestion,
+    SuggestionReply,
+    SuggestionRequest,
+    SuggestionServices,
+)
 from katib.manager.suggested import checked_parameters
 
 # A service that comes back is used within two seconds, however long it was away.
@@ -129,14 +138,11 @@ class Conversation:
         request = SuggestionRequest(
             study_id=study.id,
             spec=replace(study.spec, settings=with_effective_settings(study.spec, most)),
-            finished=() if history is History.NONE else self._storage.finished_trials(study.id),
+            history=None if history is History.NONE else StoredHistory(self._storage, study, history),
             unfinished=() if history is History.NONE else unfinished,
             finished_count=study.finished_trials,
             unfinished_count=out,
             first_number=study.suggested + 1,
-            curves=self._storage.curves(study.id, (study.spec.objective_name,), frozenset(TrialState))
-            if history is History.CURVES
-            else {},
         )
         self._asked_suggested = study.suggested
         self._asked_finished = study.finished_trials
@@ -162,6 +168,9 @@ class Conversation:
         try:
             reply = self._taken.result()
             trials = [self._new_trial(study, s) for s in reply.suggestions[: _allowed(study)]]
+        except AskAgainError:
+            # Nothing is out any more, so this pass asks.
+            return []
         except KatibError as error:
             self._failed(study, error, now)
             return []

@@ -47,7 +47,7 @@ class AddressTemplate:
         return self.text.replace(PLACEHOLDER, check_service_name(field, name))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Line:
     """A channel, and what it leads to: the Unix socket that was at its address when it was opened, as far as there was one."""
 

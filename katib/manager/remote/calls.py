@@ -32,8 +32,9 @@ def start(
     call: Callable[[grpc.Channel], Any],
     convert: Callable[[Any], Reply],
     who: str,
+    failed: Callable[[KatibError], KatibError] = lambda error: error,
 ) -> "Future[Reply]":
-    """Starts `call(channel)`, a stub method's `future`, and returns at once."""
+    """Starts `call(channel)`, a stub method's `future`, and returns at once. `failed`: what a failure means to the caller."""
     future: Future[Reply] = Future()
     line = channels.get(address)
     try:
@@ -58,7 +59,7 @@ def start(
         except grpc.RpcError as error:
             if rpc.code() in _NOT_ANSWERED:
                 channels.drop(line)
-            future.set_exception(_failure(error, address, who))
+            future.set_exception(failed(_failure(error, address, who)))
         except KatibError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whoever waits must get an answer

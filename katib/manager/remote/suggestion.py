@@ -9,13 +9,15 @@ from katib.api.api_pb2_grpc import SuggestionStub
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trial_to_proto
 from katib.api.value_converters import tags_from_proto
+from katib.domain.errors import KatibError, UnimplementedError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
-from katib.manager.ports import History, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.ports import AskAgainError, History, Suggestion, SuggestionReply, SuggestionRequest, TrialHistory
 from katib.manager.remote import calls
-from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.addresses import AddressTemplate, Channels, Line
+from katib.manager.remote.deltas import Delta, Deltas
 
 _HISTORIES: Final = {
     pb.HISTORY_FINALS: History.FINALS,
@@ -30,44 +32,89 @@ class RemoteSuggestionServices:
     def __init__(self, template: AddressTemplate, channels: Channels) -> None:
         self._template = template
         self._channels = channels
+        self._deltas = Deltas()
 
     def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[History]":
         config = spec_to_proto(spec)
+        address = self._template.address("suggest_algorithm", algorithm)
         request = pb.SetSuggestionParametersRequest(
             study_id=study_id, suggestion_parameters=config.suggestion_parameters, configs=config
         )
+
+        def history(reply: pb.SetSuggestionParametersReply) -> History:
+            self._deltas.declared(address, reply.deltas)
+            # An unknown number is a newer service's: full history is what every service can use.
+            return _HISTORIES.get(reply.history, History.FINALS)
+
         return calls.start(
             self._channels,
-            self._template.address("suggest_algorithm", algorithm),
+            address,
             lambda channel: _stub(channel).SetSuggestionParameters.future(request, timeout=calls.SETTINGS_S),
-            # An unknown number is a newer service's: full history is what every service can use.
-            lambda reply: _HISTORIES.get(reply.history, History.FINALS),
+            history,
             _who(algorithm),
         )
 
     def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
-        message = pb.GenerateTrialsRequest(
-            study_id=request.study_id,
-            configs=spec_to_proto(request.spec),
-            completed_trials=_trials(request.finished, request.curves),
-            running_trials=_trials(request.unfinished, request.curves),
-            completed_count=request.finished_count,
-            running_count=request.unfinished_count,
-            first_number=request.first_number,
+        address = self._template.address("suggest_algorithm", algorithm)
+        history = request.history
+        if history is not None:
+            line = self._channels.get(address)
+            if self._deltas.understood(line):
+                delta = self._deltas.delta(address, request.study_id, history, request.finished_count)
+                return self._generate_delta(algorithm, line, request, history, delta)
+        message = _question(
+            request, () if history is None else history.all(), {} if history is None else history.curves(None)
         )
         types = {p.name: p.type for p in request.spec.parameters}
         return calls.start(
             self._channels,
-            self._template.address("suggest_algorithm", algorithm),
+            address,
             lambda channel: _stub(channel).GenerateTrials.future(message, timeout=calls.GENERATE_S),
             lambda reply: _reply(reply, types),
             _who(algorithm),
         )
 
+    def _generate_delta(
+        self, algorithm: str, line: Line, request: SuggestionRequest, history: TrialHistory, delta: Delta
+    ) -> "Future[SuggestionReply]":
+        sent = delta.trials or ()
+        message = pb.GenerateTrialsDeltaRequest(
+            question=_question(
+                request, sent, history.curves(None if delta.everything else (*sent, *request.unfinished))
+            ),
+            base=delta.base,
+            cursor=delta.cursor,
+        )
+        types = {p.name: p.type for p in request.spec.parameters}
+
+        def answer(reply: pb.GenerateTrialsDeltaReply) -> SuggestionReply:
+            if not reply.HasField("answer"):
+                self._deltas.lacked(line, request.study_id, delta, reply.have)
+                raise AskAgainError(f"{_who(algorithm)} does not have the study's earlier trials")
+            self._deltas.answered(line.address, request.study_id, reply.have)
+            return _reply(reply.answer, types)
+
+        def failed(error: KatibError) -> KatibError:
+            if not isinstance(error, UnimplementedError):
+                return error
+            self._deltas.refused(line)
+            return AskAgainError(f"{_who(algorithm)} has to be sent all trials each time")
+
+        return calls.start(
+            self._channels,
+            line.address,
+            lambda channel: _stub(channel).GenerateTrialsDelta.future(message, timeout=calls.GENERATE_S),
+            answer,
+            _who(algorithm),
+            failed,
+        )
+
     def stop(self, algorithm: str, study_id: str) -> None:
+        address = self._template.address("suggest_algorithm", algorithm)
+        self._deltas.forget(address, study_id)
         calls.start(
             self._channels,
-            self._template.address("suggest_algorithm", algorithm),
+            address,
             lambda channel: _stub(channel).StopSuggestion.future(
                 pb.StopSuggestionRequest(study_id=study_id), timeout=calls.STOP_S
             ),
@@ -82,6 +129,20 @@ def _stub(channel: object) -> SuggestionStub:
 
 def _who(algorithm: str) -> str:
     return f"suggestion-{algorithm}"
+
+
+def _question(
+    request: SuggestionRequest, finished: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]
+) -> pb.GenerateTrialsRequest:
+    return pb.GenerateTrialsRequest(
+        study_id=request.study_id,
+        configs=spec_to_proto(request.spec),
+        completed_trials=_trials(finished, curves),
+        running_trials=_trials(request.unfinished, curves),
+        completed_count=request.finished_count,
+        running_count=request.unfinished_count,
+        first_number=request.first_number,
+    )
 
 
 def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:

@@ -30,7 +30,8 @@ from katib.domain.study import (
 )
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
-from katib.manager.ports import History, StoppingRequest, SuggestionReply, SuggestionRequest
+from katib.manager.history import StoredHistory
+from katib.manager.ports import AskAgainError, History, StoppingRequest, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import MAX_CLIENT_ID, answer, label_of, study_id_of, trial_id_of
 from katib.manager.service.context import UseCases
 from katib.manager.suggested import checked_parameters
@@ -40,6 +41,8 @@ MAX_SUGGESTIONS: Final = 1000
 # How long a service may think about suggestions while a client waits.
 SUGGEST_S: Final = 60.0
 _TRIES: Final = 20
+# A service that lacks what it was sent before has it after three questions.
+_ASKED_AGAIN: Final = 5
 # After a race that was lost: up to so long, doubling.
 _PAUSE_FIRST_S: Final = 0.002
 _PAUSE_MOST_S: Final = 0.25
@@ -85,6 +88,8 @@ class ClientUseCases(UseCases):
             if count <= 0:
                 return (), True
         reply = self._generate(study, self._asking_for(study, count), algorithm, deadline)
+        if reply is None:
+            return None
         if not reply.suggestions:
             return (), reply.completed
         space = SearchSpace.of(study.spec.parameters)
@@ -105,23 +110,44 @@ class ClientUseCases(UseCases):
             settings = (*settings, Setting(SUGGESTION_NUM, str(study.finished_trials + out + count)))
         return replace(study.spec, settings=settings)
 
-    def _generate(self, study: Study, spec: StudySpec, algorithm: str, deadline: float) -> SuggestionReply:
-        services = self._context.suggestions
-        history = self._settings_taken(algorithm, study.id, spec, deadline)
-        known = history is not History.NONE
-        request = SuggestionRequest(
+    def _generate(self, study: Study, spec: StudySpec, algorithm: str, deadline: float) -> SuggestionReply | None:
+        """None when another client was faster."""
+        who = f"suggestion-{algorithm}"
+        needs = self._settings_taken(algorithm, study.id, spec, deadline)
+        for _ in range(_ASKED_AGAIN):
+            request = self._question(study, spec, needs)
+            if request is None:
+                return None
+            try:
+                return answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
+            except AskAgainError as error:
+                last = error.message
+        raise UnavailableError(f"{who} could not be asked {_ASKED_AGAIN} times ({last}); try again")
+
+    def _question(self, study: Study, spec: StudySpec, needs: History) -> SuggestionRequest | None:
+        """With the trials as they are at one revision of the study."""
+        unfinished: Sequence[Trial] = ()
+        if needs is not History.NONE:
+            for _ in range(_TRIES):
+                unfinished = self._storage.unfinished_trials(study.id)
+                now = self._storage.get_study(study.id)
+                if now.suggested != study.suggested:
+                    return None
+                # None has begun, so as many are the same ones: none has finished between the two.
+                if now.unfinished_trials == len(unfinished):
+                    study = now
+                    break
+            else:
+                return None
+        return SuggestionRequest(
             study_id=study.id,
             spec=spec,
-            finished=self._storage.finished_trials(study.id) if known else (),
-            unfinished=self._storage.unfinished_trials(study.id) if known else (),
+            history=None if needs is History.NONE else StoredHistory(self._storage, study, needs),
+            unfinished=unfinished,
             finished_count=study.finished_trials,
             unfinished_count=study.unfinished_trials,
             first_number=study.suggested + 1,
-            curves=self._storage.curves(study.id, (study.spec.objective_name,), frozenset(TrialState))
-            if history is History.CURVES
-            else {},
         )
-        return answer(services.generate(algorithm, request), SUGGEST_S, f"suggestion-{algorithm}")
 
     def _settings_taken(self, algorithm: str, study_id: str, spec: StudySpec, deadline: float) -> History:
         services = self._context.suggestions

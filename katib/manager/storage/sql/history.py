@@ -62,7 +62,8 @@ class History:
             with known.lock:
                 new = self._database.read(lambda session: _finished_after(session, study_id, known.revision))
                 if new:
-                    known.trials = tuple(sorted((*known.trials, *new), key=lambda trial: trial.number))
+                    by_id = {trial.id: trial for trial in (*known.trials, *new)}
+                    known.trials = tuple(sorted(by_id.values(), key=lambda trial: trial.number))
                     known.revision = max(trial.revision for trial in new)
                 return known.trials
         finally:

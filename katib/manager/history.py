@@ -1,0 +1,59 @@
+"""A study's finished trials for a question to its suggestion service."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from katib.domain.metrics import Observation
+from katib.domain.study import Study
+from katib.domain.trial import Trial, TrialState
+from katib.manager.ports import History, Storage
+
+_PAGE: Final = 1000
+
+
+class StoredHistory:
+    """`ports.TrialHistory` in storage, as of `study.revision`: what has changed since is left out, so that it fits the
+    study's counters."""
+
+    def __init__(self, storage: Storage, study: Study, needs: History) -> None:
+        self._storage = storage
+        self._study = study
+        self._needs = needs
+
+    def all(self) -> Sequence[Trial]:
+        found = [t for t in self._storage.finished_trials(self._study.id) if t.revision <= self._study.revision]
+        if len(found) == self._study.finished_trials:
+            return found
+        # Storage reads what it has read before only where it changes, and finished trials do not: but somebody has mended the
+        # database by hand, or restored it from a copy.
+        return sorted(self.since(0), key=lambda t: t.number)
+
+    def since(self, revision: int) -> Sequence[Trial]:
+        found: list[Trial] = []
+        after = revision - 1
+        while after < self._study.revision:
+            page = self._storage.changed_trials(self._study.id, after, _PAGE)
+            found += [t for t in page if t.state.finished and t.revision <= self._study.revision]
+            if len(page) < _PAGE:
+                break
+            after = page[-1].revision
+        return found
+
+    def curves(self, trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
+        if self._needs is not History.CURVES:
+            return {}
+        if trials is None:
+            names = (self._study.spec.objective_name,)
+            return self._storage.curves(self._study.id, names, frozenset(TrialState))
+        return {t.id: self._curve(t) for t in trials}
+
+    def _curve(self, trial: Trial) -> Sequence[Observation]:
+        curve: list[Observation] = []
+        token = ""
+        while True:
+            names = (self._study.spec.objective_name,)
+            page = self._storage.list_observations(trial.id, trial.attempt, names, _PAGE, token)
+            curve += page.items
+            token = page.next_token
+            if not token:
+                return curve
