@@ -92,6 +92,32 @@ faults: $(DEV) ## Kill everything at random instants, 200 times on each database
 bench-local: $(RUN) ## Measure what Katib adds to running the same commands by hand
 	$(BIN)/python benchmarks/bench_local.py
 
+# What others find is measured in an environment of its own: Optuna's Gaussian process alone brings gigabytes.
+PEERS := .peers
+RESULTS ?= quality.jsonl
+SEEDS ?= 10
+MINUTES ?= 600
+OURS ?= bayesianoptimization sobol random
+OTHERS ?= optuna-tpe optuna-mtpe optuna-cma hyperopt optuna-gp
+
+$(PEERS)/.installed: benchmarks/quality/peers.txt pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install -e '.[suggestion]' -r benchmarks/quality/peers.txt
+	@touch $@
+
+# Hours of one core; what RESULTS has is not run again, so a broken run goes on. One thread: searches are timed by it.
+.PHONY: bench-quality
+bench-quality: $(PEERS)/.installed ## Measure what the algorithms and their peers find per trial (SEEDS, MINUTES, OURS, OTHERS)
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.quality run --suite synthetic,mixed,models,synthetic-held-out \
+	  --seeds $(SEEDS) --minutes $(MINUTES) --results $(RESULTS) $(OURS) $(OTHERS)
+	$(PEERS)/bin/python -m benchmarks.quality report $(RESULTS)
+
+.PHONY: bench-quality-quick
+bench-quality-quick: $(RUN) ## The same for ours alone, two seeds, 50 trials: some minutes, no tables written
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality run --suite synthetic,mixed,models --trials 50 \
+	  --seeds 2 --results quality-quick.jsonl $(OURS)
+	$(BIN)/python -m benchmarks.quality score quality-quick.jsonl
+
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what
 	$(BIN)/ruff check

@@ -1,26 +1,16 @@
 """Who is compared: each is asked for trials and told what came of them, through its own interface."""
 
-import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
 
+from benchmarks.quality.peers import PEERS, Contestant
 from benchmarks.quality.problems import Problem, Values
 from katib.api import plugins
-from katib.domain.parameters import ParameterType, Scale
 from katib.domain.study import Objective, Setting, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.suggestion.room import MAX_PARALLEL
 from katib.suggestion.server import GROUP
 from katib.suggestion.service import Call, generate
-
-
-class Contestant(Protocol):
-    def ask(self, count: int) -> Sequence[tuple[Any, Values]]:
-        """So many trials that run from now on: a handle and the values of each."""
-
-    def tell(self, handle: Any, value: float) -> None: ...
 
 
 class Ours:
@@ -65,57 +55,6 @@ class Ours:
 
     def tell(self, handle: int, value: float) -> None:
         self._trials[handle] = replace(self._trials[handle], state=TrialState.COMPLETED, objective=value)
-
-
-class Optuna:
-    def __init__(self, problem: Problem, sampler: Any) -> None:
-        import optuna  # type: ignore[import-not-found]
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        warnings.simplefilter("ignore")
-        self._problem = problem
-        self._study = optuna.create_study(sampler=sampler)
-
-    def ask(self, count: int) -> list[tuple[Any, Values]]:
-        trials = [self._study.ask() for _ in range(count)]
-        return [(t, self._values(t)) for t in trials]
-
-    def _values(self, trial: Any) -> Values:
-        values: dict[str, Any] = {}
-        for p in self._problem.parameters:
-            f = p.feasible
-            log = f.scale is Scale.LOG
-            if p.type is ParameterType.INT:
-                values[p.name] = trial.suggest_int(p.name, int(f.min), int(f.max), log=log)
-            elif p.type is ParameterType.DOUBLE:
-                step = float(f.step) if f.step else None
-                values[p.name] = trial.suggest_float(p.name, float(f.min), float(f.max), log=log, step=step)
-            elif p.type is ParameterType.DISCRETE:
-                values[p.name] = trial.suggest_categorical(p.name, list(map(float, f.list)))
-            else:
-                values[p.name] = trial.suggest_categorical(p.name, f.list)
-        return values
-
-    def tell(self, handle: Any, value: float) -> None:
-        self._study.tell(handle, value)
-
-
-def _optuna(make: Callable[[Any, int], Any]) -> Callable[[Problem, int], Contestant]:
-    def build(problem: Problem, seed: int) -> Contestant:
-        import optuna
-
-        warnings.simplefilter("ignore")
-        return Optuna(problem, make(optuna.samplers, seed))
-
-    return build
-
-
-PEERS: dict[str, Callable[[Problem, int], Contestant]] = {
-    "optuna-tpe": _optuna(lambda s, seed: s.TPESampler(seed=seed)),
-    "optuna-mtpe": _optuna(lambda s, seed: s.TPESampler(seed=seed, multivariate=True, constant_liar=True)),
-    "optuna-gp": _optuna(lambda s, seed: s.GPSampler(seed=seed, deterministic_objective=True)),
-    "optuna-cma": _optuna(lambda s, seed: s.CmaEsSampler(seed=seed)),
-}
 
 
 def contestant(name: str, problem: Problem, seed: int) -> Contestant:

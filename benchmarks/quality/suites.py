@@ -1,0 +1,22 @@
+"""Which problems are run together."""
+
+from collections.abc import Callable
+
+from benchmarks.quality import mixed, synthetic, tables
+from benchmarks.quality.problems import Problem
+
+SUITES: dict[str, Callable[[], list[Problem]]] = {
+    "synthetic": lambda: synthetic.problems(synthetic.SUITE, 0),
+    "mixed": lambda: mixed.problems(0),
+    "models": tables.problems,
+    "synthetic-held-out": lambda: synthetic.problems(synthetic.HELD_OUT, 7),
+    "wide": lambda: synthetic.problems(synthetic.WIDE, 0),
+    # What algorithms are tuned on: the same functions, shifted and rotated otherwise.
+    "synthetic-other": lambda: synthetic.problems(synthetic.SUITE, 1),
+    "mixed-other": lambda: mixed.problems(1),
+}
+
+
+def problems(names: str) -> list[Problem]:
+    """Those of several suites, their names joined by commas. Raises KeyError: of an unknown one."""
+    return [p for name in names.split(",") for p in SUITES[name]()]

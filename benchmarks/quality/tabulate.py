@@ -1,0 +1,32 @@
+"""Writes the tables of real models: `python -m benchmarks.quality.tabulate [NAME...]`, some minutes of one core, once.
+
+The tables are part of the repository: a search on one is a tuning problem of real losses that takes milliseconds. Another
+release of scikit-learn gives slightly other losses, so all are made by one.
+"""
+
+import json
+import os
+import sys
+import time
+
+import sklearn
+
+from benchmarks.quality.models import MODELS, tabulated
+from benchmarks.quality.tables import FOLDER
+
+
+def main(names: list[str]) -> None:
+    for make in MODELS:
+        model = make()
+        if names and model.name not in names:
+            continue
+        begin = time.process_time()
+        text = json.dumps(tabulated(model) | {"scikit-learn": sklearn.__version__}, separators=(",", ":"))
+        new = FOLDER / f"{model.name}.json.new"
+        new.write_text(text + "\n")
+        os.replace(new, FOLDER / f"{model.name}.json")
+        print(f"{model.name}: {len(text) / 1000:.0f} kB, {time.process_time() - begin:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

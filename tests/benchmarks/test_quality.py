@@ -1,0 +1,105 @@
+"""The benchmark of what suggestions find: its problems, its scores, and a run that was broken off."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.quality import plot, report, runner, scores, tables
+from benchmarks.quality.contestants import Ours
+from benchmarks.quality.problems import Problem, double
+from benchmarks.quality.suites import SUITES
+from katib.domain.search_space import SearchSpace
+
+BOWL = Problem("bowl", "test", (double("x", 0.0, 1.0),), lambda v: (v["x"] - 0.3) ** 2)
+
+
+@pytest.mark.parametrize("suite", sorted(SUITES))
+def test_no_point_of_a_problem_is_better_than_its_best(suite: str) -> None:
+    for problem in SUITES[suite]():
+        values = [problem.value(v) for _, v in Ours(problem, 1, "random", {}).ask(30)]
+        assert all(math.isfinite(v) for v in values), problem.name
+        assert min(values) >= problem.best, problem.name
+
+
+def test_problems_have_names_of_their_own() -> None:
+    names = [p.name for make in SUITES.values() for p in make()]
+    assert len(names) == len(set(names))
+
+
+def test_a_table_gives_the_loss_of_each_point_and_its_best_is_one_of_them() -> None:
+    for problem in tables.problems():
+        table = json.loads((tables.FOLDER / f"{problem.name}.json").read_text())
+        shape = [len(axis) for axis in table["axes"].values()]
+        losses = np.array(table["losses"]).reshape(shape)
+        at = tuple(np.random.default_rng(0).integers(shape))
+        values = {n: axis[i] for (n, axis), i in zip(table["axes"].items(), at, strict=True)}
+        assert problem.value(values) == losses[at]
+        assert problem.best == losses.min()
+        assert SearchSpace.of(problem.parameters).cardinality == losses.size
+
+
+def test_a_run_that_was_broken_off_goes_on_and_gives_the_same(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
+
+    def go(path: Path, minutes: float = 10.0) -> bool:
+        return runner.run(path, [BOWL], ["random", "sobol"], range(2), 1, 25, minutes)
+
+    assert go(whole)
+    assert not go(broken, minutes=0.0)  # time is up: only what scores are measured by
+    with broken.open("a") as file:
+        file.write(whole.read_text().splitlines()[1] + "\n" + '{"problem": "bo')  # killed while it wrote
+    assert go(broken)
+    assert [_without_time(r) for r in runner.read(broken)] == [_without_time(r) for r in runner.read(whole)]
+    size = broken.stat().st_size
+    assert go(broken)
+    assert broken.stat().st_size == size
+
+
+def test_scores_are_0_for_what_random_search_finds_and_1_for_the_best() -> None:
+    assert scores.score(BOWL, [0.4, 0.2, 0.1], [0.4, 0.1, 0.0]) == [0.0, 0.5, 1.0]
+    assert scores.score(BOWL, [0.1], [100.0]) == [-1.0]
+    assert scores.score(BOWL, [0.0, 0.0], [0.0, 0.1]) == [1.0, 0.0]
+
+
+def test_standings_have_means_intervals_and_shared_ranks() -> None:
+    rows = [_row("a", seed, [0.2, 0.2, 0.1 * seed]) for seed in range(3)] + [_row("b", 0, [0.2, 0.4, 0.0])]
+    first, second = scores.standings([_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4]), *rows], {"bowl": BOWL})
+    assert (first.contestant, second.contestant) == ("b", "a")
+    assert second.score == pytest.approx([0.5, 0.5, 0.75])
+    assert second.low[2] < 0.75 < second.high[2]
+    assert list(first.rank) == [1.5, 2.0, 1.0]
+    assert second.searches == 3
+
+
+def test_a_contestant_without_results_for_every_problem_is_not_compared() -> None:
+    other = Problem("other", "test", BOWL.parameters, BOWL.value)
+    reference = [_row(runner.REFERENCE, 0, [0.4], p) for p in ("bowl", "other")]
+    rows = [_row("a", 0, [0.2]), _row("a", 0, [0.2], "other"), _row("b", 0, [0.0])]
+    assert [s.contestant for s in scores.standings(reference + rows, {"bowl": BOWL, "other": other})] == ["a"]
+
+
+def test_the_report_stands_between_its_marks_and_the_picture_beside_it(tmp_path: Path) -> None:
+    page = tmp_path / "algorithms.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    found = scores.standings(
+        [_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4]), _row("a<b", 0, [0.2, 0.1, 0.0])], {"bowl": BOWL}
+    )
+    report.write([("test", found)], tmp_path)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| a<b | 0.50 (0.50–0.50) | 0.75 (0.75–0.75) | 1.00 (1.00–1.00) | 1.0 / 1.0 / 1.0 | 1 |" in text
+    assert "a&lt;b" in (tmp_path / "quality.svg").read_text()
+    assert plot.svg([("test", found)]).startswith("<svg")
+
+
+def _row(contestant: str, seed: int, best: list[float], problem: str = "bowl") -> runner.Row:
+    return {"problem": problem, "contestant": contestant, "seed": seed, "batch": 1, "best": best, "cpu": 1.0}
+
+
+def _without_time(row: runner.Row) -> runner.Row:
+    return {k: v for k, v in row.items() if k != "cpu"}
