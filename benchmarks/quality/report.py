@@ -1,5 +1,6 @@
 """The tables and the picture of docs/algorithms.md, between the marks that stand there."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,11 +30,15 @@ def markdown(suites: Sequence[tuple[str, Sequence[Standing]]]) -> str:
         lines.append(f"| | {' | '.join(head)} | mean ranks | searches |")
         lines.append("| --- |" + " --- |" * (len(head) + 2))
         for s in found:
-            cells = [f"{v:.2f} ({a:.2f}–{z:.2f})" for v, a, z in zip(s.score, s.low, s.high, strict=True)]
-            ranks = " / ".join(f"{r:.1f}" for r in s.rank)
+            cells = [_cell(v, a, z) for v, a, z in zip(s.score, s.low, s.high, strict=True)]
+            ranks = " / ".join("–" if math.isnan(r) else f"{r:.1f}" for r in s.rank)
             lines.append(f"| {s.contestant} | {' | '.join(cells)} | {ranks} | {s.searches} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _cell(score: float, low: float, high: float) -> str:
+    return "–" if math.isnan(score) else f"{score:.2f} ({low:.2f}–{high:.2f})"
 
 
 def write(suites: Sequence[tuple[str, Sequence[Standing]]], docs: Path) -> None:

@@ -6,9 +6,11 @@ seeds. Its interval, of 95 %, is a bootstrap over the seeds of each problem: wha
 says nothing of other problems.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -22,18 +24,24 @@ RESAMPLED = 1000
 
 
 def score(problem: Problem, medians: Iterable[float], best: Iterable[float]) -> list[float]:
-    """At each budget that there is. Where the median random search finds the best itself: 1 for the best, else 0."""
+    """At each budget, NaN beyond the search's end. Where the median random search finds the best itself: 1 for the best, else
+    0."""
     out = []
-    for median, value in zip(medians, best, strict=False):
+    for median, value in zip_longest(medians, best, fillvalue=math.nan):
         gap = median - problem.best
-        out.append(max(-1.0, (median - value) / gap) if gap > 0 else float(value <= problem.best))
+        out.append(_scaled(median - value, gap) if gap > 0 else float(value <= problem.best))
     return out
+
+
+def _scaled(gain: float, gap: float) -> float:
+    return gain / gap if math.isnan(gain) else max(-1.0, gain / gap)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A contestant's row of a suite's table, a number for each budget. `rank`: the mean over problems of its place by the mean
-    over seeds among the contestants, 1 the first. `cpu`: seconds of processor for one search, on average."""
+    """A contestant's row of a suite's table, a number for each budget, NaN where it has none. `rank`: the mean over problems of
+    its place by the mean over seeds among the contestants, 1 the first. `cpu`: seconds of processor for one search, on
+    average."""
 
     contestant: str
     problems: int
@@ -70,14 +78,14 @@ def standings(rows: Iterable[Row], problems: Mapping[str, Problem], batch: int =
         total = sum(map(len, each))
         cost = float(np.mean(cpu[name])) if cpu[name] else float("nan")
         out.append(Standing(name, len(names), total, means[i].mean(axis=0), low, high, ranks[i], cost))
-    return sorted(out, key=lambda s: -float(s.score[-1]))
+    return sorted(out, key=lambda s: -float(s.score[np.isfinite(s.score)][-1]))
 
 
 def _ranks(means: Floats) -> Floats:
     """Along the first axis, the greatest is 1; equals share the mean of their places."""
     above = (means[None] > means[:, None]).sum(axis=1)
     equal = (means[None] == means[:, None]).sum(axis=1)
-    return np.asarray(1.0 + above + (equal - 1) / 2.0, dtype=np.float64)
+    return np.where(np.isnan(means), np.nan, 1.0 + above + (equal - 1) / 2.0)
 
 
 def _interval(scores: list[Floats]) -> tuple[Floats, Floats]:

@@ -64,6 +64,16 @@ def test_scores_are_0_for_what_random_search_finds_and_1_for_the_best() -> None:
     assert scores.score(BOWL, [0.0, 0.0], [0.0, 0.1]) == [1.0, 0.0]
 
 
+def test_a_shorter_search_has_no_score_and_no_rank_where_it_did_not_get() -> None:
+    assert math.isnan(scores.score(BOWL, [0.4, 0.2], [0.4])[1])
+    rows = [_row("short", 0, [0.1]), _row("long", 0, [0.2, 0.1, 0.1])]
+    first, second = scores.standings([_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4]), *rows], {"bowl": BOWL})
+    assert (first.contestant, second.contestant) == ("short", "long")
+    assert first.rank == pytest.approx([1.0, math.nan, math.nan], nan_ok=True)
+    assert second.rank == pytest.approx([2.0, 1.0, 1.0])
+    assert "| – | – |" in report.markdown([("test", [first, second])])
+
+
 def test_standings_have_means_intervals_and_shared_ranks() -> None:
     rows = [_row("a", seed, [0.2, 0.2, 0.1 * seed]) for seed in range(3)] + [_row("b", 0, [0.2, 0.4, 0.0])]
     first, second = scores.standings([_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4]), *rows], {"bowl": BOWL})
