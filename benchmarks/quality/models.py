@@ -254,9 +254,9 @@ def network_digits() -> Model:
         "MLPClassifier with Adam, 400 digits, log loss on 200 others",
         {
             "activation": ("relu", "tanh"),
-            "log2_width": range(2, 7),
+            "log2_width": range(3, 7),
             "log10_alpha": range(-6, 1, 3),
-            "log2_batch": range(4, 7),
+            "log2_batch": range(5, 7),
             "log2_rate": range(-11, -1),
             "epochs": epochs,
         },
