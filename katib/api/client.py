@@ -26,6 +26,7 @@ from katib.api.trial_converters import (
     trial_state_to_proto,
 )
 from katib.api.value_converters import parameters_to_proto
+from katib.domain.errors import UnavailableError
 from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.study import Limits, StudySpec, StudyState
@@ -136,8 +137,23 @@ class ManagerClient:
 
         Raises UnavailableError when the connection is lost: go on from the last event's revision, at any manager.
         """
+        yield from self._watch(study_id, after_revision, None)
+
+    def study_changes(self, study_id: str, after_revision: int = 0) -> StudyEvent:
+        """How a study stands, with every trial that is new or changed since `after_revision`; all of them for 0.
+
+        Does not wait for changes: with none, the event has no trials. Its revision is the one to go on from.
+        """
+        trials: dict[str, Trial] = {}
+        for event in self._watch(study_id, after_revision, self._timeout):
+            trials |= {trial.id: trial for trial in event.trials}
+            if event.revision >= event.study.revision:
+                return StudyEvent(event.study, list(trials.values()), event.revision)
+        raise UnavailableError("the manager is about to end, and said less than all it knows: try again")
+
+    def _watch(self, study_id: str, after_revision: int, timeout: float | None) -> Iterator[StudyEvent]:
         request = pb.WatchStudyRequest(study_id=study_id, after_revision=after_revision)
-        manager, call = self._failover.open_stream("WatchStudy", request)
+        manager, call = self._failover.open_stream("WatchStudy", request, timeout)
         ended = False
         try:
             for reply in call:

@@ -117,10 +117,10 @@ class Failover:
                 raise failure from cause
             time.sleep(pause)
 
-    def open_stream(self, method: str, request: Any) -> tuple[int, Any]:
-        """Begins a stream at one of the addresses; its number is for `leave` and `translate`."""
+    def open_stream(self, method: str, request: Any, timeout: float | None = None) -> tuple[int, Any]:
+        """Begins a stream at one of the addresses; its number is for `leave` and `translate`. `timeout`: for all of it."""
         index, stub = self._pick()
-        return index, getattr(stub, method)(request)
+        return index, getattr(stub, method)(request, timeout=timeout)
 
     def leave(self, index: int) -> None:
         """The manager there is of no use now: whoever is still with it goes on to the next."""

@@ -1,0 +1,92 @@
+"""The dashboard as an ASGI application: its addresses and what stands around them."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from katib.api.client import ManagerClient
+from katib.dashboard import pages, study_data, trial_data
+from katib.dashboard.context import STATIC, Context, environment, render, static_version
+from katib.dashboard.errors import AWAY, status_of
+from katib.dashboard.prefix import Prefix
+from katib.dashboard.security import SecurityHeaders
+from katib.domain.errors import InternalError, InvalidArgumentError, KatibError, NotFoundError
+
+_log: Final = logging.getLogger(__name__)
+
+# How long any one call to the manager may take; what takes longer is better asked for in pieces.
+CALL_S: Final = 20.0
+
+
+class _Assets(StaticFiles):
+    """Files whose address has their version in it: kept by browsers for ever."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        response = super().file_response(*arguments, **named)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence[str] = ()) -> Starlette:
+    """`server`: the manager's address; `root_path`: the prefix in front of every path; `hosts`: the names by which it may be
+    called, none for any. Raises InvalidArgumentError for an address that is none."""
+    version = static_version()
+    app = Starlette(
+        routes=[
+            Route("/", pages.studies, name="studies"),
+            Route("/studies/{study}", pages.study, name="study"),
+            Route("/studies/{study}/trials/{number:int}", pages.trial, name="trial"),
+            Route("/trials/{trial}", pages.trial_by_id),
+            *study_data.ROUTES,
+            *trial_data.ROUTES,
+            Route("/healthz", lambda _request: PlainTextResponse("ok\n")),
+            Mount(f"/static/{version}", _Assets(directory=STATIC)),
+        ],
+        middleware=[
+            Middleware(Prefix, root_path=root_path),
+            Middleware(SecurityHeaders, hosts=hosts),
+            Middleware(GZipMiddleware, minimum_size=600, compresslevel=6),
+        ],
+        exception_handlers={KatibError: _failed, HTTPException: _http_failed, Exception: _broken},
+    )
+    app.state.context = Context(ManagerClient(server, CALL_S), environment(), version)
+    return app
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, KatibError)
+    return _answer(request, error, status_of(error))
+
+
+async def _http_failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _answer(
+            request, NotFoundError("there is no page at this address; the list of studies has links to all"), 404
+        )
+    return _answer(
+        request, InternalError(f"{error.detail}: this address does not take such a request"), error.status_code
+    )
+
+
+async def _broken(request: Request, _error: Exception) -> Response:
+    # Starlette raises it again for the log of the server.
+    return _answer(request, InternalError("the dashboard has a defect here; its log says more"), 500)
+
+
+def _answer(request: Request, error: KatibError, status: int) -> Response:
+    if request.url.path.removeprefix(str(request.scope.get("root_path", ""))).startswith("/api/"):
+        problems = []
+        if isinstance(error, InvalidArgumentError):
+            problems = [{"field": v.field, "value": v.value, "expected": v.expected} for v in error.violations]
+        return JSONResponse({"error": error.message, "problems": problems}, status_code=status)
+    return render(request, "error.html", status=status, message=error.message, code=status, away=status in AWAY)

@@ -1,0 +1,131 @@
+"""All trials of a study for other programs, with every digit: a row, or an object, for each trial."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from starlette.responses import Response, StreamingResponse
+
+from katib.api.client import ManagerClient
+from katib.dashboard.text import exact, iso
+from katib.domain.parameters import Parameter, ParameterType
+from katib.domain.study import StudySpec
+from katib.domain.trial import Trial
+
+_FIELDS: Final = (
+    "number",
+    "id",
+    "state",
+    "reason",
+    "message",
+    "attempt",
+    "run",
+    "created_at",
+    "started_at",
+    "ended_at",
+)
+_PAGE: Final = 1000
+# What a spreadsheet would take for a formula.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def trials_csv(client: ManagerClient, study_id: str) -> Response:
+    """A column for the objective and for each parameter."""
+    spec = client.get_study(study_id).spec
+    return _file(_csv(client, study_id, spec), "text/csv; charset=utf-8", f"{study_id}-trials.csv")
+
+
+def trials_json(client: ManagerClient, study_id: str) -> Response:
+    spec = client.get_study(study_id).spec
+    return _file(_json(client, study_id, spec), "application/json", f"{study_id}-trials.json")
+
+
+def _csv(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [config.name for config in spec.parameters]
+    writer.writerow([*_FIELDS[:3], spec.objective_name, *names, *_FIELDS[3:]])
+    for page in _pages(client, study_id):
+        for trial in page:
+            row = _row(trial)
+            values = {p.name: _value(p) for p in trial.parameters}
+            cells = [*(row[f] for f in _FIELDS[:3]), exact(trial.objective), *(values.get(n) for n in names)]
+            writer.writerow([_cell(value) for value in [*cells, *(row[f] for f in _FIELDS[3:])]])
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
+    yield out.getvalue()
+
+
+def _json(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]:
+    """A list with an object to a line."""
+    before = "[\n"
+    for page in _pages(client, study_id):
+        for trial in page:
+            document = _row(trial) | {
+                "objective": {"name": spec.objective_name, "value": exact(trial.objective)},
+                "parameters": {p.name: _value(p) for p in trial.parameters},
+                "tags": {tag.name: tag.value for tag in trial.tags},
+            }
+            yield before + json.dumps(document, ensure_ascii=False)
+            before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _pages(client: ManagerClient, study_id: str) -> Iterator[list[Trial]]:
+    token = ""
+    while True:
+        page = client.list_trials(study_id, page_size=_PAGE, page_token=token)
+        yield list(page.items)
+        token = page.next_token
+        if not token:
+            return
+
+
+def _row(trial: Trial) -> dict[str, object]:
+    return {
+        "number": trial.number,
+        "id": trial.id,
+        "state": trial.state.value,
+        "reason": trial.stop_reason or trial.reason,
+        "message": trial.message,
+        "attempt": trial.attempt,
+        "run": trial.run,
+        "created_at": iso(trial.created_at),
+        "started_at": iso(trial.started_at) or None,
+        "ended_at": iso(trial.ended_at) or None,
+    }
+
+
+def _value(parameter: Parameter) -> object:
+    if parameter.type is ParameterType.CATEGORICAL:
+        return parameter.value
+    try:
+        return int(parameter.value)
+    except ValueError:
+        pass
+    try:
+        return exact(float(parameter.value))
+    except ValueError:
+        return parameter.value
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(_FORMULA) and not value.endswith("Infinity"):
+        return f"'{value}"
+    return value
+
+
+def _file(pieces: Iterator[str], kind: str, name: str) -> Response:
+    # The first piece before the answer begins: an error of the manager is then an error of the answer.
+    first = next(pieces)
+
+    def every() -> Iterator[str]:
+        yield first
+        yield from pieces
+
+    return StreamingResponse(
+        every(), media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'}
+    )

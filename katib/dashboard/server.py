@@ -1,0 +1,119 @@
+"""`katib-dashboard`: the web pages, a client of the manager."""
+
+import os
+import socket
+import sys
+import threading
+from typing import Final
+
+import click
+import uvicorn
+
+from katib.api import logs, rpc
+from katib.dashboard.app import create_app
+from katib.dashboard.prefix import is_prefix
+from katib.dashboard.security import LOOPBACK_HOSTS
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, KatibError
+
+DEFAULT_LISTEN: Final = "127.0.0.1:8080"
+_STOP_S: Final = 5
+
+
+def run(server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: int | None = None) -> None:
+    """Serves until SIGTERM or SIGINT. `fd`: a socket that listens already, in place of `listen`."""
+    if root_path and not is_prefix(root_path):
+        raise InvalidArgumentError.of(
+            "--root-path", root_path, "expected a path such as /katib, without a slash at its end"
+        )
+    bound = socket.socket(fileno=fd) if fd is not None else bind(listen)
+    host = bound.getsockname()[0]
+    if not hosts and host in ("127.0.0.1", "::1"):
+        hosts = LOOPBACK_HOSTS
+    config = uvicorn.Config(
+        create_app(server, root_path, hosts),
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_STOP_S,
+    )
+    program = uvicorn.Server(config)
+    _end_with_starter(program)
+    click.echo(f"The dashboard is at {url(bound, root_path)}", err=True)
+    program.run(sockets=[bound])
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening socket at `HOST:PORT`; raises FailedPreconditionError when it cannot be had."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise InvalidArgumentError.of("--listen", listen, f"expected HOST:PORT, such as {DEFAULT_LISTEN}")
+    host = host.strip("[]")
+    try:
+        family = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0][0]  # noqa: S104
+        return socket.create_server((host, int(port)), family=family, backlog=128)
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"cannot listen at {listen}: {error.strerror}; name another address with --listen"
+        ) from error
+
+
+def url(bound: socket.socket, root_path: str = "") -> str:
+    """What to type into a browser on this machine."""
+    host, port = bound.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path}/"
+
+
+def _end_with_starter(program: uvicorn.Server) -> None:
+    lifeline = os.environ.pop(rpc.LIFELINE, None)
+    if lifeline is None:
+        return
+
+    def wait() -> None:
+        os.read(int(lifeline), 1)
+        program.should_exit = True
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+@click.command(
+    context_settings={"auto_envvar_prefix": "KATIB_DASHBOARD", "show_default": True, "max_content_width": 120}
+)
+@click.option(
+    "-s",
+    "--server",
+    envvar="KATIB_SERVER",
+    default="localhost:6789",
+    help="The manager: HOST:PORT or unix:PATH; or several.",
+)
+@click.option("--listen", default=DEFAULT_LISTEN, help="Where the pages are: HOST:PORT.")
+@click.option("--root-path", default="", help="The path in front of every address, where a proxy adds one.")
+@click.option(
+    "--allowed-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host name by which it may be called; may be given again.  [default: any; on loopback, localhost]",
+)
+@click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="WARNING",
+)
+@click.version_option(package_name="katib")
+def main(server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: int | None, log_level: str) -> None:
+    """Web pages about studies and trials, from a manager's API. Anybody who reaches them can do what katib-cli can."""
+    logs.set_up_logging(log_level.upper())
+    try:
+        run(server, listen, root_path.rstrip("/"), hosts, fd)
+    except KatibError as error:
+        click.echo(f"katib-dashboard: {error.message}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+// One chart: made when it comes into view, drawn again when its data, its size or the colours change.
+import {init} from '../vendor/echarts.js';
+import {element, number} from './page.js';
+
+const style = () => getComputedStyle(document.documentElement);
+export const colour = (name) => style().getPropertyValue(`--${name}`).trim();
+
+export class Chart {
+  // `draw()` gives ECharts' option, or a sentence where there is nothing to draw yet.
+  constructor(box, draw, {click, ready} = {}) {
+    this.box = box;
+    this.draw = draw;
+    this.click = click;
+    this.ready = ready;
+    this.stale = true;
+    this.seen = false;
+    new IntersectionObserver((entries) => {
+      this.seen = entries.at(-1).isIntersecting;
+      if (this.seen && this.stale) this.refresh();
+    }, {rootMargin: '200px'}).observe(box);
+    new ResizeObserver(() => this.chart?.resize()).observe(box);
+    document.documentElement.addEventListener('themechange', () => this.refresh());
+  }
+
+  refresh() {
+    this.stale = true;
+    if (!this.seen) return;
+    this.stale = false;
+    const option = this.draw();
+    if (typeof option === 'string') {
+      this.chart?.dispose();
+      this.chart = null;
+      this.box.replaceChildren(element('p', {className: 'muted', textContent: option}));
+      return;
+    }
+    if (!this.chart) {
+      this.box.replaceChildren();
+      this.chart = init(this.box, null, {renderer: 'canvas'});
+      if (this.click) this.chart.on('click', this.click);
+      this.ready?.(this.chart);
+    }
+    this.chart.setOption({
+      animation: false,
+      textStyle: {fontFamily: getComputedStyle(document.body).fontFamily, color: colour('text')},
+      ...option,
+    }, {notMerge: true});
+  }
+}
+
+// A tooltip made of nodes: names and messages are text, never markup.
+export function tip(title, pairs) {
+  const box = element('div', {className: 'tip'}, element('b', {textContent: title}));
+  for (const [name, value] of pairs) box.append(element('div', {}, element('span', {textContent: name}), element('span', {textContent: value})));
+  return box;
+}
+
+export const tooltip = (formatter) => ({
+  trigger: 'item',
+  confine: true,
+  backgroundColor: colour('surface'),
+  borderColor: colour('line'),
+  textStyle: {color: colour('text'), fontSize: 13},
+  transitionDuration: 0,
+  formatter,
+});
+
+export const axis = (name, extra = {}) => ({
+  type: 'value',
+  scale: true,
+  name,
+  nameLocation: 'middle',
+  nameGap: 30,
+  nameTextStyle: {color: colour('muted')},
+  axisLine: {show: false},
+  axisTick: {show: false},
+  axisLabel: {color: colour('muted'), hideOverlap: true, formatter: extra.type === 'category' ? undefined : (value) => number(Number(value.toPrecision(6)))},
+  splitLine: {lineStyle: {color: colour('line')}},
+  ...extra,
+});
+
+export const GRID = {left: 64, right: 20, top: 16, bottom: 44};
+
+export function tipOf(trial, study, axes) {
+  return tip(`Trial ${trial.number}`, [
+    [study.objective, number(trial.objective)],
+    ...axes.slice(0, 12).map((a, i) => [a.name, typeof trial.values[i] === 'number' || trial.values[i] === null ? number(trial.values[i]) : trial.values[i]]),
+    ...(trial.reason ? [['', trial.reason]] : []),
+  ]);
+}

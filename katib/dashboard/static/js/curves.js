@@ -1,0 +1,83 @@
+// Intermediate values of some trials: the best, the latest, those that run, those that were stopped early.
+import {Chart, GRID, axis, colour, tip, tooltip} from './chart.js';
+import {getJson, number} from './page.js';
+import {trialLink} from './trial-table.js';
+
+const MOST = 30;
+
+export class Curves {
+  constructor(study, trials) {
+    this.study = study;
+    this.trials = trials;
+    this.metric = document.getElementById('curve-metric');
+    this.choice = document.getElementById('curve-choice');
+    this.got = new Map();
+    this.wanted = [];
+    this.chart = new Chart(document.querySelector('[data-chart="curves"]'), () => this.option(), {click: ({seriesName}) => {
+      const trial = trials.byNumber.get(Number(seriesName));
+      if (trial) location.href = trialLink(study.id, trial);
+    }});
+    for (const input of [this.metric, this.choice]) input.addEventListener('change', () => this.update());
+  }
+
+  chosen() {
+    const all = this.trials.all;
+    const best = [...this.trials.completed].sort((a, b) => (this.study.up ? b.objective - a.objective : a.objective - b.objective));
+    const running = all.filter((t) => t.state === 'R').slice(-MOST);
+    const latest = all.filter((t) => t.state !== 'P').slice(-MOST);
+    const pick = {
+      best: best.slice(0, MOST),
+      latest,
+      stopped: all.filter((t) => t.reason === 'EarlyStopped').slice(-MOST),
+      mixed: [...running.slice(0, 10), ...best.slice(0, 10), ...all.filter((t) => t.reason === 'EarlyStopped').slice(-6), ...latest.slice(-10)],
+    }[this.choice.value];
+    return [...new Map(pick.map((t) => [t.number, t])).values()].slice(0, MOST);
+  }
+
+  async update() {
+    if (!this.chart.seen) { this.chart.stale = true; this.later = true; return; }
+    const metric = this.metric.value;
+    const chosen = this.chosen();
+    // What has ended does not change.
+    const key = (t) => `${metric} ${t.number} ${t.state} ${t.attempt}`;
+    const asked = chosen.filter((t) => t.state === 'R' || !this.got.has(key(t)));
+    if (asked.length) {
+      const got = await getJson(`/api/studies/${this.study.id}/curves?metric=${encodeURIComponent(metric)}&ids=${asked.map((t) => t.id).join(',')}`);
+      for (const curve of got) {
+        const trial = this.trials.byNumber.get(curve.number);
+        if (trial) this.got.set(key(trial), curve);
+      }
+    }
+    if (metric !== this.metric.value) return;
+    this.wanted = chosen.map((t) => this.got.get(key(t))).filter(Boolean);
+    this.chart.refresh();
+  }
+
+  option() {
+    if (this.later) { this.later = false; this.update(); }
+    const curves = this.wanted.filter((curve) => curve.points.length);
+    if (!curves.length) return 'None of these trials has reported a value yet.';
+    const best = this.trials.completed.reduce((a, b) => (a === null || (this.study.up ? b.objective > a.objective : b.objective < a.objective) ? b : a), null);
+    const series = curves.map((curve) => {
+      const stopped = curve.reason === 'EarlyStopped';
+      const of = curve.number === best?.number ? 'completed' : stopped ? 'killed' : curve.state === 'RUNNING' ? 'running' : 'muted';
+      const data = curve.points.filter(([, value]) => Number.isFinite(Number(value)));
+      return {
+        name: String(curve.number), type: 'line', showSymbol: data.length === 1, symbolSize: 5, data, z: of === 'completed' ? 5 : 2,
+        triggerLineEvent: true, itemStyle: {color: colour(of)}, lineStyle: {color: colour(of), width: of === 'completed' ? 2.6 : 1.4, opacity: of === 'muted' ? .55 : .9},
+        emphasis: {lineStyle: {width: 3}},
+      };
+    });
+    const ends = curves.filter((curve) => curve.reason === 'EarlyStopped' && Number.isFinite(Number(curve.points.at(-1)[1]))).map((curve) => curve.points.at(-1));
+    return {
+      grid: GRID,
+      tooltip: tooltip(({seriesName, data}) => (seriesName === 'stopped' || !data ? '' : tip(`Trial ${seriesName}`, [[`at ${data[0]}`, number(data[1])]]))),
+      xAxis: axis('Step', {splitLine: {show: false}, minInterval: 1}),
+      yAxis: axis(''),
+      series: [...series, {
+        name: 'stopped', type: 'scatter', data: ends, silent: true, z: 6, symbolSize: 9,
+        symbol: 'path://M1 0 L5 4 L9 0 L10 1 L6 5 L10 9 L9 10 L5 6 L1 10 L0 9 L4 5 L0 1 Z', itemStyle: {color: colour('killed')},
+      }],
+    };
+  }
+}

@@ -1,0 +1,53 @@
+// Optimisation history: each trial's objective by number, and the best so far as steps.
+import {Chart, GRID, axis, colour, tipOf, tooltip} from './chart.js';
+import {trialLink} from './trial-table.js';
+
+export function historyChart(study, trials) {
+  const box = document.querySelector('[data-chart="history"]');
+  const draw = () => {
+    const groups = {C: [], K: [], R: []};
+    const line = [];
+    let best = null;
+    for (const trial of trials.all) {
+      if (!Number.isFinite(trial.objective)) continue;
+      (groups[trial.state === 'C' ? 'C' : trial.state === 'R' || trial.state === 'P' ? 'R' : 'K']).push([trial.number, trial.objective]);
+      if (trial.state === 'C' && (best === null || (study.up ? trial.objective > best : trial.objective < best))) {
+        best = trial.objective;
+        line.push([trial.number, best]);
+      }
+    }
+    if (!groups.C.length && !groups.K.length && !groups.R.length) return 'No trial has a value of the objective yet.';
+    if (line.length) line.push([trials.all.at(-1).number, best]);
+    const dots = (name, data, of, symbol) => ({
+      name, type: 'scatter', data, symbol, symbolSize: data.length > 2000 ? 4 : 7, itemStyle: {color: colour(of), opacity: data.length > 500 ? .55 : .8},
+    });
+    const [low, high] = range([...groups.C, ...line].map((point) => point[1]));
+    return {
+      grid: GRID,
+      tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials.axes))),
+      xAxis: axis('Trial', {min: 0, minInterval: 1, splitLine: {show: false}}),
+      yAxis: axis('', {min: low, max: high}),
+      series: [
+        dots('Completed', groups.C, 'running', 'circle'),
+        dots('Stopped or failed', groups.K, 'killed', 'diamond'),
+        dots('Running', groups.R, 'pending', 'emptyCircle'),
+        {name: 'Best so far', type: 'line', step: 'end', data: line, showSymbol: false, silent: true, lineStyle: {color: colour('completed'), width: 2.2}, z: 5},
+        ...(Number.isFinite(study.goal) ? [{name: 'Goal', type: 'line', silent: true, showSymbol: false, data: [[0, study.goal], [trials.all.at(-1).number, study.goal]], lineStyle: {color: colour('muted'), type: 'dashed', width: 1.2}}] : []),
+      ],
+    };
+  };
+  return new Chart(box, draw, {click: ({data}) => {
+    const trial = trials.byNumber.get(data[0]);
+    if (trial) location.href = trialLink(study.id, trial);
+  }});
+}
+
+// Where the values lie, without a few that are so far off that nothing else could be told apart.
+function range(values) {
+  if (values.length < 20) return [undefined, undefined];
+  const sorted = Float64Array.from(values).sort();
+  const [low, high] = [sorted[0], sorted.at(-1)];
+  const [a, b] = [sorted[Math.floor(sorted.length * .05)], sorted[Math.floor(sorted.length * .95)]];
+  const room = (b - a) * 2;
+  return [low < a - room ? a - room : undefined, high > b + room ? b + room : undefined];
+}

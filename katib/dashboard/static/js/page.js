@@ -1,0 +1,123 @@
+// What every page uses: requests with a deadline, looking again and again, and pieces of pages that are put in place.
+
+export const base = document.querySelector('meta[name="katib-base"]').content;
+const token = document.querySelector('meta[name="katib-token"]').content;
+const REQUEST_MS = 30000;
+
+export class RequestError extends Error {
+  constructor(status, message, problems = []) {
+    super(message);
+    this.status = status;
+    this.problems = problems;
+  }
+  // The manager or the dashboard is away, which passes by itself.
+  get away() { return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504; }
+}
+
+export async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(base + path, {...options, signal: AbortSignal.timeout(REQUEST_MS)});
+  } catch {
+    throw new RequestError(0, 'the dashboard does not answer');
+  }
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  throw new RequestError(response.status, body.error || `the dashboard answered ${response.status}`, body.problems);
+}
+
+export const getJson = async (path) => (await request(path)).json();
+
+export const post = async (path, body = {}) => (await request(path, {
+  method: 'POST',
+  headers: {'content-type': 'application/json', 'x-katib-token': token},
+  body: JSON.stringify(body),
+})).json();
+
+const away = document.getElementById('away');
+
+// Calls `look` every `ms` until it gives false, or after as many milliseconds as it gives; while a page is hidden, not at all. A manager that is away is said to be so.
+export function repeat(look, ms) {
+  let failures = 0;
+  let timer = 0;
+  let busy = false;
+  const go = async () => {
+    if (busy) return;
+    if (document.hidden) { timer = 0; return; }
+    busy = true;
+    let more = true;
+    try {
+      more = await look();
+      if (failures) away.hidden = true;
+      failures = 0;
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      failures += 1;
+      more = error.away || failures < 5;
+      away.textContent = error.away
+        ? `The manager does not answer: what you see is as it was. Looking again by itself. (${error.message})`
+        : `This page cannot be brought up to date: ${error.message}`;
+      away.hidden = false;
+    } finally {
+      busy = false;
+    }
+    if (more === false) { document.removeEventListener('visibilitychange', seen); return; }
+    // Not everybody at the same instant.
+    timer = setTimeout(go, Math.min((typeof more === 'number' ? more : ms) * 2 ** failures, 10000) * (0.85 + 0.3 * Math.random()));
+  };
+  const seen = () => { if (!document.hidden) { clearTimeout(timer); go(); } };
+  document.addEventListener('visibilitychange', seen);
+  go();
+  return {now: () => { clearTimeout(timer); return go(); }};
+}
+
+// Puts HTML that our own server made, and escaped, in the place of a piece of the page; rows that stay the same keep the focus.
+export function put(target, html) {
+  if (target.katibHtml === html) return;
+  target.katibHtml = html;
+  const fresh = new DOMParser().parseFromString(html, 'text/html').body;
+  const open = new Set([...target.querySelectorAll('details[open]')].map((d) => d.className));
+  const focused = target.contains(document.activeElement) ? document.activeElement : null;
+  const again = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.href ? `a[href="${CSS.escape(focused.getAttribute('href'))}"]` : null);
+  target.replaceChildren(...fresh.childNodes);
+  for (const details of target.querySelectorAll('details')) if (open.has(details.className)) details.open = true;
+  if (again) target.querySelector(again)?.focus();
+  showAges();
+}
+
+export function element(name, properties = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in node && !key.startsWith('aria')) node[key] = value;
+    else node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+export function number(value) {
+  if (value === null || value === undefined) return '–';
+  const n = Number(value);
+  if (!Number.isFinite(n)) return Number.isNaN(n) ? 'nan' : n > 0 ? 'inf' : '-inf';
+  const text = n.toPrecision(6);
+  return text.includes('e') ? text.replace(/\.?0+e/, 'e') : text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}
+
+export function period(seconds) {
+  if (seconds < 10) return `${Math.max(seconds, 0).toFixed(1)}s`;
+  const whole = Math.floor(seconds);
+  for (const [size, unit, small, smallUnit] of [[86400, 'd', 3600, 'h'], [3600, 'h', 60, 'm'], [60, 'm', 1, 's']]) {
+    if (whole >= size) {
+      const rest = Math.floor((whole % size) / small);
+      return `${Math.floor(whole / size)}${unit}${rest ? ` ${rest}${smallUnit}` : ''}`;
+    }
+  }
+  return `${whole}s`;
+}
+
+export function showAges() {
+  for (const time of document.querySelectorAll('time[data-ago]')) {
+    time.textContent = period((Date.now() - Date.parse(time.dateTime)) / 1000);
+  }
+}
+setInterval(showAges, 5000);

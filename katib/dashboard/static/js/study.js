@@ -1,0 +1,56 @@
+// The page of a study: reads its trials once, then only what changes, and keeps every part of the page up to date.
+import {getJson, period, put, repeat} from './page.js';
+import {Trials} from './trials.js';
+import {TrialTable} from './trial-table.js';
+
+const LIVE_MS = 2000;
+const ENDED_MS = 10000;
+
+const box = document.getElementById('study');
+const study = {
+  id: box.dataset.id,
+  objective: box.dataset.objective,
+  up: box.dataset.up === '1',
+  goal: box.dataset.goal === '' ? NaN : Number(box.dataset.goal),
+  metrics: JSON.parse(box.dataset.metrics),
+};
+const trials = new Trials(JSON.parse(box.dataset.axes));
+const table = new TrialTable(study, trials, Number(box.dataset.epoch));
+const header = box.querySelector('[data-fragment="header"]');
+const left = document.getElementById('left');
+const charts = Promise.all([import('./history.js'), import('./curves.js')]).then(([history, curves]) => {
+  const made = {history: history.historyChart(study, trials), curves: new curves.Curves(study, trials)};
+  return () => { made.history.refresh(); return made.curves.update(); };
+});
+
+// From the pace of the latest trials.
+function timeLeft(state, most) {
+  const ended = trials.all.filter((trial) => trial.ended !== null).map((trial) => trial.ended).sort((a, b) => a - b);
+  const rest = most === null ? 0 : most - ended.length;
+  const latest = ended.slice(-50);
+  left.hidden = state !== 'RUNNING' || rest <= 0 || latest.length < 3;
+  if (left.hidden) return;
+  const pace = (latest.at(-1) - latest[0]) / (latest.length - 1);
+  left.textContent = `About ${period(pace * rest)} left, at the pace of the latest ${latest.length} trials.`;
+}
+
+let shown = false;
+repeat(async () => {
+  const change = await getJson(`/api/studies/${study.id}/changes?after=${trials.revision}`);
+  trials.revision = change.revision;
+  const fresh = trials.take(change.trials);
+  put(header, change.header);
+  timeLeft(change.state, change.max_trials);
+  const refresh = await charts;
+  if (fresh || !shown) {
+    table.show();
+    shown = true;
+    await refresh();
+  } else if (trials.all.some((trial) => trial.state === 'R')) {
+    // What runs reports values without being another trial.
+    table.show();
+    await refresh();
+  }
+  box.dataset.ready = '1';
+  return change.finished ? ENDED_MS : LIVE_MS;
+}, LIVE_MS);

@@ -1,0 +1,133 @@
+// The table of a study's trials: every parameter, sorted by any column, filtered by words and comparisons, a page at a time.
+import {base, element, number, period} from './page.js';
+import {STATES} from './trials.js';
+
+const ROWS = 50;
+const CLASSES = {P: 'pending', R: 'running', C: 'completed', K: 'killed', E: 'error'};
+
+export class TrialTable {
+  constructor(study, trials, epoch) {
+    this.study = study;
+    this.trials = trials;
+    this.epoch = epoch;
+    this.page = 0;
+    this.sort = {key: 'number', down: true};
+    this.table = document.getElementById('trial-table');
+    this.nav = document.getElementById('trial-pages');
+    this.filter = document.getElementById('trial-filter');
+    this.state = document.getElementById('trial-state');
+    this.columns = [
+      {key: 'number', label: 'Trial', of: (t) => t.number, right: true},
+      {key: 'state', label: 'State', of: (t) => STATES[t.state]},
+      {key: 'objective', label: study.objective, of: (t) => t.objective, right: true},
+      ...study.metrics.filter((name) => name !== study.objective).map((name) => (
+        {key: `m:${name}`, label: name, of: (t) => t.metrics?.[name] ?? null, right: true})),
+      ...trials.axes.map((axis, i) => ({key: `p:${axis.name}`, label: axis.name, of: (t) => t.values[i], right: !axis.words})),
+      {key: 'took', label: 'Took', of: (t) => (t.started === null ? null : (t.ended ?? this.now()) - t.started), right: true},
+      {key: 'reason', label: 'Reason', of: (t) => t.reason},
+    ];
+    this.head();
+    for (const input of [this.filter, this.state]) input.addEventListener('input', () => { this.page = 0; this.show(); });
+  }
+
+  now() { return Date.now() / 1000 - this.epoch; }
+
+  head() {
+    const row = element('tr');
+    for (const column of this.columns) {
+      const button = element('button', {type: 'button', textContent: column.label});
+      button.addEventListener('click', () => {
+        this.sort = {key: column.key, down: this.sort.key === column.key ? !this.sort.down : Boolean(column.right)};
+        this.page = 0;
+        this.show();
+      });
+      row.append(element('th', {scope: 'col', className: column.right ? 'number' : ''}, button));
+    }
+    this.table.tHead.replaceChildren(row);
+  }
+
+  matching() {
+    const tests = this.filter.value.trim().split(/\s+/).filter(Boolean).map((word) => this.test(word));
+    const state = this.state.value;
+    return this.trials.all.filter((trial) => (!state || trial.state === state) && tests.every((test) => test(trial)));
+  }
+
+  test(word) {
+    const [, name, sign, right] = /^(.+?)(<=|>=|<|>|=)(.*)$/.exec(word) ?? [];
+    const column = name && this.columns.find((c) => c.label === name || c.key === name);
+    if (column) {
+      const wanted = Number(right);
+      return (trial) => {
+        const value = column.of(trial);
+        if (value === null || right === '') return false;
+        if (sign === '=') return typeof value === 'number' ? value === wanted : String(value) === right;
+        return sign === '<' ? value < wanted : sign === '>' ? value > wanted : sign === '<=' ? value <= wanted : value >= wanted;
+      };
+    }
+    if (/^\d+$/.test(word)) return (trial) => trial.number === Number(word);
+    const text = word.toLowerCase();
+    return (trial) => trial.id.startsWith(text) || text.startsWith(trial.id) || STATES[trial.state].toLowerCase().includes(text)
+      || trial.reason.toLowerCase().includes(text) || trial.values.some((value) => String(value).toLowerCase() === text);
+  }
+
+  show() {
+    const found = this.matching();
+    const column = this.columns.find((c) => c.key === this.sort.key);
+    const sign = this.sort.down ? -1 : 1;
+    // What has no value stands last, whichever way round.
+    const none = (value) => value === null || value === '' || Number.isNaN(value);
+    found.sort((a, b) => {
+      const [x, y] = [column.of(a), column.of(b)];
+      if (none(x) || none(y)) return none(x) - none(y) || b.number - a.number;
+      return (x < y ? -sign : x > y ? sign : 0) || b.number - a.number;
+    });
+    const pages = Math.max(Math.ceil(found.length / ROWS), 1);
+    this.page = Math.min(this.page, pages - 1);
+    const shown = found.slice(this.page * ROWS, (this.page + 1) * ROWS);
+    [...this.table.tHead.rows[0].cells].forEach((cell, i) => {
+      cell.setAttribute('aria-sort', this.columns[i] === column ? (this.sort.down ? 'descending' : 'ascending') : 'none');
+    });
+    const focused = document.activeElement?.closest?.('#trial-table tbody a')?.textContent;
+    this.table.tBodies[0].replaceChildren(...shown.map((trial) => this.row(trial)));
+    if (focused) [...this.table.tBodies[0].querySelectorAll('a')].find((a) => a.textContent === focused)?.focus();
+    this.pages(found.length, pages, shown.length);
+  }
+
+  row(trial) {
+    const row = element('tr');
+    for (const column of this.columns) {
+      const value = column.of(trial);
+      if (column.key === 'number') {
+        row.append(element('th', {scope: 'row', className: 'number'},
+          element('a', {href: trialLink(this.study.id, trial), textContent: trial.number})));
+      } else if (column.key === 'state') {
+        row.append(element('td', {}, element('span', {className: `state ${CLASSES[trial.state]}`, textContent: value})));
+      } else if (column.key === 'reason') {
+        row.append(element('td', {className: 'long', title: trial.message, textContent: value || '–'}));
+      } else {
+        const text = column.key === 'took' ? (value === null ? '–' : period(value))
+          : typeof value === 'number' || value === null ? number(value) : value;
+        row.append(element('td', {className: column.right ? 'number' : '', textContent: text}));
+      }
+    }
+    return row;
+  }
+
+  pages(total, pages, shown) {
+    const first = this.page * ROWS;
+    const parts = [element('span', {className: 'num', role: 'status',
+      textContent: total ? `${first + 1}–${first + shown} of ${total}` : this.trials.all.length ? 'No trial is like that' : 'No trials yet'})];
+    const move = (text, step) => {
+      const button = element('button', {type: 'button', textContent: text, id: `trials-${text.toLowerCase()}`});
+      button.addEventListener('click', () => { this.page += step; this.show(); document.getElementById(button.id)?.focus(); });
+      return button;
+    };
+    if (this.page > 0) parts.push(move('Previous', -1));
+    if (this.page < pages - 1) parts.push(move('Next', 1));
+    const focused = this.nav.contains(document.activeElement) && document.activeElement.id;
+    this.nav.replaceChildren(...parts);
+    if (focused) document.getElementById(focused)?.focus();
+  }
+}
+
+export const trialLink = (study, trial) => `${base}/studies/${study}/trials/${trial.number}?id=${trial.id}`;

@@ -1,0 +1,141 @@
+"""What the pages of studies ask for while they are looked at."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from katib.api.client import ManagerClient
+from katib.dashboard.columns import trial_columns
+from katib.dashboard.context import context_of, fragment
+from katib.dashboard.curves import curves_of
+from katib.dashboard.downloads import trials_csv, trials_json
+from katib.dashboard.text import rounded
+from katib.domain.errors import InvalidArgumentError, NotFoundError
+from katib.domain.study import effective_limits
+from katib.domain.study_file_writer import dump_study
+from katib.domain.trial import TrialState
+
+_SPARKS: Final = 60
+_SPARK_TRIALS: Final = 200
+_CURVES: Final = 60
+
+
+def changes(request: Request) -> Response:
+    """The study's header and the trials that changed after the revision in `after`."""
+    client = context_of(request).client
+    study_id = request.path_params["study"]
+    after = _whole(request, "after")
+    detail = client.get_study(study_id)
+    event = client.study_changes(study_id, after)
+    study = event.study
+    best = detail.best_trial
+    if study.best_trial_id != detail.summary.best_trial_id:
+        best = client.get_study(study_id).best_trial
+    return JSONResponse(
+        {
+            "revision": event.revision,
+            "finished": study.state.finished,
+            "state": study.state.value,
+            "max_trials": study.max_trials,
+            "trials": trial_columns(detail.spec, event.trials, study.created_at),
+            "header": fragment(
+                request,
+                "_study_header.html",
+                study=study,
+                spec=detail.spec,
+                best=best,
+                limits=effective_limits(detail.spec),
+            ),
+        }
+    )
+
+
+def sparklines(request: Request) -> Response:
+    """For each study in `ids`, the best objective so far after each of its latest completed trials."""
+    client = context_of(request).client
+    ids = [word for word in request.query_params.get("ids", "").split(",") if word]
+    if len(ids) > _SPARKS:
+        raise InvalidArgumentError.of("ids", f"{len(ids)} ids", f"expected at most {_SPARKS}")
+    lines = {}
+    for study_id in ids:
+        try:
+            lines[study_id] = _sparkline(client, study_id, request.query_params.get("max", "").split(","))
+        except NotFoundError:
+            # Deleted since the list was made.
+            continue
+    return JSONResponse(lines)
+
+
+def _sparkline(client: ManagerClient, study_id: str, maximized: Sequence[str]) -> list[object]:
+    trials = client.list_trials(
+        study_id, states=[TrialState.COMPLETED], newest_first=True, page_size=_SPARK_TRIALS
+    ).items
+    better = max if study_id in maximized else min
+    line: list[object] = []
+    best: float | None = None
+    for trial in reversed(trials):
+        value = trial.objective
+        if value is not None and math.isfinite(value):
+            best = value if best is None else better(best, value)
+            line.append(rounded(best))
+    return line
+
+
+def curves(request: Request) -> Response:
+    """The curves of one metric (`metric`) of up to 60 trials (`numbers`, with the beginnings of their ids in `ids`)."""
+    numbers = [word for word in request.query_params.get("ids", "").split(",") if word]
+    if len(numbers) > _CURVES:
+        raise InvalidArgumentError.of("ids", f"{len(numbers)} trials", f"expected at most {_CURVES}")
+    return JSONResponse(
+        curves_of(
+            context_of(request).client,
+            request.path_params["study"],
+            request.query_params.get("metric", ""),
+            numbers,
+        )
+    )
+
+
+def download_csv(request: Request) -> Response:
+    return trials_csv(context_of(request).client, request.path_params["study"])
+
+
+def download_json(request: Request) -> Response:
+    return trials_json(context_of(request).client, request.path_params["study"])
+
+
+def download_file(request: Request) -> Response:
+    detail = context_of(request).client.get_study(request.path_params["study"])
+    return Response(
+        dump_study(detail.spec),
+        media_type="application/yaml",
+        headers={"content-disposition": f'attachment; filename="{detail.summary.id}.yaml"'},
+    )
+
+
+def ping(request: Request) -> Response:
+    """Whether the manager answers."""
+    context_of(request).client.list_studies(page_size=1)
+    return JSONResponse({})
+
+
+def _whole(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "0")
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise InvalidArgumentError.of(name, text, "expected a whole number from 0 on")
+    return int(text)
+
+
+ROUTES: Final = [
+    Route("/api/ping", ping),
+    Route("/api/sparklines", sparklines),
+    Route("/api/studies/{study}/changes", changes),
+    Route("/api/studies/{study}/curves", curves),
+    Route("/studies/{study}/trials.csv", download_csv),
+    Route("/studies/{study}/trials.json", download_json),
+    Route("/studies/{study}/study.yaml", download_file),
+]

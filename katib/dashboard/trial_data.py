@@ -1,0 +1,73 @@
+"""What the page of a trial asks for while it is looked at."""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from katib.dashboard.context import context_of, fragment
+from katib.dashboard.curves import points
+from katib.dashboard.pages import saved_model
+from katib.domain.errors import InvalidArgumentError
+from katib.domain.metrics import Observation
+
+_LOG_PIECE: Final = 256 * 1024
+_LATEST: Final = 10_000
+_CURVE_POINTS: Final = 500
+
+
+def trial_state(request: Request) -> Response:
+    """The trial's header, and the curves of its metrics in the current attempt."""
+    client = context_of(request).client
+    detail = client.get_trial(request.path_params["trial"])
+    study = client.get_study(detail.trial.study_id)
+    observations = detail.observations
+    if detail.truncated:
+        observations = client.list_observations(detail.trial.id, page_size=_LATEST).items
+    by_name: dict[str, list[Observation]] = {}
+    for observation in observations:
+        by_name.setdefault(observation.name, []).append(observation)
+    return JSONResponse(
+        {
+            "finished": detail.trial.state.finished,
+            "attempt": detail.trial.attempt,
+            "metrics": {name: points(found, _CURVE_POINTS) for name, found in by_name.items()},
+            "header": fragment(
+                request,
+                "_trial_header.html",
+                study=study.summary,
+                spec=study.spec,
+                trial=detail.trial,
+                earlier=detail.earlier,
+                model=saved_model(client, study.summary, detail.trial.id),
+                best=study.summary.best_trial_id == detail.trial.id,
+            ),
+        }
+    )
+
+
+def log(request: Request) -> Response:
+    """A piece of the raw output, as bytes; `X-Next-Offset` is where the next one begins, `X-Finished` whether this is all
+    there will ever be."""
+    words = request.query_params
+    chunk = context_of(request).client.trial_log(
+        request.path_params["trial"], _whole(words.get("attempt", "0")), _whole(words.get("offset", "0")), _LOG_PIECE
+    )
+    return Response(
+        chunk.data,
+        media_type="application/octet-stream",
+        headers={"x-next-offset": str(chunk.next_offset), "x-finished": "1" if chunk.finished else "0"},
+    )
+
+
+def _whole(text: str) -> int:
+    if not (text.removeprefix("-").isascii() and text.removeprefix("-").isdecimal() and len(text) < 19):
+        raise InvalidArgumentError.of("offset", text, "expected a whole number")
+    return int(text)
+
+
+ROUTES: Final = [
+    Route("/api/trials/{trial}", trial_state),
+    Route("/api/trials/{trial}/log", log),
+]
