@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from katib.api import logs, rpc
 from katib.api.channel import open_channel
+from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
 from katib.domain.errors import FailedPreconditionError, KatibError
 from katib.manager import settings as defaults
 from katib.manager.server import Manager
@@ -49,6 +51,9 @@ class _Service:
     module: str
     name: str
     socket: Path
+    # In place of the usual ones, and what else it inherits.
+    arguments: tuple[str, ...] = ()
+    files: tuple[int, ...] = ()
 
     @property
     def address(self) -> str:
@@ -60,16 +65,8 @@ class _Supervisor:
 
     def __init__(self, service: _Service, lifeline: int, log_level: str) -> None:
         self.service = service
-        self._command = [
-            sys.executable,
-            "-m",
-            service.module,
-            service.name,
-            "--listen",
-            service.address,
-            "--log-level",
-            log_level,
-        ]
+        arguments = service.arguments or (service.name, "--listen", service.address)
+        self._command = [sys.executable, "-m", service.module, *arguments, "--log-level", log_level]
         self._lifeline = lifeline
         self._stop = threading.Event()
         self._process = self._start()
@@ -89,7 +86,7 @@ class _Supervisor:
         return subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
-            pass_fds=(self._lifeline,),
+            pass_fds=(self._lifeline, *self.service.files),
             env={**os.environ, rpc.LIFELINE: str(self._lifeline), "OMP_NUM_THREADS": "1"},
             # Ctrl-C at the terminal is for us; we end them in our order.
             start_new_session=True,
@@ -119,8 +116,9 @@ class _Supervisor:
                 self._process.terminate()
 
 
-def run(data: Path, listen: str, http: str, log_level: str) -> None:
-    """Runs everything until SIGTERM or SIGINT."""
+def run(data: Path, listen: str, http: str, log_level: str, dashboard: str | None = "") -> None:
+    """Runs everything until SIGTERM or SIGINT. `dashboard`: where the web pages are, None for the usual address or, where that
+    is taken, any other; empty for none."""
     stop = rpc.stop_on_signals()
     _make_folder(data)
     with _only_one(data), _runtime_folder(data) as folder, _lifeline() as lifeline:
@@ -144,7 +142,11 @@ def run(data: Path, listen: str, http: str, log_level: str) -> None:
             manager.open()
             _wait_until_serving(services, stop)
             manager.start()
-            _greet(listen, manager.port, data)
+            address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{manager.port}"
+            pages = None if dashboard == "" else _bind_pages(dashboard)
+            if pages is not None:
+                supervisors.append(_Supervisor(_pages_service(pages, address), lifeline, log_level))
+            _greet(address, data, pages)
             stop.wait()
             click.echo("Katib ends. Trials that run go on; the next start takes them up.", err=True)
             manager.stop()
@@ -184,10 +186,23 @@ def _serves(stub: health_pb2_grpc.HealthStub) -> bool:
     return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _greet(listen: str, port: int, data: Path) -> None:
-    address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+def _bind_pages(dashboard: str | None) -> socket.socket:
+    return bind_default("--dashboard") if dashboard is None else bind(dashboard, "--dashboard")
+
+
+def _pages_service(pages: socket.socket, address: str) -> _Service:
+    """It has no health to wait for: what it shows while it starts is what a browser waits for."""
+    host, _, port = address.rpartition(":")
+    server = f"localhost:{port}" if host in ("", "0.0.0.0", "[::]") else address  # noqa: S104 - compared with
+    arguments = ("--server", server, "--fd", str(pages.fileno()))
+    return _Service("katib.dashboard.server", "dashboard", Path(), arguments, (pages.fileno(),))
+
+
+def _greet(address: str, data: Path, pages: socket.socket | None) -> None:
     option = "" if address == defaults.DEFAULT_LISTEN else f" -s {address}"
     click.echo(f"Katib is ready at {address}; what it keeps is in {data}. Ctrl-C stops it.")
+    if pages is not None:
+        click.echo(f"The dashboard is at {url(pages)}")
     click.echo(f"Next: katib-cli{option} create-study -f STUDY.yaml --watch")
     sys.stdout.flush()
 
@@ -264,6 +279,12 @@ def _lifeline() -> Iterator[int]:
     help="The folder for the database and the runs' outputs.",
 )
 @click.option("--listen", default=defaults.DEFAULT_LISTEN, help="Where the API answers: HOST:PORT, or unix:PATH.")
+@click.option(
+    "--dashboard",
+    metavar="HOST:PORT",
+    help=f"Where the web pages are; '' for none.  [default: {DEFAULT_LISTEN}, or any free port where that is taken]",
+    show_default=False,
+)
 @click.option("--http", default="", help="Where /metrics, /healthz and /readyz answer; empty: nowhere.")
 @click.option(
     "--log-level",
@@ -271,11 +292,11 @@ def _lifeline() -> Iterator[int]:
     default="WARNING",
 )
 @click.version_option(package_name="katib")
-def main(data: Path, listen: str, http: str, log_level: str) -> None:
+def main(data: Path, listen: str, dashboard: str | None, http: str, log_level: str) -> None:
     """Katib on this machine: manager, algorithms and local worker in one command. Ctrl-C stops it, a second start goes on."""
     logs.set_up_logging(log_level.upper())
     try:
-        run(data.resolve(), listen, http, log_level.upper())
+        run(data.resolve(), listen, http, log_level.upper(), dashboard)
     except KatibError as error:
         click.echo(f"katib-local: {error.message}", err=True)
         sys.exit(1)

@@ -26,6 +26,7 @@ INSTALLED_WITH: dict[str, list[str]] = {
     "katib.suggestion": ["suggestion"],
     "katib.earlystopping": ["suggestion"],
     "katib.manager": ["manager"],
+    "katib.dashboard": ["dashboard"],
     "katib.worker.local": ["manager"],
     "katib.local": ["all"],
 }
@@ -89,6 +90,16 @@ PLANTED = [
     ("YAML stands in the study-file modules only", "cli/planted.py", "yaml"),
     ("RE2 stands in one module", "worker/local/planted.py", "re2"),
     ("The Kubernetes client stands in its worker only", "worker/local/planted.py", "kubernetes.client"),
+    (
+        "Packages build on each other in layers; programs do not import each other",
+        "dashboard/planted.py",
+        "katib.manager.ports",
+    ),
+    (
+        "The web framework stands in the dashboard alone",
+        "api/planted.py",
+        "starlette.requests",
+    ),
     ("A training script pays for the SDK and gRPC, nothing else", "sdk/planted.py", "katib.domain.study_file"),
     ("A training script pays for the SDK and gRPC, nothing else", "sdk/planted.py", "rich.table"),
 ]

@@ -11,11 +11,11 @@ import uvicorn
 
 from katib.api import logs, rpc
 from katib.dashboard.app import create_app
+from katib.dashboard.listening import DEFAULT_LISTEN, bind, url
 from katib.dashboard.prefix import is_prefix
 from katib.dashboard.security import LOOPBACK_HOSTS
-from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, KatibError
+from katib.domain.errors import InvalidArgumentError, KatibError
 
-DEFAULT_LISTEN: Final = "127.0.0.1:8080"
 _STOP_S: Final = 5
 
 
@@ -40,31 +40,9 @@ def run(server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: in
     )
     program = uvicorn.Server(config)
     _end_with_starter(program)
-    click.echo(f"The dashboard is at {url(bound, root_path)}", err=True)
+    if fd is None:
+        click.echo(f"The dashboard is at {url(bound, root_path)}", err=True)
     program.run(sockets=[bound])
-
-
-def bind(listen: str) -> socket.socket:
-    """A listening socket at `HOST:PORT`; raises FailedPreconditionError when it cannot be had."""
-    host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise InvalidArgumentError.of("--listen", listen, f"expected HOST:PORT, such as {DEFAULT_LISTEN}")
-    host = host.strip("[]")
-    try:
-        family = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0][0]  # noqa: S104
-        return socket.create_server((host, int(port)), family=family, backlog=128)
-    except OSError as error:
-        raise FailedPreconditionError(
-            f"cannot listen at {listen}: {error.strerror}; name another address with --listen"
-        ) from error
-
-
-def url(bound: socket.socket, root_path: str = "") -> str:
-    """What to type into a browser on this machine."""
-    host, port = bound.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
-        host = "localhost"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path}/"
 
 
 def _end_with_starter(program: uvicorn.Server) -> None:

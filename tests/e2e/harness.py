@@ -143,7 +143,10 @@ class World:
 
     def local(self, *arguments: str) -> Process:
         """Starts katib-local and waits until it serves."""
-        process = self.start("katib-local", "--data", self.folder / "data", "--listen", self.address, *arguments)
+        pages = () if "--dashboard" in arguments else ("--dashboard", "")
+        process = self.start(
+            "katib-local", "--data", self.folder / "data", "--listen", self.address, *pages, *arguments
+        )
         wait_until_serving(self.address, process)
         return process
 

@@ -21,7 +21,7 @@ export function historyChart(study, trials) {
     const dots = (name, data, of, symbol) => ({
       name, type: 'scatter', data, symbol, symbolSize: data.length > 2000 ? 4 : 7, itemStyle: {color: colour(of), opacity: data.length > 500 ? .55 : .8},
     });
-    const [low, high] = range([...groups.C, ...line].map((point) => point[1]));
+    const [low, high] = range(groups.C.map((point) => point[1]));
     return {
       grid: GRID,
       tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials.axes))),

@@ -2,7 +2,7 @@
 import {base, element, number, period} from './page.js';
 import {STATES} from './trials.js';
 
-const ROWS = 50;
+const ROWS = 25;
 const CLASSES = {P: 'pending', R: 'running', C: 'completed', K: 'killed', E: 'error'};
 
 export class TrialTable {

@@ -1,0 +1,42 @@
+"""Sockets for the pages: made by the dashboard itself, or by the program that starts it and names it to the user."""
+
+import errno
+import socket
+from typing import Final
+
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
+
+DEFAULT_LISTEN: Final = "127.0.0.1:8080"
+
+
+def bind(listen: str, option: str = "--listen") -> socket.socket:
+    """A listening socket at `HOST:PORT`; raises FailedPreconditionError when it cannot be had."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise InvalidArgumentError.of(option, listen, f"expected HOST:PORT, such as {DEFAULT_LISTEN}")
+    host = host.strip("[]")
+    try:
+        family = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0][0]  # noqa: S104
+        return socket.create_server((host, int(port)), family=family, backlog=128)
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"cannot listen at {listen}: {error.strerror}; name another address with {option}"
+        ) from error
+
+
+def bind_default(option: str) -> socket.socket:
+    """At the usual address, or where it is taken at any free port of this machine."""
+    try:
+        return bind(DEFAULT_LISTEN, option)
+    except FailedPreconditionError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+            raise
+        return bind("127.0.0.1:0", option)
+
+
+def url(bound: socket.socket, root_path: str = "") -> str:
+    """What to type into a browser on this machine."""
+    host, port = bound.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path}/"

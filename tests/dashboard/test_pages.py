@@ -1,0 +1,194 @@
+"""The pages and what they load, asked for as a browser does, without one."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from starlette.testclient import TestClient
+
+from katib.dashboard.app import create_app
+from tests.dashboard.conftest import HOSTILE
+from tests.e2e.harness import World, trials
+
+ESCAPED = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&lt;b a=&#34;1&#34;&gt;&amp;amp;"
+
+
+class TestStudies:
+    def test_a_study_stands_in_the_list_with_its_state_progress_and_best_value(
+        self, pages: TestClient, ended: str
+    ) -> None:
+        text = pages.get("/").text
+        row = text[text.index(f'data-key="{ended}"') :]
+        assert "Completed" in row
+        assert "4 of 4" in row
+        assert "acc" in row
+
+    def test_what_users_wrote_is_text_on_every_page(self, pages: TestClient, ended: str, katib: World) -> None:
+        with katib.client() as client:
+            trial = trials(client, ended)[0]
+        for path in ("/", f"/studies/{ended}", f"/studies/{ended}/trials/{trial.number}"):
+            text = pages.get(path).text
+            assert ESCAPED in text
+            assert HOSTILE not in text
+            assert "<script>alert" not in text
+
+    def test_a_search_is_over_names_owners_algorithms_and_ids(self, pages: TestClient, ended: str) -> None:
+        for words in ("ALERT", ended, "random acc"):
+            assert ended in pages.get("/", params={"q": words}).text
+        assert "No study is like that" in pages.get("/", params={"q": "nobody-has-this"}).text
+
+    def test_a_filter_by_state_leaves_the_others_out(self, pages: TestClient, ended: str) -> None:
+        assert ended in pages.get("/", params={"state": "COMPLETED"}).text
+        assert ended not in pages.get("/", params={"state": "FAILED"}).text
+
+    @pytest.mark.parametrize(
+        "query", ["page=0", "page=99999999999", "page=x", "sort=-nothing", "state=nothing", "q=%00"]
+    )
+    def test_an_address_that_makes_no_sense_shows_the_list(self, pages: TestClient, ended: str, query: str) -> None:
+        assert pages.get(f"/?{query}").status_code == 200
+
+    def test_a_fragment_is_the_list_alone(self, pages: TestClient, ended: str) -> None:
+        text = pages.get("/?fragment=1").text
+        assert ended in text
+        assert "<html" not in text
+
+    def test_a_sparkline_is_the_best_so_far(self, pages: TestClient, ended: str) -> None:
+        line = pages.get("/api/sparklines", params={"ids": ended, "max": ended}).json()[ended]
+        assert len(line) == 4
+        assert line == sorted(line)
+
+
+class TestStudy:
+    def test_all_trials_come_as_columns_and_then_only_what_changed(self, pages: TestClient, ended: str) -> None:
+        first = pages.get(f"/api/studies/{ended}/changes").json()
+        assert first["trials"]["n"] == [1, 1, 1, 1]
+        assert first["trials"]["s"] == "CCCC"
+        assert first["finished"] is True
+        assert len(first["trials"]["p"]) == 1
+        again = pages.get(f"/api/studies/{ended}/changes", params={"after": first["revision"]}).json()
+        assert again["trials"]["n"] == []
+        assert again["revision"] == first["revision"]
+
+    def test_a_revision_that_is_none_is_refused(self, pages: TestClient, ended: str) -> None:
+        answer = pages.get(f"/api/studies/{ended}/changes", params={"after": "-1"})
+        assert answer.status_code == 400
+        assert answer.json()["problems"] == [
+            {"field": "after", "value": "-1", "expected": "expected a whole number from 0 on"}
+        ]
+
+    def test_curves_are_the_values_in_the_order_of_their_coming(self, pages: TestClient, ended: str) -> None:
+        ids = pages.get(f"/api/studies/{ended}/changes").json()["trials"]["id"]
+        curves = pages.get(f"/api/studies/{ended}/curves", params={"metric": "acc", "ids": ",".join(ids)}).json()
+        assert sorted(curve["number"] for curve in curves) == [1, 2, 3, 4]
+        assert all(len(curve["points"]) == 2 and curve["points"][0] == [1, 0.1] for curve in curves)
+
+    def test_the_study_file_is_one_that_creates_the_study_again(self, pages: TestClient, ended: str) -> None:
+        from katib.domain.study_file import parse_study
+
+        answer = pages.get(f"/studies/{ended}/study.yaml")
+        assert "attachment" in answer.headers["content-disposition"]
+        assert parse_study(answer.content).spec.name == HOSTILE
+
+    def test_a_csv_has_a_row_for_each_trial_with_every_digit(self, pages: TestClient, ended: str, katib: World) -> None:
+        rows = list(csv.DictReader(io.StringIO(pages.get(f"/studies/{ended}/trials.csv").text)))
+        with katib.client() as client:
+            known = trials(client, ended)
+        assert [row["id"] for row in rows] == [trial.id for trial in known]
+        assert [float(row["acc"]) for row in rows] == [trial.objective for trial in known]
+        assert [float(row["x"]) for row in rows] == [float(trial.parameters[0].value) for trial in known]
+
+    def test_a_json_has_an_object_for_each_trial(self, pages: TestClient, ended: str) -> None:
+        documents = json.loads(pages.get(f"/studies/{ended}/trials.json").text)
+        assert [document["number"] for document in documents] == [1, 2, 3, 4]
+        assert documents[0]["objective"]["name"] == "acc"
+
+    @pytest.mark.parametrize(
+        "path", ["/studies/a000000000000000", "/studies/nonsense", "/api/studies/a000000000000000/changes"]
+    )
+    def test_a_study_that_is_not_there_is_said_so(self, pages: TestClient, path: str) -> None:
+        assert pages.get(path).status_code in (400, 404)
+
+
+class TestTrial:
+    def test_the_page_shows_parameters_run_and_reason(self, pages: TestClient, ended: str, katib: World) -> None:
+        with katib.client() as client:
+            trial = trials(client, ended)[1]
+        text = pages.get(f"/studies/{ended}/trials/2", params={"id": trial.id[:8]}).text
+        assert trial.parameters[0].value in text
+        assert trial.run in text
+        assert pages.get(f"/studies/{ended}/trials/2").status_code == 200
+        assert pages.get(f"/trials/{trial.id}").url.path == f"/studies/{ended}/trials/2"
+
+    def test_a_number_that_no_trial_has_is_said_so(self, pages: TestClient, ended: str) -> None:
+        assert pages.get(f"/studies/{ended}/trials/99").status_code == 404
+
+    def test_the_state_comes_with_every_metric(self, pages: TestClient, ended: str, katib: World) -> None:
+        with katib.client() as client:
+            trial = trials(client, ended)[0]
+        state = pages.get(f"/api/trials/{trial.id}").json()
+        assert state["metrics"]["loss"] == [[1, 2.0]]
+        assert len(state["metrics"]["acc"]) == 2
+        assert state["finished"] is True
+
+    def test_the_log_comes_in_pieces_as_bytes(self, pages: TestClient, ended: str, katib: World) -> None:
+        with katib.client() as client:
+            trial = trials(client, ended)[0]
+        answer = pages.get(f"/api/trials/{trial.id}/log")
+        assert answer.content.startswith(b"<script>alert('log')</script>\n")
+        assert answer.headers["content-type"] == "application/octet-stream"
+        rest = pages.get(f"/api/trials/{trial.id}/log", params={"offset": answer.headers["x-next-offset"]})
+        assert rest.content == b""
+        assert rest.headers["x-finished"] == "1"
+
+
+class TestAround:
+    def test_every_link_begins_with_the_prefix_of_the_proxy(self, pages: TestClient, ended: str) -> None:
+        for path in ("/", f"/studies/{ended}", "/nothing-here"):
+            text = pages.get(path, headers={"x-forwarded-prefix": "/team/katib"}).text
+            links = re.findall(r'(?:href|src|action)="(/[^"]*)"', text)
+            assert links
+            assert all(link.startswith("/team/katib/") for link in links)
+
+    def test_a_prefix_that_is_an_address_elsewhere_is_passed_over(self, pages: TestClient) -> None:
+        for prefix in ("//evil.example", '/a"b', "https://evil.example", "/../x"):
+            assert 'href="/"' in pages.get("/", headers={"x-forwarded-prefix": prefix}).text
+
+    def test_a_root_path_works_whether_the_proxy_takes_it_away_or_not(self, katib: World) -> None:
+        with TestClient(create_app(katib.address, "/katib"), base_url="http://localhost") as client:
+            assert 'href="/katib/"' in client.get("/").text
+            assert client.get("/katib/").status_code == 200
+
+    def test_static_files_are_found_and_kept_for_ever(self, pages: TestClient) -> None:
+        links = re.findall(r'(?:href|src)="(/static/[^"]*)"', pages.get("/").text)
+        assert len(links) > 2
+        for link in links:
+            answer = pages.get(link)
+            assert answer.status_code == 200
+            assert "immutable" in answer.headers["cache-control"]
+
+    def test_every_answer_says_what_a_page_may_load(self, pages: TestClient, ended: str) -> None:
+        for path in ("/", f"/studies/{ended}", "/nothing-here", "/api/ping"):
+            policy = pages.get(path).headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+        assert " style=" not in pages.get(f"/studies/{ended}").text
+
+    def test_a_host_name_that_is_not_ours_is_refused(self, katib: World) -> None:
+        with TestClient(create_app(katib.address, hosts=("localhost",)), base_url="http://localhost") as client:
+            assert client.get("/", headers={"host": "localhost:8080"}).status_code == 200
+            answer = client.get("/", headers={"host": "evil.example:8080"})
+            assert answer.status_code == 421
+            assert "evil.example" in answer.text
+
+    def test_without_a_manager_each_page_says_so_and_looks_again_by_itself(self) -> None:
+        with TestClient(create_app("127.0.0.1:1"), base_url="http://localhost") as client:
+            answer = client.get("/")
+            assert answer.status_code == 503
+            assert "The manager does not answer" in answer.text
+            assert "away.js" in answer.text
+            data = client.get("/api/ping")
+            assert data.status_code == 503
+            assert "127.0.0.1:1" in data.json()["error"]
+            assert client.get("/healthz").status_code == 200
