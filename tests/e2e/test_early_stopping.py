@@ -1,9 +1,11 @@
 """A study with an early-stopping rule, with every part as a process of its own."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -154,3 +156,23 @@ def test_the_suggestion_service_is_told_of_a_stopped_trial_what_it_is(katib: Wor
         assert (told.status, told.reason, told.objective_value) == (pb.KILLED, TrialReason.EARLY_STOPPED, "0.01")
         assert not recorder.questions[-1].running_trials
         finished(client, study_id)
+
+
+def test_a_trial_whose_program_reports_by_itself_is_stopped_early_too(katib: World) -> None:
+    katib.suggestion("grid")
+    katib.earlystopping("medianstopping")
+    katib.manager()
+    program = katib.folder / "report.py"
+    program.write_text(
+        "import sys, time, katib\n"
+        "x = int(sys.argv[1].partition('=')[2])\n"
+        f"for step in range(1, 6 if x < {HOPELESS} else 6000):\n"
+        f"    katib.report(acc=step / 10 if x < {HOPELESS} else 0.01, step=step)\n"
+        f"    time.sleep(0.05 if x < {HOPELESS} else 0.2)\n"
+    )
+    spec = replace(climbing(""), command=(sys.executable, str(program)))
+    with katib.client() as client:
+        study_id = client.create_study(spec)
+        assert finished(client, study_id).killed == 1
+        last = trials(client, study_id)[-1]
+        assert (last.number, last.reason) == (HOPELESS, TrialReason.EARLY_STOPPED)

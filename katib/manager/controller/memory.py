@@ -1,10 +1,10 @@
 """What the reconciler remembers of a study between passes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from katib.domain.trial import Trial
+from katib.domain.trial import Trial, TrialState
 from katib.manager.controller.asking import Conversation
 from katib.manager.controller.output import Reading
 from katib.manager.controller.ruling import Ruling
@@ -25,6 +25,14 @@ class Memory:
     revision: int = -1
     # The term of the lease in which the present pass began.
     term: int | None = None
+
+    def read(self, revision: int, trials: Sequence[Trial]) -> bool:
+        """The unfinished trials, read after the study was at `revision`. Whether a running one has been written to by somebody
+        else since: its program, or its client, may have reported."""
+        known = {t.id: t.revision for t in self.trials}
+        # Trials that changed between the two reads are newer than this revision, which then never comes again.
+        self.trials, self.revision = tuple(trials), revision
+        return any(t.state is TrialState.RUNNING and known.get(t.id, t.revision) < t.revision for t in trials)
 
     def remember(self, before: int, after: int, changed: Iterable[Trial]) -> None:
         """The trials after a write of ours, if it was the only one since the revision `before` was read."""

@@ -174,10 +174,9 @@ class Reconciler:
         now, steady = self._clock(), self._steady()
         # Between now and the end of the pass, what is waited for by the steady clock comes at this much later by the other.
         ahead = now - steady
-        if memory.revision != study.revision:
-            memory.trials = tuple(self._storage.unfinished_trials(study.id))
-            # Trials that changed between the two reads are newer than this revision, which then never comes again.
-            memory.revision = study.revision
+        changed = memory.revision != study.revision
+        if changed and memory.read(study.revision, self._storage.unfinished_trials(study.id)):
+            memory.ruling.metrics_came()
         new = memory.conversation.take(study, steady)
         if new:
             study = self._insert(study, memory, new, now)
