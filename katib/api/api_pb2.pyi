@@ -59,6 +59,17 @@ class MetricStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METRIC_STRATEGY_MIN: _ClassVar[MetricStrategy]
     METRIC_STRATEGY_MAX: _ClassVar[MetricStrategy]
 
+class MetricsSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METRICS_SOURCE_OUTPUT: _ClassVar[MetricsSource]
+    METRICS_SOURCE_FILE: _ClassVar[MetricsSource]
+    METRICS_SOURCE_TENSORBOARD: _ClassVar[MetricsSource]
+
+class MetricsReader(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METRICS_READER_MANAGER: _ClassVar[MetricsReader]
+    METRICS_READER_SDK: _ClassVar[MetricsReader]
+
 class MetricsFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     METRICS_FORMAT_TEXT: _ClassVar[MetricsFormat]
@@ -91,6 +102,11 @@ HISTORY_CURVES: History
 METRIC_STRATEGY_LATEST: MetricStrategy
 METRIC_STRATEGY_MIN: MetricStrategy
 METRIC_STRATEGY_MAX: MetricStrategy
+METRICS_SOURCE_OUTPUT: MetricsSource
+METRICS_SOURCE_FILE: MetricsSource
+METRICS_SOURCE_TENSORBOARD: MetricsSource
+METRICS_READER_MANAGER: MetricsReader
+METRICS_READER_SDK: MetricsReader
 METRICS_FORMAT_TEXT: MetricsFormat
 METRICS_FORMAT_JSON: MetricsFormat
 METRICS_FORMAT_PATTERN: MetricsFormat
@@ -314,14 +330,20 @@ class PodConfig(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., requests: _Optional[_Mapping[str, str]] = ..., limits: _Optional[_Mapping[str, str]] = ..., node_selector: _Optional[_Mapping[str, str]] = ..., tolerations: _Optional[_Iterable[_Union[PodToleration, _Mapping]]] = ..., service_account: _Optional[str] = ..., start_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., template: _Optional[str] = ...) -> None: ...
 
 class MetricsCollector(_message.Message):
-    __slots__ = ("format", "pattern", "step")
+    __slots__ = ("format", "pattern", "step", "source", "path", "reader")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    READER_FIELD_NUMBER: _ClassVar[int]
     format: MetricsFormat
     pattern: str
     step: str
-    def __init__(self, format: _Optional[_Union[MetricsFormat, str]] = ..., pattern: _Optional[str] = ..., step: _Optional[str] = ...) -> None: ...
+    source: MetricsSource
+    path: str
+    reader: MetricsReader
+    def __init__(self, format: _Optional[_Union[MetricsFormat, str]] = ..., pattern: _Optional[str] = ..., step: _Optional[str] = ..., source: _Optional[_Union[MetricsSource, str]] = ..., path: _Optional[str] = ..., reader: _Optional[_Union[MetricsReader, str]] = ...) -> None: ...
 
 class StudyConfig(_message.Message):
     __slots__ = ("name", "owner", "optimization_type", "optimization_goal", "parameter_configs", "access_permissions", "suggest_algorithm", "early_stopping_algorithm", "study_task_name", "suggestion_parameters", "early_stopping_parameters", "tags", "objective_value_name", "metrics", "image", "command", "gpu", "scheduler", "mount", "pull_secret", "max_trials", "max_parallel", "max_failed_trials", "retry_limit", "trial_timeout", "max_duration", "working_dir", "pod", "objective_strategy", "metrics_collector", "keep_models")

@@ -40,11 +40,21 @@ def explain_missing(objective: str, collector: MetricsCollector, lines: Sequence
         return f"{missed}: {near}"
     if not names:
         return f"{missed}, nor of anything else; {_how(objective, collector)}"
+    return f"{missed}; {_values_of(objective, names)}"
+
+
+def explain_missing_in_file(objective: str, path: str, names: Sequence[str]) -> str:
+    """The same, for a study whose metrics are read from a file."""
+    missed = f"it ended well but wrote no value of {objective} to {path}"
+    return f"{missed}; {_values_of(objective, names)}" if names else f"{missed}, nor of anything else"
+
+
+def _values_of(objective: str, names: Sequence[str]) -> str:
     shown = ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
     by_fold = {name.casefold(): name for name in names}
     close = difflib.get_close_matches(objective.casefold(), by_fold, n=1, cutoff=0.5)
     meant = f"; if {by_fold[close[0]]} is meant, name it so in the study" if close else ""
-    return f"{missed}; there are values of {shown}{meant}"
+    return f"there are values of {shown}{meant}"
 
 
 def _how(objective: str, collector: MetricsCollector) -> str:

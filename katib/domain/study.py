@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from katib.domain.checks import MAX_TEXT, check_count, check_text, check_word
-from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, check_collector
+from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsSource, check_collector
 from katib.domain.errors import FieldViolation, InvalidArgumentError, violation
 from katib.domain.metrics import MetricStrategy
 from katib.domain.names import SERVICE_NAME_EXPECTED, is_service_name
@@ -300,6 +300,11 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
         found.append(violation(at("gpu"), spec.gpu, "expected 0 to 1000"))
     found += check_pod_settings(spec.pod, at("pod"))
     found += check_collector(spec.collector, at("metrics_collector"))
+    if spec.client_driven and spec.collector.source is not MetricsSource.OUTPUT:
+        source = spec.collector.source.value
+        found.append(
+            violation(at("metrics_collector.source"), source, "expected output: clients report for their trials")
+        )
     found += check_retention(at("keep_models"), spec.keep_models)
     found += _check_limits(path, spec)
     space = None

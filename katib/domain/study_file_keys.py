@@ -77,7 +77,7 @@ PARAMETER: Final = KeySet.of(
 )
 FEASIBLE: Final = KeySet.of(("min", "max", "list", "step", "scale"))
 NAME_VALUE: Final = KeySet.of(("name", "value"))
-COLLECTOR: Final = KeySet.of(("format", "pattern", "step"))
+COLLECTOR: Final = KeySet.of(("source", "path", "reader", "format", "pattern", "step"))
 MOUNT: Final = KeySet.of(("pvc", "path"))
 POD: Final = KeySet.of(
     (

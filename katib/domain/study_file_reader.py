@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsFormat
+from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, Scale
 from katib.domain.study import Limits, Mount, Setting, StudySpec
@@ -28,7 +28,9 @@ from katib.domain.study_file_values import (
     FORMATS,
     OBJECTIVES,
     PARAMETER_TYPES,
+    READERS,
     SCALES,
+    SOURCES,
     STRATEGIES,
 )
 from katib.domain.study_file_walk import Entries, Entry, Walk
@@ -224,4 +226,11 @@ def _collector(entry: Entry | None, walk: Walk) -> MetricsCollector:
     pattern = walk.text(found.get("pattern"))
     # A pattern says by itself what the format is.
     default = MetricsFormat.PATTERN if pattern else MetricsFormat.TEXT
-    return MetricsCollector(walk.word(found.get("format"), FORMATS) or default, pattern, walk.text(found.get("step")))
+    return MetricsCollector(
+        walk.word(found.get("format"), FORMATS) or default,
+        pattern,
+        walk.text(found.get("step")),
+        walk.word(found.get("source"), SOURCES) or MetricsSource.OUTPUT,
+        walk.text(found.get("path")),
+        walk.word(found.get("reader"), READERS) or MetricsReader.MANAGER,
+    )

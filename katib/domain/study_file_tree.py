@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from katib.domain.collector import MetricsCollector, MetricsFormat
+from katib.domain.collector import MetricsCollector, MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import ParameterConfig, Scale
@@ -64,8 +64,11 @@ def study_tree(spec: StudySpec) -> Tree:
 
 
 def _collector(collector: MetricsCollector) -> Tree:
-    format_ = collector.format
+    format_, source, reader = collector.format, collector.source, collector.reader
     return {
+        "source": None if source is MetricsSource.OUTPUT else source.value,
+        "path": collector.path,
+        "reader": None if reader is MetricsReader.MANAGER else reader.value,
         "format": None if format_ is MetricsFormat.TEXT else format_.value,
         "pattern": collector.pattern,
         "step": collector.step,

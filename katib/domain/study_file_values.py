@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
-from katib.domain.collector import MetricsFormat
+from katib.domain.collector import MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy, parse_value
 from katib.domain.search_space import ParameterType, Scale
 from katib.domain.study import Objective
@@ -88,6 +88,18 @@ FORMATS: Final = Words(
         "txt": "text",
     },
 )
+
+SOURCES: Final = Words(
+    {"0": MetricsSource.OUTPUT, "1": MetricsSource.FILE, "2": MetricsSource.TENSORBOARD},
+    {
+        "stdout": "output",
+        "print": "output",
+        "log": "output",
+        "tfevent": "tensorboard",
+        "tensorflowevent": "tensorboard",
+    },
+)
+READERS: Final = Words({"0": MetricsReader.MANAGER, "1": MetricsReader.SDK})
 
 
 def parse_whole(text: str) -> int | None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from sys import intern
 from typing import Any, Final
 
-from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsFormat
+from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy, format_value
 from katib.domain.pod import NO_POD_SETTINGS
 from katib.domain.pod_json import pod_from_json, pod_to_json
@@ -176,8 +176,24 @@ def _limits_from_json(data: Mapping[str, int]) -> Limits:
 def _collector_to_json(collector: MetricsCollector) -> dict[str, object]:
     if collector == DEFAULT_COLLECTOR:
         return {}
-    return _present({"format": collector.format.value, "pattern": collector.pattern, "step": collector.step})
+    return _present(
+        {
+            "format": collector.format.value,
+            "pattern": collector.pattern,
+            "step": collector.step,
+            "source": "" if collector.source is MetricsSource.OUTPUT else collector.source.value,
+            "path": collector.path,
+            "reader": "" if collector.reader is MetricsReader.MANAGER else collector.reader.value,
+        }
+    )
 
 
 def _collector_from_json(data: Mapping[str, Any]) -> MetricsCollector:
-    return MetricsCollector(MetricsFormat(data["format"]), data.get("pattern", ""), data.get("step", ""))
+    return MetricsCollector(
+        MetricsFormat(data["format"]),
+        data.get("pattern", ""),
+        data.get("step", ""),
+        MetricsSource(data.get("source", MetricsSource.OUTPUT.value)),
+        data.get("path", ""),
+        MetricsReader(data.get("reader", MetricsReader.MANAGER.value)),
+    )

@@ -8,7 +8,8 @@ from os import PathLike
 from typing import Final, Protocol
 
 from katib.domain.errors import FieldViolation
-from katib.domain.metrics import OutputLine
+from katib.domain.metric_lines import LineParser
+from katib.domain.metrics import Observation, OutputLine
 from katib.domain.study import StudySpec
 from katib.domain.views import LogChunk
 
@@ -95,6 +96,29 @@ class Output:
     truncated: bool = False
 
 
+@dataclass(slots=True)
+class MetricPiece:
+    """`end`: there is nothing more now."""
+
+    observations: list[Observation] = field(default_factory=list)
+    end: bool = True
+
+
+class MetricFiles(Protocol):
+    """Reads the file, or the folder of event files, that a run writes its metrics to, while it writes. It remembers how far it
+    has come; one that begins anew gives everything again, under the same keys. `seen` are names of which there were values,
+    whether they are collected or not."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def seen(self) -> Mapping[str, None]: ...
+
+    def read(self, max_bytes: int, *, ended: bool) -> MetricPiece:
+        """The next piece. `ended`: nothing will be written any more. What is not there is empty. Raises OSError."""
+
+
 class Worker(Protocol):
     """Runs attempts of trials. Every method may be called again with the same arguments and changes nothing then.
 
@@ -153,6 +177,10 @@ class Worker(Protocol):
     def remove_model(self, study_id: str, path: str) -> None:
         """Removes the files at `path`, if this worker gave it out by `model_path` for this study, and they are its own to
         remove; anything else is left alone."""
+
+    def metric_files(self, spec: StudySpec, study_id: str, name: str, parser: LineParser) -> MetricFiles:
+        """A reader of what a run writes its metrics to, from the beginning; for a study whose collector has a file of the
+        manager's to read, and which `check` has let pass. `parser` is for a file of lines."""
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """From now on calls `wake(study_id)`, from any thread, when something may have happened to one of its runs: it

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from katib.domain.collector import MetricsCollector, MetricsFormat
+from katib.domain.collector import MetricsCollector, MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
@@ -66,7 +66,15 @@ specs = st.builds(
     limits=st.builds(Limits, counts, counts, counts, counts, periods, periods),
     working_dir=texts,
     objective_strategy=st.sampled_from(MetricStrategy),
-    collector=st.builds(MetricsCollector, st.sampled_from(MetricsFormat), texts, texts),
+    collector=st.builds(
+        MetricsCollector,
+        st.sampled_from(MetricsFormat),
+        texts,
+        texts,
+        st.sampled_from(MetricsSource),
+        texts,
+        st.sampled_from(MetricsReader),
+    ),
     pod=st.builds(
         PodSettings,
         namespace=texts,
@@ -204,6 +212,8 @@ def _another(value):
         FULL.mount: None,
         FULL.collector: MetricsCollector(),
         MetricsFormat.JSON: MetricsFormat.PATTERN,
+        MetricsSource.OUTPUT: MetricsSource.FILE,
+        MetricsReader.MANAGER: MetricsReader.SDK,
         FULL.limits: Limits(),
         FULL.parameters[0].feasible: FeasibleSpace(),
     }

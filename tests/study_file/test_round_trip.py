@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from katib.domain.collector import MetricsCollector, MetricsFormat
+from katib.domain.collector import MetricsCollector, MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import MAX_START_TIMEOUT, PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
@@ -75,9 +75,17 @@ PARAMETER = (
     )
 )
 KEY = st.sampled_from(["a", "yes", "null", "1", "1e5", "kueue.x-k8s.io/queue-name", "x.y/z"])
-COLLECTOR = st.builds(
-    MetricsCollector, st.sampled_from([MetricsFormat.TEXT, MetricsFormat.JSON]), step=st.just("") | NAME
-) | st.builds(MetricsCollector, st.just(MetricsFormat.PATTERN), FULL_TEXT)
+COLLECTOR = (
+    st.builds(MetricsCollector, st.sampled_from([MetricsFormat.TEXT, MetricsFormat.JSON]), step=st.just("") | NAME)
+    | st.builds(MetricsCollector, st.just(MetricsFormat.PATTERN), FULL_TEXT)
+    | st.builds(
+        MetricsCollector,
+        source=st.just(MetricsSource.FILE),
+        path=st.sampled_from(["metrics.txt", "a b/~", "null"]),
+        reader=st.sampled_from(MetricsReader),
+    )
+    | st.just(MetricsCollector(source=MetricsSource.TENSORBOARD))
+)
 LABELS = st.dictionaries(KEY, st.sampled_from(["", "a", "yes", "1", "0.030", "true", "a_b.c"]), max_size=3)
 TREE = st.recursive(
     WORD | st.booleans() | st.none() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False),
@@ -130,6 +138,9 @@ SPECS = st.builds(
     objective_strategy=st.sampled_from(MetricStrategy),
     pod=st.just(PodSettings()) | POD,
     collector=COLLECTOR,
+).map(
+    # Nobody runs the trials of a study without an algorithm.
+    lambda spec: spec if spec.algorithm else replace(spec, collector=MetricsCollector())
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from katib.domain.collector import MetricsCollector, MetricsFormat
+from katib.domain.collector import MetricsCollector, MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec
@@ -163,6 +163,12 @@ tags: {team: blue}
 def test_a_pattern_says_what_the_format_is() -> None:
     spec = with_lines(r"metricsCollector: {pattern: 'loss (?P<value>\S+)'}")
     assert spec.collector == MetricsCollector(MetricsFormat.PATTERN, r"loss (?P<value>\S+)")
+
+
+def test_a_file_of_metrics_is_named_with_who_reads_it() -> None:
+    spec = with_lines("metrics_collector: {source: tensorboard, path: logs, reader: sdk}", "algorithm: random")
+    wanted = MetricsCollector(source=MetricsSource.TENSORBOARD, path="logs", reader=MetricsReader.SDK)
+    assert spec.collector == wanted
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Final
 
 from katib.domain.errors import AbortedError, NotFoundError, UnavailableError
-from katib.domain.metrics_missing import explain_missing, names_seen
+from katib.domain.metrics_missing import explain_missing, explain_missing_in_file, names_seen
 from katib.domain.names import run_name
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
+from katib.manager.controller.files import FileReading
 from katib.manager.controller.output import Reading, Taken, last_lines, take_in
 from katib.manager.patterns import compile_pattern
 from katib.manager.ports import Storage
@@ -54,16 +55,19 @@ class Lookout:
             for trial in taken.trials:
                 name = run_name(trial.id, trial.attempt)
                 if trial.id in silent and trial.objective is None and runs[name].phase is RunPhase.SUCCEEDED:
-                    taken.missing[name] = self._missing(study, trial, name)
+                    taken.missing[name] = self._missing(study, trial, name, readings[name].files)
         return runs, taken
 
-    def _missing(self, study: Study, trial: Trial, run: str) -> str:
+    def _missing(self, study: Study, trial: Trial, run: str, files: FileReading | None) -> str:
         """Why a run that ended well has no value of the objective."""
         spec = study.spec
         with at_worker():
             lines = last_lines(self._worker, study.id, run, _LOOKED_BYTES)
         reported, _ = self._storage.latest_observations(trial.id, _LOOKED_OBSERVATIONS)
-        seen = [*(o.name for o in reported), *names_seen(lines, spec.collector, compile_pattern)]
+        seen = [o.name for o in reported]
+        if files is not None:
+            return explain_missing_in_file(spec.objective_name, files.path, list(dict.fromkeys([*seen, *files.seen])))
+        seen += names_seen(lines, spec.collector, compile_pattern)
         return explain_missing(spec.objective_name, spec.collector, lines, list(dict.fromkeys(seen)))
 
     def _list(self, study_id: str, trials: Sequence[Trial]) -> Mapping[str, RunStatus]:

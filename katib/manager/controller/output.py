@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from katib.domain.collector import MetricsSource
 from katib.domain.errors import NotFoundError
-from katib.domain.metric_lines import line_parser, parse_output
+from katib.domain.metric_lines import LineParser, TextLines, line_parser, parse_output
 from katib.domain.metrics import fold_objective
 from katib.domain.names import run_name
-from katib.domain.study import Study
+from katib.domain.study import Study, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import Intake
+from katib.manager.controller.files import FileReading
 from katib.manager.patterns import compile_pattern
 from katib.worker.base import Output, RunPhase, RunStatus, Worker
 from katib.worker.lines import line_text
@@ -32,6 +34,12 @@ class Reading:
     cursor: str
     version: int = -1
     end: bool = False
+    files: FileReading | None = None
+
+    @property
+    def whole(self) -> bool:
+        """The run has ended, and all that it said has been read."""
+        return self.end and (self.files is None or self.files.end)
 
 
 @dataclass(slots=True)
@@ -72,7 +80,9 @@ def take_in(
             reading = readings.setdefault(name, Reading(trial.cursor))
             if not reading.end and (run.phase.ended or run.output_version != reading.version):
                 trial = _read(worker, study, trial, run, reading, taken)
-            if reading.end:
+            if study.spec.collector.file_of_manager:
+                trial = _read_files(worker, study, trial, run, reading, taken)
+            if reading.whole:
                 taken.drained.add(name)
                 if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
                     taken.tails[name] = _tail(worker, study.id, name)
@@ -91,8 +101,7 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     taken.more = taken.more or (unread and run.phase.ended) or _full(output)
     reading.cursor, reading.end = output.cursor, output.end
     reading.version = -1 if run.phase.ended else run.output_version
-    parser = line_parser(spec.collector, spec.objective_name, spec.metric_names, compile_pattern)
-    observations = tuple(parse_output(output.lines, parser, trial.attempt))
+    observations = tuple(parse_output(output.lines, _parser(spec), trial.attempt))
     if not observations and not (output.end and output.cursor != trial.cursor):
         return trial
     taken.metrics = taken.metrics or bool(observations)
@@ -113,6 +122,26 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
         objective=fold_objective(trial.objective, values, spec.objective_strategy),
         cursor=output.cursor,
     )
+
+
+def _read_files(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:
+    if reading.files is None:
+        reading.files = FileReading(worker, study, run)
+    # What is written last is there only when the run has ended; that was known before this looks.
+    if reading.files.end:
+        return trial
+    before = len(taken.intakes)
+    trial, more = reading.files.read(study, trial, run, taken.intakes)
+    taken.metrics = taken.metrics or len(taken.intakes) > before
+    taken.more = taken.more or more
+    return trial
+
+
+def _parser(spec: StudySpec) -> LineParser:
+    """For what a run prints; where its metrics are in a file, only for reports that could not be sent."""
+    if spec.collector.source is not MetricsSource.OUTPUT:
+        return TextLines(())
+    return line_parser(spec.collector, spec.objective_name, spec.metric_names, compile_pattern)
 
 
 def _full(output: Output) -> bool:

@@ -20,6 +20,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from katib.domain.collect_environment import collect_environment
 from katib.domain.errors import AbortedError, KatibError, NotFoundError, UnavailableError
 from katib.domain.names import run_name
 from katib.domain.study import Intent, Study, StudyReason, StudyState
@@ -49,6 +50,7 @@ from katib.worker.base import RunPhase, RunSpec, Worker
 _log: Final = logging.getLogger(__name__)
 
 _WORKER_RETRY: Final = timedelta(seconds=1)
+_FILE_LOOK: Final = timedelta(seconds=1)
 
 
 class LeaseOverError(Exception):
@@ -201,6 +203,9 @@ class Reconciler:
         wake_at = self._do(study, observed, todo, taken, stops, memory, steady, ahead)
         if taken.more:
             return now
+        if study.spec.collector.file_of_manager and any(not run.phase.ended for run in runs.values()):
+            # Nobody says that a file has grown.
+            wake_at = _soonest(wake_at, now + _FILE_LOOK)
         rule_at = memory.ruling.next_time(study, steady)
         # Due already and not asked: there was nothing to ask about, and a change will wake the study.
         return _soonest(wake_at, rule_at + ahead if rule_at is not None and rule_at > steady else None)
@@ -344,7 +349,10 @@ class Reconciler:
                 command=study.spec.command,
                 arguments=tuple(f"{p.name}={p.value}" for p in trial.parameters),
                 study=study.spec,
-                environment=self._environment(trial.id, trial.attempt),
+                environment={
+                    **self._environment(trial.id, trial.attempt),
+                    **collect_environment(study.spec.collector, study.spec.metric_names),
+                },
             )
         )
         return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=begin)

@@ -19,6 +19,7 @@ from katib.domain.pod import (
 from katib.domain.study import StudySpec
 from katib.worker.base import STOP_GRACE_S, RunSpec
 from katib.worker.kubernetes.allowed import check_annotations, check_template
+from katib.worker.kubernetes.metric_files import check_metric_files, pod_path
 from katib.worker.kubernetes.models import model_folder
 from katib.worker.kubernetes.policy import Policy, allows
 from katib.worker.kubernetes.template import (
@@ -113,6 +114,7 @@ def check_pod(spec: StudySpec, policy: Policy) -> Sequence[FieldViolation]:
         found.append(
             violation("gpu", spec.gpu, f"expected {wanted}, as pod says of {policy.gpu_resource}, or leave it out")
         )
+    found += check_metric_files(spec, policy.mount_root)
     found += check_annotations(dict(pod.annotations), policy, "pod.annotations")
     if pod.template:
         found += _check_template(spec, policy, namespace)
@@ -283,6 +285,8 @@ def _environment(container: Mapping[str, Any], run: RunSpec) -> list[dict[str, A
     }
     if model := model_folder(run.study, run.study_id, run.trial_id):
         own["KATIB_MODEL_DIR"] = model
+    if metrics := pod_path(run.study, run.study_id, run.name):
+        own["KATIB_METRICS_PATH"] = metrics
     template = [v for v in container.get("env") or [] if not isinstance(v, dict) or v.get("name") not in own]
     named = {v.get("name") for v in template if isinstance(v, dict)}
     # What a trial prints is read while it runs.

@@ -86,6 +86,7 @@ class Policy:
     installation: str = "katib"
     kubeconfig: str = ""
     context: str = ""
+    mount_root: str = ""
     waits: Waits = field(default_factory=Waits)
 
     @classmethod
@@ -219,6 +220,14 @@ OPTIONS: Final = Options(
             "$KUBECONFIG; in a cluster the Pod's account; else ~/.kube/config",
         ),
         _text("context", "", "the context in that file", "a name", _any_text, "the current one"),
+        _text(
+            "mount_root",
+            "",
+            "where the manager has volume claims mounted, each under its name, to read metrics files there",
+            "an absolute path",
+            lambda text: text.startswith("/") and text.isprintable(),
+            "none",
+        ),
         *(
             _period(f"wait_{f.name}", getattr(_DEFAULTS.waits, f.name), f"how long to wait {_WAITS[f.name]}")
             for f in fields(Waits)

@@ -17,16 +17,18 @@ from katib.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
+from katib.domain.metric_lines import LineParser
 from katib.domain.names import check_id
 from katib.domain.study import StudySpec
 from katib.domain.views import LogChunk
-from katib.worker.base import Output, RunPhase, RunSpec, RunStatus, Worker, WorkerSettings
+from katib.worker.base import MetricFiles, Output, RunPhase, RunSpec, RunStatus, Worker, WorkerSettings
 from katib.worker.kubernetes import marks
 from katib.worker.kubernetes.access import Access, open_access
 from katib.worker.kubernetes.api import Api, ApiError
 from katib.worker.kubernetes.diagnosis import Diagnosis
 from katib.worker.kubernetes.loglines import LogCursor
 from katib.worker.kubernetes.marks import DriverReason
+from katib.worker.kubernetes.metric_files import manager_path
 from katib.worker.kubernetes.models import model_path
 from katib.worker.kubernetes.outputs import Outputs, RunLog
 from katib.worker.kubernetes.podapi import PodApi
@@ -43,6 +45,7 @@ from katib.worker.kubernetes.reasons import PodReason
 from katib.worker.kubernetes.reflector import Reflector
 from katib.worker.kubernetes.rounds import Rounds
 from katib.worker.kubernetes.runs import Remembered, Run, Runs, statuses
+from katib.worker.metric_files import open_metric_files
 from katib.worker.names import split_name
 
 # How often a look at a Pod and an act on it are tried when it changes in between; a further pass tries again.
@@ -197,6 +200,10 @@ class KubernetesWorker:
 
     def remove_model(self, study_id: str, path: str) -> None:
         """The volume is not the manager's: what is on it is its owner's to remove."""
+
+    def metric_files(self, spec: StudySpec, study_id: str, name: str, parser: LineParser) -> MetricFiles:
+        path = manager_path(spec, study_id, name, self._policy.mount_root)
+        return open_metric_files(spec.collector, path, parser, spec.metric_names, split_name(name)[1])
 
     def delete_study(self, study_id: str) -> None:
         check_id("study", study_id)

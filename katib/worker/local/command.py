@@ -40,8 +40,8 @@ class CommandBuilder:
         self._environment: Final = {b"PYTHONUNBUFFERED": b"1", **environment, b"PATH": os.fsencode(path)}
         self._path: Final = [entry for entry in dict.fromkeys(path.split(os.pathsep)) if os.path.isabs(entry)]
 
-    def build(self, run: RunSpec, work: str, model: str = "") -> Command:
-        """`model`: where the program may leave its model.
+    def build(self, run: RunSpec, work: str, model: str = "", metrics: str = "") -> Command:
+        """`model`: where the program may leave its model. `metrics`: where its metrics are read from.
 
         Raises CommandError for a command that cannot be started, as far as that can be known; ValueError for characters that
         no command can have.
@@ -63,6 +63,8 @@ class CommandBuilder:
         }
         if model:
             environment[b"KATIB_MODEL_DIR"] = os.fsencode(model)
+        if run.study.collector.file_of_manager:
+            environment[b"KATIB_METRICS_PATH"] = os.fsencode(metrics)
         return Command([self._resolve(words[0], working_dir), *words[1:], *run.arguments], environment, working_dir)
 
     def _resolve(self, program: str, working_dir: str) -> str:

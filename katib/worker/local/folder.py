@@ -7,6 +7,7 @@
         exit      made with O_EXCL: the exit code, by the wrapper; or a verdict (`<Reason> <message>`), by a worker
         work/     where the command runs when its study names no other place
         model     what the command may make, a file or a folder: its model (KATIB_MODEL_DIR)
+        metrics   what the command may make: the file or folder that its metrics are read from (KATIB_METRICS_PATH)
     <data>/runs/<study id>/
         taken     the names of the runs that are history: their output has been taken in, no list names them
 
@@ -35,6 +36,7 @@ OUTPUT: Final = "output"
 EXIT: Final = "exit"
 WORK: Final = "work"
 MODEL: Final = "model"
+METRICS: Final = "metrics"
 TAKEN: Final = "taken"
 # After a name in it: not taken any more.
 _BACK: Final = " back"

@@ -21,11 +21,13 @@ from katib.domain.errors import (
     UnavailableError,
     violation,
 )
+from katib.domain.metric_lines import LineParser
 from katib.domain.study import StudySpec
 from katib.domain.views import LogChunk
-from katib.worker.base import STOP_GRACE_S, Output, RunSpec, RunStatus, Worker, WorkerSettings
+from katib.worker.base import STOP_GRACE_S, MetricFiles, Output, RunSpec, RunStatus, Worker, WorkerSettings
 from katib.worker.local.command import CommandBuilder, CommandError
 from katib.worker.local.folder import (
+    METRICS,
     MODEL,
     OUTPUT,
     WORK,
@@ -39,6 +41,7 @@ from katib.worker.local.output import read_log, read_output
 from katib.worker.local.process import boot_id
 from katib.worker.local.runs import Run, Runs
 from katib.worker.local.wrapper import keep_descriptors, spawn
+from katib.worker.metric_files import open_metric_files
 from katib.worker.names import split_name
 
 MAX_PLACEMENT: Final = 200
@@ -115,6 +118,14 @@ class LocalWorker:
             found.append(violation("command", "", "expected the command that runs a trial"))
         if spec.working_dir and not os.path.isabs(spec.working_dir):
             found.append(violation("working_dir", spec.working_dir, "expected an absolute path"))
+        if spec.collector.file_of_manager and spec.collector.path and spec.working_dir:
+            found.append(
+                violation(
+                    "metrics_collector.path",
+                    spec.collector.path,
+                    "expected none beside working_dir, where all trials would write to it: write to $KATIB_METRICS_PATH",
+                )
+            )
         return found
 
     def create(self, run: RunSpec) -> None:
@@ -203,6 +214,14 @@ class LocalWorker:
         with _data_folder():
             self._folders.remove_model(study_id, path)
 
+    def metric_files(self, spec: StudySpec, study_id: str, name: str, parser: LineParser) -> MetricFiles:
+        path = self._metrics_path(spec, study_id, name)
+        return open_metric_files(spec.collector, path, parser, spec.metric_names, split_name(name)[1])
+
+    def _metrics_path(self, spec: StudySpec, study_id: str, name: str) -> str:
+        folder = self._folders.run(study_id, name)
+        return f"{folder}/{WORK}/{spec.collector.path}" if spec.collector.path else f"{folder}/{METRICS}"
+
     def watch(self, wake: Callable[[str], None]) -> None:
         self._wakes.append(wake)
 
@@ -222,7 +241,8 @@ class LocalWorker:
             self._runs.adopt(run, started)
             return
         try:
-            command = self._commands.build(spec, f"{run.folder}/{WORK}", f"{run.folder}/{MODEL}")
+            metrics = self._metrics_path(spec.study, spec.study_id, spec.name)
+            command = self._commands.build(spec, f"{run.folder}/{WORK}", f"{run.folder}/{MODEL}", metrics)
             pid = spawn(run.folder, run.name, boot_id(), command)
         except CommandError as error:
             self._runs.fail_start(run, str(error))

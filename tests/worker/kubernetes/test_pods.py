@@ -4,21 +4,26 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from katib.domain.collector import MetricsCollector, MetricsReader, MetricsSource
 from katib.domain.errors import InvalidArgumentError
+from katib.domain.metric_lines import TextLines
 from katib.domain.names import new_id, run_name
 from katib.domain.pod import PodSettings, Toleration, is_label_value, is_qualified_name
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Limits, Mount, Objective, StudySpec, check_study
 from katib.worker.base import RunSpec
+from katib.worker.kubernetes.metric_files import manager_path, pod_path
 from katib.worker.kubernetes.models import model_path
 from katib.worker.kubernetes.pods import check_pod, label_value, make_pod, trial_container
 from katib.worker.kubernetes.policy import Policy
+from katib.worker.metric_files import open_metric_files
 
 POLICY = Policy(namespace="katib")
 STUDY = StudySpec(
@@ -443,3 +448,53 @@ class TestModels:
         assert "KATIB_MODEL_DIR" not in variables_of(container_of(pod_of()))
         for mount in (None, Mount("", "")):
             assert model_path(replace(STUDY, mount=mount), "s", "t") == ""
+
+
+class TestMetricFiles:
+    FILE = MetricsCollector(source=MetricsSource.FILE)
+
+    def test_a_pod_writes_where_the_manager_reads(self, tmp_path: Path) -> None:
+        run = run_of(replace(STUDY, mount=Mount("claim", "/data/"), collector=self.FILE))
+        given = variables_of(container_of(make_pod(run, POLICY)))["KATIB_METRICS_PATH"]
+        assert given.startswith("/data/")
+        # The claim, as the manager has it mounted.
+        volume = tmp_path / "claim"
+        volume.mkdir()
+        (volume / given.removeprefix("/data/")).write_text("acc=0.5\n")
+        path = manager_path(run.study, run.study_id, run.name, str(tmp_path))
+        files = open_metric_files(self.FILE, path, TextLines(("acc",)), ("acc",), run.attempt)
+        assert [o.value for o in files.read(1000, ended=True).observations] == [0.5]
+
+    def test_every_attempt_has_a_path_of_its_own(self) -> None:
+        study = replace(STUDY, mount=Mount("claim", "/data"), collector=self.FILE)
+        paths = {pod_path(study, "s1", run) for run in ("t1-1", "t1-2", "t2-1")}
+        assert len(paths) == 3
+
+    @pytest.mark.parametrize(
+        "collector",
+        [MetricsCollector(), MetricsCollector(source=MetricsSource.FILE, path="m", reader=MetricsReader.SDK)],
+    )
+    def test_where_the_manager_has_nothing_to_read_a_pod_is_told_nothing(self, collector: MetricsCollector) -> None:
+        study = replace(STUDY, mount=Mount("claim", "/data"), collector=collector)
+        assert "KATIB_METRICS_PATH" not in variables_of(container_of(make_pod(run_of(study), POLICY)))
+        assert check_pod(study, POLICY) == []
+
+    @pytest.mark.parametrize(
+        ("mount_root", "mount", "path", "field", "said"),
+        [
+            ("", Mount("claim", "/data"), "", "source", "mount_root=PATH.*reader: sdk"),
+            ("/mnt", None, "", "source", "expected also mount"),
+            ("/mnt", Mount("claim", "/data"), "m", "path", "KATIB_METRICS_PATH"),
+        ],
+    )
+    def test_a_file_that_the_manager_cannot_see_is_refused_with_what_to_do(
+        self, mount_root: str, mount: Mount | None, path: str, field: str, said: str
+    ) -> None:
+        study = replace(STUDY, mount=mount, collector=replace(self.FILE, path=path))
+        (found,) = check_pod(study, replace(POLICY, mount_root=mount_root))
+        assert found.field == f"metrics_collector.{field}"
+        assert re.search(said, found.expected)
+
+    def test_one_that_it_sees_is_taken(self) -> None:
+        study = replace(STUDY, mount=Mount("claim", "/data"), collector=self.FILE)
+        assert check_pod(study, replace(POLICY, mount_root="/mnt")) == []

@@ -44,6 +44,7 @@ def test_every_option_becomes_a_field() -> None:
         "installation": "lab",
         "kubeconfig": "/etc/kube/config",
         "context": "lab",
+        "mount_root": "/mnt/claims",
         "wait_image": "1m",
         "wait_unschedulable": "3d",
     }

@@ -1,0 +1,152 @@
+"""Metrics in files are read while they are written: all of them, each once."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tensorboardX import SummaryWriter
+
+from katib.domain.collector import MetricsCollector, MetricsFormat, MetricsSource
+from katib.domain.event_files import MAX_RECORD
+from katib.domain.metric_lines import JsonLines, TextLines
+from katib.domain.metrics import Observation
+from katib.worker.base import MetricFiles
+from katib.worker.metric_files import open_metric_files
+from tests.worker.event_writer import event, message, record, simple
+
+TENSORBOARD = MetricsCollector(source=MetricsSource.TENSORBOARD)
+FILE = MetricsCollector(source=MetricsSource.FILE)
+JSON_FILE = MetricsCollector(MetricsFormat.JSON, source=MetricsSource.FILE)
+
+
+def folder_reader(path: Path, *names: str) -> MetricFiles:
+    return open_metric_files(TENSORBOARD, str(path), TextLines(()), names, 1)
+
+
+def file_reader(path: Path) -> MetricFiles:
+    return open_metric_files(FILE, str(path), TextLines(("acc",)), ("acc",), 1)
+
+
+def read(files: MetricFiles, *, ended: bool = False, max_bytes: int = 1 << 20) -> list[Observation]:
+    found: list[Observation] = []
+    for _ in range(10_000):
+        piece = files.read(max_bytes, ended=ended)
+        found += piece.observations
+        if piece.end:
+            return found
+    raise AssertionError("it goes on for ever")
+
+
+def keys(observations: list[Observation]) -> set[tuple[str, int, int]]:
+    return {(o.source, o.position, o.ordinal) for o in observations}
+
+
+class TestFile:
+    def test_lines_are_read_as_they_come_and_the_last_when_nothing_follows(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics"
+        files = file_reader(path)
+        assert read(files) == []
+        path.write_text("acc=0.1 step=1\nacc=0.")
+        assert [(o.value, o.step, o.position) for o in read(files)] == [(0.1, 1, 0)]
+        with path.open("a") as file:
+            file.write("2\nacc=0.3")
+        assert [o.value for o in read(files)] == [0.2]
+        assert [o.value for o in read(files, ended=True)] == [0.3]
+        assert read(files, ended=True) == []
+
+    def test_one_that_begins_anew_gives_the_same_keys(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics"
+        path.write_text("".join(f"acc={i}\n" for i in range(1000)))
+        first = read(file_reader(path), ended=True)
+        again = read(file_reader(path), ended=True, max_bytes=64)
+        assert first == again
+        assert len(keys(first)) == 1000
+
+    def test_json_lines_are_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.jsonl"
+        path.write_text('{"epoch": 1, "acc": 0.5}\n{"epoch": 2, "acc": 0.75}\n')
+        files = open_metric_files(JSON_FILE, str(path), JsonLines(("acc",)), ("acc",), 3)
+        assert [(o.value, o.step, o.attempt) for o in read(files, ended=True)] == [(0.5, 1, 3), (0.75, 2, 3)]
+
+    def test_what_is_no_file_is_nothing_and_is_not_waited_at(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "events.out.tfevents.1").mkdir()
+        os.mkfifo(tmp_path / "events.out.tfevents.2")
+        assert read(file_reader(tmp_path / "pipe"), ended=True) == []
+        assert read(file_reader(tmp_path), ended=True) == []
+        assert read(folder_reader(tmp_path, "acc"), ended=True) == []
+
+
+class TestEventFolder:
+    def test_what_a_library_writes_is_read(self, tmp_path: Path) -> None:
+        with SummaryWriter(str(tmp_path)) as writer:
+            writer.add_text("note", "hello", 0)
+            for step in range(100):
+                writer.add_scalar("val/acc", step / 128, step)
+                writer.add_scalar("Train Loss", 1.0, step)
+            writer.add_histogram("weights", [1.0, 2.0], 1)
+        with SummaryWriter(str(tmp_path / "validation")) as writer:
+            writer.add_scalar("epoch_loss", 0.5, 3)
+        files = folder_reader(tmp_path, "val/acc", "Train_Loss", "validation/epoch_loss")
+        found = read(files, ended=True)
+        assert [(o.value, o.step) for o in found if o.name == "val/acc"] == [(s / 128, s) for s in range(100)]
+        assert [o.step for o in found if o.name == "Train_Loss"] == list(range(100))
+        assert [(o.value, o.step) for o in found if o.name == "validation/epoch_loss"] == [(0.5, 3)]
+        assert len(keys(found)) == len(found)
+        assert {"val/acc", "Train_Loss", "validation/epoch_loss"} <= set(files.seen)
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+    @given(cuts=st.lists(st.integers(0, 2000), max_size=6), max_bytes=st.sampled_from([1, 100, 1 << 20]))
+    def test_however_it_is_cut_while_it_is_written_each_value_comes_once(
+        self, tmp_path: Path, cuts: list[int], max_bytes: int
+    ) -> None:
+        path = tmp_path / "events.out.tfevents.1"
+        path.unlink(missing_ok=True)
+        whole = b"".join(record(event(step, simple("acc", step), simple("loss", 1))) for step in range(20))
+        files = folder_reader(tmp_path, "acc")
+        found: list[Observation] = []
+        for cut in sorted(cuts):
+            path.write_bytes(whole[:cut])
+            found += read(files, max_bytes=max_bytes)
+        path.write_bytes(whole)
+        found += read(files, ended=True, max_bytes=max_bytes)
+        assert [(o.value, o.step) for o in found] == [(step, step) for step in range(20)]
+
+    def test_a_damaged_file_is_read_up_to_the_damage_and_the_others_whole(self, tmp_path: Path) -> None:
+        good = b"".join(record(event(step, simple("acc", step))) for step in range(3))
+        bad = bytearray(good)
+        bad[len(bad) // 2] ^= 1
+        (tmp_path / "a.tfevents").write_bytes(bad)
+        (tmp_path / "b.tfevents").write_bytes(good)
+        (tmp_path / "c.tfevents").write_bytes(b"this is no event file at all, whatever its name")
+        files = folder_reader(tmp_path, "acc")
+        assert [o.step for o in read(files)] == [0, 0, 1, 2]
+        # What was not yet to be seen may come: as long as the run goes on it is looked at again.
+        (tmp_path / "a.tfevents").write_bytes(good)
+        assert [o.step for o in read(files, ended=True)] == [1, 2]
+        assert read(files, ended=True) == []
+
+    def test_huge_records_are_passed_over(self, tmp_path: Path) -> None:
+        image = record(message(5, message(1, bytes(MAX_RECORD + 1))))
+        parts = [record(event(1, simple("acc", 1))), image, record(event(2, simple("acc", 2)))]
+        (tmp_path / "a.tfevents").write_bytes(b"".join(parts))
+        assert [o.step for o in read(folder_reader(tmp_path, "acc"), ended=True)] == [1, 2]
+
+    def test_a_file_that_comes_later_is_read_too(self, tmp_path: Path) -> None:
+        files = folder_reader(tmp_path / "logs", "acc")
+        assert read(files) == []
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "logs" / "a.tfevents").write_bytes(record(event(1, simple("acc", 1))))
+        assert [o.step for o in read(files)] == [1]
+        (tmp_path / "logs" / "b.tfevents").write_bytes(record(event(2, simple("acc", 1))))
+        found = read(files)
+        assert [o.step for o in found] == [2]
+
+
+@pytest.mark.parametrize("wall_time", [float("nan"), 1e300, -1e300])
+def test_a_time_that_is_none_is_the_beginning_of_time(tmp_path: Path, wall_time: float) -> None:
+    (tmp_path / "a.tfevents").write_bytes(record(event(1, simple("acc", 1), wall_time=wall_time)))
+    (observation,) = read(folder_reader(tmp_path, "acc"), ended=True)
+    assert observation.time.year == 1970
