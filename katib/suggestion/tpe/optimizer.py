@@ -21,12 +21,14 @@ from katib.suggestion.untried import any_untried, first_untried
 MOST_GOOD: Final = 25
 # Of more other trials than this a random part is as good, and the time of a suggestion stays what it is.
 MOST_BAD: Final = 400
-# A kernel's width never falls below this share of the range ("magic clipping"): the model must not dig itself in.
+# A kernel's width never falls below this share of the range, nor below the other one over the root of the number of kernels
+# ("magic clipping"): a model of a few trials must not dig itself in.
 LEAST_WIDTH: Final = 0.03
+FEW_WIDTH: Final = 0.28
 # The deviation of the uniform distribution: no group of trials is spread wider than this on purpose.
 _UNIFORM: Final = 1.0 / math.sqrt(12.0)
-# Scott's factor for one normal distribution.
-_SCOTT: Final = 1.06
+# Scott's factor for one normal distribution is 1.06, which blurs several of them into one.
+SCOTT: Final = 0.7
 # The narrowest kernel over steps, in steps: two thirds of it stay in its own cell and the neighbours have the rest.
 _STEPS: Final = 0.5
 
@@ -109,8 +111,8 @@ class Optimizer:
             variance = shares @ (points.numbers - shares @ points.numbers) ** 2
             width = np.minimum(np.sqrt(variance) * (count + 1) / count, _UNIFORM)
         # Scott's rule in as many dimensions, each by its own spread: a parameter that the good ones agree on is narrow.
-        width = _SCOTT * width * max(count, 1) ** (-1.0 / (len(self._encoding) + 4))
-        width = np.clip(width, max(LEAST_WIDTH, 1.0 / (count + 1)), 1.0)
+        width = SCOTT * width * max(count, 1) ** (-1.0 / (len(self._encoding) + 4))
+        width = np.clip(width, max(LEAST_WIDTH, FEW_WIDTH / math.sqrt(count + 1)), 1.0)
         for i, borders in self._cells.stepped:
             width[i] = max(width[i], _STEPS * float(np.diff(borders).min()))
         # As if each value had been seen once more, by all kernels together.
