@@ -16,7 +16,7 @@ DEV := $(VENV)/.installed-dev
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo >&2 \
@@ -117,6 +117,11 @@ bench-quality-quick: $(RUN) ## The same for ours alone, two seeds, 50 trials: so
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality run --suite synthetic,mixed,models --trials 50 \
 	  --seeds 2 --results quality-quick.jsonl $(OURS)
 	$(BIN)/python -m benchmarks.quality score quality-quick.jsonl
+
+.PHONY: bench-kubernetes
+bench-kubernetes: $(DEV) ## Measure what Katib adds to creating Pods by hand (first time: `make cluster`)
+	$(BIN)/python -m tests.cluster.prepare
+	$(BIN)/python -m benchmarks.kubernetes
 
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what

@@ -25,6 +25,9 @@ class Api:
     python: str
     """An image with Python 3.11."""
 
+    scheduler_name = "default-scheduler"
+    """A scheduler, another than the usual one where there is one."""
+
     def __init__(self, kubectl: str | Path, kubeconfig: Path, cache: Path) -> None:
         self.kubeconfig = kubeconfig
         """What clients need to speak to the API server; `KUBECONFIG` for any program."""

@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import guardian, images, programs
+from tests.cluster import audit, configs, guardian, images, programs
 from tests.cluster.api import Api
 from tests.cluster.certificates import Authority
 from tests.cluster.node import Node, Place
@@ -48,6 +48,7 @@ class Cluster(Api):
 
     busybox = images.BUSYBOX
     python = images.PYTHON
+    scheduler_name = "second-scheduler"
 
     def __init__(self) -> None:
         """Nothing is made before `start`."""
@@ -189,14 +190,7 @@ class Cluster(Api):
 
     def asked_by(self, user: str) -> set[tuple[str, str, int]]:
         """Which requests about Pods a service account has made: resource, verb, and the answer's code."""
-        found = set()
-        for line in self.audit.read_text().splitlines():
-            event = json.loads(line)
-            if event["user"]["username"] == user:
-                about = event["objectRef"]
-                resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
-                found.add((resource, event["verb"], event["responseStatus"]["code"]))
-        return found
+        return {(one.resource, one.verb, one.code) for one in audit.requests(self.audit, user)}
 
     # Nodes
 
@@ -248,11 +242,11 @@ class Cluster(Api):
         self._network = network
 
     def _describe(self) -> None:
-        state, services = self._state, f"{self._network}.128.0/24"
+        state, network = self._state, self._network
         self._authority = authority = Authority(state / "certificates")
         programs_, issue = programs.folder(), authority.issue
-        names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-        at = [*names, "localhost", "127.0.0.1", self.address, f"{self._network}.128.1"]
+        named = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+        at = [*named, "localhost", "127.0.0.1", self.address, f"{network}.128.1"]
         certificate, key = issue("kube-apiserver", at=at)
         kubelet_certificate, kubelet_key = issue("kube-apiserver-kubelet-client", "system:masters")
         self.kubeconfig = authority.kubeconfig(self.server, "kubernetes-admin", "system:masters")
@@ -290,10 +284,10 @@ class Cluster(Api):
                 "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
                 f"--service-account-key-file={authority.tokens}",
                 f"--service-account-signing-key-file={authority.tokens}",
-                f"--service-cluster-ip-range={services}",
+                f"--service-cluster-ip-range={network}.128.0/24",
                 "--authorization-mode=Node,RBAC",
                 "--enable-admission-plugins=NodeRestriction",
-                f"--audit-policy-file={self._write_audit()}",
+                f"--audit-policy-file={self._write('audit.json', audit.POLICY)}",
                 f"--audit-log-path={self.audit}",
             ],
         )
@@ -313,17 +307,23 @@ class Cluster(Api):
                 "--node-monitor-grace-period=20s",
             ],
         )
+        identity = authority.kubeconfig(self.server, "system:kube-scheduler")
+        schedulers = configs.scheduler(identity, ("default-scheduler", self.scheduler_name))
         self.scheduler = self._process(
             "kube-scheduler",
             [
                 programs_ / "kube-scheduler",
-                *self._client("system:kube-scheduler"),
-                "--leader-elect=false",
+                *self._client("system:kube-scheduler")[1:],
+                f"--config={self._write('scheduler.json', schedulers)}",
                 f"--cert-dir={state}",
             ],
         )
-        self.proxy = self._process("kube-proxy", [programs_ / "kube-proxy", f"--config={self._write_proxy()}"])
-        self.name_server = self._process("coredns", [programs_ / "coredns", f"-conf={self._write_dns()}"])
+        proxy = self._write(
+            "proxy.json", configs.proxy(authority.kubeconfig(self.server, "system:kube-proxy"), network)
+        )
+        self.proxy = self._process("kube-proxy", [programs_ / "kube-proxy", f"--config={proxy}"])
+        names = self._write("Corefile", configs.dns(authority.kubeconfig(self.server, "dns"), self.dns))
+        self.name_server = self._process("coredns", [programs_ / "coredns", f"-conf={names}"])
         self.nodes = [self._node(0)]
 
     def _client(self, user: str) -> list[str]:
@@ -332,52 +332,9 @@ class Cluster(Api):
             f"--{use}={kubeconfig}" for use in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
         ]
 
-    def _write_audit(self) -> Path:
-        pods = [{"group": "", "resources": ["pods", "pods/*"]}]
-        path = self._state / "audit.json"
-        policy = {
-            "apiVersion": "audit.k8s.io/v1",
-            "kind": "Policy",
-            "omitStages": ["RequestReceived"],
-            "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"], "resources": pods}],
-        }
-        path.write_text(json.dumps(policy))
-        return path
-
-    def _write_proxy(self) -> Path:
-        kubeconfig = self._authority.kubeconfig(self.server, "system:kube-proxy")
-        path = self._state / "proxy.json"
-        config = {
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "mode": "nftables",
-            "hostnameOverride": "node-1",
-            "clusterCIDR": f"{self._network}.0.0/16",
-            "clientConnection": {"kubeconfig": str(kubeconfig)},
-            "healthzBindAddress": "127.0.0.1:10256",
-            "metricsBindAddress": "127.0.0.1:10249",
-            # Limits of the whole machine: not ours to set.
-            "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-        }
-        path.write_text(json.dumps(config))
-        return path
-
-    def _write_dns(self) -> Path:
-        kubeconfig = self._authority.kubeconfig(self.server, "dns")
-        path = self._state / "Corefile"
-        path.write_text(
-            f"""
-            . {{
-                bind {self.dns}
-                errors
-                ready {self.dns}:8181
-                kubernetes cluster.local {{
-                    kubeconfig {kubeconfig}
-                    ttl 30
-                }}
-            }}
-            """
-        )
+    def _write(self, name: str, content: configs.Config | str) -> Path:
+        path = self._state / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
         return path
 
     def _node(self, index: int) -> Node:

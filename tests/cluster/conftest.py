@@ -15,6 +15,8 @@ import pytest
 from tests.cluster import programs
 from tests.cluster.api import Api, GivenCluster
 from tests.cluster.cluster import Cluster
+from tests.cluster.outside import Katib
+from tests.e2e.harness import world
 
 # The first test waits for the start as well; what is waited for has a deadline of its own, and says more when it passes.
 _TEST_S = 300
@@ -57,6 +59,20 @@ def namespace(cluster: Api) -> Iterator[str]:
     """A namespace of the test's own."""
     with cluster.namespace() as name:
         yield name
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, cluster: Api, namespace: str) -> Iterator[Katib]:
+    """Katib outside of the cluster, with an account that may do nothing there yet."""
+    with world(tmp_path) as it:
+        yield Katib(it, cluster, namespace)
+
+
+@pytest.fixture
+def katib(stranger: Katib) -> Iterator[Katib]:
+    """Katib outside of the cluster, with the rights that `deploy/` gives it. It never wants another."""
+    with stranger.granted():
+        yield stranger
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from katib.worker.base import RunPhase
 from katib.worker.kubernetes.access import open_access
 from katib.worker.kubernetes.policy import KEEP_NONE, Policy
 from katib.worker.kubernetes.worker import KubernetesWorker
+from tests.cluster.account import assert_nothing_else_was_asked, grant, make_account
 from tests.cluster.api import Api
 from tests.worker.contract import Driver, WorkerContract
 
@@ -25,13 +27,24 @@ class TestKubernetesWorker(WorkerContract):
     def study(self) -> StudySpec:
         return replace(super().study(), image=self.busybox)
 
+    @pytest.fixture(scope="class")
+    def account(self, cluster: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+        """A namespace for all of them, and the way there with the rights that `deploy/` gives the manager."""
+        kubeconfig = tmp_path_factory.mktemp("account") / "kubeconfig"
+        with cluster.namespace() as namespace:
+            make_account(cluster, namespace, kubeconfig)
+            grant(cluster, namespace)
+            yield namespace, kubeconfig
+            assert_nothing_else_was_asked(cluster, namespace)
+
     @pytest.fixture
-    def new_worker(self, cluster: Api, namespace: str) -> Iterator[Callable[[], KubernetesWorker]]:
+    def new_worker(self, account: tuple[str, Path]) -> Iterator[Callable[[], KubernetesWorker]]:
+        namespace, kubeconfig = account
         made: list[KubernetesWorker] = []
 
         def make() -> KubernetesWorker:
             policy = Policy(namespace=namespace, keep=KEEP_NONE)
-            made.append(KubernetesWorker(open_access(str(cluster.kubeconfig)), policy, fence_s=5.0))
+            made.append(KubernetesWorker(open_access(str(kubeconfig)), policy, fence_s=5.0))
             return made[-1]
 
         yield make

@@ -42,7 +42,7 @@ class Diagnosis:
     look_again: datetime | None = None
 
 
-# A Pod of which nobody takes notice is said to be so only after this long: schedulers are busy.
+# A Pod of which nobody takes notice is said to be so only after this long, unless it is given up: schedulers are busy.
 NOT_SCHEDULED_AFTER: Final = timedelta(seconds=30)
 _MAX_TEXT: Final = 500
 _MAX_GRACE_S: Final = 10**7
@@ -293,12 +293,12 @@ class _Pod:
         since = self._created
         name = _text(self._spec.get("schedulerName")) or "the scheduler"
         if scheduled is None:
-            if self._now < since + NOT_SCHEDULED_AFTER:
-                found = self._wait("", "", since, self._waits.scheduler)
-                shown = since + NOT_SCHEDULED_AFTER
-                return replace(found, look_again=min(found.look_again or shown, shown))
             message = f"{name} has not looked at it: is there a scheduler of that name?"
-            return self._wait(PodReason.NOT_SCHEDULED, message, since, self._waits.scheduler)
+            found = self._wait(PodReason.NOT_SCHEDULED, message, since, self._waits.scheduler)
+            shown = since + NOT_SCHEDULED_AFTER
+            if found.hopeless or shown <= self._now:
+                return found
+            return replace(found, reason="", message="", look_again=min(found.look_again or shown, shown))
         words = _text(scheduled.get("message"))
         if scheduled.get("reason") == "SchedulingGated":
             gates = [_text(gate.get("name")) for gate in _mappings(self._spec.get("schedulingGates"))]

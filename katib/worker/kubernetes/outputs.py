@@ -336,14 +336,9 @@ class Outputs:
             self._want(log)
 
     def _read(self, log: RunLog, reader: LogReader, generation: int, *, follow: bool) -> None:
-        stream = self._api.log(
-            log.namespace,
-            log.name,
-            log.container,
-            since=reader.cursor.since,
-            follow=follow,
-            silence_s=None if follow else _SILENCE_S,
-        )
+        silence_s = None if follow else _SILENCE_S
+        since = reader.cursor.since
+        stream = self._api.log(log.namespace, log.name, log.container, since=since, follow=follow, silence_s=silence_s)
         with log.changed:
             log.stream = stream
             log.opened_at = time.monotonic()

@@ -32,13 +32,7 @@ from katib.worker.kubernetes.metric_files import manager_path
 from katib.worker.kubernetes.models import model_path
 from katib.worker.kubernetes.outputs import Outputs, RunLog
 from katib.worker.kubernetes.podapi import PodApi
-from katib.worker.kubernetes.pods import (
-    LABEL_INSTALLATION,
-    LABEL_MANAGED_BY,
-    MANAGED_BY,
-    check_pod,
-    make_pod,
-)
+from katib.worker.kubernetes.pods import LABEL_INSTALLATION, LABEL_MANAGED_BY, MANAGED_BY, check_pod, make_pod
 from katib.worker.kubernetes.policy import ANY, Policy, allows
 from katib.worker.kubernetes.rawlog import read_raw
 from katib.worker.kubernetes.reasons import PodReason

@@ -212,7 +212,11 @@ class TestWaiting:
         assert (fresh.phase, fresh.reason, fresh.look_again) == (RunPhase.WAITING, "", at(30))
         assert (old.phase, old.reason, old.look_again) == (RunPhase.WAITING, "NotScheduled", CREATED + WAITS.scheduler)
         hasty = diagnose_pod(found, at(3), replace(WAITS, total=timedelta(seconds=10)))
-        assert hasty.look_again == at(10)
+        assert (hasty.reason, hasty.look_again) == ("", at(10))
+        # Given up before anybody was told that it waits, it names the scheduler all the same.
+        given_up = diagnose_pod(found, at(10), replace(WAITS, total=timedelta(seconds=10)))
+        assert (given_up.reason, given_up.hopeless) == ("NotScheduled", True)
+        assert given_up.message.startswith(old.message)
         assert old.message == "volcano has not looked at it: is there a scheduler of that name?"
         assert diagnose_pod(found, CREATED + WAITS.scheduler, WAITS).hopeless
 
