@@ -123,6 +123,16 @@ bench-kubernetes: $(DEV) ## Measure what Katib adds to creating Pods by hand (fi
 	$(BIN)/python -m tests.cluster.prepare
 	$(BIN)/python -m benchmarks.kubernetes
 
+BENCH := $(VENV)/.installed-bench
+
+$(BENCH): pyproject.toml | $(BIN)/pip
+	$(PIP) install -e '.[all,bench]'
+	@touch $(RUN) $@
+
+.PHONY: bench-stopping
+bench-stopping: $(BENCH) ## Measure what early stopping saves and costs, beside Optuna's pruners
+	$(BIN)/python -m benchmarks.stopping --plot docs/early-stopping.svg
+
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what
 	$(BIN)/ruff check

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from benchmarks.stopping.curves import Task
 from katib.api import plugins
-from katib.domain.metrics import Observation
 from katib.domain.study import Setting, StudySpec
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.earlystopping.base import Request, Rule
@@ -43,7 +42,7 @@ class Ours:
         self._request = Request("a" * 16, check(self._rule, spec), (), ())
         self._running: dict[int, Trial] = {}
         self._finished: list[Trial] = []
-        self._curves: dict[str, list[Observation]] = {}
+        self._curves: dict[str, dict[str, list[float]]] = {}
 
     def begin(self, number: int) -> None:
         trial = Trial(
@@ -57,12 +56,11 @@ class Ours:
             revision=0,
         )
         self._running[number] = trial
-        self._curves[trial.id] = []
+        self._curves[trial.id] = {self._metric: []}
 
     def report(self, values: Sequence[tuple[int, float]]) -> set[int]:
         for number, value in values:
-            curve = self._curves[self._running[number].id]
-            curve.append(Observation(self._metric, value, _NOW, 1, "output", len(curve)))
+            self._curves[self._running[number].id][self._metric].append(value)
         request = replace(
             self._request, running=list(self._running.values()), finished=self._finished, curves=self._curves
         )

@@ -1072,6 +1072,48 @@ class ShouldTrialStopReply(_message.Message):
     trials: _containers.RepeatedCompositeFieldContainer[Trial]
     def __init__(self, trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ...) -> None: ...
 
+class ShouldTrialStopDeltaRequest(_message.Message):
+    __slots__ = ("study_id", "study_config", "base", "cursor", "trials", "more")
+    STUDY_ID_FIELD_NUMBER: _ClassVar[int]
+    STUDY_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    TRIALS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    study_id: str
+    study_config: StudyConfig
+    base: str
+    cursor: str
+    trials: _containers.RepeatedCompositeFieldContainer[TrialDelta]
+    more: bool
+    def __init__(self, study_id: _Optional[str] = ..., study_config: _Optional[_Union[StudyConfig, _Mapping]] = ..., base: _Optional[str] = ..., cursor: _Optional[str] = ..., trials: _Optional[_Iterable[_Union[TrialDelta, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class TrialDelta(_message.Message):
+    __slots__ = ("trial", "values")
+    TRIAL_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    trial: Trial
+    values: _containers.RepeatedCompositeFieldContainer[MetricValues]
+    def __init__(self, trial: _Optional[_Union[Trial, _Mapping]] = ..., values: _Optional[_Iterable[_Union[MetricValues, _Mapping]]] = ...) -> None: ...
+
+class MetricValues(_message.Message):
+    __slots__ = ("name", "values")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class ShouldTrialStopDeltaReply(_message.Message):
+    __slots__ = ("answer", "have", "metrics")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    HAVE_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    answer: ShouldTrialStopReply
+    have: str
+    metrics: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, answer: _Optional[_Union[ShouldTrialStopReply, _Mapping]] = ..., have: _Optional[str] = ..., metrics: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class SetEarlyStoppingParameterRequest(_message.Message):
     __slots__ = ("study_id", "early_stopping_parameters", "study_config")
     STUDY_ID_FIELD_NUMBER: _ClassVar[int]

@@ -1449,6 +1449,11 @@ class EarlyStoppingStub:
                 request_serializer=katib_dot_api_dot_api__pb2.ShouldTrialStopRequest.SerializeToString,
                 response_deserializer=katib_dot_api_dot_api__pb2.ShouldTrialStopReply.FromString,
                 _registered_method=True)
+        self.ShouldTrialStopDelta = channel.unary_unary(
+                '/api.EarlyStopping/ShouldTrialStopDelta',
+                request_serializer=katib_dot_api_dot_api__pb2.ShouldTrialStopDeltaRequest.SerializeToString,
+                response_deserializer=katib_dot_api_dot_api__pb2.ShouldTrialStopDeltaReply.FromString,
+                _registered_method=True)
         self.SetEarlyStoppingParameter = channel.unary_unary(
                 '/api.EarlyStopping/SetEarlyStoppingParameter',
                 request_serializer=katib_dot_api_dot_api__pb2.SetEarlyStoppingParameterRequest.SerializeToString,
@@ -1462,6 +1467,14 @@ class EarlyStoppingServicer:
 
     def ShouldTrialStop(self, request, context):
         """Which of the running trials should stop now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShouldTrialStopDelta(self, request, context):
+        """The same for a service that keeps what it was sent, as a cache: of each trial only what came since an earlier question. One
+        that lacks this method is asked by the other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1481,6 +1494,11 @@ def add_EarlyStoppingServicer_to_server(servicer, server):
                     servicer.ShouldTrialStop,
                     request_deserializer=katib_dot_api_dot_api__pb2.ShouldTrialStopRequest.FromString,
                     response_serializer=katib_dot_api_dot_api__pb2.ShouldTrialStopReply.SerializeToString,
+            ),
+            'ShouldTrialStopDelta': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShouldTrialStopDelta,
+                    request_deserializer=katib_dot_api_dot_api__pb2.ShouldTrialStopDeltaRequest.FromString,
+                    response_serializer=katib_dot_api_dot_api__pb2.ShouldTrialStopDeltaReply.SerializeToString,
             ),
             'SetEarlyStoppingParameter': grpc.unary_unary_rpc_method_handler(
                     servicer.SetEarlyStoppingParameter,
@@ -1516,6 +1534,33 @@ class EarlyStopping:
             '/api.EarlyStopping/ShouldTrialStop',
             katib_dot_api_dot_api__pb2.ShouldTrialStopRequest.SerializeToString,
             katib_dot_api_dot_api__pb2.ShouldTrialStopReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShouldTrialStopDelta(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.EarlyStopping/ShouldTrialStopDelta',
+            katib_dot_api_dot_api__pb2.ShouldTrialStopDeltaRequest.SerializeToString,
+            katib_dot_api_dot_api__pb2.ShouldTrialStopDeltaReply.FromString,
             options,
             channel_credentials,
             insecure,

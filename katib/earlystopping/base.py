@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar, cast
 
-from katib.domain.metrics import Observation
 from katib.domain.settings import Options, Values, whole
 from katib.domain.study import CHECK_INTERVAL as CHECK_INTERVAL_NAME
 from katib.domain.study import StudySpec
@@ -38,8 +37,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`curves`: by trial id, the observations of the rule's metrics in the order in which they came. A step is one value of a
-    metric, the first one step 1.
+    """`curves`: by trial id and metric, the values in the order in which they came. A step is one value of a metric, the first
+    one step 1.
 
     `kept` may be handed on from question to question of the same study: see `once`.
     """
@@ -48,18 +47,20 @@ class Request:
     problem: Problem
     running: Sequence[Trial]
     finished: Sequence[Trial]
-    curves: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     kept: dict[tuple[str, Hashable], object] = field(default_factory=dict)
 
-    def once(self, trial: Trial, key: Hashable, make: Callable[[Sequence[Observation]], T]) -> T:
-        """`make(curve)`. For a finished trial, whose curve never changes, it is computed once where the service remembers the
-        study; so `make` must depend on nothing but the curve and what is in `key`."""
-        curve = self.curves.get(trial.id, ())
+    def values(self, trial: Trial, metric: str) -> Sequence[float]:
+        return self.curves.get(trial.id, {}).get(metric, ())
+
+    def once(self, trial: Trial, key: Hashable, make: Callable[[], T]) -> T:
+        """`make()`. For a finished trial, whose values never change, it is computed once where the service remembers the study;
+        so it must depend on nothing but these values and what is in `key`."""
         if not trial.state.finished:
-            return make(curve)
+            return make()
         place = (trial.id, key)
         if place not in self.kept:
-            self.kept[place] = make(curve)
+            self.kept[place] = make()
         return cast(T, self.kept[place])
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TypeVar
 
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import MetricStrategy
 from katib.domain.study import Objective
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.earlystopping.base import Request
@@ -24,7 +24,11 @@ class Losses:
 
     def of(self, trial: Trial) -> Sequence[float]:
         """One for each value that the trial has reported, NaN where that was none."""
-        return self._request.once(trial, ("losses", self._metric, self._sign), self._read)
+        return self._request.once(
+            trial,
+            ("losses", self._metric, self._sign),
+            lambda: tuple(self._sign * value for value in self._request.values(trial, self._metric)),
+        )
 
     def best(self, trial: Trial) -> Sequence[float]:
         """The least loss by each step, NaN passed over; infinite before the first number."""
@@ -38,14 +42,11 @@ class Losses:
 
     def derived(self, trial: Trial, key: Hashable, make: Callable[[Sequence[float]], T]) -> T:
         """`make` of the trial's losses, by the rules of `Request.once`."""
-        return self._request.once(trial, (key, self._metric, self._sign), lambda _: make(self.of(trial)))
+        return self._request.once(trial, (key, self._metric, self._sign), lambda: make(self.of(trial)))
 
     def shown(self, loss: float) -> str:
         """The value of the metric that is this loss, for a message."""
         return f"{self._sign * loss:.4g}"
-
-    def _read(self, curve: Sequence[Observation]) -> tuple[float, ...]:
-        return tuple(self._sign * o.value for o in curve if o.name == self._metric)
 
 
 def best_so_far(losses: Sequence[float]) -> tuple[float, ...]:

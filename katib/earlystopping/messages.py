@@ -10,6 +10,7 @@ from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
 from katib.earlystopping.base import STUDY_PATH
 from katib.earlystopping.service import Call
+from katib.earlystopping.told import Answer, Delta, TrialDelta
 
 
 def spec_from_settings(request: pb.SetEarlyStoppingParameterRequest) -> StudySpec:
@@ -28,6 +29,28 @@ def call_from_proto(request: pb.ShouldTrialStopRequest) -> Call:
         running=[trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(running)],
         finished=[trial_from_proto(t, f"completed_trials[{i}]") for i, t in enumerate(finished)],
         curves=curves_from_trials([*running, *finished]),
+    )
+
+
+def delta_from_proto(request: pb.ShouldTrialStopDeltaRequest) -> Delta:
+    return Delta(
+        study_id=request.study_id,
+        spec=spec_from_proto(request.study_config, STUDY_PATH),
+        base=request.base,
+        cursor=request.cursor,
+        trials=[
+            TrialDelta(trial_from_proto(t.trial, f"trials[{i}].trial"), {v.name: v.values for v in t.values})
+            for i, t in enumerate(request.trials)
+        ],
+        more=request.more,
+    )
+
+
+def answer_to_proto(answer: Answer) -> pb.ShouldTrialStopDeltaReply:
+    return pb.ShouldTrialStopDeltaReply(
+        answer=None if answer.stopped is None else reply_to_proto(answer.stopped),
+        have=answer.have,
+        metrics=answer.metrics,
     )
 
 

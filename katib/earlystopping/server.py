@@ -8,7 +8,9 @@ import click
 from katib.api import logs, plugins
 from katib.api.api_pb2_grpc import add_EarlyStoppingServicer_to_server
 from katib.domain.errors import KatibError
+from katib.earlystopping.base import Rule
 from katib.earlystopping.servicer import EarlyStoppingServicer
+from katib.earlystopping.told import Told
 
 SERVICE: Final = "api.EarlyStopping"
 GROUP: Final = "katib.earlystopping"
@@ -16,7 +18,8 @@ GROUP: Final = "katib.earlystopping"
 
 def run(rule: str, listen: str) -> None:
     """Serves the rule until SIGTERM or SIGINT; raises a KatibError that says why it cannot."""
-    servicer = EarlyStoppingServicer(plugins.find(GROUP, "rule", rule))
+    found: Rule = plugins.find(GROUP, "rule", rule)
+    servicer = EarlyStoppingServicer(found, Told(found))
     plugins.serve(SERVICE, listen, lambda server: add_EarlyStoppingServicer_to_server(servicer, server))  # type: ignore[no-untyped-call]
 
 

@@ -31,13 +31,27 @@ def check(rule: Rule, spec: StudySpec) -> Problem:
 def should_stop(rule: Rule, call: Call) -> Sequence[Trial]:
     """Raises InvalidArgumentError as `check`, and when the call does not carry its study: nothing is kept from before, and
     no database read, as the services of Katib 0.1 did."""
+    checked_question(call.spec)
+    curves = {trial_id: by_metric(curve) for trial_id, curve in call.curves.items()}
+    return rule.stop(Request(call.study_id, check(rule, call.spec), call.running, call.finished, curves))
+
+
+def checked_question(spec: StudySpec) -> None:
+    """Raises InvalidArgumentError when a question comes without its study."""
     found = []
-    if call.spec.optimization is None:
+    if spec.optimization is None:
         found.append(violation(f"{STUDY_PATH}.optimization_type", "", "expected minimize (1) or maximize (2)"))
-    if not call.spec.objective_name:
+    if not spec.objective_name:
         found.append(
             violation(f"{STUDY_PATH}.objective_value_name", "", "expected the study, and its trials, with the question")
         )
     if found:
         raise InvalidArgumentError(found)
-    return rule.stop(Request(call.study_id, check(rule, call.spec), call.running, call.finished, call.curves))
+
+
+def by_metric(curve: Sequence[Observation]) -> Mapping[str, Sequence[float]]:
+    """The values of each metric, in their order."""
+    values: dict[str, list[float]] = {}
+    for observation in curve:
+        values.setdefault(observation.name, []).append(observation.value)
+    return values

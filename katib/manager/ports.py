@@ -141,6 +141,12 @@ class Storage(Protocol):
     ) -> Page[Observation]:
         """In the order in which they were taken in. `attempt` 0: the current one; no `names`: all."""
 
+    def observations_after(
+        self, trial_id: str, attempt: int, names: Sequence[str], after: int, limit: int
+    ) -> tuple[Sequence[Observation], int]:
+        """At most `limit` of those of these metrics (at least one) that were taken in after place `after` (0: all), in order,
+        and the place of the last; `after` again where there are none. Its cost does not depend on how many are before."""
+
     def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
         """The newest of the current attempt, oldest first, and whether older ones were left out."""
 
@@ -265,6 +271,37 @@ class StoppingRequest:
     curves: Mapping[str, Sequence[Observation]]
 
 
+@dataclass(frozen=True, slots=True)
+class TrialDelta:
+    """A trial as it is now, and its values that the service has not been told, by metric."""
+
+    trial: Trial
+    values: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingDelta:
+    """What to add to what a service has as `base` so that it has `cursor`; an empty base begins anew. `more`: further ones
+    follow, and no answer is wanted yet."""
+
+    study_id: str
+    spec: StudySpec
+    base: str
+    cursor: str
+    trials: Sequence[TrialDelta]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingAnswer:
+    """`stopped` as from `should_stop`; None: not wanted yet, or the service does not have the base. `have`: the cursor of what
+    it has now. `metrics`: those that the rule looks at."""
+
+    stopped: Mapping[str, str] | None
+    have: str
+    metrics: tuple[str, ...]
+
+
 class SuggestionServices(Protocol):
     """The suggestion services, each found by its algorithm's name at the moment of the call.
 
@@ -288,6 +325,9 @@ class EarlyStoppingServices(Protocol):
 
     def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
         """By id, the running trials that should stop: why, as the service says it; empty where it does not."""
+
+    def should_stop_delta(self, rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
+        """UnimplementedError: the service has no deltas, as one of Katib 0.1."""
 
 
 class Directory(Protocol):

@@ -1,6 +1,6 @@
 """A clock that is set, back or forward, while studies are under way: nothing waits for it, and nothing ends because of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.domain.study import Setting, StudyReason, StudyState
 from katib.domain.trial import TrialState
-from katib.manager.ports import StoppingRequest, SuggestionReply, SuggestionRequest
+from katib.manager.ports import StoppingAnswer, StoppingDelta, SuggestionReply, SuggestionRequest
 from katib.worker.base import RunSpec
 from tests.controller.test_reconcile import Desk, running
 from tests.e2e.harness import Value, study, until
@@ -99,10 +99,10 @@ class Rule:
     def __init__(self) -> None:
         self.asked = 0
 
-    def should_stop(self, _rule: str, _request: StoppingRequest) -> "Future[Mapping[str, str]]":
-        self.asked += 1
-        none: Future[Mapping[str, str]] = Future()
-        none.set_result({})
+    def should_stop_delta(self, _rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
+        self.asked += not delta.more
+        none: Future[StoppingAnswer] = Future()
+        none.set_result(StoppingAnswer({}, delta.cursor, ("acc",)))
         return none
 
 

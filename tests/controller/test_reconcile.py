@@ -20,7 +20,15 @@ from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.changes import Applied, StopRequest, StudyChanges
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
-from katib.manager.ports import History, StoppingRequest, Storage, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.ports import (
+    History,
+    StoppingAnswer,
+    StoppingDelta,
+    Storage,
+    Suggestion,
+    SuggestionReply,
+    SuggestionRequest,
+)
 from katib.manager.storage.open import open_storage
 from katib.worker.base import RunSpec, RunStatus
 from katib.worker.local.worker import LocalWorker
@@ -457,8 +465,16 @@ class Rule:
     def __init__(self) -> None:
         self.answer: Future[Mapping[str, str]] = Future()
 
-    def should_stop(self, _rule: str, _request: StoppingRequest) -> "Future[Mapping[str, str]]":
-        return self.answer
+    def should_stop_delta(self, _rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
+        """At once that it is told, and the answer when it is let."""
+        future: Future[StoppingAnswer] = Future()
+        if delta.more:
+            future.set_result(StoppingAnswer(None, delta.cursor, ("acc",)))
+        else:
+            self.answer.add_done_callback(
+                lambda it: future.set_result(StoppingAnswer(it.result(), delta.cursor, ("acc",)))
+            )
+        return future
 
 
 def test_a_trial_that_ends_as_its_rule_would_stop_it_is_let_go_in_the_same_pass(tmp_path: Path) -> None:

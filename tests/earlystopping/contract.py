@@ -24,7 +24,7 @@ from katib.domain.study import Objective, StudySpec
 from katib.domain.trial import TrialReason, TrialState
 from katib.earlystopping.base import CHECK_INTERVAL, Request, Rule
 from katib.earlystopping.server import GROUP
-from katib.earlystopping.service import Call, check, should_stop
+from katib.earlystopping.service import Call, by_metric, check, should_stop
 from tests.earlystopping.studies import STUDY_ID, observations, question, study
 
 ANOTHER_PROCESS = """
@@ -256,7 +256,7 @@ class RuleContract:
                 check(rule, call.spec),
                 again.running,
                 [replace(t, id=ids[t.id]) for t in again.finished],
-                {ids.get(i, i): c for i, c in again.curves.items()},
+                {ids.get(i, i): by_metric(c) for i, c in again.curves.items()},
                 kept,  # type: ignore[arg-type]
             )
             return [t.number for t in rule.stop(request)]

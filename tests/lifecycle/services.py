@@ -13,10 +13,19 @@ from katib.domain.errors import (
     KatibError,
     NotFoundError,
     UnavailableError,
+    UnimplementedError,
 )
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import MAX_PARALLEL, SUGGESTION_NUM, StudySpec
-from katib.manager.ports import History, StoppingRequest, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.ports import (
+    History,
+    StoppingAnswer,
+    StoppingDelta,
+    StoppingRequest,
+    Suggestion,
+    SuggestionReply,
+    SuggestionRequest,
+)
 
 # What each algorithm needs to see.
 ALGORITHMS: Final = {"random": History.NONE, "model": History.FINALS, "curves": History.CURVES}
@@ -112,6 +121,15 @@ class Held:
 class HeldRules(Held):
     """Stops the second of the trials that run; the first for `one`, all for `completed`, and for `greedy` those that have ended
     too."""
+
+    def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[Any]":
+        return self._call(study_id, lambda _kind: None)
+
+    def should_stop_delta(self, rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
+        """As from a service of Katib 0.1, which is asked in full."""
+        future: Future[StoppingAnswer] = Future()
+        future.set_exception(UnimplementedError("it has no deltas"))
+        return future
 
     def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
         running, ended = [t.id for t in request.running], [t.id for t in request.finished]

@@ -52,7 +52,7 @@ class Threshold:
         (metric,) = self.metrics(request.problem)
         found = []
         for trial in request.running:
-            values = [o.value for o in request.curves.get(trial.id, ()) if o.name == metric]
+            values = request.values(trial, metric)
             step = _out_of_bounds(values, request.problem)
             if step is not None:
                 found.append(stopped(trial, f"{metric} was {values[step - 1]:.4g} at value {step}, out of bounds"))

@@ -9,23 +9,27 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
-from katib.domain.study import CHECK_INTERVAL, Study, StudyReason
+from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError, UnimplementedError
+from katib.domain.study import CHECK_INTERVAL, Study, StudyReason, StudySpec
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest
-from katib.manager.ports import EarlyStoppingServices, StoppingRequest, Storage
+from katib.manager.controller.telling import Telling
+from katib.manager.ports import EarlyStoppingServices, StoppingAnswer, StoppingRequest, Storage
 from katib.worker.base import RunStatus
 
 _log: Final = logging.getLogger(__name__)
 
-# The curves of all trials go with each question, so questions keep a distance even when metrics pour in.
+# Questions keep a distance even when metrics pour in.
 _LEAST_INTERVAL: Final = timedelta(seconds=0.5)
 # A service that comes back is used within so long; one that answers but fails will hardly be mended within seconds.
 _AWAY_S: Final = 2.0
 _FAILING_S: Final = 30.0
 _SHOWN: Final = 300
+# A service that does not have what it was told a moment ago, so many times in a row, is asked in full. It has no room for the
+# study, or there are several that take turns.
+_LACKS: Final = 3
 
 
 class Ruling:
@@ -35,7 +39,15 @@ class Ruling:
         self._services = services
         self._storage = storage
         self._wake = wake
-        self._call: Future[Mapping[str, str]] | None = None
+        self._telling = Telling(storage)
+        # One of these is out, at most.
+        self._call: Future[StoppingAnswer] | None = None
+        self._in_full: Future[Mapping[str, str]] | None = None
+        self._preparing: Future[None] | None = None
+        # How often in a row the service did not have what it was told; more than _LACKS: it is asked in full.
+        self._lacks = 0
+        # The settings that a service without deltas has accepted: it may keep them in memory, as those of 0.1 do.
+        self._accepted: StudySpec | None = None
         self._new_metrics = False
         self._next: datetime | None = None
         self._trouble: tuple[str, str] | None = None
@@ -49,46 +61,89 @@ class Ruling:
         self._new_metrics = True
 
     def due(self, study: Study, now: datetime) -> bool:
-        if not study.spec.rule or self._call is not None or not (self._new_metrics or _interval(study)):
+        if not study.spec.rule or self._out or not (self._new_metrics or _interval(study)):
             return False
         return self._next is None or self._next <= now
 
     def next_time(self, study: Study, now: datetime) -> datetime | None:
         """When `due` may become true by the passing of time alone."""
-        if not study.spec.rule or self._call is not None or not (self._new_metrics or _interval(study)):
+        if not study.spec.rule or self._out or not (self._new_metrics or _interval(study)):
             return None
         return max(self._next or now, now)
 
+    @property
+    def _out(self) -> bool:
+        return not (self._call is None and self._in_full is None and self._preparing is None)
+
     def ask(self, study: Study, trials: Sequence[Trial], now: datetime) -> None:
-        spec = study.spec
-        curves = self._storage.curves(study.id, spec.metric_names, frozenset(TrialState))
-        request = StoppingRequest(
-            study_id=study.id,
-            spec=spec,
-            running=[t for t in trials if t.state is TrialState.RUNNING and not t.stop_reason],
-            finished=self._storage.finished_trials(study.id),
-            curves=curves,
-        )
+        rule = study.spec.rule
+        call: Future[Any]
+        if self._lacks <= _LACKS:
+            call = self._call = self._services.should_stop_delta(rule, self._telling.question(study))
+        elif self._accepted != study.spec:
+            call = self._preparing = self._services.set_parameters(rule, study.id, study.spec)
+        else:
+            call = self._in_full = self._services.should_stop(rule, self._everything(study, trials))
         self._new_metrics = False
         self._next = now + (_interval(study) or _LEAST_INTERVAL)
-        self._call = self._services.should_stop(spec.rule, request)
-        self._call.add_done_callback(lambda _: self._wake())
+        call.add_done_callback(lambda _: self._wake())
+
+    def _everything(self, study: Study, trials: Sequence[Trial]) -> StoppingRequest:
+        return StoppingRequest(
+            study_id=study.id,
+            spec=study.spec,
+            running=[t for t in trials if t.state is TrialState.RUNNING and not t.stop_reason],
+            finished=self._storage.finished_trials(study.id),
+            curves=self._storage.curves(study.id, study.spec.metric_names, frozenset(TrialState)),
+        )
 
     def take(self, study: Study, now: datetime) -> list[StopRequest]:
         """The requests of an answer that has come. A service that fails stops nothing, and is asked again."""
-        if self._call is None or not self._call.done():
-            return []
-        call, self._call = self._call, None
         try:
-            stopped = call.result()
+            stopped = self._answer(study, now)
         except KatibError as error:
             self._failed(study, error, now)
             return []
-        self._trouble = None
         return [
             StopRequest(trial_id, TrialReason.EARLY_STOPPED, _message(study.spec.rule, why))
             for trial_id, why in stopped.items()
         ]
+
+    def _answer(self, study: Study, now: datetime) -> Mapping[str, str]:
+        """Empty where none has come, or only one on the way to one. Raises the call's KatibError."""
+        stopped: Mapping[str, str] | None = None
+        if self._call is not None and self._call.done():
+            call, self._call = self._call, None
+            try:
+                stopped = self._delta_answered(call.result())
+            except UnimplementedError:
+                self._lacks = _LACKS + 1
+        elif self._preparing is not None and self._preparing.done():
+            preparing, self._preparing = self._preparing, None
+            preparing.result()
+            self._accepted = study.spec
+        elif self._in_full is not None and self._in_full.done():
+            in_full, self._in_full = self._in_full, None
+            stopped = in_full.result()
+        else:
+            return {}
+        if stopped is None:
+            # The question proper comes next.
+            self._new_metrics = True
+            self._next = now
+            return {}
+        self._trouble = None
+        return stopped
+
+    def _delta_answered(self, answer: StoppingAnswer) -> Mapping[str, str] | None:
+        if not self._telling.answered(answer):
+            self._lacks += 1
+            # One that had no room to keep it has answered all the same.
+            return answer.stopped
+        if self._telling.more:
+            return None
+        self._lacks = 0
+        return answer.stopped
 
     def _failed(self, study: Study, error: KatibError, now: datetime) -> None:
         away = isinstance(error, UnavailableError | DeadlineExceededError)
@@ -100,6 +155,10 @@ class Ruling:
         _log.warning(
             "early stopping could not be asked: %s", error, extra={"study_id": study.id, "rule": study.spec.rule}
         )
+        # Whatever serves there next may be another program.
+        self._telling.begin_anew()
+        self._lacks = 0
+        self._accepted = None
         self._new_metrics = True
         jitter = random.uniform(0.6, 1.0)  # noqa: S311
         self._next = now + timedelta(seconds=(_AWAY_S if away else _FAILING_S) * jitter)

@@ -10,7 +10,7 @@ from katib.api.trial_converters import trial_to_proto
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
-from katib.manager.ports import StoppingRequest
+from katib.manager.ports import StoppingAnswer, StoppingDelta, StoppingRequest
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels
 
@@ -51,6 +51,38 @@ class RemoteEarlyStoppingServices:
             lambda reply: {t.trial_id: t.message for t in reply.trials},
             _who(rule),
         )
+
+    def should_stop_delta(self, rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
+        message = delta_to_proto(delta)
+        return calls.start(
+            self._channels,
+            self._template.address("early_stopping_algorithm", rule),
+            lambda channel: _stub(channel).ShouldTrialStopDelta.future(message, timeout=_RULE_S),
+            answer_from_proto,
+            _who(rule),
+        )
+
+
+def delta_to_proto(delta: StoppingDelta) -> pb.ShouldTrialStopDeltaRequest:
+    return pb.ShouldTrialStopDeltaRequest(
+        study_id=delta.study_id,
+        study_config=spec_to_proto(delta.spec),
+        base=delta.base,
+        cursor=delta.cursor,
+        trials=[
+            pb.TrialDelta(
+                trial=trial_to_proto(d.trial),
+                values=[pb.MetricValues(name=name, values=values) for name, values in d.values.items()],
+            )
+            for d in delta.trials
+        ],
+        more=delta.more,
+    )
+
+
+def answer_from_proto(reply: pb.ShouldTrialStopDeltaReply) -> StoppingAnswer:
+    stopped = {t.trial_id: t.message for t in reply.answer.trials} if reply.HasField("answer") else None
+    return StoppingAnswer(stopped, reply.have, tuple(reply.metrics))
 
 
 def _stub(channel: object) -> EarlyStoppingStub:

@@ -249,6 +249,18 @@ class MemoryStorage:
         page = _page(list_, indexed, page_size, lambda item: (attempt, item[0]))
         return Page([observation for _, observation in page.items], page.next_token)
 
+    def observations_after(
+        self, trial_id: str, attempt: int, names: Sequence[str], after: int, limit: int
+    ) -> tuple[Sequence[Observation], int]:
+        with self._lock:
+            self._check_open()
+            found = [
+                (o, i)
+                for i, o in enumerate(self._observations.get(trial_id, ()), start=1)
+                if i > after and o.attempt == attempt and o.name in names
+            ][:limit]
+        return [o for o, _ in found], found[-1][1] if found else after
+
     def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
         with self._lock:
             found = self._current(self.get_trial(trial_id))

@@ -290,3 +290,25 @@ class ObservationContract:
             second.id: {"accuracy": "0.5", "loss": "nan"},
         }
         assert storage.last_values([]) == {}
+
+    def test_observations_after_a_place_are_those_that_came_since(self, storage):
+        study = storage.create_study(make_study())
+        first, second = running(storage, study, 2)
+        self._reported(storage, first, observe(0.1), observe(9, "loss"), observe(0.2))
+        self._reported(storage, second, observe(0.7))
+
+        def after(place, limit=100, names=("accuracy",), attempt=1):
+            found, place = storage.observations_after(first.id, attempt, names, place, limit)
+            return [o.value for o in found], place
+
+        values, place = after(0)
+        assert values == [0.1, 0.2]
+        assert after(place) == ([], place)
+        self._reported(storage, first, observe(0.3), observe(8, "loss"), observe(0.4))
+        assert after(place)[0] == [0.3, 0.4]
+        one, there = after(place, limit=1)
+        assert (one, after(there)[0]) == ([0.3], [0.4])
+        assert after(0, names=("accuracy", "loss"))[0] == [0.1, 9, 0.2, 0.3, 8, 0.4]
+        assert after(0, names=("other",)) == ([], 0)
+        assert after(0, attempt=2) == ([], 0)
+        assert storage.observations_after("b" + "0" * 15, 1, ("accuracy",), 7, 10) == ([], 7)

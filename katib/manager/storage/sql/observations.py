@@ -66,6 +66,14 @@ def list_observations(
     return Page([observation_from_row(row) for row in page], token)
 
 
+def observations_after(
+    session: Session, trial_id: str, attempt: int, names: Sequence[str], after: int, limit: int
+) -> tuple[Sequence[Observation], int]:
+    values = {f"name{i}": name for i, name in enumerate(names)}
+    rows = session.rows(_page(len(names)), trial=trial_id, attempt=attempt, after=after, size=limit, **values)
+    return [observation_from_row(row) for row in rows], rows[-1][-1] if rows else after
+
+
 def latest_observations(session: Session, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
     attempt = _current_attempt(session, trial_id)
     rows = session.rows(_LATEST, trial=trial_id, attempt=attempt, size=limit + 1)

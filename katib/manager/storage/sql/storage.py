@@ -125,6 +125,13 @@ class SqlStorage:
             lambda session: observations.list_observations(session, trial_id, attempt, names, page_size, page_token)
         )
 
+    def observations_after(
+        self, trial_id: str, attempt: int, names: Sequence[str], after: int, limit: int
+    ) -> tuple[Sequence[Observation], int]:
+        return self.database.read(
+            lambda session: observations.observations_after(session, trial_id, attempt, names, after, limit)
+        )
+
     def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
         return self.database.read(lambda session: observations.latest_observations(session, trial_id, limit))
 

@@ -1,0 +1,286 @@
+"""A study's conversation with its early-stopping service: what a question costs, and services that know less or lose it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from katib.api import api_pb2 as pb
+from katib.domain.errors import KatibError, UnavailableError, UnimplementedError
+from katib.domain.study import Setting, Study, StudyReason, StudySpec
+from katib.domain.trial import Trial
+from katib.earlystopping import messages
+from katib.earlystopping.rules.medianstopping import MedianStopping
+from katib.earlystopping.told import Told
+from katib.manager.changes import StudyChanges
+from katib.manager.controller import telling
+from katib.manager.controller.ruling import Ruling
+from katib.manager.ports import StoppingAnswer, StoppingDelta, StoppingRequest, Storage
+from katib.manager.remote.earlystopping import answer_from_proto, delta_to_proto
+from katib.manager.storage.open import open_storage
+from tests.storage.builders import COMPLETED, RUNNING, go, intake, make_spec, make_study, observe, running
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = make_spec(
+    early_stopping="medianstopping", early_stopping_settings=(Setting("LeastStep", "3"),), metrics=("loss",)
+)
+STEPS = 20
+
+
+class Service:
+    """The service of a rule of ours, by the messages that go over the wire; `old` has no deltas, as one of 0.1."""
+
+    def __init__(self) -> None:
+        self.told = Told(MedianStopping())
+        self.sizes: list[int] = []
+        self.asked: list[str] = []
+        self.error: KatibError | None = None
+        self.old = False
+
+    def set_parameters(self, _rule: str, _study_id: str, _spec: StudySpec) -> "Future[None]":
+        return self._future("settings", lambda: None)
+
+    def should_stop(self, _rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
+        return self._future("in full", lambda: {t.id: "behind" for t in request.running[1:]})
+
+    def should_stop_delta(self, _rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
+        def answer() -> StoppingAnswer:
+            if self.old:
+                raise UnimplementedError("it has no such method")
+            request = delta_to_proto(delta)
+            self.sizes.append(request.ByteSize())
+            read = pb.ShouldTrialStopDeltaRequest.FromString(request.SerializeToString())
+            return answer_from_proto(messages.answer_to_proto(self.told.ask(messages.delta_from_proto(read))))
+
+        return self._future("more" if delta.more else "delta", answer)
+
+    def _future(self, what: str, make: Callable[[], Any]) -> "Future[Any]":
+        self.asked.append(what)
+        future: Future[Any] = Future()
+        try:
+            if self.error is not None:
+                raise self.error
+            future.set_result(make())
+        except KatibError as error:
+            future.set_exception(error)
+        return future
+
+
+class Counting:
+    """A storage that counts the rows which it reads of trials and observations."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.rows = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def changed_trials(self, *arguments: Any) -> Any:
+        found = self._storage.changed_trials(*arguments)
+        self.rows += len(found)
+        return found
+
+    def observations_after(self, *arguments: Any) -> Any:
+        found = self._storage.observations_after(*arguments)
+        self.rows += len(found[0])
+        return found
+
+    def finished_trials(self, *arguments: Any) -> Any:
+        found = self._storage.finished_trials(*arguments)
+        self.rows += len(found)
+        return found
+
+    def curves(self, *arguments: Any) -> Any:
+        found = self._storage.curves(*arguments)
+        self.rows += sum(map(len, found.values()))
+        return found
+
+
+class Desk:
+    def __init__(self, folder: Path) -> None:
+        self.storage = Counting(open_storage(f"sqlite:///{folder}/katib.db"))
+        self.service = Service()
+        self.study = self.storage.create_study(make_study(spec=SPEC))
+        self.ruling = self.make()
+        self.now = NOW
+        self.passes = 0
+
+    def make(self) -> Ruling:
+        return Ruling(self.service, self.storage, lambda: None)  # type: ignore[arg-type]
+
+    def read(self) -> Study:
+        read: Study = self.storage.get_study(self.study.id)
+        return read
+
+    def report(self, trial: Trial, *values: float) -> None:
+        current = self.storage.get_trial(trial.id)
+        seen = [o for v in values for o in (observe(v), observe(9.0, "loss"))]
+        self.storage.apply(
+            self.study.id, StudyChanges(intakes=(intake(current, *seen, to=str(len(values)) + current.cursor),))
+        )
+
+    def finish(self, count: int) -> None:
+        trials = running(self.storage, self.study, count)
+        for trial in trials:
+            self.report(trial, *(0.5 for _ in range(STEPS)))
+        go(self.storage, *map(self.storage.get_trial, [t.id for t in trials]), to=COMPLETED)
+
+    def ask(self) -> list[str]:
+        """Passes until the service has answered the question that new metrics give rise to; the trials it stops."""
+        self.ruling.metrics_came()
+        self.now += timedelta(minutes=1)
+        before = len(self.service.asked)
+        for _ in range(1000):
+            stops = self.ruling.take(self.read(), self.now)
+            if stops or (not self.ruling.due(self.read(), self.now) and len(self.service.asked) > before):
+                return [s.trial_id for s in stops]
+            self.passes += 1
+            self.ruling.ask(self.read(), self.storage.unfinished_trials(self.study.id), self.now)
+        raise AssertionError("the conversation does not come to an end")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    it = Desk(tmp_path)
+    yield it
+    it.storage.close()
+
+
+def test_a_question_costs_the_same_rows_and_bytes_after_a_hundred_more_finished_trials(desk: Desk) -> None:
+    first, second = running(desk.storage, desk.study, 2)
+    costs = []
+    for finished in (10, 100):
+        desk.finish(finished)
+        desk.ask()
+        desk.report(first, 0.6)
+        desk.report(second, 0.6)
+        desk.storage.rows, desk.service.sizes[:] = 0, []
+        desk.ask()
+        costs.append((desk.storage.rows, desk.service.sizes))
+    (few_rows, few_sizes), (many_rows, many_sizes) = costs
+    # Two trials, and one value of each: the metric that the rule does not look at is not read.
+    assert few_rows == many_rows == 4
+    assert len(few_sizes) == len(many_sizes) == 1
+    assert abs(many_sizes[0] - few_sizes[0]) < 20
+    assert many_sizes[0] < 1500
+
+
+def test_a_new_manager_tells_everything_in_bounded_pieces(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "MOST_VALUES", 50)
+    desk.finish(30)
+    (trial,) = running(desk.storage, desk.study)
+    desk.report(trial, *(0.1 for _ in range(120)))
+    before = desk.storage.rows
+
+    assert desk.ask() == [trial.id]
+
+    values = 30 * STEPS + 120
+    assert desk.service.asked.count("more") >= values // 50
+    assert desk.service.asked[-1] == "delta"
+    # Each value and trial was read once, but for what a piece left over.
+    assert desk.storage.rows - before <= values + 31 + desk.service.asked.count("more")
+    assert max(desk.service.sizes) < 6000
+
+
+def test_each_value_is_told_once_and_the_answer_is_right_as_trials_go_on(desk: Desk) -> None:
+    desk.finish(3)
+    good, bad = running(desk.storage, desk.study, 2)
+    stopped = []
+    for step in range(1, 6):
+        desk.report(good, 0.9)
+        desk.report(bad, 0.1)
+        stopped.append(desk.ask())
+        assert desk.service.asked[-1] == "delta", step
+    # LeastStep is 3.
+    assert stopped == [[], [], [bad.id], [bad.id], [bad.id]]
+
+
+def test_a_service_that_was_replaced_unnoticed_is_told_anew(desk: Desk) -> None:
+    desk.finish(3)
+    (bad,) = running(desk.storage, desk.study)
+    desk.report(bad, 0.1)
+    assert desk.ask() == []
+    desk.service.told = Told(MedianStopping())
+    desk.report(bad, 0.1, 0.1)
+
+    assert desk.ask() == [bad.id]
+    assert desk.ruling.trouble is None
+
+
+def test_a_service_that_keeps_nothing_is_asked_in_full(desk: Desk) -> None:
+    desk.service.told = Told(MedianStopping(), most=1)
+    desk.finish(3)
+    trials = running(desk.storage, desk.study, 2)
+    for _ in range(10):
+        desk.report(trials[0], 0.6)
+        desk.ask()
+
+    assert desk.service.asked[-2:] == ["in full", "in full"]
+    assert desk.ask() == [trials[1].id]
+
+
+def test_a_service_of_katib_0_1_is_told_its_settings_and_asked_in_full(desk: Desk) -> None:
+    desk.service.old = True
+    first, second = running(desk.storage, desk.study, 2)
+    desk.report(first, 0.5)
+
+    assert desk.ask() == [second.id]
+    assert desk.ask() == [second.id]
+    assert desk.service.asked == ["more", "settings", "in full", "in full"]
+
+
+def test_after_a_failure_it_is_told_its_settings_again_and_the_study_says_so_meanwhile(desk: Desk) -> None:
+    desk.service.old = True
+    running(desk.storage, desk.study, 2)
+    desk.ask()
+    desk.service.error = UnavailableError("nothing answers at x:6789")
+    desk.ask()
+    assert desk.ruling.trouble == (
+        StudyReason.EARLY_STOPPING_UNAVAILABLE,
+        "earlystopping-medianstopping: nothing answers at x:6789; no trial is stopped early until it answers, the study "
+        "goes on",
+    )
+    assert not desk.ruling.due(desk.read(), desk.now + timedelta(seconds=1))
+    assert desk.ruling.due(desk.read(), desk.now + timedelta(seconds=2))
+    desk.service.error = None
+    desk.service.asked.clear()
+    desk.ask()
+    assert desk.service.asked == ["more", "settings", "in full"]
+    assert desk.ruling.trouble is None
+
+
+def test_a_retried_trial_is_told_from_its_new_attempt_on(desk: Desk) -> None:
+    desk.finish(3)
+    (trial,) = running(desk.storage, desk.study)
+    desk.report(trial, 0.1, 0.1)
+    assert desk.ask() == []
+    current = desk.storage.get_trial(trial.id)
+    (waiting,) = go(desk.storage, current, to=type(current.state).PENDING)
+    (again,) = go(desk.storage, waiting, to=RUNNING)
+    desk.storage.report(again.id, 2, [replace(observe(0.1), attempt=2)], "accuracy", SPEC.objective_strategy)
+
+    assert desk.ask() == []
+
+
+def test_a_database_that_goes_away_while_a_question_is_made_loses_no_value(desk: Desk) -> None:
+    desk.finish(3)
+    (bad,) = running(desk.storage, desk.study)
+    desk.report(bad, 0.1)
+    desk.ask()
+    desk.report(bad, 0.1, 0.1)
+    read = desk.storage._storage.observations_after
+
+    def away(*_arguments: object) -> None:
+        raise UnavailableError("the database is away")
+
+    desk.storage._storage.observations_after = away
+    with pytest.raises(UnavailableError):
+        desk.ask()
+    desk.storage._storage.observations_after = read
+
+    assert desk.ask() == [bad.id]
