@@ -14,9 +14,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from katib.api.client import ManagerClient
-from katib.dashboard import pages, study_data, trial_data
+from katib.dashboard import actions, create, pages, study_data, trial_data
 from katib.dashboard.context import STATIC, Context, environment, render, static_version
 from katib.dashboard.errors import AWAY, status_of
+from katib.dashboard.importance import Importance
 from katib.dashboard.prefix import Prefix
 from katib.dashboard.security import SecurityHeaders
 from katib.domain.errors import InternalError, InvalidArgumentError, KatibError, NotFoundError
@@ -46,6 +47,8 @@ def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence
             Route("/studies/{study}", pages.study, name="study"),
             Route("/studies/{study}/trials/{number:int}", pages.trial, name="trial"),
             Route("/trials/{trial}", pages.trial_by_id),
+            Route("/create", create.create),
+            *actions.ROUTES,
             *study_data.ROUTES,
             *trial_data.ROUTES,
             Route("/healthz", lambda _request: PlainTextResponse("ok\n")),
@@ -58,7 +61,7 @@ def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence
         ],
         exception_handlers={KatibError: _failed, HTTPException: _http_failed, Exception: _broken},
     )
-    app.state.context = Context(ManagerClient(server, CALL_S), environment(), version)
+    app.state.context = Context(ManagerClient(server, CALL_S), environment(), version, Importance())
     return app
 
 

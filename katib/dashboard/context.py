@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from katib.api.client import ManagerClient
 from katib.dashboard import text
+from katib.dashboard.importance import Importance
 from katib.dashboard.security import set_token, token_of
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -43,6 +44,7 @@ class Context:
     client: ManagerClient
     templates: Environment
     static: str
+    importance: Importance
 
 
 def context_of(request: Request) -> Context:

@@ -15,6 +15,7 @@ from katib.dashboard.curves import curves_of
 from katib.dashboard.downloads import trials_csv, trials_json
 from katib.dashboard.text import rounded
 from katib.domain.errors import InvalidArgumentError, NotFoundError
+from katib.domain.metrics import parse_value
 from katib.domain.study import effective_limits
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import TrialState
@@ -100,6 +101,30 @@ def curves(request: Request) -> Response:
     )
 
 
+def importance(request: Request) -> Response:
+    return JSONResponse(context_of(request).importance.of(context_of(request).client, request.path_params["study"]))
+
+
+def metrics(request: Request) -> Response:
+    """For each finished trial by number, the last value of each metric beside the objective, in the study's order."""
+    client = context_of(request).client
+    study_id = request.path_params["study"]
+    spec = client.get_study(study_id).spec
+    names = spec.metric_names[1:]
+    found: dict[int, list[object]] = {}
+    token = ""
+    while names:
+        page = client.saved_models(spec.name, 1000, token)
+        for model in page.items:
+            if model.study_id == study_id:
+                known = dict(model.metrics)
+                found[model.number] = [rounded(parse_value(known.get(name, ""))) for name in names]
+        token = page.next_token
+        if not token:
+            break
+    return JSONResponse({"names": names, "values": found})
+
+
 def download_csv(request: Request) -> Response:
     return trials_csv(context_of(request).client, request.path_params["study"])
 
@@ -135,6 +160,8 @@ ROUTES: Final = [
     Route("/api/sparklines", sparklines),
     Route("/api/studies/{study}/changes", changes),
     Route("/api/studies/{study}/curves", curves),
+    Route("/api/studies/{study}/importance", importance),
+    Route("/api/studies/{study}/metrics", metrics),
     Route("/studies/{study}/trials.csv", download_csv),
     Route("/studies/{study}/trials.json", download_json),
     Route("/studies/{study}/study.yaml", download_file),

@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 from katib.domain.study import Objective
+from katib.domain.study_file_values import format_period
 from katib.domain.views import StudySummary
 
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
@@ -50,7 +51,8 @@ def between(start: datetime | None, end: datetime | None) -> str:
 
 
 def limit(value: timedelta | None) -> str:
-    return "none" if value is None else period(value.total_seconds())
+    """As a study file has it."""
+    return "" if value is None else format_period(value)
 
 
 def iso(time: datetime | None) -> str:

@@ -1,4 +1,5 @@
 // The page of a study: reads its trials once, then only what changes, and keeps every part of the page up to date.
+import {actions} from './act.js';
 import {getJson, period, put, repeat} from './page.js';
 import {Trials} from './trials.js';
 import {TrialTable} from './trial-table.js';
@@ -18,10 +19,37 @@ const trials = new Trials(JSON.parse(box.dataset.axes));
 const table = new TrialTable(study, trials, Number(box.dataset.epoch));
 const header = box.querySelector('[data-fragment="header"]');
 const left = document.getElementById('left');
-const charts = Promise.all([import('./history.js'), import('./curves.js')]).then(([history, curves]) => {
-  const made = {history: history.historyChart(study, trials), curves: new curves.Curves(study, trials)};
-  return () => { made.history.refresh(); return made.curves.update(); };
-});
+const charts = Promise.all(['history', 'curves', 'parallel', 'slices', 'timeline', 'importance'].map((name) => import(`./${name}.js`)))
+  .then(([history, curves, parallel, slices, timeline, importance]) => {
+    const drawn = [
+      history.historyChart(study, trials),
+      parallel.parallelChart(study, trials, table),
+      slices.sliceCharts(study, trials),
+      slices.contourChart(study, trials),
+      timeline.timelineChart(study, trials, () => table.now()),
+    ];
+    const asked = [new curves.Curves(study, trials), new importance.Importance(study, trials)];
+    return async () => {
+      drawn.forEach((chart) => chart.refresh());
+      await Promise.all([...asked.map((part) => part.update()), takeMetrics()]);
+    };
+  });
+
+// The metrics beside the objective, for the table: again when trials have finished, and not more often than every ten seconds.
+let metricsAt = 0;
+let metricsOf = -1;
+async function takeMetrics() {
+  const finished = trials.all.filter((trial) => trial.ended !== null).length;
+  if (study.metrics.every((name) => name === study.objective) || finished === metricsOf || Date.now() < metricsAt + 10000) return;
+  metricsAt = Date.now();
+  metricsOf = finished;
+  const {names, values} = await getJson(`/api/studies/${study.id}/metrics`);
+  for (const [number, found] of Object.entries(values)) {
+    const trial = trials.byNumber.get(Number(number));
+    if (trial) trial.metrics = Object.fromEntries(names.map((name, i) => [name, found[i] === null ? null : Number(found[i])]));
+  }
+  table.show();
+}
 
 // From the pace of the latest trials.
 function timeLeft(state, most) {
@@ -35,7 +63,7 @@ function timeLeft(state, most) {
 }
 
 let shown = false;
-repeat(async () => {
+const poll = repeat(async () => {
   const change = await getJson(`/api/studies/${study.id}/changes?after=${trials.revision}`);
   trials.revision = change.revision;
   const fresh = trials.take(change.trials);
@@ -54,3 +82,4 @@ repeat(async () => {
   box.dataset.ready = '1';
   return change.finished ? ENDED_MS : LIVE_MS;
 }, LIVE_MS);
+actions(`/api/studies/${study.id}`, () => poll.now());

@@ -11,6 +11,9 @@ export class TrialTable {
     this.trials = trials;
     this.epoch = epoch;
     this.page = 0;
+    this.only = null;
+    this.clear = document.getElementById('clear-choice');
+    this.clear.addEventListener('click', () => { this.choose(null); this.cleared?.(); });
     this.sort = {key: 'number', down: true};
     this.table = document.getElementById('trial-table');
     this.nav = document.getElementById('trial-pages');
@@ -46,10 +49,18 @@ export class TrialTable {
     this.table.tHead.replaceChildren(row);
   }
 
+  // Only these numbers; null for all.
+  choose(numbers) {
+    this.only = numbers;
+    this.clear.hidden = !numbers;
+    this.page = 0;
+    this.show();
+  }
+
   matching() {
     const tests = this.filter.value.trim().split(/\s+/).filter(Boolean).map((word) => this.test(word));
     const state = this.state.value;
-    return this.trials.all.filter((trial) => (!state || trial.state === state) && tests.every((test) => test(trial)));
+    return this.trials.all.filter((trial) => (!this.only || this.only.has(trial.number)) && (!state || trial.state === state) && tests.every((test) => test(trial)));
   }
 
   test(word) {

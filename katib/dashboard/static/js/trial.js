@@ -1,4 +1,5 @@
 // The page of a trial: its header, the curves of its metrics and its log, while it runs.
+import {actions} from './act.js';
 import {Chart, GRID, axis, colour, tip, tooltip} from './chart.js';
 import {element, getJson, number, put, repeat, request} from './page.js';
 
@@ -29,7 +30,7 @@ function curve(name) {
   return it;
 }
 
-repeat(async () => {
+const poll = repeat(async () => {
   const state = await getJson(`/api/trials/${id}`);
   put(header, state.header);
   for (const [name, points] of Object.entries(state.metrics)) {
@@ -100,3 +101,4 @@ function append(text) {
 }
 chosen.addEventListener('change', read);
 read();
+actions(`/api/trials/${id}`, () => poll.now());

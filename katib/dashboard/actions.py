@@ -1,0 +1,180 @@
+"""What a reader can do. Each action is a POST of JSON that is proved to come from a page of ours (katib.dashboard.security)."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from katib.api.client import ManagerClient
+from katib.dashboard.context import context_of
+from katib.dashboard.security import check_same_site
+from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, violation
+from katib.domain.study import Limits
+from katib.domain.study_file import MAX_BYTES, Problem, StudyFile, StudyFileError, locate, parse_study
+from katib.domain.study_file_values import parse_period
+
+Body: TypeAlias = Mapping[str, object]
+Action: TypeAlias = Callable[[ManagerClient, Mapping[str, str], Body], object]
+
+_SOURCE: Final = "study.yaml"
+_COUNTS: Final = ("max_trials", "max_parallel", "max_failed_trials", "retry_limit")
+_PERIODS: Final = ("trial_timeout", "max_duration")
+
+
+def _check(_client: ManagerClient, _path: Mapping[str, str], body: Body) -> object:
+    """What is wrong with a study file, without asking the manager."""
+    try:
+        study = _read(body)
+    except StudyFileError as error:
+        return {"problems": _problems(error.problems)}
+    return {"problems": [], "warnings": _problems(study.warnings)}
+
+
+def _create(client: ManagerClient, _path: Mapping[str, str], body: Body) -> object:
+    study = _read(body)
+    try:
+        return {"id": client.create_study(study.spec, _text(body, "request_id"))}
+    except InvalidArgumentError as error:
+        if error.violations:
+            raise study.refused(error.violations) from None
+        raise StudyFileError.at(_SOURCE, None, error.message) from None
+    except FailedPreconditionError as error:
+        # Nothing is wrong with the file in itself, but what it names is not there.
+        field, _, sentence = error.message.partition(": ")
+        (problem,) = locate([FieldViolation(field, "", sentence)], study.places)
+        if problem.line is None:
+            raise
+        raise StudyFileError(_SOURCE, [problem]) from None
+
+
+def _stop(client: ManagerClient, path: Mapping[str, str], _body: Body) -> object:
+    client.stop_study(path["study"])
+    return {}
+
+
+def _delete(client: ManagerClient, path: Mapping[str, str], _body: Body) -> object:
+    client.delete_study(path["study"])
+    return {}
+
+
+def _pause(client: ManagerClient, path: Mapping[str, str], _body: Body) -> object:
+    client.update_study(path["study"], paused=True)
+    return {}
+
+
+def _resume(client: ManagerClient, path: Mapping[str, str], _body: Body) -> object:
+    client.update_study(path["study"], paused=False)
+    return {}
+
+
+def _update(client: ManagerClient, path: Mapping[str, str], body: Body) -> object:
+    """Limits and goal as a person writes them; what is left empty stays as it is."""
+    found: list[FieldViolation] = []
+
+    def read(name: str, kind: Callable[[str], object], expected: str) -> object:
+        text = _text(body, name).strip()
+        if not text:
+            return None
+        try:
+            return kind(text)
+        except ValueError:
+            found.append(violation(name, text, expected))
+            return None
+
+    counts = {name: read(name, int, "expected a whole number") for name in _COUNTS}
+    periods = {name: read(name, parse_period, "expected a time such as 90s, 10m or 2h") for name in _PERIODS}
+    goal = read("optimization_goal", float, "expected a number")
+    if found:
+        raise InvalidArgumentError(found)
+    whole = {name: value for name, value in counts.items() if isinstance(value, int)}
+    times = {name: value for name, value in periods.items() if isinstance(value, timedelta)}
+    limits = Limits(
+        max_trials=whole.get("max_trials"),
+        max_parallel=whole.get("max_parallel"),
+        max_failed_trials=whole.get("max_failed_trials"),
+        retry_limit=whole.get("retry_limit"),
+        trial_timeout=times.get("trial_timeout"),
+        max_duration=times.get("max_duration"),
+    )
+    client.update_study(path["study"], limits, goal=goal if isinstance(goal, float) else None)
+    return {}
+
+
+def _stop_trial(client: ManagerClient, path: Mapping[str, str], _body: Body) -> object:
+    client.stop_trial(path["trial"])
+    return {}
+
+
+def _read(body: Body) -> StudyFile:
+    study = parse_study(_text(body, "file"), _SOURCE)
+    directory = study.spec.working_dir
+    if directory and not directory.startswith("/"):
+        expected = "expected a path from / on: the machine that runs the trials does not know which folder you are in"
+        raise study.refused([violation("working_dir", directory, expected)])
+    return study
+
+
+def _text(body: Body, name: str) -> str:
+    value = body.get(name, "")
+    if not isinstance(value, str):
+        raise InvalidArgumentError.of(name, value, "expected a text")
+    return value
+
+
+def _problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    return [
+        {"line": p.line, "field": p.violation.field, "value": p.violation.value, "expected": p.violation.expected}
+        for p in problems
+    ]
+
+
+def _endpoint(action: Action) -> Callable[[Request], object]:
+    async def answer(request: Request) -> Response:
+        check_same_site(request)
+        body = await _body(request)
+        try:
+            done = await run_in_threadpool(action, context_of(request).client, request.path_params, body)
+        except StudyFileError as error:
+            return JSONResponse(
+                {"error": "the study file cannot be used", "problems": _problems(error.problems)}, status_code=400
+            )
+        return JSONResponse(done)
+
+    return answer
+
+
+async def _body(request: Request) -> Body:
+    """Raises InvalidArgumentError for one that is no object of JSON, or larger than any study file."""
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > 2 * MAX_BYTES:
+            raise InvalidArgumentError(f"the request has more than {2 * MAX_BYTES} bytes: no study file is so large")
+    try:
+        body = json.loads(data or b"{}")
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise InvalidArgumentError("the request is no JSON object")
+    return body
+
+
+def _route(path: str, action: Action) -> Route:
+    return Route(path, _endpoint(action), methods=["POST"])
+
+
+ROUTES: Final = [
+    _route("/api/studies", _create),
+    _route("/api/studies/check", _check),
+    _route("/api/studies/{study}/stop", _stop),
+    _route("/api/studies/{study}/pause", _pause),
+    _route("/api/studies/{study}/resume", _resume),
+    _route("/api/studies/{study}/update", _update),
+    _route("/api/studies/{study}/delete", _delete),
+    _route("/api/trials/{trial}/stop", _stop_trial),
+]

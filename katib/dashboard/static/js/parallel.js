@@ -1,0 +1,52 @@
+// Parallel coordinates: a line for each trial over its parameters and its objective; dragging along an axis chooses.
+import {Chart, colour} from './chart.js';
+import {marks, ranker, shade, unit} from './scale.js';
+import {number} from './page.js';
+
+const MOST = 1500;
+
+export function parallelChart(study, trials, table) {
+  const note = document.getElementById('parallel-note');
+  const said = note.textContent;
+  let lines = [];
+  const draw = () => {
+    lines = trials.completed.slice(-MOST);
+    if (lines.length < 2) return 'This needs two completed trials.';
+    const rank = ranker(lines.map((t) => t.objective), study.up);
+    lines.sort((a, b) => rank(a.objective) - rank(b.objective));
+    const low = lines.reduce((m, t) => Math.min(m, t.objective), Infinity);
+    const high = lines.reduce((m, t) => Math.max(m, t.objective), -Infinity);
+    const axes = [...trials.axes.slice(0, 12), {name: study.objective, min: low, max: high > low ? high : low + 1}];
+    return {
+      parallel: {left: 50, right: 60, top: 40, bottom: 24, parallelAxisDefault: {
+        nameLocation: 'end', nameGap: 14, nameTextStyle: {color: colour('text'), fontWeight: 600}, min: 0, max: 1,
+        axisLine: {lineStyle: {color: colour('muted')}}, areaSelectStyle: {width: 18, borderWidth: 1, borderColor: colour('accent'), color: colour('accent'), opacity: .25},
+      }},
+      parallelAxis: axes.map((a, dim) => {
+        const at = new Map(marks(a).map(([place, text]) => [place.toFixed(6), text]));
+        const places = marks(a).map(([place]) => place);
+        return {dim, name: a.name.length > 18 ? `${a.name.slice(0, 17)}…` : a.name, type: 'value', min: 0, max: 1,
+          axisTick: {customValues: places, lineStyle: {color: colour('muted')}},
+          axisLabel: {color: colour('muted'), customValues: places, formatter: (place) => at.get(place.toFixed(6)) ?? ''}};
+      }),
+      series: [{
+        type: 'parallel', smooth: .15, inactiveOpacity: .04, activeOpacity: .9, progressive: 500,
+        lineStyle: {width: lines.length > 400 ? 1 : 1.4, opacity: lines.length > 400 ? .45 : .75},
+        data: lines.map((t) => ({value: axes.map((a, i) => unit(a, i < axes.length - 1 ? t.values[i] : t.objective)), lineStyle: {color: shade(rank(t.objective))}})),
+      }],
+    };
+  };
+  const chart = new Chart(document.querySelector('[data-chart="parallel"]'), draw, {ready: (made) => {
+    made.on('axisareaselected', () => {
+      const chosen = made.getModel().getSeriesByIndex(0).getRawIndicesByActiveState('active').map((i) => lines[i]);
+      const any = made.getModel().getSeriesByIndex(0).getRawIndicesByActiveState('inactive').length > 0;
+      chart.held = any;
+      table.choose(any ? new Set(chosen.map((t) => t.number)) : null);
+      const best = chosen.reduce((a, b) => (a === null || (study.up ? b.objective > a.objective : b.objective < a.objective) ? b : a), null);
+      note.textContent = any ? `${chosen.length} of ${lines.length} trials chosen${best ? `; the best of them is trial ${best.number} with ${number(best.objective)}` : ''}.` : said;
+    });
+  }});
+  table.cleared = () => { chart.held = false; note.textContent = said; chart.refresh(); };
+  // What somebody has chosen stays until it is cleared.
+  return {refresh: () => { if (!chart.held) chart.refresh(); }};
+}

@@ -1,0 +1,61 @@
+// Axes of the search space and colours of the objective, the same in every chart that has either.
+import {colour} from './chart.js';
+import {number} from './page.js';
+
+// Where a value lies on its axis, from 0 to 1; NaN where it lies nowhere.
+export function unit(axis, value) {
+  if (value === null) return NaN;
+  if (axis.words) { const i = axis.list.indexOf(value); return i < 0 ? NaN : (i + 0.5) / axis.list.length; }
+  const f = axis.log ? Math.log : (x) => x;
+  const [low, high] = [f(axis.min), f(axis.max)];
+  return high > low ? (f(value) - low) / (high - low) : 0.5;
+}
+
+// The words, or a handful of round numbers, with their places.
+export function marks(axis) {
+  if (axis.words) return axis.list.map((word, i) => [(i + 0.5) / axis.list.length, String(word)]);
+  const found = [];
+  if (axis.log && axis.max / axis.min >= 10) {
+    for (let power = Math.ceil(Math.log10(axis.min) - 1e-9); power <= Math.log10(axis.max) + 1e-9; power += 1) found.push(10 ** power);
+  } else {
+    const rough = (axis.max - axis.min) / 4 || 1;
+    const size = 10 ** Math.floor(Math.log10(rough));
+    let step = [1, 2, 5, 10].map((n) => n * size).find((n) => n >= rough) ?? rough;
+    if (axis.int) step = Math.max(Math.round(step), 1);
+    for (let value = Math.ceil(axis.min / step) * step; value <= axis.max + step * 1e-9; value += step) found.push(Number(value.toPrecision(10)));
+  }
+  return found.map((value) => [unit(axis, value), number(value)]);
+}
+
+export function unitAxis(axis, gap = 30) {
+  const at = new Map(marks(axis).map(([place, text]) => [place.toFixed(6), text]));
+  const places = marks(axis).map(([place]) => place);
+  return {
+    type: 'value', min: 0, max: 1, name: axis.name, nameLocation: 'middle', nameGap: gap, nameTextStyle: {color: colour('muted')},
+    axisLine: {show: false}, axisTick: {show: false, customValues: places},
+    axisLabel: {color: colour('muted'), customValues: places, hideOverlap: true, formatter: (place) => at.get(place.toFixed(6)) ?? ''},
+    splitLine: {show: false},
+  };
+}
+
+// By rank, so that a few far values do not take all the colours: 0 the worst, 1 the best.
+export function ranker(values, up) {
+  const sorted = Float64Array.from(values).sort();
+  return (value) => {
+    let [low, high] = [0, sorted.length];
+    while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] < value) low = middle + 1; else high = middle; }
+    const rank = sorted.length > 1 ? Math.min(low / (sorted.length - 1), 1) : 1;
+    return up ? rank : 1 - rank;
+  };
+}
+
+const LIGHT = [[213, 220, 232], [110, 158, 226], [22, 54, 138]];
+const DARK = [[48, 60, 76], [70, 124, 206], [214, 231, 255]];
+
+export function shade(rank) {
+  const stops = document.documentElement.dataset.theme === 'dark' ? DARK : LIGHT;
+  const place = Math.min(Math.max(rank, 0), 1) * 2;
+  const i = Math.min(Math.floor(place), 1);
+  const mixed = stops[i].map((c, k) => Math.round(c + (stops[i + 1][k] - c) * (place - i)));
+  return `rgb(${mixed.join(',')})`;
+}

@@ -1,0 +1,84 @@
+// The objective over each parameter alone, and over two of them.
+import {Chart, GRID, axis, colour, tipOf, tooltip} from './chart.js';
+import {element} from './page.js';
+import {ranker, shade, unit, unitAxis} from './scale.js';
+import {trialLink} from './trial-table.js';
+
+const MOST = 2000;
+const CELLS = 36;
+// Points beyond these would make a drawing slow and no better.
+const NEAR = 400;
+
+const opener = (study, trials) => ({data}) => {
+  const trial = trials.byNumber.get(data?.[2]);
+  if (trial) location.href = trialLink(study.id, trial);
+};
+
+export function sliceCharts(study, trials) {
+  const grid = document.getElementById('slice-grid');
+  const charts = trials.axes.slice(0, 24).map((a, i) => {
+    const box = element('div', {className: 'chart small', role: 'img', 'aria-label': `${study.objective} over ${a.name}`});
+    grid.append(box);
+    return new Chart(box, () => {
+      const points = trials.completed.slice(-MOST);
+      if (!points.length) return 'No trial has completed yet.';
+      const rank = ranker(points.map((t) => t.number), true);
+      return {
+        grid: {...GRID, left: 56},
+        tooltip: tooltip(({data}) => tipOf(trials.byNumber.get(data[2]), study, trials.axes)),
+        xAxis: unitAxis(a),
+        yAxis: axis(''),
+        // Later trials are darker, as time goes on.
+        series: [{type: 'scatter', symbolSize: points.length > 500 ? 4 : 7, data: points.map((t) => [unit(a, t.values[i]), t.objective, t.number]),
+          itemStyle: {color: ({data}) => shade(.35 + .65 * rank(data[2])), opacity: .85}}],
+      };
+    }, {click: opener(study, trials)});
+  });
+  return {refresh: () => charts.forEach((chart) => chart.refresh())};
+}
+
+export function contourChart(study, trials) {
+  const [xs, ys] = [document.getElementById('contour-x'), document.getElementById('contour-y')];
+  const draw = () => {
+    const [i, j] = [Number(xs.value), Number(ys.value)];
+    if (trials.axes.length < 2) return 'This needs two parameters.';
+    if (i === j) return 'Choose two different parameters.';
+    const [a, b] = [trials.axes[i], trials.axes[j]];
+    const points = trials.completed.slice(-MOST).map((t) => [unit(a, t.values[i]), unit(b, t.values[j]), t.number, t.objective]).filter(([x, y]) => Number.isFinite(x + y));
+    if (points.length < 3) return 'This needs three completed trials.';
+    const rank = ranker(points.map((p) => p[3]), study.up);
+    const near = points.slice(-NEAR).map((p) => [p[0], p[1], rank(p[3])]);
+    const cells = [];
+    for (let column = 0; column < CELLS; column += 1) {
+      for (let row = 0; row < CELLS; row += 1) {
+        const [x, y] = [(column + .5) / CELLS, (row + .5) / CELLS];
+        let [sum, weight] = [0, 0];
+        for (const [px, py, r] of near) {
+          const w = 1 / ((px - x) ** 2 + (py - y) ** 2 + 1e-4) ** 1.5;
+          sum += w * r;
+          weight += w;
+        }
+        cells.push([x, y, sum / weight]);
+      }
+    }
+    return {
+      grid: {...GRID, left: 78},
+      tooltip: tooltip(({seriesType, data}) => (seriesType === 'custom' ? '' : tipOf(trials.byNumber.get(data[2]), study, trials.axes))),
+      xAxis: unitAxis(a),
+      yAxis: {...unitAxis(b, 56)},
+      series: [{
+        type: 'custom', silent: true, data: cells, renderItem: (_, api) => {
+          const [x, y] = api.coord([api.value(0) - .5 / CELLS, api.value(1) + .5 / CELLS]);
+          const [width, height] = api.size([1 / CELLS, 1 / CELLS]);
+          return {type: 'rect', shape: {x, y, width: width + .6, height: height + .6}, style: {fill: shade(api.value(2))}};
+        },
+      }, {
+        type: 'scatter', symbolSize: points.length > 500 ? 4 : 6, data: points,
+        itemStyle: {color: ({data}) => shade(rank(data[3])), borderColor: colour('surface'), borderWidth: 1},
+      }],
+    };
+  };
+  const chart = new Chart(document.querySelector('[data-chart="contour"]'), draw, {click: opener(study, trials)});
+  for (const select of [xs, ys]) select.addEventListener('change', () => chart.refresh());
+  return chart;
+}
