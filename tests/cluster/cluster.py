@@ -38,6 +38,8 @@ from tests.cluster.processes import ClusterError, Process, wait_until
 
 _PREFIX = "katib-cluster-"
 _START_S = 120
+# What lies in images and volumes is removed with it, which takes minutes where others use the disk.
+_STOP_S = 300
 _LOGS_KEPT = 5
 # It waits for clients that may have no wish to end, for a minute.
 _LAST_WORDS_S = 5
@@ -106,7 +108,7 @@ class Cluster(Api):
         held.stdin.close()
         for process in self._processes:
             process.reap()  # its namespace is not gone before
-        held.wait(_START_S)
+        held.wait(_STOP_S)
         held.stdout.close()
         self._guardian = None
 

@@ -2,8 +2,9 @@
 
 import json
 import re
+import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from tests.cluster import images
 from tests.cluster.api import Api, Object
 from tests.cluster.processes import ClusterError, wait_until
 from tests.deploy.manifests import DEPLOY, ROOT, Manifests, rendered
+from tests.storage.programs import mysql_folder
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 MANAGER = f"katib-manager:{VERSION}"
 SUGGESTION = f"katib-suggestion:{VERSION}"
-# The full names of mariadb:11.4 and python:3.13-slim: what stands in for them is what the cluster knows by these names.
+# The full names of mariadb:11.4, mysql:8.4 and python:3.13-slim, by which the cluster knows what stands in for them.
 MARIADB = "docker.io/library/mariadb:11.4"
+MYSQL = "docker.io/library/mysql:8.4"
 PYTHON = "docker.io/library/python:3.13-slim"
 NAMESPACE, TRIALS = "katib", "katib-trials"
 # Everything of a start on a machine with other work: images are there, but ten Pythons begin at once.
@@ -44,6 +47,16 @@ def mariadb_image() -> Path:
     return build(MARIADB, Path(__file__).parent / "mariadb")
 
 
+def mysql_image() -> Path:
+    """Of the server that tests/install-mysql.sh has fetched, whose version is another one than the name says."""
+    folder = mysql_folder()
+    command = [folder / "mysqld", "--version"]
+    version = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split()[2]
+    context = Path(__file__).parent / "mysql"
+    given = [f"--build-arg=BASE={images.PYTHON}", f"--build-arg=VERSION={version}", f"--volume={folder}:/mysql:ro"]
+    return images.build(MYSQL, context, context / "Dockerfile", *given)
+
+
 def python_image() -> Path:
     """Debian's Python under the name of the official image."""
     return build(PYTHON, Path(__file__).parent / "python")
@@ -61,17 +74,26 @@ def moved(text: str, namespace: str, trials: str) -> str:
 
 
 def with_mariadb(folder: Path) -> str:
-    """The default installation but for the database, which is what can be built here; and one of each service."""
+    """The default installation but for the database; and one of each service."""
+    bases = [f"base/{name}" for name in ("namespaces", "trials", "manager", "services")]
+    return _one_of_each(folder, bases, ["components/images", "components/mariadb"])
+
+
+def overlay(folder: Path, name: str) -> str:
+    """As it stands in `deploy/overlays`, but for one of each service."""
+    return _one_of_each(folder, [f"overlays/{name}"], [])
+
+
+def _one_of_each(folder: Path, resources: Sequence[str], components: Sequence[str]) -> str:
     up = "/".join([".."] * (len(folder.resolve().parts) - 1))
-    base = f"{up}{DEPLOY}"
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [f"{base}/base/{name}" for name in ("namespaces", "trials", "manager", "services")],
-        "components": [f"{base}/components/{name}" for name in ("images", "mariadb")],
+        "resources": [f"{up}{DEPLOY}/{name}" for name in resources],
+        "components": [f"{up}{DEPLOY}/{name}" for name in components],
         "patches": [
             {
-                "target": {"kind": "Deployment", "name": "(suggestion|earlystopping)-.*"},
+                "target": {"kind": "Deployment", "name": "(vizier-)?(suggestion|earlystopping)-.*"},
                 "patch": json.dumps([{"op": "replace", "path": "/spec/replicas", "value": 1}]),
             }
         ],
@@ -162,12 +184,11 @@ class Installation:
 
 
 @contextmanager
-def installed(cluster: Api, folder: Path) -> Iterator[Installation]:
-    """From `kubectl apply` until everything is removed."""
-    for archive in (manager_image(), suggestion_image(), mariadb_image(), python_image()):
+def installed(cluster: Api, folder: Path, manifest: str, database: Path) -> Iterator[Installation]:
+    """From `kubectl apply` until everything is removed. `database`: the archive of its image."""
+    for archive in (manager_image(), suggestion_image(), database, python_image()):
         cluster.import_image(archive)
     it = Installation(cluster)
-    manifest = with_mariadb(folder)
     with _volume(cluster, folder):
         try:
             cluster.kubectl("apply", "-f", "-", data=manifest)

@@ -262,7 +262,7 @@ def test_the_database_is_asked_over_tcp_by_a_program_of_its_image(any_overlay: M
     for workload in any_overlay.all("StatefulSet"):
         container = containers(workload)[0]
         asked = {tuple(container[f"{kind}Probe"]["exec"]["command"]) for kind in ("startup", "liveness", "readiness")}
-        assert asked == {("mysqladmin", "ping", "--host=127.0.0.1", "--connect-timeout=4")}
+        assert asked == {("mysqladmin", "ping", "--host=127.0.0.1", "--user=katib", "--connect-timeout=4")}
 
 
 def test_whoever_ends_is_given_the_time_that_it_needs(any_overlay: Manifests) -> None:
