@@ -85,7 +85,7 @@ def test_the_secret_holds_what_the_manager_and_the_database_read_of_it(server: S
     (database,) = [c for c in containers(default().one("StatefulSet", "katib-database")) if c["name"] == "database"]
     (manager,) = containers(default().one("Deployment", "katib-manager"))
     settings = [e for container in (database, manager) for e in container["env"]]
-    read = [e["valueFrom"]["secretKeyRef"] for e in settings if "valueFrom" in e]
+    read = [e["valueFrom"]["secretKeyRef"] for e in settings if "secretKeyRef" in e.get("valueFrom", {})]
     assert {one["name"] for one in read} == {secret["metadata"]["name"]}
     assert {one["key"] for one in read} == secret["data"].keys()
     data = decoded(secret)
