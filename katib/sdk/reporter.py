@@ -156,7 +156,7 @@ class Reporter:
             else:
                 failures = 0
                 self._take(batch, outcome, sender.trouble)
-                if outcome is Outcome.OVER:
+                if outcome in (Outcome.OVER, Outcome.STRANGER):
                     return
 
     def _next(self, called_at: float, failures: int) -> list[Observation] | None:
@@ -180,6 +180,10 @@ class Reporter:
 
     def _take(self, batch: Sequence[Observation], outcome: "Outcome", trouble: str) -> None:
         with self._changed:
+            if outcome.value == "stranger":
+                _log.warning("reports are printed and not sent from here on: %s", trouble)
+                self._print_all()
+                return
             last = batch[-1].position if batch else 0
             # Some may have been printed meanwhile.
             while self._waiting and self._waiting[0].position <= last:

@@ -15,14 +15,9 @@ from katib.domain.metrics import Observation
 from katib.sdk.environment import TrialEnvironment
 
 _CALL_S: Final = 10.0
-# What no further try changes: the attempt is over, or is not ours.
-_OVER: Final = frozenset(
-    {
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.UNAUTHENTICATED,
-    }
+# Whoever answers there does not know this run: the address may be another Katib's.
+_STRANGER: Final = frozenset(
+    {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 )
 
 
@@ -31,7 +26,8 @@ class Outcome(Enum):
     STOP = "stop"  # taken, and the trial has been asked to end
     LATER = "later"  # try again
     REFUSED = "refused"  # this report never will be
-    OVER = "over"  # no report ever will be
+    OVER = "over"  # the attempt is over: no report ever will be
+    STRANGER = "stranger"  # nor here, but perhaps elsewhere
 
 
 class Sender:
@@ -58,8 +54,10 @@ class Sender:
         except grpc.RpcError as error:
             code = error.code()
             self.trouble = f"{code.name}: {error.details()}"
-            if code in _OVER:
+            if code is grpc.StatusCode.FAILED_PRECONDITION:
                 return Outcome.OVER
+            if code in _STRANGER:
+                return Outcome.STRANGER
             if code is grpc.StatusCode.INVALID_ARGUMENT:
                 return Outcome.REFUSED
             self.close()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from katib.domain.metric_lines import TextLines, parse_output
 from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation, OutputLine
 from katib.domain.report_lines import PREFIX, format_report, parse_report
+from tests.e2e.harness import world
 
 NOW = datetime(2026, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
 
@@ -66,6 +68,19 @@ def test_a_program_that_is_alone_ends_in_time_and_prints_what_it_reported() -> N
     (found,) = parse_output([OutputLine(line, 9, NOW)], TextLines(()), 1)
     assert (found.name, found.value, found.step, found.position, found.attempt) == ("acc", 0.5, 7, 1, 1)
     assert found.source.startswith("report:sdk-")
+
+
+def test_where_another_katib_answers_reports_are_printed(tmp_path: Path) -> None:
+    with world(tmp_path) as it:
+        it.manager()
+        done = python(
+            "import katib, time\nkatib.report(acc=0.5)\ntime.sleep(2)\nkatib.report(acc=0.75)\nprint(katib.should_stop())",
+            TRIAL_ID="t" + "0" * 15,
+            KATIB_ATTEMPT="1",
+            KATIB_SERVER=it.address,
+        )
+    assert done.stdout == "False\n"
+    assert [line.startswith(PREFIX) for line in done.stderr.splitlines() if "acc" in line] == [True, True]
 
 
 def test_sigterm_makes_it_ask_for_the_end_where_the_program_has_no_handler() -> None:
