@@ -19,7 +19,7 @@ from benchmarks.stopping.contestants import Nobody, Ours
 from benchmarks.stopping.curves import Task, names, read
 from benchmarks.stopping.optuna_pruners import Optuna
 from benchmarks.stopping.plot import draw
-from benchmarks.stopping.results import Pair, Result, table
+from benchmarks.stopping.results import Pair, Result, by_task, table
 from benchmarks.stopping.simulate import PARALLEL, TRIALS, Contestant, Outcome, simulate
 from katib.domain.study import Objective
 
@@ -83,7 +83,7 @@ PAIRS: dict[tuple[str, str], tuple[Make, Make]] = {
         theirs("SuccessiveHalvingPruner", min_resource=2, reduction_factor=3),
     ),
     ("patience 5", "PatientPruner 5"): (ours("patience", Patience=5), theirs("PatientPruner", None, patience=5)),
-    ("threshold, a bound known beforehand", "ThresholdPruner, the same bound"): (_our_bound, _their_bound),
+    ("threshold, a known bound", "ThresholdPruner, the same bound"): (_our_bound, _their_bound),
     ("medianstopping as it comes", "MedianPruner as it comes"): (ours("medianstopping"), theirs("MedianPruner")),
     ("asha as it comes", "SuccessiveHalvingPruner as it comes"): (ours("asha"), theirs("SuccessiveHalvingPruner")),
 }
@@ -123,7 +123,7 @@ def main() -> None:
         f"\n{len(names())} tasks ({', '.join(names())}), {args.seeds} studies of {TRIALS} trials on each, {PARALLEL} at a "
         f"time; Optuna {version('optuna')}, Python {platform.python_version()}\n"
     )
-    print(table(pairs))
+    print(f"{table(pairs)}\n\n{by_task(pairs, names())}")
     if args.plot:
         args.plot.write_text(draw(pairs))
 

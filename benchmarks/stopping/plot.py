@@ -1,12 +1,15 @@
 """The table as a picture: what is saved to the right, what it costs upwards."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from html import escape
 
 from benchmarks.stopping.results import Estimate, Pair, Result, estimate
 
 WIDTH, HEIGHT = 900, 520
 LEFT, RIGHT, TOP, BOTTOM = 80, 260, 30, 60
+# Between two lines of regret.
+STEP = 0.02
 COLOURS = ("#0b6fb8", "#d1660b")
 
 
@@ -16,7 +19,8 @@ def draw(pairs: Mapping[tuple[str, str], Pair]) -> str:
         for number, pair in enumerate(pairs.values(), 1)
         for whose, result in enumerate[Result]((pair.ours, pair.theirs))
     ]
-    most = max(regret.high for *_, regret in points) * 1.05 or 1.0
+    steps = math.ceil(max(regret.high for *_, regret in points) / STEP) or 1
+    most = steps * STEP
 
     def x(saved: float) -> float:
         return LEFT + saved * (WIDTH - LEFT - RIGHT)
@@ -31,9 +35,9 @@ def draw(pairs: Mapping[tuple[str, str], Pair]) -> str:
     for tenth in range(0, 11, 2):
         at = x(tenth / 10)
         parts += [_line(at, TOP, at, HEIGHT - BOTTOM), _text(at, HEIGHT - BOTTOM + 20, f"{tenth * 10} %", "middle")]
-    for fifth in range(6):
-        at = y(most * fifth / 5)
-        parts += [_line(LEFT, at, WIDTH - RIGHT, at), _text(LEFT - 8, at + 4, f"{most * fifth / 5:.2f}", "end")]
+    for step in range(steps + 1):
+        at = y(step * STEP)
+        parts += [_line(LEFT, at, WIDTH - RIGHT, at), _text(LEFT - 8, at + 4, f"{step * STEP:.2f}", "end")]
     parts += [
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 15, "steps saved", "middle"),
         f'<text transform="translate(22 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">regret of the final best</text>',
@@ -57,9 +61,9 @@ def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _cross(x: object, y: object, saved: Estimate, regret: Estimate, colour: str) -> list[str]:
-    assert callable(x)
-    assert callable(y)
+def _cross(
+    x: Callable[[float], float], y: Callable[[float], float], saved: Estimate, regret: Estimate, colour: str
+) -> list[str]:
     return [
         _line(x(saved.low), y(regret.mean), x(saved.high), y(regret.mean), colour),
         _line(x(saved.mean), y(regret.low), x(saved.mean), y(regret.high), colour),

@@ -1,6 +1,6 @@
 """What the runs of a contestant come to, with 95 % intervals from resampled studies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,17 @@ def table(pairs: Mapping[tuple[str, str], Pair]) -> str:
             _number(estimate(pair.ours.regret - pair.theirs.regret)),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def by_task(pairs: Mapping[tuple[str, str], Pair], tasks: Sequence[str]) -> str:
+    """Our rules on each task: the steps saved, and the regret."""
+    lines = [f"| rule of Katib | {' | '.join(tasks)} |", f"| --- |{' --- |' * len(tasks)}"]
+    for (our, _), pair in pairs.items():
+        means = zip(pair.ours.saved.mean(axis=1), pair.ours.regret.mean(axis=1), strict=True)
+        lines.append(
+            f"| {our} | {' | '.join(f'{saved:.0%}, {regret:.3f}' for saved, regret in means)} |".replace("%", " %")
+        )
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from katib.api import api_pb2 as pb
-from katib.domain.errors import KatibError, UnavailableError, UnimplementedError
+from katib.domain.errors import InternalError, KatibError, UnavailableError, UnimplementedError
 from katib.domain.study import Setting, Study, StudyReason, StudySpec
 from katib.domain.trial import Trial
 from katib.earlystopping import messages
@@ -284,3 +284,17 @@ def test_a_database_that_goes_away_while_a_question_is_made_loses_no_value(desk:
     desk.storage._storage.observations_after = read
 
     assert desk.ask() == [bad.id]
+
+
+def test_a_service_that_goes_on_failing_is_asked_less_and_less_often(desk: Desk) -> None:
+    running(desk.storage, desk.study)
+    desk.service.error = InternalError("a defect")
+    waits = []
+    for _ in range(8):
+        desk.ask()
+        due = [s for s in range(60) if desk.ruling.due(desk.read(), desk.now + timedelta(seconds=s))]
+        waits.append(due[0])
+    assert desk.ruling.trouble is not None
+    assert desk.ruling.trouble[0] == StudyReason.EARLY_STOPPING_FAILED
+    assert waits[0] <= 2
+    assert 18 <= waits[-1] <= 30

@@ -176,3 +176,58 @@ def test_a_trial_whose_program_reports_by_itself_is_stopped_early_too(katib: Wor
         assert finished(client, study_id).killed == 1
         last = trials(client, study_id)[-1]
         assert (last.number, last.reason) == (HOPELESS, TrialReason.EARLY_STOPPED)
+
+
+class Old(api_pb2_grpc.EarlyStoppingServicer):
+    """A rule's service with the two methods of Katib 0.1 and no more: it keeps settings in memory, and stops every trial that
+    has reported something once it knows them."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, dict[str, str]] = {}
+        self.forgot = 0
+
+    def SetEarlyStoppingParameter(  # noqa: N802
+        self, request: pb.SetEarlyStoppingParameterRequest, _context: object
+    ) -> pb.SetEarlyStoppingParameterReply:
+        self.settings[request.study_id] = {s.name: s.value for s in request.early_stopping_parameters}
+        return pb.SetEarlyStoppingParameterReply()
+
+    def ShouldTrialStop(  # noqa: N802
+        self, request: pb.ShouldTrialStopRequest, context: grpc.ServicerContext
+    ) -> pb.ShouldTrialStopReply:
+        if request.study_id not in self.settings:
+            self.forgot += 1
+            context.abort(grpc.StatusCode.UNKNOWN, "there is no such study")
+        return pb.ShouldTrialStopReply(trials=[t for t in request.running_trials if t.eval_logs])
+
+
+def test_a_service_with_the_two_methods_of_katib_0_1_is_asked_as_ever_and_told_again_what_it_forgot(
+    katib: World,
+) -> None:
+    katib.suggestion("random")
+    old = Old()
+    server = grpc.server(ThreadPoolExecutor(2))
+    api_pb2_grpc.add_EarlyStoppingServicer_to_server(old, server)  # type: ignore[no-untyped-call]
+    server.add_insecure_port(f"unix:{katib.sockets}/e-old")
+    server.start()
+    katib.manager()
+    try:
+        with katib.client() as client:
+            study_id = client.create_study(
+                study(
+                    script="echo acc=0.5; sleep 600",
+                    early_stopping="old",
+                    early_stopping_settings=(Setting("Any", "thing"),),
+                    limits={"max_trials": 4, "max_parallel": 1},
+                )
+            )
+            assert old.settings == {study_id: {"Any": "thing"}}
+            until(lambda: client.get_study(study_id).summary.killed >= 1)
+            old.settings.clear()
+            until(lambda: old.forgot)
+            until(lambda: client.get_study(study_id).summary.reason == StudyReason.EARLY_STOPPING_FAILED)
+            assert "there is no such study" in client.get_study(study_id).summary.message
+            assert finished(client, study_id, seconds=90).killed == 4
+            assert [t.message for t in trials(client, study_id)] == ["stopped early by old"] * 4
+    finally:
+        server.stop(None).wait()

@@ -23,9 +23,10 @@ _log: Final = logging.getLogger(__name__)
 
 # Questions keep a distance even when metrics pour in.
 _LEAST_INTERVAL: Final = timedelta(seconds=0.5)
-# A service that comes back is used within so long; one that answers but fails will hardly be mended within seconds.
+# A service that comes back is used within so long. One that answers but fails may only have to be told its settings again; if
+# that does not help it will hardly be mended within seconds, and the wait doubles up to _FAILING_MOST_S.
 _AWAY_S: Final = 2.0
-_FAILING_S: Final = 30.0
+_FAILING_MOST_S: Final = 30.0
 _SHOWN: Final = 300
 # A service that does not have what it was told a moment ago, so many times in a row, is asked in full. It has no room for the
 # study, or there are several that take turns.
@@ -50,6 +51,7 @@ class Ruling:
         self._accepted: StudySpec | None = None
         self._new_metrics = False
         self._next: datetime | None = None
+        self._failures = 0
         self._trouble: tuple[str, str] | None = None
 
     @property
@@ -133,6 +135,7 @@ class Ruling:
             self._next = now
             return {}
         self._trouble = None
+        self._failures = 0
         return stopped
 
     def _delta_answered(self, answer: StoppingAnswer) -> Mapping[str, str] | None:
@@ -160,8 +163,9 @@ class Ruling:
         self._lacks = 0
         self._accepted = None
         self._new_metrics = True
-        jitter = random.uniform(0.6, 1.0)  # noqa: S311
-        self._next = now + timedelta(seconds=(_AWAY_S if away else _FAILING_S) * jitter)
+        self._failures += 1
+        seconds = _AWAY_S if away else min(_AWAY_S * 2 ** min(self._failures - 1, 16), _FAILING_MOST_S)
+        self._next = now + timedelta(seconds=seconds * random.uniform(0.6, 1.0))  # noqa: S311 - jitter
 
 
 def asked_to_stop(
