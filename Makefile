@@ -133,6 +133,10 @@ $(BENCH): pyproject.toml | $(BIN)/pip
 bench-stopping: $(BENCH) ## Measure what early stopping saves and costs, beside Optuna's pruners
 	$(BIN)/python -m benchmarks.stopping --plot docs/early-stopping.svg
 
+.PHONY: bench-suggestion
+bench-suggestion: $(DEV) ## Measure what a question to a suggestion service costs as its study grows
+	$(BIN)/python benchmarks/bench_suggestion.py
+
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what
 	$(BIN)/ruff check
