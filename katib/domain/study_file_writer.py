@@ -8,6 +8,7 @@ from yaml.nodes import ScalarNode
 from katib.domain.study import StudySpec
 from katib.domain.study_file_tree import TemplateText, study_tree
 from katib.domain.study_file_values import plain_value
+from katib.domain.study_file_yaml import INVISIBLE
 
 _STR: Final = "tag:yaml.org,2002:str"
 _BARE: Final = frozenset({_STR, "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
@@ -44,13 +45,19 @@ class _Dumper(_PlainDumper):
 
 def _represent_text(dumper: _Dumper, text: str) -> ScalarNode:
     tag = dumper.resolve(ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return dumper.represent_scalar(tag if tag in _BARE else _STR, text)
+    return dumper.represent_scalar(tag if tag in _BARE else _STR, text, _escaped(text))
 
 
 def _represent_template_text(dumper: _Dumper, text: str) -> ScalarNode:
     """In quotes where a reader of templates would see anything but a text in it."""
     tag = dumper.resolve(ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return dumper.represent_scalar(_STR, str(text), None if tag == _STR and plain_value(text) == text else "'")
+    quoted = None if tag == _STR and plain_value(text) == text else "'"
+    return dumper.represent_scalar(_STR, str(text), _escaped(text) or quoted)
+
+
+def _escaped(text: str) -> str | None:
+    """The style in which the invisible is written as escapes, where there is any: nothing else of it is read."""
+    return '"' if INVISIBLE.search(text) else None
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -28,7 +28,7 @@ _WIDE: Final = (
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 # What no editor shows, and the line ends beside \n and \r by which YAML would count lines otherwise than editors do.
-_INVISIBLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+INVISIBLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _CORE_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "timestamp")
 ) | {"!"}
@@ -85,7 +85,7 @@ def _decode(data: str | bytes, source: str) -> str:
             ) from None
     # What Windows' editors put before UTF-8.
     text = text.removeprefix("\ufeff")
-    invisible = _INVISIBLE.search(text)
+    invisible = INVISIBLE.search(text)
     if invisible is not None:
         raise StudyFileError.at(
             source,

@@ -39,9 +39,8 @@ def server(manager: ScriptedManager) -> Iterator[str]:
 
 
 @pytest.fixture
-def cli(server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Runs a command line in this process, against the scripted manager."""
-    monkeypatch.setenv("KATIB_SERVER", server)
+def line(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs a command line in this process."""
 
     def run(*arguments: str) -> Done:
         code = main.run(list(arguments))
@@ -49,6 +48,13 @@ def cli(server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         return Done(code, out, err)
 
     return run
+
+
+@pytest.fixture
+def cli(server: str, monkeypatch: pytest.MonkeyPatch, line: Cli) -> Cli:
+    """The same, against the scripted manager."""
+    monkeypatch.setenv("KATIB_SERVER", server)
+    return line
 
 
 @pytest.fixture

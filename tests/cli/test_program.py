@@ -42,13 +42,13 @@ def test_without_a_command_the_help_is_shown_and_nothing_was_done(program: Cli) 
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_help_in_both_spellings(name: str, program: Cli) -> None:
-    done = program(name, "--help")
+def test_each_command_has_help_in_both_spellings(name: str, line: Cli) -> None:
+    done = line(name, "--help")
     assert done.code == 0
     assert done.out.startswith(f"Usage: katib-cli {name}")
     if "-" in name:
         apart = name.replace("-", " ")
-        assert program(*name.split("-"), "--help").out == done.out.replace(f"katib-cli {name}", f"katib-cli {apart}")
+        assert line(*name.split("-"), "--help").out == done.out.replace(f"katib-cli {name}", f"katib-cli {apart}")
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,17 @@ def test_each_command_has_help_in_both_spellings(name: str, program: Cli) -> Non
         (["list-studies", "--timeout", "0"], "'0': expected more than 0, at most 3650 days"),
     ],
 )
-def test_a_wrong_command_line_is_one_sentence_and_code_2(arguments: list[str], said: str, program: Cli) -> None:
-    done = program(*arguments)
+def test_a_wrong_command_line_is_one_sentence_and_code_2(arguments: list[str], said: str, line: Cli) -> None:
+    done = line(*arguments)
     assert done.code == 2
     assert done.out == ""
     assert said in done.err
+    assert SENTENCE.fullmatch(done.err)
+
+
+def test_the_program_ends_with_that_code(program: Cli) -> None:
+    done = program("create-study")
+    assert (done.code, done.out) == (2, "")
     assert SENTENCE.fullmatch(done.err)
 
 

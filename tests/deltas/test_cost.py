@@ -23,7 +23,7 @@ from katib.suggestion.base import History as Needs
 from tests.deltas.services import Address, Mirror, Older, serving, serving_older
 from tests.storage.builders import COMPLETED, add, completed, go, make_spec, make_study, running
 
-FEW, MANY = 200, 2000
+FEW, MANY = 150, 1000
 
 
 class Database:
@@ -146,7 +146,7 @@ def test_a_manager_that_takes_over_sends_what_the_service_lacks_and_no_more(stac
     desk.take_over()
     taken_over = desk.cost()
     assert taken_over.questions == 2
-    assert taken_over.bytes < everything.bytes / 50
+    assert taken_over.bytes < everything.bytes / 30
 
 
 def test_a_service_that_restarted_is_sent_everything_once(stack: ExitStack, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from katib.manager.remote.suggestion import RemoteSuggestionServices
 from katib.manager.storage.memory import MemoryStorage
 from katib.suggestion.base import History as Needs
 from tests.deltas.services import Address, Mirror, serving
+from tests.examples import examples
 from tests.storage.builders import (
     COMPLETED,
     ERROR,
@@ -392,9 +393,9 @@ def test_a_replica_that_missed_a_change_is_not_taken_for_the_one_that_did_not() 
         world.compare(world.studies[0])
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(Deltas, 25), (Curves, 10), (Cramped, 10), (Forgetful, 3)])
-def test_answers_are_those_of_the_whole_history(machine: type[Deltas], examples: int) -> None:
-    run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=examples))
+@pytest.mark.parametrize(("machine", "count"), [(Deltas, 100), (Curves, 40), (Cramped, 40), (Forgetful, 10)])
+def test_answers_are_those_of_the_whole_history(machine: type[Deltas], count: int) -> None:
+    run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=examples(count)))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.errors import DETAIL_KEY
 from tests.e2e.harness import Process, World, stub, world
+from tests.examples import examples
 
 DOUBLE, INT, DISCRETE, CATEGORICAL = pb.DOUBLE, pb.INT, pb.DISCRETE, pb.CATEGORICAL
 Feasible = pb.FeasibleSpace
@@ -174,7 +175,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(study_config=configs)
 def test_whatever_is_sent_is_refused_with_a_reason_or_accepted_whole(
     manager: ManagerStub, study_config: pb.StudyConfig
@@ -193,7 +194,7 @@ def test_whatever_is_sent_is_refused_with_a_reason_or_accepted_whole(
         assert "no service answers" in text
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts, number=numbers)
 def test_every_call_with_made_up_ids_and_tokens_is_refused_as_input(
     manager: ManagerStub, text: str, number: int

@@ -26,6 +26,7 @@ from katib.earlystopping.base import CHECK_INTERVAL, Request, Rule
 from katib.earlystopping.server import GROUP
 from katib.earlystopping.service import Call, by_metric, check, should_stop
 from tests.earlystopping.studies import STUDY_ID, observations, question, study
+from tests.examples import examples
 
 ANOTHER_PROCESS = """
 import pickle, sys
@@ -48,7 +49,7 @@ FINITE: Final = st.lists(st.lists(st.integers(-5, 5).map(float), max_size=12), m
 
 # A failing example of one rule is no use to another.
 PROPERTY: Final = settings(
-    deadline=None, database=None, max_examples=30, suppress_health_check=[HealthCheck.differing_executors]
+    deadline=None, database=None, max_examples=examples(30), suppress_health_check=[HealthCheck.differing_executors]
 )
 
 

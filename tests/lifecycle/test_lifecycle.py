@@ -27,6 +27,7 @@ from katib.manager.ports import Storage
 from katib.manager.server import SERVICE
 from katib.manager.servicer import ManagerServicer
 from katib.manager.storage.open import open_storage
+from tests.examples import examples
 from tests.lifecycle.machine import Lifecycle
 from tests.lifecycle.world import Crash, Manager
 
@@ -125,20 +126,20 @@ def over_the_wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[Lif
     server.drain(1)
 
 
-def check(machine: type[Lifecycle], examples: int) -> None:
-    run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=examples))
+def check(machine: type[Lifecycle], count: int) -> None:
+    run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=count))
 
 
 def test_whatever_comes_the_promises_hold_in_memory() -> None:
-    check(InMemory, 150)
+    check(InMemory, examples(150))
 
 
 def test_whatever_comes_the_promises_hold_on_disk(on_disk: type[OnDisk]) -> None:
-    check(on_disk, 30)
+    check(on_disk, examples(30))
 
 
 def test_whatever_comes_the_promises_hold_over_the_wire(over_the_wire: type[Lifecycle]) -> None:
-    check(over_the_wire, 30)
+    check(over_the_wire, examples(30))
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from katib.domain.trial import MOVES, TrialState
 from katib.manager.changes import Intake, StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
 from katib.manager.ports import StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
+from tests.examples import examples
 from tests.storage.builders import NOW, make_spec, make_study, new_trials, recount
 
 # SQLite keeps no sign of a zero.
@@ -150,7 +151,7 @@ class Walk:
             stack.callback(memory.close)
             stack.callback(other.close)
 
-            @settings(max_examples=self.examples, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=examples(self.examples), suppress_health_check=list(HealthCheck))
             @given(calls, st.sampled_from(Objective))
             def walk(steps, optimization):
                 study = make_study(spec=make_spec(optimization=optimization), created_at=NOW - timedelta(1))

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from katib.domain.study import (
 from katib.domain.study_file import StudyFileError, parse_study
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import Tag
+from tests.examples import examples
 
 AWKWARD = st.sampled_from(
     ["yes", "null", "~", "", "0.030", "1e-5", "0o7", "0x1f", "1_000", "2001-01-01", "<<", "=", ".inf", "- a", "a: b", "#",
@@ -145,7 +147,7 @@ SPECS = st.builds(
 
 
 @given(SPECS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_study_that_is_written_reads_back_the_same(spec: StudySpec) -> None:
     check_study(spec)
     text = dump_study(spec)
@@ -153,6 +155,15 @@ def test_a_study_that_is_written_reads_back_the_same(spec: StudySpec) -> None:
     assert study.spec == spec
     assert study.warnings == ()
     assert parse_study(text.encode()).spec == spec
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\x7f", "\x9f", "\ufeff"])
+def test_an_invisible_character_is_written_as_an_escape(character: str) -> None:
+    spec = parse_study(SMALLEST).spec
+    spec = replace(spec, pod=replace(spec.pod, environment={"a": f"ö{character}"}))
+    check_study(spec)
+    assert character not in dump_study(spec)
+    assert parse_study(dump_study(spec)).spec == spec
 
 
 def test_settings_of_one_name_keep_their_order() -> None:
@@ -180,13 +191,13 @@ def refusal(data: str | bytes) -> str:
 
 
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_text_is_read_or_refused_with_the_file_named(text: str) -> None:
     for data in (text, SMALLEST + text):
         assert all(line.startswith("f.yaml") for line in refusal(data).splitlines())
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_bytes_are_read_or_refused_with_the_file_named(data: bytes) -> None:
     assert all(line.startswith("f.yaml") for line in refusal(data).splitlines())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import MAX_LINE
 from katib.worker.kubernetes.loglines import LogCursor, LogReader
+from tests.examples import examples
 
 SECOND = 1_000_000_000
 START = 1_800_000_000
@@ -142,7 +143,7 @@ gaps = st.one_of(st.integers(0, 3), st.integers(0, 3 * SECOND), st.integers(-3, 
 
 
 @given(st.lists(st.tuples(gaps, words), max_size=25), st.integers(1, 40), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_reading_in_any_pieces_and_resuming_at_any_line_gives_the_same(steps, piece, data):
     at, lines = START * SECOND + SECOND // 2, []
     for gap, text in steps:
