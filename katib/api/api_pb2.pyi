@@ -999,14 +999,16 @@ class GenerateTrialsRequest(_message.Message):
     def __init__(self, study_id: _Optional[str] = ..., configs: _Optional[_Union[StudyConfig, _Mapping]] = ..., completed_trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., running_trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., completed_count: _Optional[int] = ..., running_count: _Optional[int] = ..., first_number: _Optional[int] = ...) -> None: ...
 
 class GenerateTrialsReply(_message.Message):
-    __slots__ = ("trials", "completed", "reason")
+    __slots__ = ("trials", "completed", "reason", "note")
     TRIALS_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     trials: _containers.RepeatedCompositeFieldContainer[Trial]
     completed: bool
     reason: str
-    def __init__(self, trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., completed: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+    note: str
+    def __init__(self, trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., completed: _Optional[bool] = ..., reason: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class SetSuggestionParametersRequest(_message.Message):
     __slots__ = ("study_id", "suggestion_parameters", "configs")

@@ -1,6 +1,7 @@
 """From the nodes of a study file to a StudySpec: which key becomes which field."""
 
 import shlex
+from dataclasses import replace
 from typing import TypeVar
 
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -25,6 +26,7 @@ from katib.domain.study_file_keys import (
 )
 from katib.domain.study_file_pod import read_pod
 from katib.domain.study_file_values import (
+    DEFAULT_ALGORITHM,
     FORMATS,
     OBJECTIVES,
     PARAMETER_TYPES,
@@ -32,6 +34,7 @@ from katib.domain.study_file_values import (
     SCALES,
     SOURCES,
     STRATEGIES,
+    leaves_algorithm_open,
 )
 from katib.domain.study_file_walk import Entries, Entry, Walk
 from katib.domain.trial import Tag
@@ -89,6 +92,8 @@ def read_study(root: MappingNode, walk: Walk) -> StudySpec:
         ),
     )
     walk.finish()
+    if "suggest_algorithm" not in top and leaves_algorithm_open(spec):
+        return replace(spec, algorithm=DEFAULT_ALGORITHM)
     return spec
 
 

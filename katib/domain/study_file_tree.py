@@ -10,7 +10,7 @@ from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import ParameterConfig, Scale
 from katib.domain.study import Setting, StudySpec
-from katib.domain.study_file_values import format_period
+from katib.domain.study_file_values import format_period, leaves_algorithm_open
 from katib.domain.trial import Tag
 
 Tree: TypeAlias = dict[str, object]
@@ -26,7 +26,7 @@ def study_tree(spec: StudySpec) -> Tree:
     """What `study_file_writer` writes; texts are as the study has them, numbers in quotes and all."""
     limits = spec.limits
     strategy = spec.objective_strategy
-    return _without_empty(
+    tree = _without_empty(
         {
             "name": spec.name,
             "owner": spec.owner,
@@ -61,6 +61,10 @@ def study_tree(spec: StudySpec) -> Tree:
             "tags": _named(spec.tags),
         }
     )
+    if not spec.algorithm and leaves_algorithm_open(spec):
+        # Left out it would be the default one.
+        tree["algorithm"] = {"name": "", "settings": _named(spec.settings)} if spec.settings else ""
+    return tree
 
 
 def _collector(collector: MetricsCollector) -> Tree:

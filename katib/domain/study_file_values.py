@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 from katib.domain.collector import MetricsFormat, MetricsReader, MetricsSource
 from katib.domain.metrics import MetricStrategy, parse_value
 from katib.domain.search_space import ParameterType, Scale
-from katib.domain.study import Objective
+from katib.domain.study import Objective, StudySpec
 
 E = TypeVar("E", bound=Enum)
 
@@ -24,6 +24,7 @@ _PERIOD: Final = re.compile(
 )
 _SECONDS_OF: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 # As Kubernetes' own reader has them; YAML 1.1's `yes`, `on` and dates are texts to us.
+DEFAULT_ALGORITHM: Final = "auto"
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT: Final = re.compile(r"[-+]?(0|[1-9]\d*)", re.ASCII)
@@ -157,3 +158,10 @@ def plain_value(text: str) -> object:
     if octal is not None:
         return int(octal[1], 8)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def leaves_algorithm_open(spec: StudySpec) -> bool:
+    """Whether a file of this study that says nothing of an algorithm means the default one: it says how many trials there shall
+    be, and what each of them is to run. Files of Katib 0.1 do not say the first in this way: without an algorithm their studies
+    stay idle, as they were."""
+    return spec.limits.max_trials is not None and bool(spec.command or spec.image)

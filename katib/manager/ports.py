@@ -255,9 +255,12 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class SuggestionReply:
+    """`note`: a sentence to show while the study runs."""
+
     suggestions: tuple[Suggestion, ...]
     completed: bool
     reason: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

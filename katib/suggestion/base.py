@@ -66,11 +66,13 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`completed`: there will never be more to try, for `reason`. No suggestions without it: not now, ask again later."""
+    """`completed`: there will never be more to try, for `reason`. No suggestions without it: not now, ask again later. `note`
+    is a sentence that the study shows while it runs."""
 
     suggestions: tuple[Suggestion, ...]
     completed: bool = False
     reason: str = ""
+    note: str = ""
 
 
 class Algorithm(Protocol):

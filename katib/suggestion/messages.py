@@ -84,4 +84,5 @@ def reply_to_proto(reply: Reply) -> pb.GenerateTrialsReply:
         ],
         completed=reply.completed,
         reason=reply.reason,
+        note=reply.note,
     )

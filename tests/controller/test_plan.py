@@ -328,6 +328,22 @@ def test_a_paused_study_that_was_about_to_end_until_a_limit_was_raised_is_paused
 # Asking.
 
 
+def test_what_the_service_says_of_a_study_is_its_message_while_it_runs() -> None:
+    """Until the next answer it stays what it was: a manager that begins has not asked yet."""
+    said = actions(observed(study(), asking=Asking(note="auto uses tpe: because")), StudyMove)
+    assert [(m.reason, m.message) for m in said] == [("", "auto uses tpe: because")]
+
+    running = study(message="auto uses tpe: because")
+    assert actions(observed(running, asking=Asking(note=None)), StudyMove) == []
+    assert [m.message for m in actions(observed(running, asking=Asking(note="")), StudyMove)] == [""]
+
+
+def test_a_trouble_that_is_over_leaves_no_message() -> None:
+    troubled = study(reason=StudyReason.NO_SUGGESTIONS, message="it is asked again")
+
+    assert [m.message for m in actions(observed(troubled, asking=Asking(note=None)), StudyMove)] == [""]
+
+
 def test_the_service_is_asked_for_as_many_as_there_is_room() -> None:
     assert [a.count for a in actions(observed(study()), Ask)] == [2]
 

@@ -193,3 +193,15 @@ def test_a_hopeless_trial_is_stopped_early_and_the_study_goes_on(running: World)
 def test_the_services_of_this_machine_are_listed_as_serving(running: World) -> None:
     rows = json.loads(running.cli("list", "algorithms", "-o", "json").stdout)
     assert {row["name"] for row in rows if row["serving"]} >= {"random", "grid", "medianstopping"}
+
+
+def test_a_study_that_names_no_algorithm_says_which_it_got_and_why(running: World) -> None:
+    text = RANDOM.replace("algorithm: random\n", "").replace("echo acc=0.5", "sleep 1; echo acc=0.5")
+    running.cli("create-study", "-f", write(running.folder, text.format(name="open")))
+
+    def message() -> str | None:
+        said: str = json.loads(running.cli("get", "study", "open", "-o", "json").stdout)["message"]
+        return said if said.startswith("auto") else None
+
+    assert until(message) == "auto uses bayesianoptimization: of 5 trials each is worth a model of all those before"
+    running.cli("stop", "study", "open")

@@ -254,3 +254,22 @@ def test_where_a_file_has_both_the_early_stopping_algorithm_counts() -> None:
     study = parse_study(OLD + "earlystoppingalgorithm: none\nautostopalgorithm: median\n")
     assert study.spec.rule == ""
     assert warnings_of(study) == ["study.yaml:6: autostopalgorithm: ignored: the early-stopping algorithm is given"]
+
+
+class TestTheDefaultAlgorithm:
+    def test_what_a_file_with_max_trials_and_a_command_or_an_image_leaves_open_is_auto(self) -> None:
+        assert with_lines("max_trials: 5", "command: [train]").algorithm == "auto"
+        assert with_lines("max_trials: 5", "image: trainer").algorithm == "auto"
+        seeded = with_lines("max_trials: 5", "command: [train]", "algorithm: {settings: {Seed: 3}}")
+        assert (seeded.algorithm, seeded.settings) == ("auto", (Setting("Seed", "3"),))
+
+    def test_a_file_can_say_that_there_is_none(self) -> None:
+        assert with_lines("max_trials: 5", "command: [train]", 'algorithm: ""').algorithm == ""
+
+    def test_a_study_whose_clients_run_the_trials_has_none(self) -> None:
+        assert with_lines("max_trials: 5").algorithm == ""
+
+    def test_a_file_of_katib_0_1_without_one_stays_idle(self) -> None:
+        assert (
+            with_lines("command: [train]", "suggestionparameters:", "- {name: SuggestionNum, value: 5}").algorithm == ""
+        )

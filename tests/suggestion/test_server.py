@@ -342,7 +342,7 @@ def test_a_service_imports_neither_database_nor_cluster_nor_numerics_that_it_doe
         "import katib.suggestion.server, katib.suggestion.algorithms.random, katib.suggestion.algorithms.grid, "
         "katib.suggestion.algorithms.sobol, katib.suggestion.algorithms.hyperband, katib.suggestion.algorithms.asha, "
         "katib.suggestion.algorithms.bayesianoptimization, katib.suggestion.algorithms.tpe, "
-        "katib.suggestion.algorithms.cmaes"
+        "katib.suggestion.algorithms.cmaes, katib.suggestion.algorithms.auto"
     )
 
     unwanted = {"sqlalchemy", "alembic", "pymysql", "kubernetes", "yaml", "numpy", "scipy", "sklearn", "katib.manager"}

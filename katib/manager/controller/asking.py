@@ -49,6 +49,8 @@ _SHOWN_EVERY_S: Final = 30
 # No service may fill the database with one reply.
 MOST_AT_ONCE: Final = 1000
 MAX_TAG_CHARACTERS: Final = 64 * 1024
+# Of a sentence for people.
+MAX_NOTE: Final = 1000
 
 
 class Conversation:
@@ -78,6 +80,7 @@ class Conversation:
         self._completed_at: int | None = None
         self._completed_reason = ""
         self._trouble: tuple[str, str] | None = None
+        self._note: str | None = None
 
     def prepared(self, spec: StudySpec, history: History) -> None:
         """The service has accepted these settings a moment ago."""
@@ -105,6 +108,7 @@ class Conversation:
             empty_since=self._empty_since and self._empty_since + ahead,
             trouble=trouble,
             trouble_until=until and until + ahead,
+            note=self._note,
         )
 
     def _shown(self, study: Study) -> tuple[tuple[str, str] | None, datetime | None]:
@@ -179,6 +183,7 @@ class Conversation:
             self.lost()
             return []
         self._failures = 0
+        self._note = reply.note[:MAX_NOTE]
         self._trouble = None
         self._not_before = None
         self._empty_at = None

@@ -17,7 +17,8 @@ class Asking:
     `in_flight`: a call is under way. `not_before`: after a failure or an empty reply. `completed`: the service said that there
     is nothing more to try, when `completed_at` trials had finished; `completed_reason` is its word for it. `empty_since`: it
     has had no suggestion since then while nothing ran. `trouble`: reason and message to show; from
-    `trouble_until` on it is another one, if nothing happens before.
+    `trouble_until` on it is another one, if nothing happens before. `note`: what the service wants shown; None: it has not
+    been asked yet.
     """
 
     in_flight: bool = False
@@ -28,6 +29,7 @@ class Asking:
     empty_since: datetime | None = None
     trouble: tuple[str, str] | None = None
     trouble_until: datetime | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

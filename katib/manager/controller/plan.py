@@ -183,7 +183,10 @@ class _Planner:
         elif self.observed.rule_trouble is not None:
             self._note(*self.observed.rule_trouble)
         else:
-            self._note(StudyReason.RUNNING, "")
+            # What the service said stays until it has been asked again: by this manager, or by the one before.
+            said = self.study.message if self.study.reason == StudyReason.RUNNING else ""
+            note = self.observed.asking.note
+            self._note(StudyReason.RUNNING, said if note is None else note)
         trouble_until = self.observed.asking.trouble_until
         if trouble_until is not None and room > 0:
             self.trials.wake(trouble_until)

@@ -164,4 +164,5 @@ def _reply(reply: pb.GenerateTrialsReply, types: Mapping[str, ParameterType | No
         ),
         completed=reply.completed,
         reason=reply.reason,
+        note=reply.note,
     )

@@ -1,0 +1,138 @@
+"""auto: the contract, what it chooses, and that it says so."""
+
+from dataclasses import replace
+
+import pytest
+
+from katib.domain.errors import InvalidArgumentError
+from katib.domain.study import Limits, StudySpec
+from katib.domain.trial import Trial, TrialState
+from katib.suggestion.algorithms.auto import Auto
+from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
+from katib.suggestion.service import Call, check, generate
+from tests.suggestion.contract import LearningContract
+from tests.suggestion.studies import BOWL, DOUBLE, INT, STUDY_ID, MiniManager, bowl, parameter, study, values
+
+
+@pytest.mark.slow
+class TestAutoKeepsTheContract(LearningContract):
+    name = "auto"
+    settings = (("Seed", 1),)
+
+
+WIDE = tuple(parameter(f"x{i}", DOUBLE, 0, 1) for i in range(51))
+
+
+def _bowl(trial: Trial) -> tuple[TrialState, float | None]:
+    return bowl(replace(trial, parameters=trial.parameters[:4]))
+
+
+EPOCHS = (*BOWL, parameter("epochs", INT, 1, 27))
+
+
+def limited(trials: int | None, parallel: int | None, *settings: tuple[str, object]) -> StudySpec:
+    return study(BOWL, *settings, limits=Limits(max_trials=trials, max_parallel=parallel))
+
+
+def note(spec: StudySpec) -> str:
+    assert check(Auto(), spec)
+    return generate(Auto(), Call(STUDY_ID, spec, 0, 0)).note
+
+
+class TestChoice:
+    @pytest.mark.parametrize(
+        ("spec", "said"),
+        [
+            (
+                limited(100, 4),
+                "auto uses bayesianoptimization: of 100 trials each is worth a model of all those before",
+            ),
+            (limited(1000, 500), "auto uses bayesianoptimization: "),
+            (
+                limited(100, 51),
+                "auto uses sobol: 100 trials, 51 of them at once, are over before there is much to learn",
+            ),
+            (
+                limited(100, None),
+                "auto uses sobol: all trials run at once, so none can be learned from; max_parallel wo",
+            ),
+            (limited(1001, 4), "auto uses tpe: 1001 trials want an algorithm whose answers come at once"),
+            (study(BOWL, ("MaxParallel", 4), goal=0.1), "auto uses tpe: trials without a limit want an algorithm"),
+            (
+                study(WIDE, ("MaxParallel", 2), max_trials=100),
+                "auto uses tpe: 51 parameters are too many for a Gaussian",
+            ),
+            (study(EPOCHS, ("ResourceName", "epochs"), max_trials=100), "auto uses asha: epochs says how much a trial"),
+            (
+                limited(5, 5, ("SuggestionNum", 100), ("MaxParallel", 2)),
+                "auto uses bayesianoptimization: of 100 trials",
+            ),
+            (limited(100, 5, ("MaxParallel", 0)), "auto uses sobol: all trials run at once"),
+        ],
+        ids=lambda value: value[10:16] if isinstance(value, str) else "",
+    )
+    def test_it_follows_from_what_the_study_says_of_itself(self, spec: StudySpec, said: str) -> None:
+        assert note(spec).startswith(said)
+
+    def test_for_studies_of_clients_only_the_limits_of_the_study_count(self) -> None:
+        """Their settings are made for each question: as many at once, and in all, as there are now and are asked for."""
+        asked = (("MaxParallel", 3), ("SuggestionNum", 3))
+
+        assert note(study(BOWL, *asked, algorithm="", limits=Limits(max_trials=80))).startswith(
+            "auto uses bayesianoptimization: of 80 trials"
+        )
+        assert note(study(BOWL, *asked, algorithm="")).startswith("auto uses tpe: trials without a limit")
+
+    def test_it_takes_what_there_is_when_a_change_of_limits_makes_it_another(self) -> None:
+        spec = limited(12, 12)
+        manager = MiniManager(Auto(), spec, outcome=bowl)
+        assert manager.ask().note.startswith("auto uses sobol")
+        manager.finish()
+        manager.spec = limited(40, 2)
+
+        reply = manager.ask()
+
+        assert reply.note.startswith("auto uses bayesianoptimization")
+        assert len(reply.suggestions) == 2
+        assert not {s.parameters for s in reply.suggestions} & {t.parameters for t in manager.trials[:12]}
+
+    def test_a_resource_has_its_tags_and_its_settings(self) -> None:
+        spec = study(EPOCHS, ("ResourceName", "epochs"), ("R", 9), ("MaxParallel", 2), max_trials=100)
+        manager = MiniManager(Auto(), spec, outcome=_bowl)
+
+        manager.ask()
+        manager.finish()
+        for _ in range(12):
+            manager.ask()
+            manager.finish()
+
+        epochs = {t.parameters[-1].value for t in manager.trials}
+        assert epochs == {"1", "3", "9"}
+        assert all(any(t.name.startswith("ASHA_") for t in trial.tags) for trial in manager.trials)
+
+    @pytest.mark.parametrize("name", ["R", "Eta", "MinResource"])
+    def test_a_setting_of_a_resource_without_its_name_is_refused(self, name: str) -> None:
+        with pytest.raises(InvalidArgumentError) as caught:
+            check(Auto(), study(EPOCHS, ("Seed", 1), (name, 2), max_trials=10))
+
+        (violation,) = caught.value.violations
+        assert violation.field == "study_config.suggestion_parameters[1].name"
+        assert violation.expected == "expected ResourceName beside it"
+
+    def test_a_resource_that_is_none_is_refused_by_the_algorithm_that_would_use_it(self) -> None:
+        with pytest.raises(
+            InvalidArgumentError, match="expected the name of a DOUBLE or INT parameter for ResourceName"
+        ):
+            check(Auto(), study(EPOCHS, ("ResourceName", "nothing"), max_trials=10))
+
+    def test_a_study_that_nothing_would_end_is_refused(self) -> None:
+        with pytest.raises(InvalidArgumentError, match="the search space is infinite"):
+            check(Auto(), study(BOWL))
+
+
+def test_it_suggests_what_the_algorithm_that_it_uses_would() -> None:
+    spec = limited(50, 4, ("Seed", 7))
+
+    assert values(generate(Auto(), Call(STUDY_ID, spec, 0, 0))) == values(
+        generate(BayesianOptimization(), Call(STUDY_ID, spec, 0, 0))
+    )
