@@ -97,7 +97,7 @@ PEERS := .peers
 RESULTS ?= quality.jsonl
 SEEDS ?= 10
 MINUTES ?= 600
-OURS ?= bayesianoptimization sobol random
+OURS ?= bayesianoptimization tpe cmaes sobol
 OTHERS ?= optuna-tpe optuna-mtpe optuna-cma hyperopt optuna-gp
 
 $(PEERS)/.installed: benchmarks/quality/peers.txt pyproject.toml

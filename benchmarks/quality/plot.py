@@ -58,7 +58,9 @@ def _panel(suite: str, standings: Sequence[Standing], left: int, colours: dict[s
     for k, s in enumerate(standings):
         shift = 3.0 * (k - (len(standings) - 1) / 2)  # whiskers side by side
         points = [(_x(left, b) + shift, v, a, z) for b, v, a, z in zip(BUDGETS, s.score, s.low, s.high, strict=False)]
-        points = [p for p in points if not math.isnan(p[1])]
+        points = [
+            (x, v, v if math.isnan(a) else a, v if math.isnan(z) else z) for x, v, a, z in points if not math.isnan(v)
+        ]
         colour = colours[s.contestant]
         line = " ".join(f"{x:.1f},{_y(v)}" for x, v, _, _ in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')

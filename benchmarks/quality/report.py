@@ -38,7 +38,13 @@ def markdown(suites: Sequence[tuple[str, Sequence[Standing]]]) -> str:
 
 
 def _cell(score: float, low: float, high: float) -> str:
-    return "–" if math.isnan(score) else f"{score:.2f} ({low:.2f}–{high:.2f})"
+    if math.isnan(score):
+        return "–"
+    return _two(score) if math.isnan(low) else f"{_two(score)} ({_two(low)} to {_two(high)})"
+
+
+def _two(score: float) -> str:
+    return f"{round(score, 2) + 0.0:.2f}"  # no -0.00
 
 
 def write(suites: Sequence[tuple[str, Sequence[Standing]]], docs: Path) -> None:

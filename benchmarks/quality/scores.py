@@ -54,14 +54,15 @@ class Standing:
 
 
 def standings(rows: Iterable[Row], problems: Mapping[str, Problem], batch: int = 1) -> list[Standing]:
-    """The best at the last budget first. Only contestants that have results for every problem that any has are listed."""
+    """The best at the last budget first. Only contestants that have results for every problem that any has are listed, and only
+    problems that have their reference."""
     rows = list(rows)
     medians = {r["problem"]: r["best"] for r in rows if r["contestant"] == REFERENCE}
     scores: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     cpu: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         problem = problems.get(str(row["problem"]))
-        if problem is None or row["batch"] != batch or row["contestant"] == REFERENCE:
+        if problem is None or problem.name not in medians or row["batch"] != batch or row["contestant"] == REFERENCE:
             continue
         scores[row["contestant"]][problem.name].append(score(problem, medians[problem.name], row["best"]))
         if "cpu" in row:
@@ -89,6 +90,10 @@ def _ranks(means: Floats) -> Floats:
 
 
 def _interval(scores: list[Floats]) -> tuple[Floats, Floats]:
+    """NaN where no problem has a second seed."""
+    if max(map(len, scores)) < 2:
+        nothing = np.full(scores[0].shape[1], np.nan)
+        return nothing, nothing
     rng = np.random.default_rng(1)
     draws: list[Any] = [
         np.mean([s[rng.integers(len(s), size=len(s))].mean(axis=0) for s in scores], axis=0) for _ in range(RESAMPLED)

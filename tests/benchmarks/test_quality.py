@@ -94,15 +94,15 @@ def test_a_contestant_without_results_for_every_problem_is_not_compared() -> Non
 def test_the_report_stands_between_its_marks_and_the_picture_beside_it(tmp_path: Path) -> None:
     page = tmp_path / "algorithms.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    found = scores.standings(
-        [_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4]), _row("a<b", 0, [0.2, 0.1, 0.0])], {"bowl": BOWL}
-    )
+    rows = [_row("a<b", 0, [0.2, 0.05, 0.0]), _row("a<b", 1, [0.2, 0.15, 0.0]), _row("once", 0, [0.4, 0.4, 0.4])]
+    found = scores.standings([_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4]), *rows], {"bowl": BOWL})
     report.write([("test", found)], tmp_path)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert "| a<b | 0.50 (0.50–0.50) | 0.75 (0.75–0.75) | 1.00 (1.00–1.00) | 1.0 / 1.0 / 1.0 | 1 |" in text
+    assert "| a<b | 0.50 (0.50 to 0.50) | 0.75 (0.62 to 0.88) | 1.00 (1.00 to 1.00) | 1.0 / 1.0 / 1.0 | 2 |" in text
+    assert "| once | 0.00 | 0.00 | 0.00 | 2.0 / 2.0 / 2.0 | 1 |" in text
     assert "a&lt;b" in (tmp_path / "quality.svg").read_text()
     assert plot.svg([("test", found)]).startswith("<svg")
 
