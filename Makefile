@@ -51,7 +51,7 @@ test-slow: $(DEV) ## The longer tests
 # The tests that want a database server are skipped where there is none, and say so; in CI they count. MySQL comes from Debian's
 # unstable suite, which may be broken for a day: then CI goes on without, and the skipped tests say so.
 ifeq ($(CI),true)
-test-slow: mariadb mysql-if-possible
+test-slow: mariadb mysql-if-possible chromium
 endif
 
 .PHONY: mariadb
@@ -65,6 +65,10 @@ mysql: ## Put a MySQL beside everything else for the storage tests (Debian; 60 M
 .PHONY: mysql-if-possible
 mysql-if-possible:
 	sh tests/install-mysql.sh || echo >&2 "MySQL COULD NOT BE INSTALLED: nothing is tested on it this time"
+
+.PHONY: chromium
+chromium: ## Install Chromium, which the dashboard's tests look with (Debian or Ubuntu, as root)
+	sh tests/install-chromium.sh
 
 .PHONY: test-cluster
 test-cluster: $(DEV) ## The tests on a real Kubernetes cluster (first time: `make cluster`, ten minutes and 3 GB)
@@ -136,6 +140,10 @@ bench-stopping: $(BENCH) ## Measure what early stopping saves and costs, beside 
 .PHONY: bench-suggestion
 bench-suggestion: $(DEV) ## Measure what a question to a suggestion service costs as its study grows
 	$(BIN)/python benchmarks/bench_suggestion.py
+
+.PHONY: bench-dashboard
+bench-dashboard: $(DEV) ## Measure the dashboard in a browser beside optuna-dashboard (first: `make chromium`)
+	$(BIN)/python -m benchmarks.bench_dashboard
 
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what

@@ -1,0 +1,206 @@
+"""What a reader sees, on studies that run while the test looks."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
+from katib.domain.study import Setting
+from tests.dashboard.browser.conftest import Eyes
+from tests.e2e.harness import World, finished, study, trials, until
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = "<img src=x onerror=document.title='broken'>"
+PARAMETERS = (
+    ParameterConfig("x", ParameterType.DOUBLE, FeasibleSpace("0", "1")),
+    ParameterConfig("size", ParameterType.INT, FeasibleSpace("1", "8")),
+    ParameterConfig("kind", ParameterType.CATEGORICAL, FeasibleSpace(list=("a", "b", HOSTILE))),
+)
+CURVE = 'for i in 1 2 3 4 5 6; do echo "epoch=$i acc=0.$i loss=$((9-i))"; sleep 0.3; done; echo "epoch=7 acc=$x loss=1"'
+
+
+@pytest.fixture(scope="module")
+def lively(katib: World, url: str) -> str:
+    """A study that runs for a while."""
+    with katib.client() as client:
+        spec = study(
+            f"lively {HOSTILE}",
+            CURVE,
+            owner=HOSTILE,
+            parameters=PARAMETERS,
+            metrics=("loss",),
+            early_stopping="medianstopping",
+            limits={"max_trials": 30, "max_parallel": 2},
+        )
+        return client.create_study(spec)
+
+
+@pytest.fixture(scope="module")
+def whole(katib: World, url: str) -> str:
+    """A study that has ended, with forty trials."""
+    with katib.client() as client:
+        spec = study(
+            "whole", "echo acc=$x", parameters=PARAMETERS, settings=(Setting("Seed", "3"),), limits={"max_trials": 40}
+        )
+        study_id = client.create_study(spec)
+        finished(client, study_id, 120)
+        return study_id
+
+
+class TestLive:
+    def test_the_list_moves_on_by_itself(self, eyes: Eyes, lively: str) -> None:
+        page = eyes.go("/")
+        row = page.locator(f'tr[data-key="{lively}"]')
+        expect(row).to_contain_text("lively <img")
+        before = row.locator(".progress").inner_text()
+        expect(row.locator(".progress")).not_to_have_text(before)
+        expect(row.locator(".spark path")).to_have_count(1)
+        eyes.shoot("studies")
+        eyes.check_access()
+        assert page.title() == "Studies · Katib"
+
+    def test_a_study_moves_on_by_itself_and_shows_every_chart(self, eyes: Eyes, lively: str) -> None:
+        page = eyes.go(f"/studies/{lively}")
+        expect(page.locator("#study[data-ready]")).to_be_attached()
+        count = page.locator(".tiles .legend")
+        before = count.inner_text()
+        expect(count).not_to_have_text(before)
+        for name in ("history", "curves", "parallel", "contour", "timeline"):
+            chart = page.locator(f'[data-chart="{name}"]')
+            chart.scroll_into_view_if_needed()
+            expect(chart.locator("canvas")).to_have_count(1)
+        page.locator("#slices").scroll_into_view_if_needed()
+        expect(page.locator("#slice-grid canvas")).to_have_count(3)
+        expect(page.locator("#trial-table tbody tr").first).to_be_visible()
+        # The hostile word of a parameter is a text in the table.
+        expect(page.locator("#trial-table td", has_text="onerror").first).to_be_visible()
+        assert page.title().endswith(" · Katib")
+        eyes.shoot("study", full=True)
+        eyes.check_access()
+
+    def test_a_trial_shows_its_log_and_curves_while_it_runs(self, eyes: Eyes, lively: str, katib: World) -> None:
+        with katib.client() as client:
+            (trial,) = until(lambda: [t for t in trials(client, lively) if t.state.value == "RUNNING"][:1])
+        page = eyes.go(f"/studies/{lively}/trials/{trial.number}?id={trial.id[:8]}")
+        expect(page.locator("#log")).to_contain_text("epoch=7 acc=")
+        expect(page.locator(".state").first).to_have_text("Completed")
+        expect(page.locator("#metrics canvas")).to_have_count(2)
+        expect(page.locator("#log-note")).to_contain_text("all that it printed")
+        expect(page.get_by_text(trial.run, exact=True)).to_be_visible()
+        eyes.shoot("trial", full=True)
+        eyes.check_access()
+
+
+class TestTable:
+    def test_any_column_sorts_either_way(self, eyes: Eyes, whole: str, katib: World) -> None:
+        with katib.client() as client:
+            values = sorted(t.objective or 0 for t in trials(client, whole))
+        page = eyes.go(f"/studies/{whole}")
+        button = page.locator("#trial-table thead button", has_text="acc")
+        first = page.locator("#trial-table tbody tr").first.locator("td").nth(1)
+        button.click()
+        expect(page.locator("#trial-table th", has_text="acc")).to_have_attribute("aria-sort", "descending")
+        assert float(first.inner_text()) == pytest.approx(values[-1], rel=1e-5)
+        button.click()
+        assert float(first.inner_text()) == pytest.approx(values[0], rel=1e-5)
+
+    def test_words_and_comparisons_filter(self, eyes: Eyes, whole: str, katib: World) -> None:
+        with katib.client() as client:
+            good = sum((t.objective or 0) > 0.5 for t in trials(client, whole))
+        page = eyes.go(f"/studies/{whole}")
+        expect(page.locator("#trial-pages")).to_contain_text("of 40")
+        page.locator("#trial-filter").fill("acc>0.5")
+        expect(page.locator("#trial-pages .num")).to_have_text(re.compile(rf" of {good}$"))
+        page.locator("#trial-filter").fill("7")
+        expect(page.locator("#trial-table tbody th")).to_have_text(["7"])
+        page.locator("#trial-filter").fill("nothing-like-that")
+        expect(page.locator("#trial-pages")).to_contain_text("No trial is like that")
+
+    def test_pages_turn_and_a_trial_opens(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go(f"/studies/{whole}")
+        page.locator("#trials-next").click()
+        expect(page.locator("#trial-pages .num")).to_have_text("26–40 of 40")
+        page.locator("#trial-table tbody a").last.click()
+        expect(page.locator("h1")).to_contain_text("Trial 1")
+
+    def test_what_is_chosen_on_an_axis_is_what_the_table_shows(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go(f"/studies/{whole}")
+        chart = page.locator('[data-chart="parallel"]')
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator("canvas")).to_have_count(1)
+        box = chart.bounding_box()
+        assert box
+        page.mouse.move(box["x"] + 50, box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 50, box["y"] + 180, steps=8)
+        page.mouse.up()
+        expect(page.locator("#parallel-note")).to_contain_text("of 40 trials chosen")
+        chosen = int(page.locator("#parallel-note").inner_text().split()[0])
+        assert 0 < chosen < 40
+        expect(page.locator("#trial-pages .num")).to_contain_text(f"of {chosen}")
+        page.locator("#clear-choice").click()
+        expect(page.locator("#trial-pages .num")).to_contain_text("of 40")
+
+    def test_importance_names_its_method_and_every_parameter(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go(f"/studies/{whole}")
+        page.locator("#importance").scroll_into_view_if_needed()
+        expect(page.locator("#importance-note")).to_contain_text("random forest, from 40 completed trials")
+        expect(page.locator("#shares tbody tr")).to_have_count(3)
+        # The objective is x itself.
+        expect(page.locator("#shares tbody th").first).to_have_text("x")
+
+    @pytest.mark.parametrize("kind", ["csv", "json", "yaml"])
+    def test_downloads_come_as_files(self, eyes: Eyes, whole: str, kind: str) -> None:
+        page = eyes.go(f"/studies/{whole}")
+        with page.expect_download() as download:
+            page.locator(f'a[href$=".{kind}"]').click()
+        assert whole in download.value.suggested_filename
+
+
+class TestForEverybody:
+    @pytest.mark.parametrize("width", [360, 768, 1920])
+    def test_no_page_is_wider_than_its_window(self, eyes: Eyes, whole: str, width: int) -> None:
+        eyes.page.set_viewport_size({"width": width, "height": 800})
+        for path in ("/", "/create", f"/studies/{whole}", f"/studies/{whole}/trials/1", "/nothing"):
+            if path == "/nothing":
+                eyes.expected.append("404")
+            eyes.go(path)
+            eyes.page.wait_for_timeout(300)
+            eyes.check_width()
+            eyes.shoot(f"width-{width}{path.replace('/', '-').replace(whole, 'study')}")
+
+    def test_everything_is_reached_by_the_keyboard(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go("/")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.locator(f'a[href="/studies/{whole}"]').focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/studies/**")
+        page.locator("#trial-table thead button").first.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#trial-table thead th").first).to_have_attribute("aria-sort", "ascending")
+
+    def test_colours_follow_the_system_until_they_are_chosen(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.page
+        page.emulate_media(color_scheme="dark")
+        eyes.go("/")
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+        eyes.shoot("studies-dark")
+        page.locator("#theme").click()
+        expect(page.locator("html")).to_have_attribute("data-theme", "light")
+        page.reload()
+        expect(page.locator("html")).to_have_attribute("data-theme", "light")
+        expect(page.locator("#theme")).to_have_attribute("aria-label", "Colours: light")
+
+    def test_a_search_is_made_as_one_types_and_stays_in_the_address(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go("/")
+        page.get_by_role("searchbox").fill("whole")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        assert "q=whole" in page.url
+        page.get_by_role("searchbox").fill("nobody-has-this")
+        expect(page.get_by_text("No study is like that")).to_be_visible()
+        eyes.check_access()
