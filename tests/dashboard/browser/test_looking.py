@@ -32,7 +32,7 @@ def lively(katib: World, url: str) -> str:
             parameters=PARAMETERS,
             metrics=("loss",),
             early_stopping="medianstopping",
-            limits={"max_trials": 30, "max_parallel": 2},
+            limits={"max_trials": 400, "max_parallel": 2},
         )
         return client.create_study(spec)
 
