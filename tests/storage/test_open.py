@@ -177,7 +177,8 @@ class TestSchema:
             with sqlite3.connect(path) as connection:
                 found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version'"))
             connection.close()
-            return {name: sql for name, sql in found.items() if "alembic" not in name}
+            # A column that was added stands on the line of the one before.
+            return {name: " ".join((sql or "").split()) for name, sql in found.items() if "alembic" not in name}
 
         open_storage(f"sqlite:///{tmp_path}/migrated.db").close()
         engine = create_engine(f"sqlite:///{tmp_path}/created.db")
