@@ -102,7 +102,7 @@ RESULTS ?= quality.jsonl
 SEEDS ?= 10
 MINUTES ?= 600
 OURS ?= bayesianoptimization tpe cmaes sobol
-OTHERS ?= optuna-tpe optuna-mtpe optuna-cma hyperopt optuna-gp
+OTHERS ?= optuna-tpe optuna-cma hyperopt optuna-gp
 
 $(PEERS)/.installed: benchmarks/quality/peers.txt pyproject.toml
 	$(PYTHON) -m venv $(PEERS)

@@ -139,8 +139,9 @@ class Hyperopt:
 
 
 PEERS: dict[str, Callable[[Problem, int], Contestant]] = {
-    "optuna-tpe": _optuna(lambda s, seed: s.TPESampler(seed=seed)),
-    "optuna-mtpe": _optuna(lambda s, seed: s.TPESampler(seed=seed, multivariate=True, constant_liar=True)),
+    # Said out loud, as Optuna 5 made both the default.
+    "optuna-tpe": _optuna(lambda s, seed: s.TPESampler(seed=seed, multivariate=True, constant_liar=True)),
+    "optuna-tpe-univariate": _optuna(lambda s, seed: s.TPESampler(seed=seed, multivariate=False)),
     "optuna-gp": _optuna(lambda s, seed: s.GPSampler(seed=seed, deterministic_objective=True)),
     "optuna-cma": _optuna(lambda s, seed: s.CmaEsSampler(seed=seed)),
     "hyperopt": Hyperopt,
