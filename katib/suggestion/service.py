@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from katib.domain.errors import InvalidArgumentError, violation
 from katib.domain.metrics import Observation
@@ -63,8 +64,8 @@ def generate(algorithm: Algorithm, call: Call) -> Reply:
             count=free.count,
             finished_count=call.finished_count,
             unfinished_count=call.unfinished_count,
-            finished=sorted(call.finished, key=_number),
-            unfinished=sorted(call.unfinished, key=_number),
+            finished=_by_number(call.finished),
+            unfinished=_by_number(call.unfinished),
             curves=call.curves,
         )
     )
@@ -80,5 +81,8 @@ def generate_delta(algorithm: Algorithm, histories: Histories, delta: Delta, cal
     return generate(algorithm, replace(call, finished=[known.trial for known in finished], curves=curves))
 
 
-def _number(trial: Trial) -> tuple[int, str]:
-    return trial.number, trial.id
+def _by_number(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Those of Katib 0.1 have no numbers: by id then."""
+    if len({trial.number for trial in trials}) < len(trials):
+        trials = sorted(trials, key=attrgetter("id"))
+    return sorted(trials, key=attrgetter("number"))
