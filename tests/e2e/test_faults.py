@@ -125,6 +125,7 @@ def test_an_algorithm_name_that_is_no_name_never_becomes_an_address(katib: World
             assert caught.value.violations[0].field == "study_config.suggest_algorithm"
 
 
+@pytest.mark.slow
 def test_katib_local_ends_cleanly_and_a_second_start_goes_on(katib: World) -> None:
     count = counted(katib)
     local = katib.local()

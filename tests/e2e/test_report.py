@@ -62,6 +62,7 @@ def test_reports_come_while_the_program_runs(running: World, tmp_path: Path) -> 
         assert finished(client, study_id).completed == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_there_twice_when_the_manager_is_killed_and_away_as_the_program_ends(
     katib: World, tmp_path: Path
 ) -> None:

@@ -129,6 +129,7 @@ class TestSettings:
 
 
 class TestATrap:
+    @pytest.mark.slow
     def test_a_local_optimum_is_left_once_it_is_known_well(self) -> None:
         """Two wells; the first trials see the wide one, the deep one is narrow."""
 

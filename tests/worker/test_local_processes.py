@@ -273,6 +273,7 @@ def test_a_worker_gives_back_its_handles_and_its_thread(tmp_path):
     os.waitpid(leader_of(tmp_path, driver, name), 0)
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_give_each_of_their_outputs_once(worker, driver):
     left, alive, seen, most = 1000, {}, [], 0
     while left or alive:

@@ -96,6 +96,7 @@ class TestLikelihood:
         noise = np.exp(hyper.noise) + model.JITTER
         assert deviation**2 == pytest.approx(their_deviation**2 - noise, abs=1e-6)
 
+    @pytest.mark.slow
     def test_a_parameter_without_influence_gets_a_long_length_and_noise_is_found(self) -> None:
         encoding = encoding_of(CUBE)
         rng = np.random.default_rng(5)
@@ -119,6 +120,7 @@ class TestLikelihood:
 
 
 class TestFit:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("curve", "low", "high"),
         [(lambda y: y, 0.6, 1.0), (np.square, 0.3, 0.6), (lambda y: np.exp(3 * y), -0.5, 0.3)],
