@@ -13,9 +13,9 @@ def katib(tmp_path: Path) -> Iterator[World]:
         yield it
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A katib-local that the tests of a module share."""
+    """A katib-local that all tests share which leave it as it was: its services take seconds of a processor to start."""
     with world(tmp_path_factory.mktemp("running")) as it:
         it.local()
         yield it
