@@ -1,6 +1,5 @@
 """Studies whose metrics are in files: read by the manager in the run's folder, or by the SDK beside the program."""
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,8 @@ def test_event_files_are_read(running: World, tmp_path: Path) -> None:
 def test_a_file_is_read_whole_and_once_when_the_manager_was_down_as_the_trial_ended(
     katib: World, tmp_path: Path
 ) -> None:
-    process = katib.local()
+    katib.suggestion("random")
+    process = katib.manager()
     script = f"""
 for i in 1 2 3; do echo "step=$i acc=0.$i" >>"$KATIB_METRICS_PATH"; done
 while [ ! -e {tmp_path}/go ]; do sleep 0.05; done
@@ -70,10 +70,10 @@ touch {tmp_path}/done
     with katib.client() as client:
         study_id = client.create_study(collecting(script))
         until(lambda: (found := trials(client, study_id)) and found[0].objective == 0.3)
-    process.end(signal.SIGKILL)
+    process.kill()
     (tmp_path / "go").touch()
     until((tmp_path / "done").exists)
-    katib.local()
+    katib.manager()
     with katib.client() as client:
         assert finished(client, study_id).state is StudyState.COMPLETED
         (trial,) = trials(client, study_id)

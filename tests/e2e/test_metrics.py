@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import signal
 from pathlib import Path
 
 import psutil
@@ -115,7 +114,8 @@ def test_a_million_lines_are_read_in_bounded_memory(katib: World) -> None:
 def test_nothing_is_lost_or_taken_twice_when_the_manager_was_down_as_the_trial_ended(
     katib: World, tmp_path: Path
 ) -> None:
-    process = katib.local()
+    katib.suggestion("random")
+    process = katib.manager()
     gate = tmp_path / "gate"
     script = f"""
 for i in 1 2 3; do echo step=$i acc=0.$i; done
@@ -125,10 +125,10 @@ for i in 4 5 6 7 8 9; do echo step=$i acc=0.$i; done; printf 'step=10 acc=1'; to
     with katib.client() as client:
         study_id = client.create_study(study(script=script, limits=ONE))
         until(lambda: (found := trials(client, study_id)) and found[0].objective == 0.3)
-    process.end(signal.SIGKILL)
+    process.kill()
     gate.touch()
     until((tmp_path / "gate.done").exists)
-    katib.local()
+    katib.manager()
     with katib.client() as client:
         assert finished(client, study_id).state is StudyState.COMPLETED
         (trial,) = trials(client, study_id)
