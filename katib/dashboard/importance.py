@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from katib.api.client import ManagerClient
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.errors import InvalidArgumentError, ResourceExhaustedError
 from katib.domain.parameters import ParameterType
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import StudySpec
@@ -31,6 +31,8 @@ _MOST: Final = 2000
 _TREES: Final = 64
 _SHUFFLES: Final = 5
 _KEPT: Final = 64
+# A browser waits for thirty.
+_WAIT_S: Final = 20.0
 
 _FOREST: Final = "Permutation importance on a random forest"
 _RANKS: Final = "Squared rank correlation, each parameter alone (scikit-learn is not installed)"
@@ -45,15 +47,20 @@ class Importance:
 
     def of(self, client: ManagerClient, study_id: str) -> Json:
         """`method`, `trials`: from how many, `quality`: R² of the forest on trials that it has not seen, or None, `shares` of
-        the parameters, the largest first. No shares: too few trials."""
+        the parameters, the largest first. No shares: too few trials. Raises ResourceExhaustedError
+        when others take too long."""
         detail = client.get_study(study_id)
         key = (study_id, detail.summary.revision)
-        with self._lock:
+        if not self._lock.acquire(timeout=_WAIT_S):
+            raise ResourceExhaustedError("the importance of other studies is being computed: look again in a while")
+        try:
             if key not in self._known:
                 self._known[key] = _compute(detail.spec, _completed(client, study_id))
                 while len(self._known) > _KEPT:
                     self._known.popitem(last=False)
             return self._known[key]
+        finally:
+            self._lock.release()
 
 
 def _completed(client: ManagerClient, study_id: str) -> list[Trial]:

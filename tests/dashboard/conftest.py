@@ -15,7 +15,7 @@ HOSTILE = "<script>alert('x')</script><b a=\"1\">&amp;"
 @pytest.fixture(scope="session")
 def katib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("katib")) as it:
-        it.local()
+        it.local("--dashboard", "127.0.0.1:0")
         yield it
 
 
