@@ -154,24 +154,6 @@ def test_a_study_by_the_command_line_from_its_creation_to_its_best_trial(katib: 
         assert {t.state for t in trials(client, summary.id)} == {TrialState.KILLED}
 
 
-def test_trials_report_to_the_manager_by_its_service_from_their_own_namespace(katib: Installation) -> None:
-    """By a call, and not by way of their output, which is there for when none gets through."""
-    deployment = katib.cluster.get("deployment", "katib-manager", katib.namespace)
-    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    program = "import katib, sys; katib.report(acc=sys.argv[-1].partition('=')[2], step=1); print('done')"
-    spec = replace(
-        study(name="reports", image=image, limits={"max_trials": 2}), command=("python3", "-c", program, "--")
-    )
-    with katib.client() as client:
-        study_id = client.create_study(spec)
-        studies_end(katib, study_id)
-        for trial in trials(client, study_id):
-            assert trial.state is TrialState.COMPLETED, trial.message
-            (observation,) = client.get_trial(trial.id).observations
-            assert (repr(observation.value), observation.step) == (trial.parameters[0].value, 1)
-            assert client.trial_log(trial.id).data == b"done\n"
-
-
 def run_to_its_end(katib: Installation, study_id: str, count: int) -> None:
     """And nothing of it was lost or run twice."""
     studies_end(katib, study_id)
