@@ -13,7 +13,7 @@ from katib.domain.errors import InvalidArgumentError
 from katib.domain.search_space import SearchSpace
 from katib.domain.trial import Tag, Trial, TrialState
 from katib.suggestion.algorithms.cmaes import CmaEs
-from katib.suggestion.cells import Cells, Points
+from katib.suggestion.cells import Cells, Points, together
 from katib.suggestion.cmaes.runs import GENERATION, RUN, SAMPLE
 from katib.suggestion.cmaes.strategy import Distribution, Rates
 from katib.suggestion.gp.encoding import Encoding, Floats
@@ -216,6 +216,8 @@ class TestRestarts:
 
 
 class TestDistribution:
+    MIXED = (parameter("x", DOUBLE, 0, 1), parameter("y", DOUBLE, 0, 1), parameter("n", INT, 1, 9))
+
     def cells(self, *spaces: object) -> Cells:
         return Cells(Encoding(SearchSpace.of(spaces)))  # type: ignore[arg-type]
 
@@ -287,6 +289,19 @@ class TestDistribution:
         assert probabilities.sum() == pytest.approx(1.0)
         assert probabilities[2] > 0.7
         assert probabilities.min() > 0.05
+
+    def test_it_stays_one_however_long_a_run_goes_on_and_whatever_comes_of_it(self) -> None:
+        cells = self.cells(*self.MIXED)
+        rng = np.random.default_rng(3)
+        for size in (3, 6):
+            distribution = Distribution.begin(cells, np.full(3, 0.5), 0.2, size)
+            for generation in range(700):
+                points = together(*(distribution.sample(rng) for _ in range(size)))
+                order = np.argsort(((points.numbers - 0.3) ** 2).sum(axis=1) if generation < 500 else rng.random(size))
+                distribution = distribution.updated(points[order])
+                assert (np.diag(distribution.covariance) > 0).all()
+                assert np.isfinite(distribution.covariance).all()
+                assert 0 < distribution.step <= 1
 
     def test_what_falls_out_of_the_cube_comes_back_into_it(self) -> None:
         cells = self.cells(parameter("x", DOUBLE, 0, 1))

@@ -22,6 +22,8 @@ RATE: Final = 0.3
 # degenerates.
 LEAST_DEVIATION: Final = 1e-6
 MOST_CONDITION: Final = 1e14
+# Where a run goes on all the same: points nearer than this are one.
+LEAST_STEP: Final = 1e-10
 _EPSILON: Final = 1e-12
 
 
@@ -175,8 +177,8 @@ class Distribution:
         return replace(
             self,
             mean=np.clip(mean, 0.0, 1.0),
-            step=min(step, 1.0),
-            covariance=0.5 * (covariance + covariance.T),
+            step=float(np.clip(step, LEAST_STEP, 1.0)),
+            covariance=_positive(0.5 * (covariance + covariance.T)),
             path=path,
             step_path=step_path,
         )._with_margin()
@@ -226,3 +228,15 @@ class Distribution:
         values = np.linalg.eigvalsh(self.covariance)
         narrow = bool(len(smooth)) and bool((deviations[smooth] < LEAST_DEVIATION).all())
         return narrow or float(values[-1]) > MOST_CONDITION * max(float(values[0]), 0.0) or not np.isfinite(self.step)
+
+
+def _positive(covariance: Floats) -> Floats:
+    """Rounding, and negative weights over long, can take an eigenvalue below zero."""
+    values, axes = np.linalg.eigh(covariance)
+    most = float(values[-1])
+    if not 0.0 < most < np.inf:
+        return np.eye(len(covariance))
+    least = most / (10.0 * MOST_CONDITION)
+    if values[0] >= least:
+        return covariance
+    return np.asarray((axes * np.maximum(values, least)) @ axes.T, dtype=np.float64)
