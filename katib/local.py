@@ -1,8 +1,8 @@
 """`katib-local`: a whole Katib on one machine, in one command.
 
 The manager with the local worker runs in this process; each algorithm and each rule is a process of its own behind a Unix
-socket, as it is a container of its own in a cluster. They end with this process, however it ends. The runs of trials do not:
-they go on, and the next start takes them up.
+socket, as it is a container of its own in a cluster. It begins when it is first called and ends with this process, however that
+ends. The runs of trials do not: they go on, and the next start takes them up.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -24,11 +24,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import click
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from katib.api import logs, rpc
-from katib.api.channel import open_channel
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
 from katib.domain.errors import FailedPreconditionError, KatibError
 from katib.manager import settings as defaults
@@ -37,8 +34,9 @@ from katib.manager.settings import Settings
 
 _log: Final = logging.getLogger(__name__)
 
-# A service starts in well under a second; a machine under load may need many.
-START_S: Final = 60.0
+# A service starts in well under a second; a machine under load may need many. Whoever called one that takes longer goes on as
+# if it were away, and asks again.
+START_S: Final = 10.0
 _STOP_S: Final = 15.0
 _RESTART_FIRST_S: Final = 0.25
 _RESTART_MOST_S: Final = 5.0
@@ -116,6 +114,52 @@ class _Supervisor:
                 self._process.terminate()
 
 
+class _OnDemand:
+    """The services of this machine, each begun by the first call to it: most of those who try Katib use one or two of them."""
+
+    def __init__(self, services: Iterable[_Service], lifeline: int, log_level: str) -> None:
+        self._services = {service.address: service for service in services}
+        self._lifeline = lifeline
+        self._log_level = log_level
+        self._lock = threading.Lock()
+        self._ended = False
+        self._begun: dict[str, tuple[_Supervisor, float]] = {}
+        # Those that were there once, or were waited for long enough: what becomes of them is their supervisors' affair.
+        self._settled: set[str] = set()
+
+    def asleep(self, address: str) -> bool:
+        return address in self._services and address not in self._begun
+
+    def wake(self, address: str) -> None:
+        service = self._services.get(address)
+        if service is None or address in self._settled:
+            return
+        with self._lock:
+            if address not in self._begun:
+                if self._ended:
+                    return
+                try:
+                    supervisor = _Supervisor(service, self._lifeline, self._log_level)
+                except OSError as error:
+                    # No process to be had now. The next call tries again.
+                    _log.warning("%s cannot be started: %s", service.name, error)
+                    return
+                self._begun[address] = supervisor, time.monotonic() + START_S
+            _, until = self._begun[address]
+        while not service.socket.exists() and time.monotonic() < until and not self._ended:
+            time.sleep(_POLL_S)
+        self._settled.add(address)
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            supervisors = [supervisor for supervisor, _ in self._begun.values()]
+        for supervisor in supervisors:
+            supervisor.stop()
+        for supervisor in supervisors:
+            supervisor.join(_STOP_S)
+
+
 def run(data: Path, listen: str, http: str, log_level: str, dashboard: str | None = "") -> None:
     """Runs everything until SIGTERM or SIGINT. `dashboard`: where the web pages are, None for the usual address or, where that
     is taken, any other; empty for none."""
@@ -126,7 +170,8 @@ def run(data: Path, listen: str, http: str, log_level: str, dashboard: str | Non
             *_services("katib.suggestions", "katib.suggestion.server", folder, "s"),
             *_services("katib.earlystopping", "katib.earlystopping.server", folder, "e"),
         ]
-        supervisors = [_Supervisor(service, lifeline, log_level) for service in services]
+        on_demand = _OnDemand(services, lifeline, log_level)
+        dashboards: list[_Supervisor] = []
         try:
             manager = Manager(
                 Settings(
@@ -137,53 +182,30 @@ def run(data: Path, listen: str, http: str, log_level: str, dashboard: str | Non
                     suggestion_address=f"unix:{folder}/s-{{algorithm}}",
                     earlystopping_address=f"unix:{folder}/e-{{algorithm}}",
                     log_level=log_level,
-                )
+                ),
+                on_demand,
             )
             manager.open()
-            _wait_until_serving(services, stop)
             manager.start()
             address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{manager.port}"
             pages = None if dashboard == "" else _bind_pages(dashboard)
             if pages is not None:
-                supervisors.append(_Supervisor(_pages_service(pages, address), lifeline, log_level))
+                dashboards.append(_Supervisor(_pages_service(pages, address), lifeline, log_level))
             _greet(address, data, pages)
             stop.wait()
             click.echo("Katib ends. Trials that run go on; the next start takes them up.", err=True)
             manager.stop()
         finally:
-            for supervisor in supervisors:
-                supervisor.stop()
-            for supervisor in supervisors:
-                supervisor.join(_STOP_S)
+            for pages_process in dashboards:
+                pages_process.stop()
+            on_demand.end()
+            for pages_process in dashboards:
+                pages_process.join(_STOP_S)
 
 
 def _services(group: str, module: str, folder: Path, prefix: str) -> Iterator[_Service]:
     for entry in sorted(entry_points(group=group), key=lambda e: e.name):
         yield _Service(module, entry.name, folder / f"{prefix}-{entry.name}")
-
-
-def _wait_until_serving(services: list[_Service], stop: threading.Event) -> None:
-    """Raises FailedPreconditionError when one does not answer in time."""
-    deadline = time.monotonic() + START_S
-    for service in services:
-        with open_channel(service.address) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            while not _serves(stub):
-                if stop.is_set():
-                    return
-                if time.monotonic() > deadline:
-                    raise FailedPreconditionError(
-                        f"{service.name} did not start within {START_S:g} s: what it printed above says why"
-                    )
-                time.sleep(_POLL_S)
-
-
-def _serves(stub: health_pb2_grpc.HealthStub) -> bool:
-    try:
-        reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)  # type: ignore[attr-defined]
-    except grpc.RpcError:
-        return False
-    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def _bind_pages(dashboard: str | None) -> socket.socket:

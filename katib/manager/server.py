@@ -24,7 +24,7 @@ from katib.manager.identity import own_identity
 from katib.manager.keeper import Keeper
 from katib.manager.metrics import Metrics
 from katib.manager.modelstore.open import DATABASE, open_deliveries, open_model_store
-from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.addresses import AddressTemplate, Channels, Standby
 from katib.manager.remote.directory import RemoteDirectory
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
 from katib.manager.remote.suggestion import RemoteSuggestionServices
@@ -48,8 +48,9 @@ class Manager:
     `start` does it all, where the database has to be there. Where it may come later: `serve`, then `work_when_possible`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Binds the addresses; raises a KatibError that says what is wrong with them or with the other settings."""
+    def __init__(self, settings: Settings, standby: Standby | None = None) -> None:
+        """Binds the addresses; raises a KatibError that says what is wrong with them or with the other settings. `standby`: who
+        starts services when they are first called."""
         self.settings = settings
         self._stopping = False
         self._working = False
@@ -60,7 +61,7 @@ class Manager:
         suggestion = AddressTemplate.parse("--suggestion-address", settings.suggestion_address)
         earlystopping = AddressTemplate.parse("--earlystopping-address", settings.earlystopping_address)
         self._metrics = Metrics()
-        self._channels = Channels()
+        self._channels = Channels(standby=standby)
         self._opening = Opening(settings.database, self._ready_or_not)
         self._storage = self._opening.storage
         self._models = open_model_store(self._storage, settings.model_store)

@@ -3,7 +3,7 @@
 import os
 import threading
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
 
@@ -62,6 +62,17 @@ class Line:
         return now is not None and now != self.socket
 
 
+class Standby(Protocol):
+    """Services that begin to run when they are first called. Safe from any thread."""
+
+    def wake(self, address: str) -> None:
+        """Returns when what serves there can be reached, at once where that is not one of these services. One that does not
+        come is given up after a while, and is asked as if it were away."""
+
+    def asleep(self, address: str) -> bool:
+        """Whether it is one of these services, and nobody has called it yet."""
+
+
 class Channels:
     """One channel per address, kept as long as it works, and the calls on them looked after.
 
@@ -69,12 +80,19 @@ class Channels:
     channel at once. So a service that appears after a long absence is found by the next call.
     """
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(self, patience: Patience | None = None, standby: Standby | None = None) -> None:
         self.watcher: Final = Watcher(patience)
+        self._standby = standby
         self._lock = threading.Lock()
         self._lines: dict[str, Line] = {}
 
+    def asleep(self, address: str) -> bool:
+        """Whether a call would have to start the service."""
+        return self._standby is not None and self._standby.asleep(address)
+
     def get(self, address: str) -> Line:
+        if self._standby is not None:
+            self._standby.wake(address)
         with self._lock:
             line = self._lines.get(address)
             if line is None or line.replaced():

@@ -20,6 +20,7 @@ from katib.manager.remote.addresses import PLACEHOLDER, AddressTemplate, Channel
 ALGORITHMS: Final = frozenset(entry.name for entry in entry_points(group="katib.suggestions"))
 RULES: Final = frozenset(entry.name for entry in entry_points(group="katib.earlystopping"))
 _PROBE_S: Final = 1.0
+_ASLEEP: Final = "it starts when a study first names it"
 
 
 class RemoteDirectory:
@@ -31,14 +32,19 @@ class RemoteDirectory:
 
     def services(self, algorithms: frozenset[str], rules: frozenset[str]) -> Sequence[ServiceStatus]:
         known = {ServiceKind.SUGGESTION: algorithms | ALGORITHMS, ServiceKind.EARLY_STOPPING: rules | RULES}
+        found: list[ServiceStatus] = []
         probes: list[tuple[str, ServiceKind, str, Future[bool]]] = []
         for kind, names in known.items():
             template = self._templates[kind]
             for name in sorted(filter(is_service_name, names | set(_listed(template)))):
                 address = template.address("name", name)
-                probes.append((name, kind, address, self._probe(address, name)))
+                if self._channels.asleep(address):
+                    found.append(ServiceStatus(name, kind, address, serving=True, message=_ASLEEP))
+                else:
+                    probes.append((name, kind, address, self._probe(address, name)))
         wait([probe for *_, probe in probes], _PROBE_S * 3)
-        return [_status(*probe) for probe in probes]
+        found += [_status(*probe) for probe in probes]
+        return sorted(found, key=lambda s: (list(known).index(s.kind), s.name))
 
     def _probe(self, address: str, name: str) -> "Future[bool]":
         return calls.start(

@@ -1,0 +1,66 @@
+"""katib-local's services: each begins when it is first called, and nothing else does."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from katib.local import _OnDemand, _Service
+from tests.e2e.harness import wait_until_serving
+
+
+@contextmanager
+def on_demand(*names: str) -> Iterator[tuple[_OnDemand, dict[str, str]]]:
+    reading, writing = os.pipe()
+    with tempfile.TemporaryDirectory(prefix="kt-") as folder:
+        services = [_Service("katib.suggestion.server", name, Path(folder) / name) for name in names]
+        standby = _OnDemand(services, reading, "WARNING")
+        try:
+            yield standby, {service.name: service.address for service in services}
+        finally:
+            standby.end()
+            os.close(reading)
+            os.close(writing)
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def test_a_service_begins_with_the_first_call_and_no_other_one_does() -> None:
+    before = children()
+    with on_demand("random", "grid") as (standby, addresses):
+        assert standby.asleep(addresses["random"])
+        assert children() == before
+
+        standby.wake(addresses["random"])
+
+        wait_until_serving(addresses["random"])
+        assert not standby.asleep(addresses["random"])
+        assert standby.asleep(addresses["grid"])
+        assert len(children() - before) == 1
+
+        standby.wake(addresses["random"])
+        assert len(children() - before) == 1
+    assert children() == before
+
+
+def test_an_address_that_is_none_of_them_is_left_alone() -> None:
+    before = children()
+    with on_demand("random") as (standby, _):
+        standby.wake("unix:/no/such/socket")
+
+        assert not standby.asleep("unix:/no/such/socket")
+        assert children() == before
+
+
+def test_none_begins_once_it_has_ended() -> None:
+    before = children()
+    with on_demand("random") as (standby, addresses):
+        standby.end()
+        standby.wake(addresses["random"])
+
+        assert children() == before
