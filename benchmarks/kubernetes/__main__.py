@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.kubernetes.bare import BareLoop
-from benchmarks.kubernetes.fakenodes import LABEL, FakeNodes, fake_nodes
+from benchmarks.kubernetes.fakenodes import LABEL, FakeNodes, Life, fake_nodes
 from katib.domain.errors import KatibError
 from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
@@ -224,11 +224,29 @@ def measure(cluster: Cluster, katib: Katib, options: argparse.Namespace) -> None
         gone_s = _gone(katib)
         asked = bench.asked()
         peers.append(bench.bare(count // 2))
-        live = bench.live(options.live, 30 if options.live >= 1000 else 5) if options.live else None
-    lives = nodes.lives()
+        show(bench, count, done, nodes.lives(), asked, peers, others)
+        print(f"The last Pod was deleted {gone_s:.0f} s after the end", flush=True)
+        if options.live:
+            live = bench.live(options.live, 30 if options.live >= 1000 else 5)
+            print(
+                f"{options.live} Pods that go on: {live['percent']:.1f} % of a core, {live['mib']:.0f} MiB more; to start "
+                f"them {live['start_s']:.0f} s ({live['start_cpu_s']:.1f} s of a core), to stop them "
+                f"{live['stop_s']:.0f} s ({live['stop_cpu_s']:.1f} s of a core)"
+            )
+
+
+def show(
+    bench: Bench,
+    count: int,
+    done: Finished,
+    lives: Mapping[str, Life],
+    asked: Sequence[Request],
+    peers: Sequence[Rates],
+    others: Mapping[str, float],
+) -> None:
     runs = {trial.run for trial in done.trials}
     ours = bench.rates(runs)
-    print(f"\n{count} trials of {options.seconds:g} s, {parallel} at once, took {done.seconds:.0f} s")
+    print(f"\n{count} trials of {bench.seconds:g} s, {bench.parallel} at once, took {done.seconds:.0f} s")
     print("Pods created a second, beside the bare loop before and after (aim: 0.8):")
     for what in ("first", "following"):
         rate, bare = getattr(ours, what), [getattr(peer, what) for peer in peers]
@@ -247,13 +265,6 @@ def measure(cluster: Cluster, katib: Katib, options: argparse.Namespace) -> None
         f"The manager, for 1,000 trials: {1000 * done.cpu_s / count:.1f} s of a core; {done.memory_mib:.0f} MiB in all "
         f"at the end (others: {told})"
     )
-    print(f"The last Pod was deleted {gone_s:.0f} s after the end")
-    if live is not None:
-        print(
-            f"{options.live} Pods that go on: {live['percent']:.1f} % of a core, {live['mib']:.0f} MiB more; to start them "
-            f"{live['start_s']:.0f} s ({live['start_cpu_s']:.1f} s of a core), to stop them {live['stop_s']:.0f} s "
-            f"({live['stop_cpu_s']:.1f} s of a core)"
-        )
 
 
 def _gone(katib: Katib) -> float:

@@ -33,7 +33,7 @@ class FakeNodes:
     report: Path
 
     def lives(self) -> Mapping[str, Life]:
-        """By the Pods' names, of those that have ended well; to be asked for when the nodes are stopped."""
+        """By the Pods' names, of those that have ended well."""
         rows = [json.loads(line) for line in self.report.read_text().splitlines()]
         return {
             row["name"]: Life(*(row[key] / 1e9 for key in ("began", "ended", "told"))) for row in rows if not row["why"]
@@ -54,7 +54,7 @@ def build() -> Path:
 
 @contextmanager
 def fake_nodes(cluster: Cluster, folder: Path, count: int) -> Iterator[FakeNodes]:
-    """Ready for Pods; stopped, and their report complete, at the end."""
+    """Ready for Pods; stopped at the end."""
     report = folder / "report"
     given = {"kubeconfig": cluster.kubeconfig, "address": cluster.machine, "nodes": count, "report": report}
     with (folder / "fakenodes.log").open("wb") as log:

@@ -140,11 +140,6 @@ func main() {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
 	<-asked
-	n.lock.Lock()
-	defer n.lock.Unlock()
-	if err := n.report.Flush(); err != nil {
-		log.Fatal(err)
-	}
 }
 
 func name(i int) string { return fmt.Sprintf("fake-%d", i+1) }
@@ -385,6 +380,9 @@ func (n *nodes) run(p pod, r *running) {
 	// When the end was sent, and when the API server had it.
 	fmt.Fprintf(n.report, "{\"name\":%q,\"began\":%d,\"ended\":%d,\"told\":%d,\"why\":%q}\n",
 		p.Metadata.Name, began.UnixNano(), ended.UnixNano(), time.Now().UnixNano(), why)
+	if err := n.report.Flush(); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func terminated(began, ended time.Time, code int, reason string) object {
