@@ -51,7 +51,7 @@ test-slow: $(DEV) ## The longer tests
 # The tests that want a database server are skipped where there is none, and say so; in CI they count. MySQL comes from Debian's
 # unstable suite, which may be broken for a day: then CI goes on without, and the skipped tests say so.
 ifeq ($(CI),true)
-test-slow: mariadb mysql-if-possible chromium
+test-slow: mariadb mysql-if-possible mlflow chromium
 endif
 
 .PHONY: mariadb
@@ -65,6 +65,10 @@ mysql: ## Put a MySQL beside everything else for the storage tests (Debian; 60 M
 .PHONY: mysql-if-possible
 mysql-if-possible:
 	sh tests/install-mysql.sh || echo >&2 "MySQL COULD NOT BE INSTALLED: nothing is tested on it this time"
+
+.PHONY: mlflow
+mlflow: $(DEV) ## Put an MLflow server beside everything else for the model store's tests (a gigabyte)
+	$(BIN)/python -m tests.modelstore.mlflow
 
 .PHONY: chromium
 chromium: ## Install Chromium, which the dashboard's tests look with (Debian or Ubuntu, as root)

@@ -1,8 +1,8 @@
-"""A real MLflow tracking server for the tests, of its own virtual environment.
+"""A real MLflow tracking server for the tests, in a virtual environment of its own.
 
-MLflow keeps older versions of packages than Katib's own development does, so it is not among Katib's: the first test that wants
-it installs it (a minute or two, half a gigabyte) into KATIB_TEST_CACHE, by default ~/.cache/katib-tests. Where that cannot be
-had the tests are skipped and say why; where CI=true they fail. KATIB_TEST_MLFLOW names a server to use instead.
+MLflow keeps older versions of packages than Katib's own development does, so it is not among Katib's. `make mlflow`, which runs
+this module, installs it (a minute or two, a gigabyte) into KATIB_TEST_CACHE, by default ~/.cache/katib-tests. Where it is not
+there the tests are skipped and say what is missing; where CI=true they fail. KATIB_TEST_MLFLOW names a server to use instead.
 """
 
 import os
@@ -25,36 +25,43 @@ _START_S = 90
 _INSTALL_S = 900
 
 
-def program() -> Path:
-    """`mlflow`, installed; skips or fails where it cannot be."""
+def home() -> Path:
+    """Where its virtual environment is, or would be."""
     cache = Path(os.environ.get("KATIB_TEST_CACHE") or Path.home() / ".cache" / "katib-tests")
-    home = cache / f"mlflow-{VERSION}"
-    mlflow = home / "bin" / "mlflow"
-    if mlflow.exists():
-        return mlflow
-    # Made aside: what is there is whole, whoever else is making it.
-    making = cache / f"mlflow-{VERSION}.{os.getpid()}"
+    return cache / f"mlflow-{VERSION}"
+
+
+def install() -> None:
+    """Installs it, if it is not there."""
+    if (home() / "bin" / "mlflow").exists():
+        return
+    # Made aside: what is there is whole. Its scripts name their interpreter by a whole path that is another one then, so they
+    # are run as modules.
+    making = home().with_name(f"{home().name}.{os.getpid()}")
     try:
         _run(sys.executable, "-m", "venv", str(making))
         _run(str(making / "bin" / "python"), "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}")
-        # A script names its interpreter by its whole path: it is run by the interpreter instead.
-        making.rename(home)
-    except (OSError, subprocess.SubprocessError) as error:
+        making.rename(home())
+    except BaseException:
         shutil.rmtree(making, ignore_errors=True)
-        if mlflow.exists():
-            return mlflow
-        text = f"no MLflow to test with: it cannot be installed ({error}); KATIB_TEST_MLFLOW=http://HOST:PORT names a server"
+        raise
+
+
+def python() -> Path:
+    """The interpreter that has it; skips or fails where there is none."""
+    if not (home() / "bin" / "mlflow").exists():
+        text = "no MLflow to test with: make mlflow installs it, or KATIB_TEST_MLFLOW=http://HOST:PORT names a server"
         if os.environ.get("CI") == "true":
             pytest.fail(text)
         pytest.skip(text)
-    return mlflow
+    return home() / "bin" / "python"
 
 
 class Server:
     """A tracking server with its database in a folder of its own, at a port that it keeps when it is started again."""
 
     def __init__(self, folder: Path) -> None:
-        self._python = program().parent / "python"
+        self._python = python()
         self._folder = folder
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
@@ -105,3 +112,8 @@ def started() -> Iterator[Server]:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, timeout=_INSTALL_S, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    install()
+    print(f"MLflow {VERSION} is in {home()}")
