@@ -126,29 +126,6 @@ bench-quality-quick: $(RUN) ## The same for ours alone, two seeds, 50 trials: so
 	  --seeds 2 --results quality-quick.jsonl $(OURS)
 	$(BIN)/python -m benchmarks.quality score quality-quick.jsonl
 
-.PHONY: bench-kubernetes
-bench-kubernetes: $(DEV) ## Measure what Katib adds to creating Pods by hand (first time: `make cluster`)
-	$(BIN)/python -m tests.cluster.prepare
-	$(BIN)/python -m benchmarks.kubernetes
-
-BENCH := $(VENV)/.installed-bench
-
-$(BENCH): pyproject.toml | $(BIN)/pip
-	$(PIP) install -e '.[all,bench]'
-	@touch $(RUN) $@
-
-.PHONY: bench-stopping
-bench-stopping: $(BENCH) ## Measure what early stopping saves and costs, beside Optuna's pruners
-	$(BIN)/python -m benchmarks.stopping --plot docs/early-stopping.svg
-
-.PHONY: bench-suggestion
-bench-suggestion: $(DEV) ## Measure what a question to a suggestion service costs as its study grows
-	$(BIN)/python benchmarks/bench_suggestion.py
-
-.PHONY: bench-dashboard
-bench-dashboard: $(DEV) ## Measure the dashboard in a browser beside optuna-dashboard (first: `make chromium`)
-	$(BIN)/python -m benchmarks.bench_dashboard
-
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what
 	$(BIN)/ruff check

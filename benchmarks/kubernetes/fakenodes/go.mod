@@ -1,4 +1,4 @@
-// Nodes without a machine behind them, for make bench-kubernetes. Nothing but Go's own library.
+// Nodes without a machine behind them, for python -m benchmarks.kubernetes. Nothing but Go's own library.
 module katib.test/fakenodes
 
 go 1.24.0
