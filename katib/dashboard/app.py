@@ -19,7 +19,7 @@ from katib.dashboard.context import STATIC, Context, environment, render, static
 from katib.dashboard.errors import AWAY, status_of
 from katib.dashboard.importance import Importance
 from katib.dashboard.prefix import Prefix
-from katib.dashboard.security import SecurityHeaders
+from katib.dashboard.security import SecurityHeaders, own_hosts
 from katib.domain.errors import InternalError, InvalidArgumentError, KatibError, NotFoundError
 
 _log: Final = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class _Assets(StaticFiles):
 
 def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence[str] = ()) -> Starlette:
     """`server`: the manager's address; `root_path`: the prefix in front of every path; `hosts`: the names by which it may be
-    called, none for any. Raises InvalidArgumentError for an address that is none."""
+    called, none for this machine's own and every IP address. Raises InvalidArgumentError for an address that is none."""
     version = static_version()
     app = Starlette(
         routes=[
@@ -56,7 +56,7 @@ def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence
         ],
         middleware=[
             Middleware(Prefix, root_path=root_path),
-            Middleware(SecurityHeaders, hosts=hosts),
+            Middleware(SecurityHeaders, hosts=hosts or own_hosts(), addresses=not hosts),
             Middleware(GZipMiddleware, minimum_size=600, compresslevel=6),
         ],
         exception_handlers={KatibError: _failed, HTTPException: _http_failed, Exception: _broken},

@@ -113,7 +113,7 @@ def _value(parameter: Parameter) -> object:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA) and not value.endswith("Infinity"):
+    if isinstance(value, str) and value.startswith(_FORMULA) and value not in ("Infinity", "-Infinity"):
         return f"'{value}"
     return value
 

@@ -3,12 +3,16 @@
 Every page names what it may load: this program's own files, no inline script, no inline style. An action counts only with
 three things that a page of another site cannot give together: a browser that says the request is of the same site (or an
 `Origin` of this host), a token in a header of our own, and the same token in a cookie that other sites' requests do not carry.
-A name that somebody points at a loopback address (DNS rebinding) is refused where only this machine is served.
+A name that somebody points at our address (DNS rebinding) is refused: pages are there for the names that the user allowed, or
+for this machine's own and for IP addresses, which nobody can point elsewhere.
 """
 
 import hmac
+import ipaddress
 import secrets
+import socket
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -45,11 +49,12 @@ _HEADERS: Final = {
 
 
 class SecurityHeaders:
-    """Adds them to every answer; refuses hosts that are not ours. `hosts` empty: any."""
+    """Adds them to every answer; refuses hosts that are not ours: `hosts`, and with `addresses` every IP address."""
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], *, addresses: bool) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,15 +70,23 @@ class SecurityHeaders:
             await send(message)
 
         host = Headers(scope=scope).get("host", "")
-        if self._hosts and _name_of(host) not in self._hosts:
+        name = _name_of(host)
+        if name not in self._hosts and not (self._addresses and _is_address(name)):
+            others = ", its IP address" if self._addresses else ""
             answer = PlainTextResponse(
-                f"This dashboard does not answer to the host name {host!r}. Use one of {', '.join(sorted(self._hosts))}, "
-                "or start it with --allowed-host.\n",
+                f"This dashboard does not answer to the host name {host!r}. Use one of {', '.join(sorted(self._hosts))}"
+                f"{others}, or start it with --allowed-host.\n",
                 status_code=421,
             )
             await answer(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
+
+
+@cache
+def own_hosts() -> tuple[str, ...]:
+    """The names of this machine, as it knows them itself. Looks in the DNS: at the start, not while pages are asked for."""
+    return tuple(dict.fromkeys(("localhost", socket.gethostname().lower(), socket.getfqdn().lower())))
 
 
 def token_of(request: Request) -> str:
@@ -116,3 +129,12 @@ def _name_of(host: str) -> str:
     """Without the port."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).lower()
+
+
+def _is_address(name: str) -> bool:
+    if name.startswith("[") != name.endswith("]"):
+        return False
+    try:
+        return (ipaddress.ip_address(name.strip("[]")).version == 6) == name.startswith("[")
+    except ValueError:
+        return False

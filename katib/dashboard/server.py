@@ -74,7 +74,8 @@ def _end_with_starter(program: uvicorn.Server) -> None:
     "hosts",
     multiple=True,
     metavar="NAME",
-    help="A host name by which it may be called; may be given again.  [default: any; on loopback, localhost]",
+    help="A host name by which it may be called; may be given again.  "
+    "[default: this machine's own and IP addresses; on loopback, localhost]",
 )
 @click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
 @click.option(

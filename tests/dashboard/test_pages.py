@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import re
+import socket
 
 import pytest
 from starlette.testclient import TestClient
 
 from katib.dashboard.app import create_app
+from katib.dashboard.downloads import _cell
 from tests.dashboard.conftest import HOSTILE
 from tests.e2e.harness import World, trials
 
@@ -99,6 +101,12 @@ class TestStudy:
         assert [float(row["acc"]) for row in rows] == [trial.objective for trial in known]
         assert [float(row["x"]) for row in rows] == [float(trial.parameters[0].value) for trial in known]
 
+    def test_no_text_of_a_csv_is_a_formula(self) -> None:
+        for text in ("=1+1", "@SUM(1)", "+Infinity", "=cmd|'/c calc'!A1&Infinity", "-1+Infinity"):
+            assert _cell(text) == f"'{text}"
+        for number in ("Infinity", "-Infinity", -1.5, "plain"):
+            assert _cell(number) == number
+
     def test_a_json_has_an_object_for_each_trial(self, pages: TestClient, ended: str) -> None:
         documents = json.loads(pages.get(f"/studies/{ended}/trials.json").text)
         assert [document["number"] for document in documents] == [1, 2, 3, 4]
@@ -181,6 +189,16 @@ class TestAround:
             answer = client.get("/", headers={"host": "evil.example:8080"})
             assert answer.status_code == 421
             assert "evil.example" in answer.text
+
+    def test_without_allowed_hosts_only_names_of_this_machine_and_addresses_are_ours(self, pages: TestClient) -> None:
+        own = ["localhost", socket.gethostname(), socket.getfqdn(), "192.0.2.7", "[2001:db8::7]"]
+        for host in own:
+            for port in ("", ":8080"):
+                assert pages.get("/healthz", headers={"host": host + port}).status_code == 200
+        for host in ("evil.example", "192.0.2.7.evil.example", "2001:db8::7", "[192.0.2.7]", "[evil.example]", ""):
+            answer = pages.get("/healthz", headers={"host": host})
+            assert answer.status_code == 421, host
+            assert "--allowed-host" in answer.text
 
     def test_without_a_manager_each_page_says_so_and_looks_again_by_itself(self) -> None:
         with TestClient(create_app("127.0.0.1:1"), base_url="http://localhost") as client:
