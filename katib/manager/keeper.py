@@ -36,6 +36,8 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _PAGE: Final = 200
 _STUDIES: Final = 1000
+# So many studies in a row that could not be kept are no trouble of theirs.
+_AWAY: Final = 3
 # How long `close` waits for a store that is busy.
 _CLOSE_S: Final = 5.0
 
@@ -54,13 +56,12 @@ class Pace:
     longest_pause: float = _LONGEST_PAUSE_S
 
 
-@dataclass(slots=True)
-class _Outage:
-    """`told`: whether the log has had it."""
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """Until when something is not tried again, by the monotonic clock, and for how long that was."""
 
-    pause: float = 0.0
     until: float = 0.0
-    told: bool = False
+    pause: float = 0.0
 
 
 class Keeper:
@@ -86,7 +87,11 @@ class Keeper:
         self._dirty: set[str] = set()
         self._next_look = 0.0
         self._closed = False
-        self._outage = _Outage()
+        # Studies that could not be kept; each is tried again at its time.
+        self._later: dict[str, _Wait] = {}
+        # While nothing seems to answer.
+        self._outage = _Wait()
+        self._told = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -135,7 +140,8 @@ class Keeper:
     def _keep(self, study: Study, trials: list[Trial], retention: Retention) -> None:
         if retention.best == 0:
             for trial in trials:
-                self._remove_files(study, self._path(study, trial))
+                if not self._is_clients(study, trial):
+                    self._remove_files(study, self._path(study, trial))
             return
         values = self._storage.last_values(trials)
         self._store.keep(study, [FinishedTrial(trial, self._model(study, trial, values)) for trial in trials])
@@ -143,12 +149,12 @@ class Keeper:
             return
         kept = self._store.kept_models(study)
         maximize = study.spec.optimization is Objective.MAXIMIZE
-        candidates = [Candidate(model, model.number, _counted(model)) for model in kept]
+        candidates = [Candidate(model.trial_id, model.number, _counted(model)) for model in kept]
         gone = surplus(retention, maximize, candidates)
+        by_id = {model.trial_id: model for model in kept}
         # The files first: without its record nobody would know of them any more.
-        for model in gone:
-            self._remove_files(study, model.model_path)
-        self._store.remove(study, [model.trial_id for model in gone])
+        removed = [trial_id for trial_id in gone if self._remove_files(study, by_id[trial_id].model_path)]
+        self._store.remove(study, removed)
 
     def _model(self, study: Study, trial: Trial, values: Mapping[str, Mapping[str, float]]) -> SavedModel:
         return SavedModel(
@@ -168,16 +174,30 @@ class Keeper:
     def _path(self, study: Study, trial: Trial) -> str:
         return self._worker.model_path(study.spec, study.id, trial.run) if trial.run else ""
 
-    def _remove_files(self, study: Study, path: str) -> None:
-        if path:
-            self._worker.remove_model(study.id, path)
+    def _is_clients(self, study: Study, trial: Trial) -> bool:
+        """Whether a client has saved a model of the trial, which may well be what lies in the run's folder."""
+        try:
+            return not self._store.saved_model(study.spec.name, trial.id).kept
+        except NotFoundError:
+            return False
+
+    def _remove_files(self, study: Study, path: str) -> bool:
+        """Whether they are gone; it is no reason to keep the other models waiting when they are not."""
+        try:
+            if path:
+                self._worker.remove_model(study.id, path)
+        except KatibError as error:
+            _LOG.warning("a model of study %s cannot be removed: %s", study.id, error, extra={"path": path})
+            return False
+        return True
 
     # The thread
 
     def _wake(self, study_id: str) -> None:
         with self._changed:
-            self._dirty.add(study_id)
-            self._changed.notify()
+            if study_id not in self._later:
+                self._dirty.add(study_id)
+                self._changed.notify()
 
     def _run(self) -> None:
         while True:
@@ -185,11 +205,18 @@ class Keeper:
                 self._await_work()
                 if self._closed:
                     return
-                dirty, self._dirty = self._dirty, set()
-                look = time.monotonic() >= self._next_look
-            left = self._round(dirty, look)
+                now = time.monotonic()
+                ripe = {study_id for study_id, wait in self._later.items() if wait.until <= now}
+                studies, self._dirty = self._dirty | ripe, set()
+                look = now >= self._next_look
+            try:
+                left = self._round(studies, look)
+            except Exception:  # noqa: BLE001  # nobody else would go on
+                _LOG.exception("a look for models to keep failed; it is tried again")
+                left = studies
+                self._pause()
             with self._changed:
-                self._dirty |= left
+                self._dirty |= left - self._later.keys()
 
     def _await_work(self) -> None:
         """Until there is something to do that may be done now."""
@@ -198,62 +225,98 @@ class Keeper:
             now = time.monotonic()
             if self._dirty and since is None:
                 since = now
-            due = min(self._next_look, since + self._pace.gather if since is not None else self._next_look)
+            due = min((self._next_look, *(wait.until for wait in self._later.values())))
+            if since is not None:
+                due = min(due, since + self._pace.gather)
             due = max(due, self._outage.until)
             if now >= due:
                 return
             self._changed.wait(due - now)
 
-    def _round(self, dirty: set[str], look: bool) -> set[str]:
-        """What is still to be done."""
-        left = set(dirty)
-        try:
-            if look:
-                left.update(self._deliveries.behind(self._store.name, self._worker.placement, _STUDIES))
-                # Not all managers of a database at the same moment.
-                self._next_look = time.monotonic() + self._pace.look * random.uniform(1.0, 1.5)  # noqa: S311
-            for study_id in sorted(left):
-                if self._closed:
-                    break
-                self._keep_one(study_id, look)
-                left.discard(study_id)
-        except UnavailableError as error:
-            self._failed(str(error))
-        except KatibError as error:
-            left.clear()
-            self._failed(str(error))
-        else:
+    def _round(self, studies: set[str], look: bool) -> set[str]:
+        """Keeps what is to be kept of these studies, and with `look` of all that are behind; those that it has not come to."""
+        left = set(studies)
+        if look:
+            try:
+                behind = self._deliveries.behind(self._store.name, self._worker.placement, _STUDIES)
+            except KatibError as error:
+                self._tell_outage(error)
+                self._pause()
+                return left
+            left.update(study_id for study_id in behind if study_id not in self._later)
+            # Not all managers of a database at the same moment.
+            self._next_look = time.monotonic() + self._pace.look * random.uniform(1.0, 1.5)  # noqa: S311
+        away = 0
+        for study_id in sorted(left):
+            if self._closed or away == _AWAY:
+                break
+            left.discard(study_id)
+            away = away + 1 if self._keep_one(study_id, look) else 0
+        if away:
+            # One study's trouble, or everybody's: the next round begins with others.
+            if away == _AWAY or not left:
+                self._pause()
+        elif studies or look:
             self._recovered()
         return left
 
-    def _keep_one(self, study_id: str, settle: bool) -> None:
-        """Raises UnavailableError; one study's own trouble does not keep the others waiting, and is tried again at the next
-        look."""
+    def _keep_one(self, study_id: str, settle: bool) -> bool:
+        """Whether something could not be reached. One study's trouble does not keep the others waiting; it is tried again
+        later, after pauses that grow."""
+        try:
+            self._keep_if_there(study_id, settle)
+        except KatibError as error:
+            away = isinstance(error, UnavailableError)
+            if away:
+                self._tell_outage(error)
+            elif study_id not in self._later:
+                _LOG.warning(
+                    "models of study %s cannot be kept: %s", study_id, error, extra={"store": self._store.name}
+                )
+        except Exception:  # noqa: BLE001  # nobody else would keep the next one's
+            away = False
+            _LOG.exception("keeping models of study %s failed", study_id)
+        else:
+            self._later.pop(study_id, None)
+            return False
+        with self._changed:
+            self._later[study_id] = self._longer(self._later.get(study_id, _Wait()))
+        return away
+
+    def _keep_if_there(self, study_id: str, settle: bool) -> None:
         try:
             study = self._storage.get_study(study_id)
-            if study.placement in ("", self._worker.placement):
-                self.keep(study, settle=settle)
         except NotFoundError:
-            pass  # deleted meanwhile
-        except UnavailableError:
+            return  # deleted meanwhile
+        if study.placement not in ("", self._worker.placement):
+            return
+        try:
+            self.keep(study, settle=settle)
+        except NotFoundError:
+            # The study's end, or something that the store should have.
+            try:
+                self._storage.get_study(study_id)
+            except NotFoundError:
+                return
             raise
-        except KatibError as error:
-            _LOG.warning("models of study %s cannot be kept: %s", study_id, error, extra={"store": self._store.name})
-        except Exception:  # noqa: BLE001  # nobody else would keep the next one's
-            _LOG.exception("keeping models of study %s failed", study_id)
 
-    def _failed(self, why: str) -> None:
-        outage = self._outage
-        outage.pause = min(outage.pause * 2 or self._pace.first_pause, self._pace.longest_pause)
-        outage.until = time.monotonic() + outage.pause * random.uniform(0.75, 1.25)  # noqa: S311
-        if not outage.told:
-            outage.told = True
-            _LOG.warning("models cannot be kept now, they are kept later: %s", why, extra={"store": self._store.name})
+    def _longer(self, before: _Wait) -> _Wait:
+        pause = min(before.pause * 2 or self._pace.first_pause, self._pace.longest_pause)
+        return _Wait(time.monotonic() + pause * random.uniform(0.75, 1.25), pause)  # noqa: S311
+
+    def _pause(self) -> None:
+        self._outage = self._longer(self._outage)
+
+    def _tell_outage(self, error: KatibError) -> None:
+        if not self._told:
+            self._told = True
+            _LOG.warning("models cannot be kept now, they are kept later: %s", error, extra={"store": self._store.name})
 
     def _recovered(self) -> None:
-        if self._outage.told:
+        if self._told:
             _LOG.info("models are kept again", extra={"store": self._store.name})
-        self._outage = _Outage()
+        self._told = False
+        self._outage = _Wait()
 
 
 def _counted(model: SavedModel) -> float | None:

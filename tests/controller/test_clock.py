@@ -9,7 +9,7 @@ import pytest
 
 from katib.domain.errors import UnavailableError
 from katib.domain.study import Setting, StudyReason, StudyState
-from katib.domain.trial import TrialState
+from katib.domain.trial import TrialReason, TrialState
 from katib.manager.ports import StoppingAnswer, StoppingDelta, SuggestionReply, SuggestionRequest
 from katib.worker.base import RunSpec
 from tests.controller.test_reconcile import Desk, running
@@ -140,3 +140,56 @@ def test_a_failed_attempt_is_tried_again_in_its_time(desk: Desk, set_by: timedel
     )
     desk.set = set_by
     work_until(desk, study_id, lambda: desk.storage.get_study(study_id).state is StudyState.COMPLETED)
+
+
+class Stopper(Rule):
+    """One that wants everything stopped, when it is told to."""
+
+    def __init__(self, trial_id: str = "") -> None:
+        super().__init__()
+        self.trial_id = trial_id
+
+    def should_stop_delta(self, rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
+        if not self.trial_id:
+            return super().should_stop_delta(rule, delta)
+        self.asked += not delta.more
+        answer: Future[StoppingAnswer] = Future()
+        answer.set_result(StoppingAnswer({self.trial_id: "worse"}, delta.cursor, ("acc",)))
+        return answer
+
+
+def test_a_stop_that_could_not_be_stored_is_asked_for_again(tmp_path: Path) -> None:
+    rule = Stopper()
+    desk = Desk(tmp_path, rules=rule)
+    try:
+        # No metric comes that would have the rule asked.
+        study_id = desk.create(study(script="sleep 600", early_stopping="medianstopping", limits={"max_trials": 1}))
+        (trial,) = running(desk, study_id)
+        # A manager that has taken over does not know what its predecessor has asked.
+        work_until(desk, study_id, lambda: rule.asked)
+        rule.trial_id = trial.id
+        desk.reconciler.forget(study_id)
+
+        lost = []
+
+        def away(*arguments: object, **named: object) -> object:
+            lost.append(arguments)
+            raise UnavailableError("the database is away")
+
+        apply = desk.storage.apply
+        desk.storage.apply = away  # type: ignore[method-assign]
+        until(lambda: _pass_fails(desk, study_id) or None)
+        desk.storage.apply = apply  # type: ignore[method-assign]
+        assert lost
+        desk.finish(study_id)
+        assert [t.reason for t in desk.trials(study_id)] == [TrialReason.EARLY_STOPPED]
+    finally:
+        desk.close()
+
+
+def _pass_fails(desk: Desk, study_id: str) -> bool:
+    try:
+        desk.work(study_id)
+    except UnavailableError:
+        return True
+    return False

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from katib.domain.errors import FailedPreconditionError, UnavailableError
-from katib.domain.models import SavedModel
+from katib.domain.errors import FailedPreconditionError, NotFoundError, UnavailableError
+from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.names import run_name
 from katib.domain.study import Objective
 from katib.domain.trial import TrialState
@@ -226,6 +226,35 @@ def test_none_are_kept_when_none_are_wanted(storage, store, worker, keeper):
     assert files(worker, study) == []
 
 
+def test_what_a_client_says_of_its_model_keeps_it_where_none_are_wanted(storage, store, worker, keeper):
+    study = new_study(storage, keep_models="none")
+    mine, _ = end(storage, worker, study, 0.5, 0.25)
+    path = f"{worker._data}/runs/{study.id}/{mine.run}/model"
+    store.save_study(SavedStudy("digits", "", ""))
+    store.save_model(SavedModel("digits", mine.id, (), (), path))
+    keeper.keep(storage.get_study(study.id))
+    assert files(worker, study) == [mine.run]
+
+
+def test_a_model_that_cannot_be_removed_keeps_its_record_and_holds_up_nothing(storage, store, worker, keeper, caplog):
+    study = new_study(storage, keep_models="best:1")
+    end(storage, worker, study, 0.5, 0.25)
+
+    class Stuck:
+        def __getattr__(self, name):
+            return getattr(worker, name)
+
+        def remove_model(self, study_id, path):
+            raise UnavailableError("permission denied")
+
+    Keeper(storage, store, open_deliveries(storage), Stuck(), pace=QUICK).keep(storage.get_study(study.id))
+    assert set(kept(store)) == {1, 2}
+    assert any("cannot be removed" in record.getMessage() for record in caplog.records)
+    end(storage, worker, study, 0.75)
+    keeper.keep(storage.get_study(study.id))
+    assert set(kept(store)) == {3}
+
+
 def test_files_that_no_run_wrote_are_left_alone(storage, store, worker, keeper, tmp_path):
     study = new_study(storage, keep_models="none")
     mine = tmp_path / "precious"
@@ -311,7 +340,7 @@ def test_a_store_that_is_away_gets_later_what_it_missed(storage, store, worker, 
         keeper.close()
 
 
-@pytest.mark.parametrize("error", [FailedPreconditionError, ValueError])
+@pytest.mark.parametrize("error", [FailedPreconditionError, UnavailableError, NotFoundError, ValueError])
 def test_a_study_that_cannot_be_kept_does_not_hold_up_the_others(storage, store, worker, error, caplog):
     class Picky(Breaking):
         def keep(self, study, finished):
@@ -326,7 +355,7 @@ def test_a_study_that_cannot_be_kept_does_not_hold_up_the_others(storage, store,
         for study in (bad, good):
             end(storage, worker, study, 0.5)
         until(lambda: "good" in [s.name for s in store.saved_studies()] and kept(store, "good"))
-        until(lambda: any(bad.id in record.getMessage() for record in caplog.records))
+        until(lambda: any("cannot be kept" in r.getMessage() or bad.id in r.getMessage() for r in caplog.records))
     finally:
         keeper.close()
 

@@ -71,7 +71,7 @@ def pairs(items):
 class TestOnAServer:
     def test_a_trial_is_a_run_with_parameters_history_status_and_tags(self, storage, worker, mlflow_address, project):
         store = open_model_store(storage, f"mlflow+{mlflow_address}")
-        spec = make_spec(name=project, owner="me", tags=(Tag("team", "vision"),))
+        spec = make_spec(name=project, owner="me", tags=(Tag("team@x", "vision"), Tag("a//b", "")))
         study = storage.create_study(make_study(spec=spec))
         (trial,) = add(storage, study)
         (trial,) = go(storage, trial, to=RUNNING, run=run_name(trial.id, 1), at=NOW)
@@ -211,3 +211,16 @@ def test_names_are_made_to_fit(name, fitting):
 def test_parameters_whose_names_become_one_stay_two():
     assert mlflow_names.unique([("a@", "1"), ("a_", "2"), ("a?", "3")]) == {"a_": "1", "a__2": "2", "a__3": "3"}
     assert len(mlflow_names.unique([("p", "v" * 900)])["p"]) == 500
+
+
+def test_metrics_whose_names_become_one_keep_curves_of_their_own():
+    names = mlflow_names.Names()
+    assert [names.of(name) for name in ("a@", "a#", "a@", "a_", "a@")] == ["a_", "a__2", "a_", "a__3", "a_"]
+
+
+def test_tags_are_made_to_fit():
+    tags = mlflow_names.tags([Tag("a@b", "1"), Tag("a#b", "2"), Tag("x" * 900, "3"), Tag("long", "v" * 9000)])
+    assert tags["katib.tag.a_b"] == "1"
+    assert tags["katib.tag.a_b_2"] == "2"
+    assert max(map(len, tags)) == 250
+    assert len(tags["katib.tag.long"]) == 1000

@@ -124,12 +124,14 @@ class Reconciler:
             # Another manager drives it now, or a client was faster: what was read is old.
             memory.readings.clear()
             memory.revision = -1
+            memory.ruling.metrics_came()
             _log.info("dropped a pass: %s", error, extra={"study_id": study_id})
             self._wake(study_id)
             return None
         except BaseException:
-            # Output that was read in this pass may not be stored: read it again.
+            # Output that was read in this pass may not be stored: read it again. Nor what a rule wants stopped: ask it again.
             memory.readings.clear()
+            memory.ruling.metrics_came()
             raise
 
     def _tidy(self, study: Study, term: int | None) -> None:

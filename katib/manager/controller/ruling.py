@@ -49,7 +49,8 @@ class Ruling:
         self._lacks = 0
         # The settings that a service without deltas has accepted: it may keep them in memory, as those of 0.1 do.
         self._accepted: StudySpec | None = None
-        self._new_metrics = False
+        # Somebody before us may have stored some that no rule has seen yet.
+        self._new_metrics = True
         self._next: datetime | None = None
         self._failures = 0
         self._trouble: tuple[str, str] | None = None
@@ -60,6 +61,7 @@ class Ruling:
         return self._trouble
 
     def metrics_came(self) -> None:
+        """Or it cannot be known that none have, as when what an answer asked for was not stored."""
         self._new_metrics = True
 
     def due(self, study: Study, now: datetime) -> bool:

@@ -6,6 +6,8 @@ hash, by which it is found), `katib.study_id`, `katib.number`, `katib.state`, `k
 """
 
 import hashlib
+import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -24,6 +26,8 @@ from katib.manager.modelstore.mlflow_api import MAX_METRICS, MAX_PARAMS, MAX_TAG
 from katib.manager.modelstore.records import record_from_text, record_to_text
 from katib.manager.ports import Storage
 from katib.manager.storage.tokens import make_token, model_list, read_token
+
+_LOG: Final = logging.getLogger(__name__)
 
 _STUDY: Final = "katib.study"
 _OWNER: Final = "katib.owner"
@@ -63,7 +67,8 @@ class MlflowModelStore:
         run = _run_id(before) if before is not None else self._begin(experiment, model, _millis(model.saved_at))
         if before is None or _tags(before).get(_KEPT) is None:
             self._log_parameters(run, model)
-        values = [_metric(name, text, _millis(model.saved_at), 0) for name, text in dict(model.metrics).items()]
+        fitting, at = names.Names(), _millis(model.saved_at)
+        values = [_metric(fitting.of(name), text, at, 0) for name, text in dict(model.metrics).items()]
         self._log(run, values)
         self._api.end_run(run, _status(model), _millis(model.saved_at))
         self._tag(run, model)
@@ -97,11 +102,13 @@ class MlflowModelStore:
         if experiment is None:
             project = project_of(study)
             tags = {_STUDY: "1", _OWNER: project.owner, _NOTE: project.description}
-            experiment = self._create(
-                project.name, tags | {f"katib.tag.{t.name}"[:250]: t.value for t in study.spec.tags}
-            )
+            experiment = self._create(project.name, tags | names.tags(study.spec.tags))
         for of in finished:
-            self._keep(experiment, of.trial, of.model)
+            try:
+                self._keep(experiment, of.trial, of.model)
+            except FailedPreconditionError as error:
+                # It would refuse it again, and those after it are to be kept too.
+                _LOG.warning("the model of trial %s of study %s is not kept: %s", of.trial.id, study.id, error)
 
     def kept_models(self, study: Study) -> Sequence[SavedModel]:
         experiment = self._experiment(study.spec.name)
@@ -131,10 +138,11 @@ class MlflowModelStore:
         run_id = _run_id(run) if run is not None else self._begin(experiment, model, _millis(trial.started_at))
         if run is None or _tags(run).get(_KEPT) is None:
             self._log_parameters(run_id, model)
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
+        fitting = names.Names()
         for page in self._history(trial):
-            self._log(run_id, [_observed(observation, counts) for observation in page])
-        tags = {"katib.number": str(trial.number), **{f"katib.tag.{t.name}"[:250]: t.value for t in trial.tags}}
+            self._log(run_id, [_observed(observation, counts, fitting) for observation in page])
+        tags = {"katib.number": str(trial.number), **names.tags(trial.tags)}
         for some in _chunks(tags.items(), MAX_TAGS):
             self._api.log(run_id, tags=dict(some))
         self._api.end_run(run_id, _status(model), _millis(trial.ended_at))
@@ -241,15 +249,15 @@ def _model(run: Json, study_name: str) -> SavedModel:
     return record_from_text(text)
 
 
-def _observed(observation: Observation, counts: dict[str, int]) -> Json:
+def _observed(observation: Observation, counts: Counter[str], fitting: names.Names) -> Json:
     """`counts` gives steps to observations that have none: by order, by metric."""
-    count = counts[observation.name] = counts.get(observation.name, 0) + 1
-    step = count if observation.step is None else observation.step
-    return _metric(observation.name, repr(observation.value), _millis(observation.time), step)
+    counts[observation.name] += 1
+    step = counts[observation.name] if observation.step is None else observation.step
+    return _metric(fitting.of(observation.name), repr(observation.value), _millis(observation.time), step)
 
 
 def _metric(name: str, text: str, time_ms: int, step: int) -> Json:
-    return {"key": names.fit(name), "value": names.number(text), "timestamp": time_ms, "step": step}
+    return {"key": name, "value": names.number(text), "timestamp": time_ms, "step": step}
 
 
 def _status(model: SavedModel) -> str:
