@@ -3,7 +3,9 @@
 Raises what the manager raised (`katib.domain.errors`); UnavailableError when it cannot be reached.
 """
 
+import copy
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -26,7 +28,7 @@ from katib.api.trial_converters import (
     trial_state_to_proto,
 )
 from katib.api.value_converters import parameters_to_proto
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import DeadlineExceededError, UnavailableError
 from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.study import Limits, StudySpec, StudyState
@@ -56,6 +58,7 @@ class ManagerClient:
         addresses = parse_addresses(address)
         self.address = ",".join(addresses)
         self._timeout = timeout
+        self._deadline: float | None = None
         self._failover = Failover(addresses, KEEPALIVE if len(addresses) == 1 else PROMPT_KEEPALIVE)
 
     def __enter__(self) -> "ManagerClient":
@@ -68,6 +71,12 @@ class ManagerClient:
 
     def close(self) -> None:
         self._failover.close()
+
+    def within(self, seconds: float) -> "ManagerClient":
+        """The same connection, for calls that have so long together: what comes later raises DeadlineExceededError."""
+        bounded = copy.copy(self)
+        bounded._deadline = time.monotonic() + seconds
+        return bounded
 
     # Studies
 
@@ -130,7 +139,7 @@ class ManagerClient:
 
     def delete_study(self, study_id: str) -> None:
         request = pb.DeleteStudyRequest(study_id=study_id)
-        self._failover.call("DeleteStudy", request, self._timeout, again=True, removes=True)
+        self._failover.call("DeleteStudy", request, self._left(), again=True, removes=True)
 
     def watch_study(self, study_id: str, after_revision: int = 0) -> Iterator[StudyEvent]:
         """Each change as it happens, the present state first; ends when the study has ended.
@@ -139,16 +148,23 @@ class ManagerClient:
         """
         yield from self._watch(study_id, after_revision, None)
 
-    def study_changes(self, study_id: str, after_revision: int = 0) -> StudyEvent:
+    def study_changes(self, study_id: str, after_revision: int = 0, enough: int | None = None) -> StudyEvent:
         """How a study stands, with every trial that is new or changed since `after_revision`; all of them for 0.
 
-        Does not wait for changes: with none, the event has no trials. Its revision is the one to go on from.
+        Does not wait for changes: with none, the event has no trials. Its revision is the one to go on from. With `enough`
+        it may say less, of more than so many trials or when the time is over: its revision is then less than its study's.
         """
         trials: dict[str, Trial] = {}
-        for event in self._watch(study_id, after_revision, self._timeout):
-            trials |= {trial.id: trial for trial in event.trials}
-            if event.revision >= event.study.revision:
-                return StudyEvent(event.study, list(trials.values()), event.revision)
+        event = None
+        try:
+            for event in self._watch(study_id, after_revision, self._left()):
+                trials |= {trial.id: trial for trial in event.trials}
+                if event.revision >= event.study.revision or (enough is not None and len(trials) >= enough):
+                    return StudyEvent(event.study, list(trials.values()), event.revision)
+        except DeadlineExceededError:
+            if event is None or enough is None:
+                raise
+            return StudyEvent(event.study, list(trials.values()), event.revision)
         raise UnavailableError("the manager is about to end, and said less than all it knows: try again")
 
     def _watch(self, study_id: str, after_revision: int, timeout: float | None) -> Iterator[StudyEvent]:
@@ -300,7 +316,15 @@ class ManagerClient:
 
     def _call(self, method: str, request: Any, *, again: bool = True) -> Any:
         """`again`: sent twice it does what it does once, as all but one do: they read, say what should be, or bear a key."""
-        return self._failover.call(method, request, self._timeout, again=again)
+        return self._failover.call(method, request, self._left(), again=again)
+
+    def _left(self) -> float:
+        if self._deadline is None:
+            return self._timeout
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceededError(f"the manager at {self.address} did not say all that was asked for in time")
+        return min(left, self._timeout)
 
 
 def _period(period: timedelta | None) -> Any:

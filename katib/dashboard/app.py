@@ -16,8 +16,9 @@ from starlette.staticfiles import StaticFiles
 from katib.api.client import ManagerClient
 from katib.dashboard import actions, create, pages, study_data, trial_data
 from katib.dashboard.context import STATIC, Context, environment, render, static_version
-from katib.dashboard.errors import AWAY, status_of
+from katib.dashboard.errors import AWAY, BusyError, status_of
 from katib.dashboard.importance import Importance
+from katib.dashboard.last_values import Metrics
 from katib.dashboard.prefix import Prefix
 from katib.dashboard.security import SecurityHeaders, own_hosts
 from katib.domain.errors import InternalError, InvalidArgumentError, KatibError, NotFoundError
@@ -61,7 +62,7 @@ def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence
         ],
         exception_handlers={KatibError: _failed, HTTPException: _http_failed, Exception: _broken},
     )
-    app.state.context = Context(ManagerClient(server, CALL_S), environment(), version, Importance())
+    app.state.context = Context(ManagerClient(server, CALL_S), environment(), version, Importance(), Metrics())
     return app
 
 
@@ -91,5 +92,6 @@ def _answer(request: Request, error: KatibError, status: int) -> Response:
         problems = []
         if isinstance(error, InvalidArgumentError):
             problems = [{"field": v.field, "value": v.value, "expected": v.expected} for v in error.violations]
-        return JSONResponse({"error": error.message, "problems": problems}, status_code=status)
+        headers = {"retry-after": str(error.retry_after)} if isinstance(error, BusyError) else None
+        return JSONResponse({"error": error.message, "problems": problems}, status_code=status, headers=headers)
     return render(request, "error.html", status=status, message=error.message, code=status, away=status in AWAY)

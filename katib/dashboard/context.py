@@ -1,7 +1,7 @@
 """What every request handler uses: the client of the manager, the templates, and where the static files are."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +12,13 @@ from starlette.responses import HTMLResponse, Response
 from katib.api.client import ManagerClient
 from katib.dashboard import text
 from katib.dashboard.importance import Importance
+from katib.dashboard.last_values import Metrics
 from katib.dashboard.security import set_token, token_of
 
 STATIC: Final = Path(__file__).parent / "static"
+
+_CONTEXT: Final = "katib.context"
+_REQUEST_S: Final = 25.0
 
 
 def static_version() -> str:
@@ -45,11 +49,22 @@ class Context:
     templates: Environment
     static: str
     importance: Importance
+    metrics: Metrics
 
 
 def context_of(request: Request) -> Context:
-    context: Context = request.app.state.context
+    """With a client all of whose calls end in time for the browser, which waits thirty seconds for the whole answer."""
+    context: Context | None = request.scope.get(_CONTEXT)
+    if context is None:
+        shared: Context = request.app.state.context
+        context = request.scope[_CONTEXT] = replace(shared, client=shared.client.within(_REQUEST_S))
     return context
+
+
+def patient_client_of(request: Request) -> ManagerClient:
+    """For a download, which goes on for as long as somebody reads it: each call has its own deadline."""
+    client: ManagerClient = request.app.state.context.client
+    return client
 
 
 def base_of(request: Request) -> str:

@@ -17,6 +17,15 @@ from katib.domain.errors import (
     UnimplementedError,
 )
 
+
+class BusyError(UnavailableError):
+    """The dashboard itself has too much to do; `retry_after` seconds later it may not."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 _STATUS: Final[dict[type[KatibError], int]] = {
     InvalidArgumentError: 400,
     UnauthenticatedError: 401,

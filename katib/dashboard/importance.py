@@ -9,15 +9,14 @@ parameter alone, and of a number only what rises or falls throughout.
 """
 
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
 from katib.api.client import ManagerClient
-from katib.domain.errors import InvalidArgumentError, ResourceExhaustedError
+from katib.dashboard.answers import Answers
+from katib.domain.errors import InvalidArgumentError
 from katib.domain.parameters import ParameterType
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import StudySpec
@@ -30,37 +29,26 @@ LEAST: Final = 10
 _MOST: Final = 2000
 _TREES: Final = 64
 _SHUFFLES: Final = 5
-_KEPT: Final = 64
-# A browser waits for thirty.
-_WAIT_S: Final = 20.0
+# One more makes the others, and every page, slower.
+_AT_ONCE: Final = 2
 
 _FOREST: Final = "Permutation importance on a random forest"
 _RANKS: Final = "Squared rank correlation, each parameter alone (scikit-learn is not installed)"
 
 
 class Importance:
-    """Answers by study and revision, computed one at a time: it takes a whole core."""
+    """Answers by study and how many of its trials have completed. Each takes a whole core while it is computed."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, int], Json] = OrderedDict()
-        self._lock = threading.Lock()
+        self._answers: Answers[Json] = Answers(_AT_ONCE)
 
     def of(self, client: ManagerClient, study_id: str) -> Json:
         """`method`, `trials`: from how many, `quality`: R² of the forest on trials that it has not seen, or None, `shares` of
-        the parameters, the largest first. No shares: too few trials. Raises ResourceExhaustedError
-        when others take too long."""
+        the parameters, the largest first. No shares: too few trials. Raises BusyError while others are computed."""
         detail = client.get_study(study_id)
-        key = (study_id, detail.summary.revision)
-        if not self._lock.acquire(timeout=_WAIT_S):
-            raise ResourceExhaustedError("the importance of other studies is being computed: look again in a while")
-        try:
-            if key not in self._known:
-                self._known[key] = _compute(detail.spec, _completed(client, study_id))
-                while len(self._known) > _KEPT:
-                    self._known.popitem(last=False)
-            return self._known[key]
-        finally:
-            self._lock.release()
+        return self._answers.of(
+            study_id, detail.summary.completed, lambda: _compute(detail.spec, _completed(client, study_id))
+        )
 
 
 def _completed(client: ManagerClient, study_id: str) -> list[Trial]:

@@ -10,12 +10,11 @@ from starlette.routing import Route
 
 from katib.api.client import ManagerClient
 from katib.dashboard.columns import trial_columns
-from katib.dashboard.context import context_of, fragment
+from katib.dashboard.context import context_of, fragment, patient_client_of
 from katib.dashboard.curves import curves_of
 from katib.dashboard.downloads import trials_csv, trials_json
 from katib.dashboard.text import rounded
 from katib.domain.errors import InvalidArgumentError, NotFoundError
-from katib.domain.metrics import parse_value
 from katib.domain.study import effective_limits
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import TrialState
@@ -23,15 +22,18 @@ from katib.domain.trial import TrialState
 _SPARKS: Final = 60
 _SPARK_TRIALS: Final = 200
 _CURVES: Final = 60
+# A second's worth on a busy machine.
+_CHANGES: Final = 2000
 
 
 def changes(request: Request) -> Response:
-    """The study's header and the trials that changed after the revision in `after`."""
+    """The study's header and the trials that changed after the revision in `after`: of many a part, with `more`, which is
+    asked for after this part's revision."""
     client = context_of(request).client
     study_id = request.path_params["study"]
     after = _whole(request, "after")
     detail = client.get_study(study_id)
-    event = client.study_changes(study_id, after)
+    event = client.study_changes(study_id, after, _CHANGES)
     study = event.study
     best = detail.best_trial
     if study.best_trial_id != detail.summary.best_trial_id:
@@ -39,6 +41,7 @@ def changes(request: Request) -> Response:
     return JSONResponse(
         {
             "revision": event.revision,
+            "more": event.revision < study.revision,
             "finished": study.state.finished,
             "state": study.state.value,
             "max_trials": study.max_trials,
@@ -106,31 +109,16 @@ def importance(request: Request) -> Response:
 
 
 def metrics(request: Request) -> Response:
-    """For each finished trial by number, the last value of each metric beside the objective, in the study's order."""
-    client = context_of(request).client
-    study_id = request.path_params["study"]
-    spec = client.get_study(study_id).spec
-    names = spec.metric_names[1:]
-    found: dict[int, list[object]] = {}
-    token = ""
-    while names:
-        page = client.saved_models(spec.name, 1000, token)
-        for model in page.items:
-            if model.study_id == study_id:
-                known = dict(model.metrics)
-                found[model.number] = [rounded(parse_value(known.get(name, ""))) for name in names]
-        token = page.next_token
-        if not token:
-            break
-    return JSONResponse({"names": names, "values": found})
+    context = context_of(request)
+    return JSONResponse(context.metrics.of(context.client, request.path_params["study"]))
 
 
 def download_csv(request: Request) -> Response:
-    return trials_csv(context_of(request).client, request.path_params["study"])
+    return trials_csv(patient_client_of(request), request.path_params["study"])
 
 
 def download_json(request: Request) -> Response:
-    return trials_json(context_of(request).client, request.path_params["study"])
+    return trials_json(patient_client_of(request), request.path_params["study"])
 
 
 def download_file(request: Request) -> Response:

@@ -73,15 +73,15 @@ def test_a_forest_sees_what_rises_and_falls() -> None:
     assert shares(lambda a, _b, _word: abs(a - 0.5))["a"] > 0.9
 
 
-def test_a_study_that_has_not_changed_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_of_which_no_trial_has_completed_since_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     computed = []
     monkeypatch.setattr(importance, "_compute", lambda *_given: computed.append(1) or {"n": len(computed)})
     monkeypatch.setattr(importance, "_completed", lambda *_given: [])
-    revision = [1]
+    completed = [1]
     client = SimpleNamespace(
-        get_study=lambda _study: SimpleNamespace(spec=SPEC, summary=SimpleNamespace(revision=revision[0]))
+        get_study=lambda _study: SimpleNamespace(spec=SPEC, summary=SimpleNamespace(completed=completed[0]))
     )
     known = importance.Importance()
     assert known.of(client, "s") == known.of(client, "s") == {"n": 1}  # type: ignore[arg-type]
-    revision[0] = 2
+    completed[0] = 2
     assert known.of(client, "s") == {"n": 2}  # type: ignore[arg-type]

@@ -31,6 +31,10 @@ export class Importance {
       }));
       this.table.hidden = false;
     } catch (error) {
+      if (error.retryAfter) {
+        setTimeout(() => this.update(), error.retryAfter * (1 + Math.random()));
+        return;
+      }
       this.note.textContent = `It could not be computed: ${error.message}`;
     } finally {
       this.asking = false;

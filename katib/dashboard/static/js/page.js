@@ -5,9 +5,11 @@ const token = document.querySelector('meta[name="katib-token"]').content;
 const REQUEST_MS = 30000;
 
 export class RequestError extends Error {
-  constructor(status, message, problems = []) {
+  constructor(status, message, problems = [], retryAfter = '') {
     super(message);
     this.status = status;
+    // In milliseconds; 0: the server did not say.
+    this.retryAfter = Number(retryAfter) * 1000 || 0;
     this.problems = problems;
   }
   // The manager or the dashboard is away, which passes by itself.
@@ -23,7 +25,7 @@ export async function request(path, options = {}) {
   }
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
-  throw new RequestError(response.status, body.error || `the dashboard answered ${response.status}`, body.problems);
+  throw new RequestError(response.status, body.error || `the dashboard answered ${response.status}`, body.problems, response.headers.get('retry-after'));
 }
 
 export const getJson = async (path) => (await request(path)).json();

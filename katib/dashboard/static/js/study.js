@@ -43,7 +43,17 @@ async function takeMetrics() {
   if (study.metrics.every((name) => name === study.objective) || finished === metricsOf || Date.now() < metricsAt + 10000) return;
   metricsAt = Date.now();
   metricsOf = finished;
-  const {names, values} = await getJson(`/api/studies/${study.id}/metrics`);
+  let answer;
+  try {
+    answer = await getJson(`/api/studies/${study.id}/metrics`);
+  } catch (error) {
+    if (!error.retryAfter) throw error;
+    // It is being read for others.
+    [metricsAt, metricsOf] = [0, -1];
+    setTimeout(() => takeMetrics().catch(() => { metricsOf = -1; }), error.retryAfter * (1 + Math.random()));
+    return;
+  }
+  const {names, values} = answer;
   for (const [number, found] of Object.entries(values)) {
     const trial = trials.byNumber.get(Number(number));
     if (trial) trial.metrics = Object.fromEntries(names.map((name, i) => [name, found[i] === null ? null : Number(found[i])]));
@@ -63,16 +73,24 @@ function timeLeft(state, most) {
 }
 
 let shown = false;
+// Taken in, and not shown yet.
+let fresh = false;
 const poll = repeat(async () => {
-  const change = await getJson(`/api/studies/${study.id}/changes?after=${trials.revision}`);
-  trials.revision = change.revision;
-  const fresh = trials.take(change.trials);
-  put(header, change.header);
+  let change;
+  do {
+    change = await getJson(`/api/studies/${study.id}/changes?after=${trials.revision}`);
+    trials.revision = change.revision;
+    fresh = trials.take(change.trials) || fresh;
+    put(header, change.header);
+    // Of many the first are there to be read while the others come; charts are drawn once, of all.
+    if (change.more && !shown) table.show();
+  } while (change.more);
   timeLeft(change.state, change.max_trials);
   const refresh = await charts;
   if (fresh || !shown) {
     table.show();
     shown = true;
+    fresh = false;
     await refresh();
   } else if (trials.all.some((trial) => trial.state === 'R')) {
     // What runs reports values without being another trial.

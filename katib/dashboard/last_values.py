@@ -1,0 +1,47 @@
+"""The last values of the metrics beside the objective, from the model store."""
+
+import time
+from typing import Final
+
+from katib.api.client import ManagerClient
+from katib.dashboard.answers import Answers
+from katib.dashboard.text import rounded
+from katib.domain.metrics import parse_value
+
+# The store is read by the project, which may have many studies: seldom, and by few at once.
+_AT_ONCE: Final = 4
+# A model may be saved, or changed, without its study knowing.
+_FRESH_S: Final = 60.0
+
+Json = dict[str, object]
+
+
+class Metrics:
+    """Answers by study and how many of its trials have finished, the same for everybody who looks within a minute."""
+
+    def __init__(self) -> None:
+        self._answers: Answers[Json] = Answers(_AT_ONCE)
+
+    def of(self, client: ManagerClient, study_id: str) -> Json:
+        """`names`: the metrics but the objective, in the study's order; `values`: theirs, by the number of each finished
+        trial. Raises BusyError while others read."""
+        detail = client.get_study(study_id)
+        names = detail.spec.metric_names[1:]
+        if not names:
+            return {"names": [], "values": {}}
+        version = (detail.summary.finished_trials, time.monotonic() // _FRESH_S)
+        return self._answers.of(study_id, version, lambda: _read(client, study_id, detail.spec.name, names))
+
+
+def _read(client: ManagerClient, study_id: str, project: str, names: list[str] | tuple[str, ...]) -> Json:
+    found: dict[int, list[object]] = {}
+    token = ""
+    while True:
+        page = client.saved_models(project, 1000, token)
+        for model in page.items:
+            if model.study_id == study_id:
+                known = dict(model.metrics)
+                found[model.number] = [rounded(parse_value(known.get(name, ""))) for name in names]
+        token = page.next_token
+        if not token:
+            return {"names": names, "values": found}

@@ -1,0 +1,142 @@
+"""What one request may cost, and what others get meanwhile."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from starlette.testclient import TestClient
+
+from katib.api.client import ManagerClient
+from katib.dashboard import context, importance, study_data
+from katib.dashboard.answers import Answers
+from katib.dashboard.errors import BusyError
+from katib.domain.errors import DeadlineExceededError
+from tests.e2e.harness import World, study
+
+MANY = 1200
+
+
+@pytest.fixture(scope="module")
+def big(katib: World) -> Iterator[str]:
+    """A study of many trials, whose client never runs them."""
+    with katib.client() as client:
+        spec = study("big", algorithm="", command=(), limits={"max_trials": MANY, "max_parallel": MANY})
+        study_id = client.create_study(spec)
+        while client.get_study(study_id).summary.trials < MANY:
+            client.suggest_trials(study_id, 400, algorithm="random")
+        yield study_id
+        client.delete_study(study_id)
+
+
+class TestChanges:
+    def test_many_trials_come_in_parts_each_of_which_is_asked_for_after_the_one_before(
+        self, pages: TestClient, big: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(study_data, "_CHANGES", 100)
+        numbers: set[int] = set()
+        after, parts, more = 0, 0, True
+        while more:
+            part = pages.get(f"/api/studies/{big}/changes", params={"after": after}).json()
+            number = 0
+            for step in part["trials"]["n"]:
+                number += step
+                numbers.add(number)
+            assert part["revision"] > after
+            after, more, parts = part["revision"], part["more"], parts + 1
+        assert numbers == set(range(1, MANY + 1))
+        assert parts > 1
+
+    def test_a_client_that_does_not_ask_for_parts_gets_all(self, katib: World, big: str) -> None:
+        with katib.client() as client:
+            event = client.study_changes(big)
+        assert len(event.trials) == MANY
+        assert event.revision >= event.study.revision
+
+
+class TestDeadlines:
+    def test_calls_within_a_time_end_with_it_and_others_of_the_connection_go_on(self, katib: World) -> None:
+        with katib.client() as client:
+            bounded = client.within(20)
+            bounded.list_studies(page_size=1)
+            with pytest.raises(DeadlineExceededError, match=r"did not say all that was asked for in time"):
+                client.within(0).list_studies(page_size=1)
+            client.list_studies(page_size=1)
+
+    def test_a_request_has_one_deadline_for_all_that_it_asks_the_manager(
+        self, pages: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(context, "_REQUEST_S", 0.0)
+        assert pages.get(f"/api/studies/{ended}/changes").status_code == 504
+        # A download goes on for as long as somebody reads it.
+        assert pages.get(f"/studies/{ended}/trials.csv").status_code == 200
+
+
+class TestAnswers:
+    def test_an_answer_is_computed_once_for_each_version(self) -> None:
+        answers: Answers[int] = Answers(2)
+        assert [answers.of("a", 1, lambda n=n: n) for n in (10, 11)] == [10, 10]  # type: ignore[misc]
+        assert answers.of("a", 2, lambda: 12) == 12
+
+    def test_a_long_computation_holds_up_its_own_study_alone(self) -> None:
+        answers: Answers[int] = Answers(2)
+        go, begun = threading.Event(), threading.Event()
+
+        def long() -> int:
+            begun.set()
+            assert go.wait(30)
+            return 1
+
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(answers.of, "a", 1, long)
+            assert begun.wait(30)
+            try:
+                assert answers.of("b", 1, lambda: 2) == 2
+                with pytest.raises(BusyError):
+                    answers.of("a", 1, lambda: 3)
+            finally:
+                go.set()
+            assert first.result(30) == 1
+        assert answers.of("a", 1, lambda: 3) == 1
+
+    def test_one_that_fails_leaves_the_study_free(self) -> None:
+        answers: Answers[float] = Answers(1)
+        with pytest.raises(ZeroDivisionError):
+            answers.of("a", 1, lambda: 1 / 0)
+        assert answers.of("a", 1, lambda: 2) == 2
+
+    def test_who_asks_while_others_compute_is_told_when_to_ask_again(
+        self, pages: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go, begun = threading.Event(), threading.Event()
+        compute = importance._compute
+
+        def long(*arguments: object) -> object:
+            begun.set()
+            assert go.wait(30)
+            return compute(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(importance, "_compute", long)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(pages.get, f"/api/studies/{ended}/importance")
+            assert begun.wait(30)
+            try:
+                busy = pages.get(f"/api/studies/{ended}/importance")
+            finally:
+                go.set()
+            assert first.result(30).status_code == 200
+        assert busy.status_code == 503
+        assert int(busy.headers["retry-after"]) > 0
+        assert pages.get(f"/api/studies/{ended}/importance").status_code == 200
+
+    def test_the_metrics_of_a_study_are_read_once_for_everybody(
+        self, pages: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = []
+        read = ManagerClient.saved_models
+        monkeypatch.setattr(ManagerClient, "saved_models", lambda *given: (calls.append(given), read(*given))[1])
+        for _ in range(3):
+            answer = pages.get(f"/api/studies/{ended}/metrics").json()
+            assert answer["names"] == ["loss"]
+            assert answer["values"]["1"] == [2.0]
+        assert len(calls) <= 2  # a minute may end between two
