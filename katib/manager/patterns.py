@@ -3,6 +3,7 @@
 Python's own can take for ever over one line, and with it the manager that reads it.
 """
 
+import re
 from typing import Final, cast
 
 import re2
@@ -32,3 +33,23 @@ def compile_pattern(pattern: str, field: str = "metrics_collector.pattern") -> P
     if "value" not in compiled.groupindex or not compiled.groupindex.keys() <= _GROUPS:
         raise InvalidArgumentError.of(field, pattern, f"expected a regular expression {PATTERN_GROUPS}")
     return cast(Pattern, compiled)
+
+
+def check_sdk_pattern(pattern: str, field: str) -> None:
+    """Raises InvalidArgumentError for what the SDK's engine, Python's, does not have or reads otherwise than RE2. It is only
+    compiled: it is the trial that takes the time to match."""
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidArgumentError.of(
+            field,
+            pattern,
+            f"expected, with reader: sdk, a regular expression that Python's re has too: {error}",
+        ) from None
+    if "[[:" in pattern:
+        # Python's takes it for a set of characters, and the pattern would match nothing.
+        raise InvalidArgumentError.of(
+            field,
+            pattern,
+            r"expected, with reader: sdk, no classes such as [[:digit:]], which Python's re has not: write \d",
+        )

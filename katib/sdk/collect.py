@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Final
 
@@ -25,6 +26,9 @@ from katib.worker.metric_files import open_metric_files
 _log: Final = logging.getLogger("katib")
 _LOOK_S: Final = 0.5
 _PIECE: Final = 256 * 1024
+# After the program's end: how long what cannot be read is tried again, and how long all the rest may take to read.
+_TROUBLE_S: Final = 5.0
+_CLOSE_S: Final = 60.0
 _FORWARDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _USAGE: Final = 64
 _CANNOT_START: Final = 127
@@ -39,11 +43,13 @@ def main(command: list[str]) -> int:
     if environment is None or not task:
         _log.warning("there is nothing to collect here: this is no trial, or its study does not say reader: sdk")
         return _run(command, None)
+    collector: _Collector | None = None
     try:
-        return _run(command, _Collector(environment, collect_task(task)))
-    except ValueError as error:
+        collector = _Collector(environment, collect_task(task))
+    except Exception as error:  # noqa: BLE001
+        # Whatever it is, the program is what the trial is for.
         _log.warning("nothing is collected: %s", error)
-        return _run(command, None)
+    return _run(command, collector)
 
 
 class _Collector:
@@ -61,29 +67,38 @@ class _Collector:
 
     def close(self) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            _log.warning("%s has not been read to its end within %g s", self._files.path, _CLOSE_S)
         self._reporter.close()
 
     def _work(self) -> None:
+        try:
+            self._collect()
+        except Exception:  # noqa: BLE001
+            _log.exception("%s is not read any further", self._files.path)
+
+    def _collect(self) -> None:
+        deadline: float | None = None
         while True:
             # Looked at before the file is read: what is there then is all there is.
             ended = self._ended.is_set()
-            try:
-                whole = self._read(ended=ended)
-            except OSError as error:
-                if ended:
-                    _log.warning("the metrics cannot be read: %s", error)
-                whole = True
-            if ended and whole:
-                return
-            if whole:
+            piece = self._files.read(_PIECE, ended=ended)
+            for observation in piece.observations:
+                self._reporter.add([(observation.name, observation.value)], observation.step)
+            if not piece.end:
+                continue
+            if not ended:
                 self._ended.wait(_LOOK_S)
-
-    def _read(self, *, ended: bool) -> bool:
-        piece = self._files.read(_PIECE, ended=ended)
-        for observation in piece.observations:
-            self._reporter.add([(observation.name, observation.value)], observation.step)
-        return piece.end
+                continue
+            now = time.monotonic()
+            deadline = now + _TROUBLE_S if deadline is None else deadline
+            if not piece.trouble:
+                return
+            if now >= deadline:
+                _log.warning("not all metrics could be read: %s", piece.trouble)
+                return
+            time.sleep(_LOOK_S)
 
 
 def _run(command: list[str], collector: _Collector | None) -> int:

@@ -12,6 +12,7 @@ from tests.e2e.harness import World, finished, study, trials, until
 from tests.e2e.test_metrics import observations, run_one
 
 ONE = {"max_trials": 1}
+PATTERN = MetricsFormat.PATTERN
 FILE, TENSORBOARD, SDK = MetricsSource.FILE, MetricsSource.TENSORBOARD, MetricsReader.SDK
 
 
@@ -131,6 +132,8 @@ def test_a_stop_reaches_the_program_behind_the_sdk(running: World, tmp_path: Pat
         (study(working_dir="/tmp", collector=MetricsCollector(source=FILE, path="m")), "path"),
         (study(collector=MetricsCollector(path="m")), "path"),
         (study(collector=MetricsCollector(reader=SDK)), "reader"),
+        (collecting("", path="m", reader=SDK, format=PATTERN, pattern=r"(?P<value>\pN+)"), "pattern"),
+        (collecting("", path="m", reader=SDK, format=PATTERN, pattern=r"(?P<value>[[:digit:]]+)"), "pattern"),
         (collecting("", source=TENSORBOARD, format=MetricsFormat.JSON), "format"),
         (study(algorithm="", collector=MetricsCollector(source=FILE)), "source"),
     ],

@@ -5,6 +5,7 @@ import math
 from dataclasses import fields, replace
 from typing import Any, Final
 
+from katib.domain.collector import MetricsReader
 from katib.domain.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
@@ -31,7 +32,7 @@ from katib.domain.study import (
     with_effective_settings,
 )
 from katib.domain.views import Page, StudyDetail, StudySummary, summary
-from katib.manager.patterns import compile_pattern
+from katib.manager.patterns import check_sdk_pattern, compile_pattern
 from katib.manager.ports import History, StudyFilter
 from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of
 from katib.manager.service.context import UseCases
@@ -54,7 +55,10 @@ class StudyUseCases(UseCases):
             return self._same(known, spec)
         check_study(spec)
         if spec.collector.pattern:
-            compile_pattern(spec.collector.pattern, "study_config.metrics_collector.pattern")
+            field = "study_config.metrics_collector.pattern"
+            compile_pattern(spec.collector.pattern, field)
+            if spec.collector.reader is MetricsReader.SDK:
+                check_sdk_pattern(spec.collector.pattern, field)
         if not spec.client_driven:
             refused = self._context.worker.check(spec)
             if refused:
