@@ -98,10 +98,13 @@ class Output:
 
 @dataclass(slots=True)
 class MetricPiece:
-    """`end`: there is nothing more now."""
+    """`end`: there is nothing more now. `trouble`: what could not be read, and why; empty for nothing. It is to be read again a
+    while later, and nothing is the end before. `absent`: there is no file at all, as far as can be seen from here."""
 
     observations: list[Observation] = field(default_factory=list)
     end: bool = True
+    trouble: str = ""
+    absent: bool = False
 
 
 class MetricFiles(Protocol):
@@ -116,7 +119,8 @@ class MetricFiles(Protocol):
     def seen(self) -> Mapping[str, None]: ...
 
     def read(self, max_bytes: int, *, ended: bool) -> MetricPiece:
-        """The next piece. `ended`: nothing will be written any more. What is not there is empty. Raises OSError."""
+        """The next piece. `ended`: nothing will be written any more. What is not there is empty. What cannot be read is trouble
+        of the piece, which has all the same what could."""
 
 
 class Worker(Protocol):

@@ -7,7 +7,7 @@ same keys. What it gives at a time is bounded.
 import hashlib
 import logging
 import os
-import stat
+import time
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -25,7 +25,8 @@ from katib.domain.event_files import (
 from katib.domain.metric_lines import LineParser, parse_output
 from katib.domain.metrics import Observation
 from katib.worker.base import MetricFiles, MetricPiece
-from katib.worker.local.output import read_output
+from katib.worker.local.output import read_descriptor
+from katib.worker.metric_place import Place
 
 _log: Final = logging.getLogger(__name__)
 
@@ -34,30 +35,43 @@ EVENTS_SOURCE: Final = "tensorboard:"
 _EVENT_FILE: Final = "tfevents"
 # More is no folder of one run.
 _MAX_FILES: Final = 1000
+# How often a folder is looked through for new files.
+_LOOK_S: Final = 2.0
 _MAX_SEEN: Final = 50
 
 
 def open_metric_files(
-    collector: MetricsCollector, path: str, parser: LineParser, names: Collection[str], attempt: int
+    collector: MetricsCollector, path: str, parser: LineParser, names: Collection[str], attempt: int, root: str = ""
 ) -> MetricFiles:
+    """`root`: the folder above `path` that is another's to write to; below it no symbolic link is followed."""
+    place = Place(path, root)
     if collector.source is MetricsSource.TENSORBOARD:
-        return EventFolder(path, names, attempt)
-    return LineFile(path, parser, attempt)
+        return EventFolder(place, names, attempt)
+    return LineFile(place, parser, attempt)
 
 
 class LineFile:
-    def __init__(self, path: str, parser: LineParser, attempt: int) -> None:
+    def __init__(self, place: Place, parser: LineParser, attempt: int) -> None:
         self.seen: dict[str, None] = {}
-        self.path: Final = path
+        self.path: Final = place.path
+        self._place = place
         self._parser = parser
         self._attempt = attempt
         self._cursor = ""
 
     def read(self, max_bytes: int, *, ended: bool) -> MetricPiece:
-        # Nothing else can stand there that could be read, or would not have to be waited at.
-        if not os.path.isfile(self.path):
-            return MetricPiece()
-        output = read_output(self.path, self._cursor, max_bytes, ended=ended)
+        try:
+            descriptor = self._place.open()
+        except FileNotFoundError:
+            return MetricPiece(absent=True)
+        except OSError as error:
+            return MetricPiece(trouble=_say(self.path, error))
+        try:
+            output = read_descriptor(descriptor, self._cursor, max_bytes, ended=ended)
+        except OSError as error:
+            return MetricPiece(trouble=_say(self.path, error))
+        finally:
+            os.close(descriptor)
         moved, self._cursor = output.cursor != self._cursor, output.cursor
         found = parse_output(output.lines, self._parser, self._attempt, FILE_SOURCE)
         _note(self.seen, (o.name for o in found))
@@ -68,33 +82,53 @@ class EventFolder:
     """Every event file in the folder and below it. What stands in the folder itself is named by its tag, what is further down
     by `SUBFOLDER/TAG`, as TensorBoard shows it; spaces, which no metric's name has, are `_`."""
 
-    def __init__(self, path: str, names: Collection[str], attempt: int) -> None:
+    def __init__(self, place: Place, names: Collection[str], attempt: int) -> None:
         self.seen: dict[str, None] = {}
-        self.path: Final = path
+        self.path: Final = place.path
+        self._place = place
         self._names = frozenset(names)
         self._attempt = attempt
         self._files: dict[str, _EventFile] = {}
+        self._look_at = 0.0
+        self._looked_at_end = False
 
     def read(self, max_bytes: int, *, ended: bool) -> MetricPiece:
-        self._look()
-        piece = MetricPiece()
+        trouble = self._look(ended=ended)
+        piece = MetricPiece(trouble=trouble, absent=not self._files and not trouble)
         left = max_bytes
         for file in self._files.values():
             if left <= 0:
                 piece.end = False
                 break
-            size, more = file.read(left, self._take(piece, file), ended=ended)
-            left -= size
+            before, more = file.offset, False
+            try:
+                more = file.read(left, self._take(piece, file), ended=ended)
+            except OSError as error:
+                # What it and the others gave is not to be had again.
+                piece.trouble = piece.trouble or _say(file.path, error)
+            left -= file.offset - before
             piece.end = piece.end and not more
         return piece
 
-    def _look(self) -> None:
-        for folder, folders, files in os.walk(self.path):
-            folders.sort()
-            for name in sorted(files):
-                path = os.path.join(folder, name)
-                if _EVENT_FILE in name and path not in self._files and len(self._files) < _MAX_FILES:
-                    self._files[path] = _EventFile(path, os.path.relpath(path, self.path))
+    def _look(self, *, ended: bool) -> str:
+        """Looks for files; why it could not."""
+        now = time.monotonic()
+        if now < self._look_at and (self._looked_at_end or not ended):
+            return ""
+        try:
+            for relative in self._place.walk():
+                if (
+                    _EVENT_FILE in os.path.basename(relative)
+                    and relative not in self._files
+                    and len(self._files) < _MAX_FILES
+                ):
+                    self._files[relative] = _EventFile(self._place, relative)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return _say(self.path, error)
+        self._look_at, self._looked_at_end = now + _LOOK_S, ended
+        return ""
 
     def _take(self, piece: MetricPiece, file: "_EventFile") -> "_Taker":
         def take(offset: int, data: bytes) -> None:
@@ -124,63 +158,67 @@ class _Taker(Protocol):
 
 
 class _EventFile:
-    def __init__(self, path: str, relative: str) -> None:
+    def __init__(self, place: Place, relative: str) -> None:
         folder = os.path.dirname(relative)
         self.prefix: Final = f"{folder}/" if folder else ""
         # A file's name may be longer than a source.
         self.source: Final = EVENTS_SOURCE + hashlib.sha256(os.fsencode(relative)).hexdigest()[:16]
-        self._path = path
-        self._offset = 0
+        self.path: Final = os.path.join(place.path, relative)
+        self.offset = 0
+        self._place = place
+        self._relative = relative
         self._damaged = False
 
-    def read(self, max_bytes: int, take: _Taker, *, ended: bool) -> tuple[int, bool]:
-        """Gives each whole record to `take`; how much was read, and whether there is more now."""
+    def read(self, max_bytes: int, take: _Taker, *, ended: bool) -> bool:
+        """Gives each whole record to `take`; whether there is more now."""
         if self._damaged:
-            return 0, False
+            return False
         try:
-            # Not to wait at what somebody has put in its place.
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+            descriptor = self._place.open(self._relative)
         except FileNotFoundError:
-            return 0, False
-        begin = self._offset
+            return False
+        begin = self.offset
         try:
-            status = os.fstat(descriptor)
-            size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-            if size < self._offset:
+            size = os.fstat(descriptor).st_size
+            if size < self.offset:
                 # Written anew from its beginning: what follows would have the keys of what was there before.
                 raise DamagedError("it is shorter than it was")
-            while self._offset - begin < max_bytes:
+            while self.offset - begin < max_bytes:
                 if not self._record(descriptor, size, take):
-                    return self._offset - begin, False
+                    return False
         except DamagedError as error:
             # While it is being written, what stands there may not all be to be seen yet.
             if ended:
-                _log.warning("%s is passed over from byte %d on: %s", self._path, self._offset, error)
+                _log.warning("%s is passed over from byte %d on: %s", self.path, self.offset, error)
                 self._damaged = True
-            return self._offset - begin, False
+            return False
         finally:
             os.close(descriptor)
-        return self._offset - begin, True
+        return True
 
     def _record(self, descriptor: int, size: int, take: _Taker) -> bool:
         """Whether there was a whole one."""
-        if self._offset + HEADER > size:
+        if self.offset + HEADER > size:
             return False
-        header = os.pread(descriptor, HEADER, self._offset)
+        header = os.pread(descriptor, HEADER, self.offset)
         if len(header) < HEADER:
             return False
         length = record_length(header)
-        end = self._offset + HEADER + length + FOOTER
+        end = self.offset + HEADER + length + FOOTER
         if end > size:
             return False
         if length <= MAX_RECORD:
-            data = os.pread(descriptor, length + FOOTER, self._offset + HEADER)
+            data = os.pread(descriptor, length + FOOTER, self.offset + HEADER)
             if len(data) < length + FOOTER:
                 return False
             check_data(data[:length], data[length:])
-            take(self._offset, data[:length])
-        self._offset = end
+            take(self.offset, data[:length])
+        self.offset = end
         return True
+
+
+def _say(path: str, error: OSError) -> str:
+    return f"{path} cannot be read: {error.strerror}" if error.strerror else str(error)
 
 
 def _note(seen: dict[str, None], names: Iterable[str]) -> None:

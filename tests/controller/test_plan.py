@@ -107,6 +107,14 @@ def test_a_run_that_ended_while_the_manager_was_down_completes_its_trial() -> No
     assert [a.run for a in actions(o, DeleteRun)] == [run_name(t.id, 1)]
 
 
+def test_what_could_not_be_read_of_a_trial_that_has_its_objective_is_said_on_it() -> None:
+    t = trial(1, RUNNING, objective=0.5)
+    ended = run(t, RunPhase.SUCCEEDED)
+    o = observed(study(), [t], [ended], drained=frozenset({ended.name}), warnings={ended.name: "m cannot be read"})
+    (move,) = actions(o, TrialMove)
+    assert (move.to_state, move.message) == (COMPLETED, "m cannot be read")
+
+
 def test_a_trial_is_not_completed_before_its_output_is_taken_in_whole() -> None:
     t = trial(1, RUNNING, objective=0.9)
     o = observed(study(suggested=1, running=1), [t], [run(t, RunPhase.SUCCEEDED)], drained=frozenset())

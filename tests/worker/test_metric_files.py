@@ -14,6 +14,7 @@ from katib.domain.metric_lines import JsonLines, TextLines
 from katib.domain.metrics import Observation
 from katib.worker.base import MetricFiles
 from katib.worker.metric_files import open_metric_files
+from katib.worker.metric_place import MAX_DEPTH, MAX_ENTRIES, Place
 from tests.worker.event_writer import event, message, record, simple
 
 TENSORBOARD = MetricsCollector(source=MetricsSource.TENSORBOARD)
@@ -76,6 +77,7 @@ class TestFile:
         os.mkfifo(tmp_path / "events.out.tfevents.2")
         assert read(file_reader(tmp_path / "pipe"), ended=True) == []
         assert read(file_reader(tmp_path), ended=True) == []
+        assert "no regular file" in file_reader(tmp_path / "pipe").read(100, ended=True).trouble
         assert read(folder_reader(tmp_path, "acc"), ended=True) == []
 
 
@@ -141,8 +143,74 @@ class TestEventFolder:
         (tmp_path / "logs" / "a.tfevents").write_bytes(record(event(1, simple("acc", 1))))
         assert [o.step for o in read(files)] == [1]
         (tmp_path / "logs" / "b.tfevents").write_bytes(record(event(2, simple("acc", 1))))
-        found = read(files)
+        # The folder is looked through now and then, and once more at the end.
+        assert read(files) == []
+        found = read(files, ended=True)
         assert [o.step for o in found] == [2]
+
+    def test_one_that_cannot_be_read_takes_nothing_from_the_others_and_is_said(self, tmp_path: Path) -> None:
+        whole = record(event(1, simple("acc", 1)))
+        for name in "ac":
+            (tmp_path / f"{name}.tfevents").write_bytes(whole)
+        (tmp_path / "b.tfevents").symlink_to("b.tfevents")
+        files = open_metric_files(TENSORBOARD, str(tmp_path), TextLines(()), ("acc",), 1)
+        assert len(read(files)) == 2
+        assert "b.tfevents cannot be read" in files.read(1 << 20, ended=False).trouble
+        (tmp_path / "d.tfevents").write_bytes(whole)
+        (tmp_path / "b.tfevents").unlink()
+        # One that was found, and that it is then not allowed to read.
+        (tmp_path / "c.tfevents").unlink()
+        (tmp_path / "c.tfevents").symlink_to("c.tfevents")
+        piece = files.read(1 << 20, ended=True)
+        assert [o.step for o in piece.observations] == [1]
+        assert "c.tfevents cannot be read: Too many levels of symbolic links" in piece.trouble
+
+    def test_a_tree_without_end_is_looked_through_up_to_a_limit(self, tmp_path: Path) -> None:
+        deep = tmp_path.joinpath(*["d"] * (MAX_DEPTH + 1))
+        deep.mkdir(parents=True)
+        for folder in (deep, deep.parent):
+            (folder / "a.tfevents").write_bytes(record(event(1, simple("acc", 1))))
+        assert list(Place(str(tmp_path)).walk()) == ["d/" * MAX_DEPTH + "a.tfevents"]
+        for number in range(MAX_ENTRIES):
+            (tmp_path / str(number)).touch()
+        assert len(list(Place(str(tmp_path)).walk())) <= MAX_ENTRIES
+
+
+class TestVolume:
+    """A program that may write there may not be able to read what the manager can."""
+
+    def test_a_link_is_not_followed_wherever_it_stands(self, tmp_path: Path) -> None:
+        volume, secret = tmp_path / "claim", tmp_path / "secret"
+        (volume / "folder").mkdir(parents=True)
+        secret.mkdir()
+        (secret / "m").write_text("acc=0.5\n")
+        (secret / "a.tfevents").write_bytes(record(event(1, simple("acc", 1))))
+        (volume / "file").symlink_to(secret / "m")
+        (volume / "linked").symlink_to(secret)
+        (volume / "folder" / "sub").symlink_to(secret)
+        (volume / "folder" / "b.tfevents").symlink_to(secret / "a.tfevents")
+        for collector, path, said in [
+            (FILE, "file", "Too many levels of symbolic links"),
+            (FILE, "linked/m", "Not a directory"),
+            (TENSORBOARD, "linked", "Not a directory"),
+            (TENSORBOARD, "folder", ""),
+        ]:
+            files = open_metric_files(collector, str(volume / path), TextLines(("acc",)), ("acc",), 1, root=str(volume))
+            piece = files.read(1 << 20, ended=True)
+            assert piece.observations == []
+            assert said in piece.trouble
+            assert bool(said) == bool(piece.trouble)
+
+    def test_what_is_there_itself_is_read(self, tmp_path: Path) -> None:
+        volume = tmp_path / "claim"
+        (volume / "run" / "train").mkdir(parents=True)
+        (volume / "m").write_text("acc=0.5\n")
+        (volume / "run" / "train" / "a.tfevents").write_bytes(record(event(1, simple("acc", 1))))
+        root = str(volume)
+        lines = open_metric_files(FILE, f"{root}/m", TextLines(("acc",)), ("acc",), 1, root)
+        events = open_metric_files(TENSORBOARD, f"{root}/run", TextLines(()), ("train/acc",), 1, root)
+        assert [o.value for o in read(lines, ended=True)] == [0.5]
+        assert [o.step for o in read(events, ended=True)] == [1]
 
 
 @pytest.mark.parametrize("wall_time", [float("nan"), 1e300, -1e300])

@@ -1,6 +1,8 @@
 """Taking in what runs write to files that their study's metrics are read from."""
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -10,27 +12,46 @@ from katib.domain.study import Study
 from katib.domain.trial import Trial
 from katib.manager.changes import Intake
 from katib.manager.patterns import compile_pattern
-from katib.worker.base import MetricPiece, RunStatus, Worker
+from katib.worker.base import RunStatus, Worker
 
 _log: Final = logging.getLogger(__name__)
 
 # How much of one run's files one pass takes in.
 FILE_BYTES: Final = 256 * 1024
+# How long after a run's end what cannot be read is tried again.
+TROUBLE_S: Final = 30.0
+# How long a file is waited for that is not there: on a network's file system it may not be to be seen yet.
+ABSENT_S: Final = 5.0
 
 
 class FileReading:
     """How far one run's files have been read by this process. One that begins anew reads all of them again: what is stored
-    already is passed over by its keys."""
+    already is passed over by its keys.
 
-    def __init__(self, worker: Worker, study: Study, run: RunStatus) -> None:
+    `end`: the run has ended, and all has been read that will be. `trouble`: what could not be read, and why. `waiting`: it is
+    to be read again in a while.
+    """
+
+    def __init__(
+        self, worker: Worker, study: Study, run: RunStatus, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         spec = study.spec
         self.end = False
+        self.waiting = False
+        self.trouble = ""
+        self._clock = clock
+        self._ended_at: float | None = None
         parser = line_parser(spec.collector, spec.objective_name, spec.metric_names, compile_pattern)
         self._files = worker.metric_files(spec, study.id, run.name, parser)
 
     @property
     def path(self) -> str:
         return self._files.path
+
+    @property
+    def warning(self) -> str:
+        """What the trial is to say of values that may be missing or wrong."""
+        return f"not all of its metrics could be read: {self.trouble}" if self.trouble else ""
 
     @property
     def seen(self) -> list[str]:
@@ -41,13 +62,16 @@ class FileReading:
         """The next piece; the trial as it will be, and whether there is more at once."""
         spec = study.spec
         ended = run.phase.ended
-        try:
-            piece = self._files.read(FILE_BYTES, ended=ended)
-        except OSError as error:
-            piece = MetricPiece()
-            if ended:
-                _log.warning("the metrics of %s cannot be read: %s", run.name, error, extra={"study_id": study.id})
-        self.end = ended and piece.end
+        now = self._clock()
+        if ended and self._ended_at is None:
+            self._ended_at = now
+        piece = self._files.read(FILE_BYTES, ended=ended)
+        if piece.trouble and piece.trouble != self.trouble:
+            _log.warning("metrics of %s: %s", run.name, piece.trouble, extra={"study_id": study.id})
+        self.trouble = piece.trouble
+        patience = TROUBLE_S if piece.trouble else ABSENT_S if piece.absent else 0.0
+        self.waiting = self._ended_at is not None and now < self._ended_at + patience
+        self.end = ended and piece.end and not self.waiting
         if not piece.observations:
             return trial, not piece.end
         found = tuple(piece.observations)

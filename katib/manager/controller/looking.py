@@ -66,6 +66,8 @@ class Lookout:
         reported, _ = self._storage.latest_observations(trial.id, _LOOKED_OBSERVATIONS)
         seen = [o.name for o in reported]
         if files is not None:
+            if files.warning:
+                return f"it ended well but there is no value of {spec.objective_name}; {files.warning}"
             return explain_missing_in_file(spec.objective_name, files.path, list(dict.fromkeys([*seen, *files.seen])))
         seen += names_seen(lines, spec.collector, compile_pattern)
         return explain_missing(spec.objective_name, spec.collector, lines, list(dict.fromkeys(seen)))

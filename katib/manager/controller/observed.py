@@ -38,8 +38,9 @@ class Observed:
 
     `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
     names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
-    ended well without their objective, and `missing` says of the latter why. `rule_due`: the early-stopping rule should be
-    asked now. `worker_trouble`: why the worker could create no run; it is tried again at `worker_retry`.
+    ended well without their objective, and `missing` says of the latter why; `warnings` is what is to be said of those
+    that have one. `rule_due`: the early-stopping rule should be asked now. `worker_trouble`: why the worker could create
+    no run; it is tried again at `worker_retry`.
     """
 
     study: Study
@@ -48,6 +49,7 @@ class Observed:
     drained: frozenset[str]
     tails: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
     asking: Asking = field(default_factory=Asking)
     rule_due: bool = False
     rule_trouble: tuple[str, str] | None = None

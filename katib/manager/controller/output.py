@@ -48,7 +48,8 @@ class Taken:
 
     `trials` are those given, with the objective that `intakes`, once stored, will give them. `drained` names the ended runs
     whose output is taken in whole, `tails` the last lines of those that failed or have no objective, `missing` why those that
-    ended well have none. `metrics`: there were new values. `more`: there is output left for another pass at once.
+    ended well have none. `warnings` is what the trials are to say that have one all the same. `metrics`: there were
+    new values. `more`: there is output left for another pass at once. `waiting`: something is to be read again in a while.
     """
 
     intakes: list[Intake] = field(default_factory=list)
@@ -56,8 +57,10 @@ class Taken:
     drained: set[str] = field(default_factory=set)
     tails: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
     metrics: bool = False
     more: bool = False
+    waiting: bool = False
 
 
 def take_in(
@@ -84,6 +87,8 @@ def take_in(
                 trial = _read_files(worker, study, trial, run, reading, taken)
             if reading.whole:
                 taken.drained.add(name)
+                if reading.files is not None and reading.files.warning:
+                    taken.warnings[name] = reading.files.warning
                 if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
                     taken.tails[name] = _tail(worker, study.id, name)
         taken.trials.append(trial)
@@ -134,6 +139,7 @@ def _read_files(worker: Worker, study: Study, trial: Trial, run: RunStatus, read
     trial, more = reading.files.read(study, trial, run, taken.intakes)
     taken.metrics = taken.metrics or len(taken.intakes) > before
     taken.more = taken.more or more
+    taken.waiting = taken.waiting or reading.files.waiting
     return trial
 
 

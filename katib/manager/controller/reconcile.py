@@ -195,6 +195,7 @@ class Reconciler:
             drained=frozenset(taken.drained),
             tails=taken.tails,
             missing=taken.missing,
+            warnings=taken.warnings,
             asking=memory.conversation.look(study, ahead),
             rule_due=memory.ruling.due(study, steady),
             rule_trouble=memory.ruling.trouble,
@@ -205,7 +206,8 @@ class Reconciler:
         wake_at = self._do(study, observed, todo, taken, stops, memory, steady, ahead)
         if taken.more:
             return now
-        if study.spec.collector.file_of_manager and any(not run.phase.ended for run in runs.values()):
+        live = study.spec.collector.file_of_manager and any(not run.phase.ended for run in runs.values())
+        if live or taken.waiting:
             # Nobody says that a file has grown.
             wake_at = _soonest(wake_at, now + _FILE_LOOK)
         rule_at = memory.ruling.next_time(study, steady)

@@ -119,7 +119,7 @@ class Settling:
         # it did not come to its end.
         early = trial.stop_reason == TrialReason.EARLY_STOPPED
         if run.phase is RunPhase.SUCCEEDED and trial.objective is not None and not early:
-            self.finish(trial, TrialState.COMPLETED, "", "", at)
+            self.finish(trial, TrialState.COMPLETED, "", self.observed.warnings.get(run.name, ""), at)
         elif trial.stop_reason == TrialReason.DEADLINE_EXCEEDED:
             self._fail(trial, trial.stop_reason, trial.stop_message, at)
         elif trial.stop_reason:

@@ -19,8 +19,14 @@ def pod_path(spec: StudySpec, study_id: str, run: str) -> str:
 
 def manager_path(spec: StudySpec, study_id: str, run: str, mount_root: str) -> str:
     """The same as the manager sees it."""
+    root = volume(spec, mount_root)
+    return posixpath.join(root, _name(study_id, run)) if root else ""
+
+
+def volume(spec: StudySpec, mount_root: str) -> str:
+    """The study's volume as the manager sees it. What is on it is the Pods' to write: any name there may be a link."""
     mount = mount_of(spec)
-    return posixpath.join(mount_root, mount.pvc, _name(study_id, run)) if mount is not None else ""
+    return posixpath.join(mount_root, mount.pvc) if mount is not None else ""
 
 
 def check_metric_files(spec: StudySpec, mount_root: str) -> Sequence[FieldViolation]:

@@ -28,7 +28,7 @@ from katib.worker.kubernetes.api import Api, ApiError
 from katib.worker.kubernetes.diagnosis import Diagnosis
 from katib.worker.kubernetes.loglines import LogCursor
 from katib.worker.kubernetes.marks import DriverReason
-from katib.worker.kubernetes.metric_files import manager_path
+from katib.worker.kubernetes.metric_files import manager_path, volume
 from katib.worker.kubernetes.models import model_path
 from katib.worker.kubernetes.outputs import Outputs, RunLog
 from katib.worker.kubernetes.podapi import PodApi
@@ -196,8 +196,11 @@ class KubernetesWorker:
         """The volume is not the manager's: what is on it is its owner's to remove."""
 
     def metric_files(self, spec: StudySpec, study_id: str, name: str, parser: LineParser) -> MetricFiles:
-        path = manager_path(spec, study_id, name, self._policy.mount_root)
-        return open_metric_files(spec.collector, path, parser, spec.metric_names, split_name(name)[1])
+        root = self._policy.mount_root
+        path = manager_path(spec, study_id, name, root)
+        return open_metric_files(
+            spec.collector, path, parser, spec.metric_names, split_name(name)[1], volume(spec, root)
+        )
 
     def delete_study(self, study_id: str) -> None:
         check_id("study", study_id)

@@ -46,22 +46,29 @@ def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Outpu
 
     A line's time is the last time that the file was written when the line was read.
     """
-    at = _Cursor.parse(cursor)
-    wanted = min(max(max_bytes, 1), MAX_READ)
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
+        return read_descriptor(None, cursor, max_bytes, ended=ended)
+    try:
+        return read_descriptor(descriptor, cursor, max_bytes, ended=ended)
+    finally:
+        os.close(descriptor)
+
+
+def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ended: bool) -> Output:
+    """The same of a file that is open already; None is an empty one."""
+    at = _Cursor.parse(cursor)
+    wanted = min(max(max_bytes, 1), MAX_READ)
+    if descriptor is None:
         size, data, written = 0, b"", 0.0
         truncated = _rewind(at, size)
     else:
-        try:
-            stat = os.fstat(descriptor)
-            size, written = stat.st_size, stat.st_mtime
-            truncated = _rewind(at, size)
-            # One byte more than the longest line shows that a line is too long.
-            data = os.pread(descriptor, max(wanted, MAX_LINE + 1), at.offset) if size > at.offset else b""
-        finally:
-            os.close(descriptor)
+        stat = os.fstat(descriptor)
+        size, written = stat.st_size, stat.st_mtime
+        truncated = _rewind(at, size)
+        # One byte more than the longest line shows that a line is too long.
+        data = os.pread(descriptor, max(wanted, MAX_LINE + 1), at.offset) if size > at.offset else b""
     last = ended and at.offset + len(data) >= size
     lines = _take(at, data, wanted, datetime.fromtimestamp(written, UTC), last=last) if data else []
     return Output(lines, str(at), ended and at.offset >= size, truncated)
