@@ -8,22 +8,23 @@ from katib.dashboard.text import rounded
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
 from katib.domain.names import is_id_prefix
+from katib.domain.views import TrialDetail
 
 _POINTS: Final = 200
-# Of a longer curve the rest is left out: so many requests for one curve would keep others waiting.
-_MOST: Final = 10_000
+# Of a longer trial the middle is left out: so many requests for one curve would keep others waiting.
+_BEGINNING: Final = 10_000
 
 
 def curves_of(client: ManagerClient, study_id: str, metric: str, prefixes: Sequence[str]) -> list[dict[str, object]]:
-    """For each trial, found by the beginning of its id: its number, state, reason, and the points `[step, value]` of the
-    current attempt, at most 200."""
+    """For each trial, found by the beginning of its id: its number, state, reason, the points `[step, value]` of the
+    current attempt, at most 200, and whether a middle part was `cut`."""
     found: list[dict[str, object]] = []
     for prefix in prefixes:
         if not is_id_prefix(prefix):
             continue
         for trial in client.list_trials(study_id, id_prefix=prefix, page_size=10).items:
             try:
-                page = client.list_observations(trial.id, names=[metric] if metric else (), page_size=_MOST)
+                observations, cut = both_ends(client, trial.id, [metric] if metric else ())
             except NotFoundError:
                 continue
             found.append(
@@ -32,10 +33,29 @@ def curves_of(client: ManagerClient, study_id: str, metric: str, prefixes: Seque
                     "id": prefix,
                     "state": trial.state.value,
                     "reason": trial.stop_reason or trial.reason,
-                    "points": points(page.items),
+                    "points": points(observations),
+                    "cut": cut,
                 }
             )
     return found
+
+
+def both_ends(
+    client: ManagerClient, trial_id: str, names: Sequence[str] = (), detail: TrialDetail | None = None
+) -> tuple[Sequence[Observation], bool]:
+    """Of the current attempt the first 10,000 observations, of these metrics or all, and the trial's latest: `detail`, where
+    it is known. In the order of their coming; and whether what lies between is left out."""
+    first = client.list_observations(trial_id, names=names, page_size=_BEGINNING)
+    if not first.next_token:
+        return first.items, False
+    detail = detail or client.get_trial(trial_id)
+    latest = [o for o in detail.observations if not names or o.name in names]
+    if detail.trial.attempt != first.items[0].attempt:
+        # A new attempt began between the two questions.
+        return latest, detail.truncated
+    known = {(o.source, o.position, o.ordinal) for o in first.items}
+    further = [o for o in latest if (o.source, o.position, o.ordinal) not in known]
+    return [*first.items, *further], len(further) == len(latest)
 
 
 def points(observations: Sequence[Observation], most: int = _POINTS) -> list[list[object]]:

@@ -7,24 +7,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from katib.dashboard.context import context_of, fragment
-from katib.dashboard.curves import points
+from katib.dashboard.curves import both_ends, points
 from katib.dashboard.pages import saved_model
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import Observation
 
 _LOG_PIECE: Final = 256 * 1024
-_LATEST: Final = 10_000
 _CURVE_POINTS: Final = 500
 
 
 def trial_state(request: Request) -> Response:
-    """The trial's header, and the curves of its metrics in the current attempt."""
+    """The trial's header, and the curves of its metrics in the current attempt; `cut`: without a middle part."""
     client = context_of(request).client
     detail = client.get_trial(request.path_params["trial"])
     study = client.get_study(detail.trial.study_id)
-    observations = detail.observations
+    observations, cut = detail.observations, False
     if detail.truncated:
-        observations = client.list_observations(detail.trial.id, page_size=_LATEST).items
+        observations, cut = both_ends(client, detail.trial.id, detail=detail)
     by_name: dict[str, list[Observation]] = {}
     for observation in observations:
         by_name.setdefault(observation.name, []).append(observation)
@@ -32,6 +31,7 @@ def trial_state(request: Request) -> Response:
         {
             "finished": detail.trial.state.finished,
             "attempt": detail.trial.attempt,
+            "cut": cut,
             "metrics": {name: points(found, _CURVE_POINTS) for name, found in by_name.items()},
             "header": fragment(
                 request,

@@ -11,6 +11,8 @@ export class Curves {
     this.trials = trials;
     this.metric = document.getElementById('curve-metric');
     this.choice = document.getElementById('curve-choice');
+    this.note = document.getElementById('curves-note');
+    this.about = this.note.textContent;
     this.got = new Map();
     this.wanted = [];
     this.chart = new Chart(document.querySelector('[data-chart="curves"]'), () => this.option(), {click: ({seriesName}) => {
@@ -56,6 +58,8 @@ export class Curves {
   option() {
     if (this.later) { this.later = false; this.update(); }
     const curves = this.wanted.filter((curve) => curve.points.length);
+    const cut = curves.filter((curve) => curve.cut).length;
+    this.note.textContent = cut ? `${this.about} Of ${cut} with more than 10,000 values these and the latest are shown; what lies between is left out.` : this.about;
     if (!curves.length) return 'None of these trials has reported a value yet.';
     const best = this.trials.completed.reduce((a, b) => (a === null || (this.study.up ? b.objective > a.objective : b.objective < a.objective) ? b : a), null);
     const series = curves.map((curve) => {

@@ -41,6 +41,7 @@ const poll = repeat(async () => {
     it.chart.refresh();
   }
   none.hidden = charts.size > 0;
+  document.getElementById('metrics-cut').hidden = !state.cut;
   addAttempts(state.attempt);
   box.dataset.ready = '1';
   return !state.finished;
