@@ -20,7 +20,7 @@ class CollectTask:
 
 def collect_environment(collector: MetricsCollector, names: tuple[str, ...]) -> Mapping[str, str]:
     """None for a study that has nothing for the SDK to read."""
-    if collector.source is MetricsSource.OUTPUT or collector.reader is not MetricsReader.SDK:
+    if not collector.file_of_sdk:
         return {}
     task = {
         "source": collector.source.value,

@@ -52,6 +52,11 @@ class MetricsCollector:
         return self.source is not MetricsSource.OUTPUT and self.reader is MetricsReader.MANAGER
 
     @property
+    def file_of_sdk(self) -> bool:
+        """Whether the SDK has a file to read, in the trial."""
+        return self.source is not MetricsSource.OUTPUT and self.reader is MetricsReader.SDK
+
+    @property
     def step_keys(self) -> tuple[str, ...]:
         return (self.step,) if self.step else STEP_KEYS
 

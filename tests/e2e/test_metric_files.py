@@ -129,6 +129,8 @@ def test_a_stop_reaches_the_program_behind_the_sdk(running: World, tmp_path: Pat
         (collecting("", path="/tmp/metrics"), "path"),
         (collecting("", path="../metrics"), "path"),
         (collecting("", reader=SDK), "path"),
+        (collecting("", reader=SDK, path="/tmp/logs"), "path"),
+        (study(working_dir="/tmp", collector=MetricsCollector(source=FILE, path="m", reader=SDK)), "path"),
         (study(working_dir="/tmp", collector=MetricsCollector(source=FILE, path="m")), "path"),
         (study(collector=MetricsCollector(path="m")), "path"),
         (study(collector=MetricsCollector(reader=SDK)), "reader"),

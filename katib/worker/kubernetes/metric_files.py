@@ -31,6 +31,16 @@ def volume(spec: StudySpec, mount_root: str) -> str:
 
 def check_metric_files(spec: StudySpec, mount_root: str) -> Sequence[FieldViolation]:
     collector = spec.collector
+    mount = mount_of(spec)
+    if collector.file_of_sdk and mount is not None and _is_below(collector.path, mount.path):
+        return [
+            violation(
+                "metrics_collector.path",
+                collector.path,
+                "expected a path that is not on the study's mount: all trials would write to this one, and each would have the "
+                "values of the others",
+            )
+        ]
     if not collector.file_of_manager:
         return []
     at = "metrics_collector.source"
@@ -43,7 +53,7 @@ def check_metric_files(spec: StudySpec, mount_root: str) -> Sequence[FieldViolat
                 "report them, or have them read in the trial by reader: sdk",
             )
         ]
-    if mount_of(spec) is None:
+    if mount is None:
         return [violation(at, collector.source.value, "expected also mount: the manager reads the file on its volume")]
     if collector.path:
         return [
@@ -54,6 +64,10 @@ def check_metric_files(spec: StudySpec, mount_root: str) -> Sequence[FieldViolat
             )
         ]
     return []
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return posixpath.join(posixpath.normpath(path), "").startswith(posixpath.join(posixpath.normpath(folder), ""))
 
 
 def _name(study_id: str, run: str) -> str:

@@ -126,6 +126,15 @@ class LocalWorker:
                     "expected none beside working_dir, where all trials would write to it: write to $KATIB_METRICS_PATH",
                 )
             )
+        if spec.collector.file_of_sdk and (spec.working_dir or os.path.isabs(spec.collector.path)):
+            found.append(
+                violation(
+                    "metrics_collector.path",
+                    spec.collector.path,
+                    "expected a path below the run's own folder, and no working_dir: all trials would write to this one, and "
+                    "each would have the values of the others",
+                )
+            )
         return found
 
     def create(self, run: RunSpec) -> None:

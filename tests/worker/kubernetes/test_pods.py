@@ -495,6 +495,14 @@ class TestMetricFiles:
         assert found.field == f"metrics_collector.{field}"
         assert re.search(said, found.expected)
 
+    @pytest.mark.parametrize(
+        ("path", "refused"), [("/data/logs", True), ("/data/../data/", True), ("/database", False)]
+    )
+    def test_the_sdk_reads_no_file_that_all_pods_share(self, path: str, refused: bool) -> None:
+        collector = replace(self.FILE, path=path, reader=MetricsReader.SDK)
+        found = check_pod(replace(STUDY, mount=Mount("claim", "/data"), collector=collector), POLICY)
+        assert [v.field for v in found] == ["metrics_collector.path"] * refused
+
     def test_one_that_it_sees_is_taken(self) -> None:
         study = replace(STUDY, mount=Mount("claim", "/data"), collector=self.FILE)
         assert check_pod(study, replace(POLICY, mount_root="/mnt")) == []
