@@ -80,10 +80,14 @@ class _Collector:
 
     def _collect(self) -> None:
         deadline: float | None = None
+        noted = False
         while True:
             # Looked at before the file is read: what is there then is all there is.
             ended = self._ended.is_set()
             piece = self._files.read(_PIECE, ended=ended)
+            if piece.note and not noted:
+                noted = True
+                _log.warning("%s", piece.note)
             for observation in piece.observations:
                 self._reporter.add([(observation.name, observation.value)], observation.step)
             if not piece.end:

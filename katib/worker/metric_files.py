@@ -5,7 +5,6 @@ same keys. What it gives at a time is bounded.
 """
 
 import hashlib
-import logging
 import os
 import time
 from collections.abc import Collection, Iterable
@@ -25,10 +24,8 @@ from katib.domain.event_files import (
 from katib.domain.metric_lines import LineParser, parse_output
 from katib.domain.metrics import Observation
 from katib.worker.base import MetricFiles, MetricPiece
-from katib.worker.local.output import read_descriptor
+from katib.worker.local.output import offset_of, read_descriptor
 from katib.worker.metric_place import Place
-
-_log: Final = logging.getLogger(__name__)
 
 FILE_SOURCE: Final = "file"
 EVENTS_SOURCE: Final = "tensorboard:"
@@ -38,6 +35,8 @@ _MAX_FILES: Final = 1000
 # How often a folder is looked through for new files.
 _LOOK_S: Final = 2.0
 _MAX_SEEN: Final = 50
+# By how much of its beginning a file of lines is known again.
+_HEAD: Final = 1024
 
 
 def open_metric_files(
@@ -58,6 +57,7 @@ class LineFile:
         self._parser = parser
         self._attempt = attempt
         self._cursor = ""
+        self._head = b""
 
     def read(self, max_bytes: int, *, ended: bool) -> MetricPiece:
         try:
@@ -67,7 +67,9 @@ class LineFile:
         except OSError as error:
             return MetricPiece(trouble=_say(self.path, error))
         try:
-            output = read_descriptor(descriptor, self._cursor, max_bytes, ended=ended)
+            anew = self._is_another(descriptor)
+            output = read_descriptor(descriptor, self._cursor, max_bytes, ended=ended, anew=anew)
+            self._head = os.pread(descriptor, min(_HEAD, offset_of(output.cursor)), 0)
         except OSError as error:
             return MetricPiece(trouble=_say(self.path, error))
         finally:
@@ -75,7 +77,16 @@ class LineFile:
         moved, self._cursor = output.cursor != self._cursor, output.cursor
         found = parse_output(output.lines, self._parser, self._attempt, FILE_SOURCE)
         _note(self.seen, (o.name for o in found))
-        return MetricPiece(found, end=output.end or not moved)
+        note = (
+            f"{self.path} was written anew, not appended to: values may be missing, or be there twice" if anew else ""
+        )
+        return MetricPiece(found, end=output.end or not moved, note=note)
+
+    def _is_another(self, descriptor: int) -> bool:
+        """Whether what has been read does not stand there any more."""
+        if os.fstat(descriptor).st_size < offset_of(self._cursor):
+            return True
+        return os.pread(descriptor, len(self._head), 0) != self._head
 
 
 class EventFolder:
@@ -103,6 +114,7 @@ class EventFolder:
             before, more = file.offset, False
             try:
                 more = file.read(left, self._take(piece, file), ended=ended)
+                piece.note = piece.note or file.damage
             except OSError as error:
                 # What it and the others gave is not to be had again.
                 piece.trouble = piece.trouble or _say(file.path, error)
@@ -167,11 +179,11 @@ class _EventFile:
         self.offset = 0
         self._place = place
         self._relative = relative
-        self._damaged = False
+        self.damage = ""
 
     def read(self, max_bytes: int, take: _Taker, *, ended: bool) -> bool:
         """Gives each whole record to `take`; whether there is more now."""
-        if self._damaged:
+        if self.damage:
             return False
         try:
             descriptor = self._place.open(self._relative)
@@ -189,8 +201,7 @@ class _EventFile:
         except DamagedError as error:
             # While it is being written, what stands there may not all be to be seen yet.
             if ended:
-                _log.warning("%s is passed over from byte %d on: %s", self.path, self.offset, error)
-                self._damaged = True
+                self.damage = f"{self.path} is passed over from byte {self.offset} on: {error}"
             return False
         finally:
             os.close(descriptor)

@@ -77,6 +77,18 @@ def test_what_cannot_be_read_at_all_is_given_up_after_a_time_and_said(tmp_path: 
     assert passes.files.warning.endswith(f"{path} cannot be read: Too many levels of symbolic links")
 
 
+def test_that_a_file_was_written_anew_is_said_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    passes = Passes(path)
+    for text in ("acc=0.25\n", "acc=0.5\nacc=0.75\n"):
+        path.write_text(text)
+        passes.next(RUNS)
+    while passes.next():
+        pass
+    assert passes.trial.objective == 0.75
+    assert f"{path} was written anew" in passes.files.warning
+
+
 def test_a_file_that_is_not_to_be_seen_yet_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "m"
     passes = Passes(path)

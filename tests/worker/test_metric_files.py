@@ -65,6 +65,29 @@ class TestFile:
         assert first == again
         assert len(keys(first)) == 1000
 
+    def test_one_written_anew_is_read_from_its_beginning_however_long_it_is_and_that_is_said(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "metrics"
+        files = file_reader(path)
+        found: list[Observation] = []
+        path.write_text("acc=0.1 step=1\nacc=0.2\n")
+        found += read(files)
+        for values in ((0.3, 0.4), (0.5, 0.6, 0.7), (0.8,)):
+            other = tmp_path / "other"
+            other.write_text("".join(f"acc={value} n=123456\n" for value in values))
+            other.replace(path)
+            piece = files.read(1 << 20, ended=False)
+            assert [o.value for o in piece.observations] == list(values)
+            assert "written anew" in piece.note
+            found += piece.observations
+        assert len(keys(found)) == len(found) == 8
+        # One that has the same beginning is the same file.
+        other.write_text(path.read_text() + "acc=0.9\n")
+        other.replace(path)
+        piece = files.read(1 << 20, ended=True)
+        assert ([o.value for o in piece.observations], piece.note) == ([0.9], "")
+
     def test_json_lines_are_read(self, tmp_path: Path) -> None:
         path = tmp_path / "metrics.jsonl"
         path.write_text('{"epoch": 1, "acc": 0.5}\n{"epoch": 2, "acc": 0.75}\n')
@@ -127,7 +150,9 @@ class TestEventFolder:
         assert [o.step for o in read(files)] == [0, 0, 1, 2]
         # What was not yet to be seen may come: as long as the run goes on it is looked at again.
         (tmp_path / "a.tfevents").write_bytes(good)
-        assert [o.step for o in read(files, ended=True)] == [1, 2]
+        piece = files.read(1 << 20, ended=True)
+        assert [o.step for o in piece.observations] == [1, 2]
+        assert "c.tfevents is passed over from byte 0 on" in piece.note
         assert read(files, ended=True) == []
 
     def test_huge_records_are_passed_over(self, tmp_path: Path) -> None:

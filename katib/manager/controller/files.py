@@ -28,8 +28,8 @@ class FileReading:
     """How far one run's files have been read by this process. One that begins anew reads all of them again: what is stored
     already is passed over by its keys.
 
-    `end`: the run has ended, and all has been read that will be. `trouble`: what could not be read, and why. `waiting`: it is
-    to be read again in a while.
+    `end`: the run has ended, and all has been read that will be. `trouble`: what could not be read, and why. `note`: the first
+    that was to be known of the values in all. `waiting`: it is to be read again in a while.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class FileReading:
         self.end = False
         self.waiting = False
         self.trouble = ""
+        self.note = ""
         self._clock = clock
         self._ended_at: float | None = None
         parser = line_parser(spec.collector, spec.objective_name, spec.metric_names, compile_pattern)
@@ -51,7 +52,7 @@ class FileReading:
     @property
     def warning(self) -> str:
         """What the trial is to say of values that may be missing or wrong."""
-        return f"not all of its metrics could be read: {self.trouble}" if self.trouble else ""
+        return f"not all of its metrics could be read: {self.trouble}" if self.trouble else self.note
 
     @property
     def seen(self) -> list[str]:
@@ -69,6 +70,9 @@ class FileReading:
         if piece.trouble and piece.trouble != self.trouble:
             _log.warning("metrics of %s: %s", run.name, piece.trouble, extra={"study_id": study.id})
         self.trouble = piece.trouble
+        if piece.note and not self.note:
+            _log.warning("metrics of %s: %s", run.name, piece.note, extra={"study_id": study.id})
+            self.note = piece.note
         patience = TROUBLE_S if piece.trouble else ABSENT_S if piece.absent else 0.0
         self.waiting = self._ended_at is not None and now < self._ended_at + patience
         self.end = ended and piece.end and not self.waiting

@@ -56,8 +56,14 @@ def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Outpu
         os.close(descriptor)
 
 
-def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ended: bool) -> Output:
-    """The same of a file that is open already; None is an empty one."""
+def offset_of(cursor: str) -> int:
+    """How many bytes of the file, as it stands, are behind the cursor."""
+    return _Cursor.parse(cursor).offset
+
+
+def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ended: bool, anew: bool = False) -> Output:
+    """The same of a file that is open already; None is an empty one. `anew`: it is another than the cursor was given for, and
+    is read as one that was truncated is."""
     at = _Cursor.parse(cursor)
     wanted = min(max(max_bytes, 1), MAX_READ)
     if descriptor is None:
@@ -66,7 +72,7 @@ def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ende
     else:
         stat = os.fstat(descriptor)
         size, written = stat.st_size, stat.st_mtime
-        truncated = _rewind(at, size)
+        truncated = _rewind(at, -1 if anew else size)
         # One byte more than the longest line shows that a line is too long.
         data = os.pread(descriptor, max(wanted, MAX_LINE + 1), at.offset) if size > at.offset else b""
     last = ended and at.offset + len(data) >= size
