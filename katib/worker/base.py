@@ -99,7 +99,8 @@ class Output:
 @dataclass(slots=True)
 class MetricPiece:
     """`end`: there is nothing more now. `trouble`: what could not be read, and why; empty for nothing. It is to be read again a
-    while later, and nothing is the end before. `absent`: there is no file at all, as far as can be seen from here.
+    while later, and nothing is the end before. `absent`: there is no file at all, as far as can be seen from here, and another
+    machine may have written one.
     `note`: what is to be known of the values in all, such as that some may be missing."""
 
     observations: list[Observation] = field(default_factory=list)

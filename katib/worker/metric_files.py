@@ -63,7 +63,7 @@ class LineFile:
         try:
             descriptor = self._place.open()
         except FileNotFoundError:
-            return MetricPiece(absent=True)
+            return MetricPiece(absent=self._place.shared)
         except OSError as error:
             return MetricPiece(trouble=_say(self.path, error))
         try:
@@ -105,7 +105,7 @@ class EventFolder:
 
     def read(self, max_bytes: int, *, ended: bool) -> MetricPiece:
         trouble = self._look(ended=ended)
-        piece = MetricPiece(trouble=trouble, absent=not self._files and not trouble)
+        piece = MetricPiece(trouble=trouble, absent=self._place.shared and not self._files and not trouble)
         left = max_bytes
         for file in self._files.values():
             if left <= 0:

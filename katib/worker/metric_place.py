@@ -22,11 +22,13 @@ class Place:
     """The file or folder `path`, which is below `root` where that is given.
 
     Who writes below `root` may not be allowed to see what its reader sees, such as a Pod on a volume of its own. So nothing
-    below it may be a symbolic link: such a one is an OSError. Without `root` links are followed.
+    below it may be a symbolic link: such a one is an OSError. Without `root` links are followed. `shared`: others write there,
+    and from other machines.
     """
 
     def __init__(self, path: str, root: str = "") -> None:
         self.path: Final = path
+        self.shared: Final = bool(root)
         self._root: Final = root
         self._below: Final = posixpath.relpath(path, root) if root else ""
         if self._below.startswith(".."):

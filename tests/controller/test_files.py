@@ -1,8 +1,11 @@
 """What the controller makes of files that cannot be read, or are not to be seen."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
+
+import pytest
 
 from katib.domain.collector import MetricsCollector, MetricsSource
 from katib.domain.metric_lines import LineParser
@@ -24,17 +27,18 @@ ENDED = RunStatus("t-1", "s", "t", 1, RunPhase.SUCCEEDED)
 class Volume:
     """A worker of which only the file is looked at."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: str) -> None:
         self.path = path
+        self.root = root
 
     def metric_files(self, spec: StudySpec, _study_id: str, _name: str, parser: LineParser) -> MetricFiles:
-        return open_metric_files(spec.collector, str(self.path), parser, spec.metric_names, 1)
+        return open_metric_files(spec.collector, str(self.path), parser, spec.metric_names, 1, self.root)
 
 
 class Passes:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: str = "") -> None:
         self.now = 1000.0
-        self.files = FileReading(cast(Worker, Volume(path)), STUDY, RUNS, lambda: self.now)
+        self.files = FileReading(cast(Worker, Volume(path, root)), STUDY, RUNS, lambda: self.now)
         self.trial = TRIAL
 
     def next(self, run: RunStatus = ENDED, *, after: float = 0.0) -> bool:
@@ -91,7 +95,7 @@ def test_that_a_file_was_written_anew_is_said_at_the_end(tmp_path: Path) -> None
 
 def test_a_file_that_is_not_to_be_seen_yet_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "m"
-    passes = Passes(path)
+    passes = Passes(path, str(tmp_path))
     passes.next()
     assert (passes.files.end, passes.files.waiting) == (False, True)
     path.write_text("acc=0.5\n")
@@ -99,7 +103,14 @@ def test_a_file_that_is_not_to_be_seen_yet_is_waited_for(tmp_path: Path) -> None
         pass
     assert passes.files.end
     assert passes.trial.objective == 0.5
-    never = Passes(tmp_path / "never")
+    never = Passes(tmp_path / "never", str(tmp_path))
     never.next()
     never.next(after=ABSENT_S)
     assert (never.files.end, never.files.warning) == (True, "")
+
+
+@pytest.mark.parametrize(("run", "root"), [(replace(ENDED, phase=RunPhase.FAILED), "/"), (ENDED, "")])
+def test_one_that_nothing_can_come_of_any_more_is_not_waited_for(tmp_path: Path, run: RunStatus, root: str) -> None:
+    passes = Passes(tmp_path / "m", root)
+    passes.next(run)
+    assert passes.files.end

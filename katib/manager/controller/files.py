@@ -12,7 +12,7 @@ from katib.domain.study import Study
 from katib.domain.trial import Trial
 from katib.manager.changes import Intake
 from katib.manager.patterns import compile_pattern
-from katib.worker.base import RunStatus, Worker
+from katib.worker.base import RunPhase, RunStatus, Worker
 
 _log: Final = logging.getLogger(__name__)
 
@@ -73,7 +73,9 @@ class FileReading:
         if piece.note and not self.note:
             _log.warning("metrics of %s: %s", run.name, piece.note, extra={"study_id": study.id})
             self.note = piece.note
-        patience = TROUBLE_S if piece.trouble else ABSENT_S if piece.absent else 0.0
+        # One that did not end well need not have written one.
+        absent = piece.absent and run.phase is RunPhase.SUCCEEDED
+        patience = TROUBLE_S if piece.trouble else ABSENT_S if absent else 0.0
         self.waiting = self._ended_at is not None and now < self._ended_at + patience
         self.end = ended and piece.end and not self.waiting
         if not piece.observations:
