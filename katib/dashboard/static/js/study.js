@@ -29,10 +29,12 @@ const charts = Promise.all(['history', 'curves', 'parallel', 'slices', 'timeline
       timeline.timelineChart(study, trials, () => table.now()),
     ];
     const asked = [new curves.Curves(study, trials), new importance.Importance(study, trials)];
-    return async () => {
-      drawn.forEach((chart) => chart.refresh());
+    const draw = () => drawn.forEach((chart) => chart.refresh());
+    const refresh = async () => {
+      draw();
       await Promise.all([...asked.map((part) => part.update()), takeMetrics()]);
     };
+    return {draw, refresh};
   });
 
 // The metrics beside the objective, for the table: again when trials have finished, and not more often than every ten seconds.
@@ -72,21 +74,35 @@ function timeLeft(state, most) {
   left.textContent = `About ${period(pace * rest)} left, at the pace of the latest ${latest.length} trials.`;
 }
 
+const changes = (after) => getJson(`/api/studies/${study.id}/changes?after=${after}`);
+
 let shown = false;
 // Taken in, and not shown yet.
 let fresh = false;
 const poll = repeat(async () => {
   let change;
+  let next = changes(trials.revision);
   do {
-    change = await getJson(`/api/studies/${study.id}/changes?after=${trials.revision}`);
+    change = await next;
+    // The manager finds the next part while this one is taken in.
+    if (change.more) {
+      next = changes(change.revision);
+      next.catch(() => {});
+    }
     trials.revision = change.revision;
     fresh = trials.take(change.trials) || fresh;
     put(header, change.header);
-    // Of many the first are there to be read while the others come; charts are drawn once, of all.
-    if (change.more && !shown) table.show();
+    if (change.more && !shown) {
+      // Of many the first are there to be read while the others come.
+      left.hidden = false;
+      left.textContent = `These are the first ${trials.all.length} trials; the others are being loaded.`;
+      table.show();
+      (await charts).draw();
+      shown = true;
+    }
   } while (change.more);
   timeLeft(change.state, change.max_trials);
-  const refresh = await charts;
+  const {refresh} = await charts;
   if (fresh || !shown) {
     table.show();
     shown = true;
