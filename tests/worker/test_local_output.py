@@ -226,3 +226,9 @@ def test_a_log_is_given_byte_by_byte(tmp_path_factory, data, offset, size):
 def test_a_log_that_is_not_there_is_empty(path):
     assert read_log(str(path), 5, 10, ended=False).finished is False
     assert read_log(str(path), 0, 10, ended=True).finished is True
+
+
+def test_a_pipe_in_its_place_is_not_waited_at(path):
+    os.mkfifo(path)
+    assert read(path, ended=False)[0] == []
+    assert read_log(str(path), -100, 100, ended=False).data == b""

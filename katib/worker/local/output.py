@@ -6,6 +6,7 @@ positions never come twice) and with `+` when it stands in the middle of a line 
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -18,6 +19,8 @@ from katib.worker.lines import line_text
 
 MAX_READ: Final = 4 * 1024 * 1024
 
+# Not to wait at a pipe that the program has put in its output's place.
+_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK
 _CURSOR: Final = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?(\+)?")
 
 
@@ -47,7 +50,7 @@ def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Outpu
     A line's time is the last time that the file was written when the line was read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
         return read_descriptor(None, cursor, max_bytes, ended=ended)
     try:
@@ -70,8 +73,8 @@ def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ende
         size, data, written = 0, b"", 0.0
         truncated = _rewind(at, size)
     else:
-        stat = os.fstat(descriptor)
-        size, written = stat.st_size, stat.st_mtime
+        status = os.fstat(descriptor)
+        size, written = status.st_size, status.st_mtime
         truncated = _rewind(at, -1 if anew else size)
         # One byte more than the longest line shows that a line is too long.
         data = os.pread(descriptor, max(wanted, MAX_LINE + 1), at.offset) if size > at.offset else b""
@@ -81,15 +84,18 @@ def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ende
 
 
 def read_log(path: str, offset: int, max_bytes: int, *, ended: bool) -> LogChunk:
-    """Raw bytes from `offset` on; a negative one counts from the end, one beyond it stands for it. A file that is not there is
-    an empty one."""
+    """Raw bytes from `offset` on; a negative one counts from the end, one beyond it stands for it. A file that is not there, or
+    no regular one, is an empty one."""
     wanted = min(max(max_bytes, 1), MAX_READ)
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
         return LogChunk(b"", 0, ended)
     try:
-        size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return LogChunk(b"", 0, ended)
+        size = status.st_size
         start = max(0, size + offset) if offset < 0 else min(offset, size)
         data = os.pread(descriptor, wanted, start)
     finally:
