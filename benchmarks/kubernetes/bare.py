@@ -3,9 +3,11 @@ one watches for ends. No metrics, no database, nothing is deleted; requests are 
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from katib.domain.errors import KatibError
 from katib.domain.names import new_id, run_name
 from katib.domain.study import StudySpec
 from katib.worker.base import RunSpec
@@ -30,17 +32,24 @@ class BareLoop:
         room = threading.Semaphore(parallel)
         ended: set[str] = set()
         over = threading.Event()
-        version = self._api.page(self._namespace, _SELECTOR, "")["metadata"]["resourceVersion"]
+
+        def note(pod: dict[str, Any]) -> None:
+            name = pod["metadata"].get("name", "")
+            if pod.get("status", {}).get("phase") in ("Succeeded", "Failed") and name not in ended:
+                ended.add(name)
+                room.release()
+                if len(ended) == count:
+                    over.set()
 
         def watch() -> None:
-            for event in self._events(version):
-                pod = event["object"]
-                name = pod["metadata"].get("name", "")
-                if pod.get("status", {}).get("phase") in ("Succeeded", "Failed") and name not in ended:
-                    ended.add(name)
-                    room.release()
-                    if len(ended) == count:
-                        over.set()
+            # The API server ends a watch whose reader is slow: then everything is listed and watched anew.
+            while not over.is_set():
+                version = self._list(note)
+                for event in self._events(version):
+                    if event["type"] == "ERROR":
+                        break
+                    note(event["object"])
+                    if over.is_set():
                         return
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -56,6 +65,16 @@ class BareLoop:
             raise TimeoutError(f"{count - len(ended)} Pods have not ended within {_WAIT_S} s")
         return names
 
+    def _list(self, note: Callable[[dict[str, Any]], None]) -> str:
+        token = ""
+        while True:
+            page = self._api.page(self._namespace, _SELECTOR, token)
+            for pod in page["items"]:
+                note(pod)
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return str(page["metadata"]["resourceVersion"])
+
     def _pod(self) -> dict[str, Any]:
         trial_id = new_id()
         run = RunSpec(run_name(trial_id, 1), "s" * 16, trial_id, 1, self._spec.command, ("x=0.5",), self._spec)
@@ -66,7 +85,10 @@ class BareLoop:
 
     def _events(self, version: str) -> Any:
         rest = b""
-        for data in self._api.watch(self._namespace, _SELECTOR, version, 3600, _WAIT_S):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
+        try:
+            for data in self._api.watch(self._namespace, _SELECTOR, version, 3600, _WAIT_S):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+        except KatibError as error:
+            print(f"the bare loop's watch was cut ({error}); it goes on with a list")
