@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Test processes at once.
+# Test processes at once; those of the longer tests wait more than they compute.
 JOBS ?= 2
+SLOW_JOBS ?= 3
 
 # Stamps: newer than pyproject.toml when what it asks for is installed.
 RUN := $(VENV)/.installed-all
@@ -46,7 +47,7 @@ test: lint ## Lint, then the tests that run all day
 
 .PHONY: test-slow
 test-slow: $(DEV) ## The longer tests
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "slow and not cluster"
+	$(BIN)/pytest -n $(SLOW_JOBS) --dist worksteal -m "slow and not cluster"
 
 # The tests that want a database server are skipped where there is none, and say so; in CI they count. MySQL comes from Debian's
 # unstable suite, which may be broken for a day: then CI goes on without, and the skipped tests say so.
