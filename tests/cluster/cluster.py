@@ -41,6 +41,7 @@ _START_S = 120
 # What lies in images and volumes is removed with it, which takes minutes where others use the disk.
 _STOP_S = 300
 _LOGS_KEPT = 5
+_LOGS_QUIET_S = 600
 # It waits for clients that may have no wish to end, for a minute.
 _LAST_WORDS_S = 5
 
@@ -384,12 +385,18 @@ class Cluster(Api):
             raise ClusterError(f"{' '.join(command)}: {done.stderr}")
 
 
+def _last_written(folder: Path) -> float:
+    return max((path.stat().st_mtime for path in (folder, *folder.iterdir())), default=0.0)
+
+
 def _logs(name: str) -> Path:
     """A folder for this run's logs beside those of the last ones."""
     parent = programs.cache_folder() / "logs"
     parent.mkdir(parents=True, exist_ok=True)
-    for old in sorted(parent.iterdir(), key=lambda folder: folder.stat().st_mtime)[: -_LOGS_KEPT + 1 or None]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in sorted(parent.iterdir(), key=_last_written)[: -_LOGS_KEPT + 1 or None]:
+        # A cluster that runs beside this one still writes there.
+        if time.time() - _last_written(old) > _LOGS_QUIET_S:
+            shutil.rmtree(old, ignore_errors=True)
     folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     folder.mkdir()
     return folder
