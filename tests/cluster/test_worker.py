@@ -16,6 +16,17 @@ from tests.cluster.api import Api
 from tests.worker.contract import Driver, WorkerContract
 
 
+@pytest.fixture(scope="module")
+def account(cluster: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A namespace for all of them, and the way there with the rights that `deploy/` gives the manager."""
+    kubeconfig = tmp_path_factory.mktemp("account") / "kubeconfig"
+    with cluster.namespace() as namespace:
+        make_account(cluster, namespace, kubeconfig)
+        grant(cluster, namespace)
+        yield namespace, kubeconfig
+        assert_nothing_else_was_asked(cluster, namespace)
+
+
 class TestKubernetesWorker(WorkerContract):
     # A Pod takes seconds, and a shell that does not listen to SIGTERM waits out its grace.
     deadline_s = 120.0
@@ -26,16 +37,6 @@ class TestKubernetesWorker(WorkerContract):
 
     def study(self) -> StudySpec:
         return replace(super().study(), image=self.busybox)
-
-    @pytest.fixture(scope="class")
-    def account(self, cluster: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-        """A namespace for all of them, and the way there with the rights that `deploy/` gives the manager."""
-        kubeconfig = tmp_path_factory.mktemp("account") / "kubeconfig"
-        with cluster.namespace() as namespace:
-            make_account(cluster, namespace, kubeconfig)
-            grant(cluster, namespace)
-            yield namespace, kubeconfig
-            assert_nothing_else_was_asked(cluster, namespace)
 
     @pytest.fixture
     def new_worker(self, account: tuple[str, Path]) -> Iterator[Callable[[], KubernetesWorker]]:
