@@ -8,7 +8,7 @@ from katib.cli.documents import MODEL_FIELDS, PROJECT_FIELDS, model_document, pr
 from katib.cli.files import read_file
 from katib.cli.find import find_study
 from katib.cli.output import Format, output_option, print_document, print_documents
-from katib.cli.pages import PAGE_SIZE, collect, limit_option, note_more
+from katib.cli.pages import collect, limit_option, note_more
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean, fields, show_age, show_number, table, terminal_width
 from katib.domain.errors import InvalidArgumentError, NotFoundError
@@ -161,15 +161,9 @@ def _find(client: "ManagerClient", name: str, text: str) -> SavedModel:
         return client.saved_model(name, text)
     except NotFoundError:
         pass
-    found = []
-    token = ""
-    while True:
-        page = client.saved_models(name, PAGE_SIZE, token)
-        found += [m for m in page.items if str(m.number) == text or (len(text) > 1 and m.trial_id.startswith(text))]
-        token = page.next_token
-        if not token:
-            break
-    exact = [model for model in found if str(model.number) == text] or found
+    models, _ = collect(lambda size, token: client.saved_models(name, size, token), 0)
+    exact = [model for model in models if str(model.number) == text]
+    exact = exact or [model for model in models if len(text) > 1 and model.trial_id.startswith(text)]
     if not exact:
         raise NotFoundError(
             f"no model of a trial '{clean(text)}' was saved in study {clean(name)}; see katib-cli list models"

@@ -7,9 +7,9 @@ same keys. What it gives at a time is bounded.
 import hashlib
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 from katib.domain.collector import MetricsCollector, MetricsSource
 from katib.domain.event_files import (
@@ -142,7 +142,7 @@ class EventFolder:
         self._look_at, self._looked_at_end = now + _LOOK_S, ended
         return ""
 
-    def _take(self, piece: MetricPiece, file: "_EventFile") -> "_Taker":
+    def _take(self, piece: MetricPiece, file: "_EventFile") -> "_Take":
         def take(offset: int, data: bytes) -> None:
             event = parse_event(data)
             for ordinal, scalar in enumerate(event.scalars):
@@ -165,8 +165,8 @@ class EventFolder:
         return take
 
 
-class _Taker(Protocol):
-    def __call__(self, offset: int, data: bytes, /) -> None: ...
+# Is given each record with the offset at which it begins.
+_Take = Callable[[int, bytes], None]
 
 
 class _EventFile:
@@ -181,7 +181,7 @@ class _EventFile:
         self._relative = relative
         self.damage = ""
 
-    def read(self, max_bytes: int, take: _Taker, *, ended: bool) -> bool:
+    def read(self, max_bytes: int, take: _Take, *, ended: bool) -> bool:
         """Gives each whole record to `take`; whether there is more now."""
         if self.damage:
             return False
@@ -207,7 +207,7 @@ class _EventFile:
             os.close(descriptor)
         return True
 
-    def _record(self, descriptor: int, size: int, take: _Taker) -> bool:
+    def _record(self, descriptor: int, size: int, take: _Take) -> bool:
         """Whether there was a whole one."""
         if self.offset + HEADER > size:
             return False

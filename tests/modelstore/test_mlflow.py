@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from contextlib import closing
 from urllib.request import Request, urlopen
 
@@ -104,6 +105,19 @@ class TestOnAServer:
             history = sorted((m["step"], m["value"]) for m in json.load(answer)["metrics"])
         assert [step for step, _ in history] == [0, 10, 20, 30]
         assert history[1][1] in ("NaN", None) or math.isnan(float(history[1][1]))
+
+    def test_a_trial_takes_seven_requests(self, storage, worker, mlflow_address, project):
+        store = open_model_store(storage, f"mlflow+{mlflow_address}")
+        study = storage.create_study(make_study(spec=make_spec(name=project)))
+        store.keep(study, ())
+        end(storage, worker, study, 0.5, 0.25)
+        sent, send = [], store._api._send
+        store._api._send = lambda method, path, **how: sent.append(path) or send(method, path, **how)
+        Keeper(storage, store, open_deliveries(storage), worker, pace=QUICK).keep(storage.get_study(study.id))
+        assert len(store.saved_models(project, 9, "").items) == 2
+        asked = Counter(path for path in sent if path.startswith("runs/"))
+        # Of which the last search is this test's own.
+        assert asked == {"runs/search": 5, "runs/create": 2, "runs/log-batch": 6, "runs/update": 2}
 
     def test_a_history_longer_than_one_request_is_whole(self, storage, worker, mlflow_address, project):
         store = open_model_store(storage, f"mlflow+{mlflow_address}")

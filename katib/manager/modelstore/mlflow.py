@@ -71,7 +71,7 @@ class MlflowModelStore:
         values = [_metric(fitting.of(name), text, at, 0) for name, text in dict(model.metrics).items()]
         self._log(run, values)
         self._api.end_run(run, _status(model), _millis(model.saved_at))
-        self._tag(run, model)
+        self._tag(run, model, {})
 
     def saved_studies(self) -> Sequence[SavedStudy]:
         found = [
@@ -142,12 +142,8 @@ class MlflowModelStore:
         fitting = names.Names()
         for page in self._history(trial):
             self._log(run_id, [_observed(observation, counts, fitting) for observation in page])
-        tags = {"katib.number": str(trial.number), **names.tags(trial.tags)}
-        for some in _chunks(tags.items(), MAX_TAGS):
-            self._api.log(run_id, tags=dict(some))
         self._api.end_run(run_id, _status(model), _millis(trial.ended_at))
-        # Last of all: what is tagged as kept is whole.
-        self._tag(run_id, model)
+        self._tag(run_id, model, {"katib.number": str(trial.number), **names.tags(trial.tags)})
 
     def _begin(self, experiment: str, model: SavedModel, start_ms: int) -> str:
         """A new run; of two that are begun at once for a trial, one stays."""
@@ -164,16 +160,21 @@ class MlflowModelStore:
         for some in _chunks(params.items(), MAX_PARAMS):
             self._api.log(run, params=dict(some))
 
-    def _tag(self, run: str, model: SavedModel) -> None:
+    def _tag(self, run: str, model: SavedModel, others: Mapping[str, str]) -> None:
+        """Last of all, and what says that the run is whole comes last in it."""
         text = record_to_text(model)
         parts = [text[i : i + _RECORD_PART] for i in range(0, len(text), _RECORD_PART)]
-        tags = {f"{_RECORD}{i}": part for i, part in enumerate(parts)}
+        tags = {
+            **others,
+            **{f"{_RECORD}{i}": part for i, part in enumerate(parts)},
+            "katib.study_id": model.study_id,
+            "katib.state": model.state.value if model.state else "",
+            "katib.model_path": model.model_path[:4000],
+            f"{_RECORD}parts": str(len(parts)),
+            _KEPT: "1" if model.kept else "0",
+        }
         for some in _chunks(tags.items(), MAX_TAGS):
             self._api.log(run, tags=dict(some))
-        state = model.state.value if model.state else ""
-        shown = {"katib.study_id": model.study_id, "katib.state": state, "katib.model_path": model.model_path[:4000]}
-        ours = {_KEPT: "1" if model.kept else "0", f"{_RECORD}parts": str(len(parts))}
-        self._api.log(run, tags=shown | ours)
 
     def _log(self, run: str, metrics: Sequence[Json]) -> None:
         for some in _chunks(metrics, MAX_METRICS):
