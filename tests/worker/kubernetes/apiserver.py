@@ -152,10 +152,11 @@ class ApiServer:
         self.changed.notify_all()
         return pod
 
-    def update(self, namespace: str, name: str, change: Callable[[Pod], None]) -> Pod | None:
+    def update(self, namespace: str, name: str, change: Callable[[Pod], None], uid: str = "") -> Pod | None:
+        """With `uid` of that very Pod, and of none that has come by its name since."""
         with self.changed:
             pod = self.pods.get((namespace, name))
-            if pod is None:
+            if pod is None or uid not in ("", pod["metadata"]["uid"]):
                 return None
             pod = copy.deepcopy(pod)
             change(pod)

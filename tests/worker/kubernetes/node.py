@@ -92,7 +92,7 @@ class Node:
             pod["spec"]["nodeName"] = self.name
             pod["status"] |= {"startTime": started, "conditions": [{"type": "PodScheduled", "status": "True"}]}
 
-        bound = self._api.update(namespace, name, bind)
+        bound = self._api.update(namespace, name, bind, pod["metadata"]["uid"])
         # One that was failed before a node had it is never executed.
         if bound is None or bound["status"]["phase"] != "Pending":
             return
@@ -180,7 +180,8 @@ class Node:
             if reason:
                 pod["status"] |= {"reason": reason, "message": "Pod was active on the node longer than the deadline"}
 
-        self._api.update(pod["metadata"]["namespace"], pod["metadata"]["name"], change)
+        metadata = pod["metadata"]
+        self._api.update(metadata["namespace"], metadata["name"], change, metadata["uid"])
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
