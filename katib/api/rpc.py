@@ -36,6 +36,8 @@ _STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 
 Observer = Callable[[str, str, float], None]
+# Given a call's method, request and context before its handler: raises the KatibError with which it is refused.
+Guard = Callable[[str, Any, grpc.ServicerContext], None]
 
 
 class Server:
@@ -45,16 +47,21 @@ class Server:
     """
 
     def __init__(
-        self, services: tuple[str, ...], observe: Observer | None = None, threads: int = UNARY_THREADS
+        self,
+        services: tuple[str, ...],
+        observe: Observer | None = None,
+        threads: int = UNARY_THREADS,
+        guard: Guard | None = None,
     ) -> None:
-        """`services`: the full names, such as `api.Manager`."""
+        """`services`: the full names, such as `api.Manager`. `guard` is asked before every call of theirs, on the call's own
+        thread and in its own context; health and reflection are open to all."""
         self._services = services
         self._unary_pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
         self._stream_pool = ThreadPoolExecutor(MAX_STREAMS + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._stream_pool)
         self.grpc: Final = grpc.server(
             self._unary_pool,
-            interceptors=[_Errors(self._stream_pool, observe)],
+            interceptors=[_Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard)],
             options=(
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -152,8 +159,13 @@ def _hold(lifeline: int, stop: threading.Event) -> None:
 class _Errors(grpc.ServerInterceptor):
     """Turns what handlers raise into statuses, and gives streams their own threads."""
 
-    def __init__(self, stream_pool: ThreadPoolExecutor, observe: Observer | None) -> None:
+    def __init__(
+        self, stream_pool: ThreadPoolExecutor, observe: Observer | None, guarded: tuple[str, ...], guard: Guard | None
+    ) -> None:
+        """`guarded`: how the methods begin that the guard is asked for."""
         self._stream_pool = stream_pool
+        self._guarded = guarded
+        self._guard = guard
         self._observe = observe or (lambda _method, _code, _seconds: None)
         self._streams = 0
         self._lock = threading.Lock()
@@ -172,12 +184,15 @@ class _Errors(grpc.ServerInterceptor):
             if handler.unary_unary is None:
                 return handler
             return grpc.unary_unary_rpc_method_handler(self._elsewhere(handler.unary_unary), *serializers)
+        guard = self._guard if method.startswith(self._guarded) else None
         if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *serializers)
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, guard), *serializers)
         if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), *serializers)
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream, guard), *serializers)
         if handler.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), *serializers)
+            return grpc.stream_stream_rpc_method_handler(
+                self._stream(method, handler.stream_stream, guard), *serializers
+            )
         return handler
 
     def _elsewhere(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
@@ -189,10 +204,12 @@ class _Errors(grpc.ServerInterceptor):
         call.experimental_thread_pool = self._stream_pool  # type: ignore[attr-defined]
         return call
 
-    def _unary(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def _unary(self, method: str, behaviour: Callable[..., Any], guard: Guard | None) -> Callable[..., Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             begin = time.monotonic()
             try:
+                if guard is not None:
+                    guard(method, request, context)
                 reply = behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - the last place that can answer the caller
                 self._fail(method, context, error, begin)
@@ -201,7 +218,9 @@ class _Errors(grpc.ServerInterceptor):
 
         return call
 
-    def _stream(self, method: str, behaviour: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    def _stream(
+        self, method: str, behaviour: Callable[..., Iterator[Any]], guard: Guard | None
+    ) -> Callable[..., Iterator[Any]]:
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             begin = time.monotonic()
             with self._lock:
@@ -212,6 +231,8 @@ class _Errors(grpc.ServerInterceptor):
                     raise ResourceExhaustedError(
                         f"{MAX_STREAMS} streams are open already; close one, or ask again without a stream"
                     )
+                if guard is not None:
+                    guard(method, request, context)
                 yield from behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - as above; the generator's body runs here, not at the call
                 self._fail(method, context, error, begin)
