@@ -127,6 +127,24 @@ bench-quality-quick: $(RUN) ## The same for ours alone, two seeds, 50 trials: so
 	  --seeds 2 --results quality-quick.jsonl $(OURS)
 	$(BIN)/python -m benchmarks.quality score quality-quick.jsonl
 
+# Vizier and Optuna, in an environment of their own; MariaDB is started privately.
+PEERS_SERVICE := .peers-service
+
+$(PEERS_SERVICE)/.installed: benchmarks/service/peers.txt
+	$(PYTHON) -m venv $(PEERS_SERVICE)
+	$(PEERS_SERVICE)/bin/python -m pip --disable-pip-version-check --quiet install -r benchmarks/service/peers.txt
+	@touch $@
+
+# A quarter of an hour. Rounds are added to service.jsonl: made again, it has more of them.
+.PHONY: bench-service
+bench-service: $(DEV) $(PEERS_SERVICE)/.installed ## Measure what clients get of the manager as a study grows, beside peers and limits
+	$(BIN)/python -m benchmarks.service run
+	$(BIN)/python -m benchmarks.service report
+
+.PHONY: bench-service-quick
+bench-service-quick: $(DEV) ## The same for ours and an empty call alone, small studies: a minute, no tables written
+	$(BIN)/python -m benchmarks.service run --quick
+
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what
 	$(BIN)/ruff check
