@@ -145,6 +145,16 @@ bench-service: $(DEV) $(PEERS_SERVICE)/.installed ## Measure what clients get of
 bench-service-quick: $(DEV) ## The same for ours and an empty call alone, small studies: a minute, no tables written
 	$(BIN)/python -m benchmarks.service run --quick
 
+# Optuna's pruners, in an environment of their own.
+.peers-stopping/.installed: benchmarks/stopping/peers.txt pyproject.toml
+	$(PYTHON) -m venv .peers-stopping
+	.peers-stopping/bin/python -m pip --disable-pip-version-check --quiet install -e '.[suggestion]' -r benchmarks/stopping/peers.txt
+	@touch $@
+
+.PHONY: bench-stopping
+bench-stopping: .peers-stopping/.installed ## Measure what early stopping saves and what it costs, beside Optuna's pruners
+	.peers-stopping/bin/python -m benchmarks.stopping --plot docs/early-stopping.svg
+
 .PHONY: lint
 lint: $(DEV) ## Style, types, and who may import what
 	$(BIN)/ruff check

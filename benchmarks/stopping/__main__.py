@@ -66,6 +66,10 @@ def _their_bound(task: Task) -> Contestant:
 # A rule of ours and Optuna's pruner of the same kind, with settings that save about as many steps where that can be had: then
 # the regrets can be compared. The last two are as they come.
 PAIRS: dict[tuple[str, str], tuple[Make, Make]] = {
+    ("predictive as it comes", "MedianPruner, warm-up 5"): (
+        ours("predictive"),
+        theirs("MedianPruner", n_startup_trials=5, n_warmup_steps=5),
+    ),
     ("medianstopping, LeastStep 3", "MedianPruner, warm-up 5"): (
         ours("medianstopping", LeastStep=3),
         theirs("MedianPruner", n_startup_trials=5, n_warmup_steps=5),

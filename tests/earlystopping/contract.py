@@ -73,6 +73,8 @@ class RuleContract:
     recorded: ClassVar[Settings] = ()
     saves: ClassVar[float]
     regret: ClassVar[float]
+    # How many of the twenty values the running ones of these have; a rule may stop none that has as many as the others.
+    gone: ClassVar[int] = 20
     # Whether it compares trials with each other.
     compares: ClassVar[bool] = True
 
@@ -106,7 +108,7 @@ class RuleContract:
 
         return question(
             self.study(objective=objective),
-            running=[rising(1.0), rising(-50.0), []],
+            running=[rising(1.0)[: self.gone], rising(-50.0)[: self.gone], []],
             completed=[rising(v) for v in (0.7, 0.8, 0.9, 1.0, 1.1)],
             others=[(TrialState.ERROR, "ExitCode", rising(0.1)), (TrialState.KILLED, "StoppedByUser", [])],
         )
