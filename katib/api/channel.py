@@ -1,8 +1,11 @@
 """Channels to other processes, with the options that every one of ours has."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
+
+if TYPE_CHECKING:
+    from katib.api.tls import ClientTls
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
@@ -47,6 +50,10 @@ PROMPT_KEEPALIVE: Final[tuple[tuple[str, int | str], ...]] = (
 )
 
 
-def open_channel(address: str, *further: tuple[str, int | str]) -> grpc.Channel:
-    """A plaintext channel to `HOST:PORT` or `unix:PATH`. Connects at the first call. `further` options replace usual ones."""
-    return grpc.insecure_channel(address, options=tuple({**dict(OPTIONS), **dict(further)}.items()))
+def open_channel(address: str, *further: tuple[str, int | str], tls: "ClientTls | None" = None) -> grpc.Channel:
+    """A channel to `HOST:PORT` or `unix:PATH`, in plaintext without `tls` and to Unix sockets. Connects at the first call.
+    `further` options replace usual ones."""
+    options = tuple({**dict(OPTIONS), **dict(further)}.items())
+    if tls is None or address.startswith("unix:"):
+        return grpc.insecure_channel(address, options=options)
+    return tls.channel(address, options)

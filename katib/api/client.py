@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
@@ -43,6 +43,9 @@ from katib.domain.views import (
     TrialDetail,
 )
 
+if TYPE_CHECKING:
+    from katib.api.tls import ClientTls
+
 DEFAULT_ADDRESS: Final = "localhost:6789"
 DEFAULT_TIMEOUT_S: Final = 30.0
 
@@ -53,13 +56,18 @@ class ManagerClient:
     With several addresses, `A,B` or a sequence, it goes on at another one when a manager does not answer (katib.api.failover).
     """
 
-    def __init__(self, address: str | Sequence[str] = DEFAULT_ADDRESS, timeout: float = DEFAULT_TIMEOUT_S) -> None:
-        """Raises InvalidArgumentError for a list that is none."""
+    def __init__(
+        self,
+        address: str | Sequence[str] = DEFAULT_ADDRESS,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        tls: "ClientTls | None" = None,
+    ) -> None:
+        """`tls`: without it the connection is in plaintext. Raises InvalidArgumentError for a list that is none."""
         addresses = parse_addresses(address)
         self.address = ",".join(addresses)
         self._timeout = timeout
         self._deadline: float | None = None
-        self._failover = Failover(addresses, KEEPALIVE if len(addresses) == 1 else PROMPT_KEEPALIVE)
+        self._failover = Failover(addresses, KEEPALIVE if len(addresses) == 1 else PROMPT_KEEPALIVE, tls)
 
     def __enter__(self) -> "ManagerClient":
         return self

@@ -100,6 +100,32 @@ def said_by_grpc(text: str) -> bool:
     return text.startswith((*_NOT_SENT, *_BROKEN_OFF))
 
 
+# What gRPC's texts about a connection that could not be made have in them where it was TLS that failed, and what that means.
+_TLS_FAILURES: Final = (
+    ("Hostname Verification Check failed", "its certificate is for other names than the one it was called by"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS: leave out --tls-ca, or start it with --tls-cert and --tls-key"),
+    ("certificate has expired", "its certificate has expired: renew it"),
+    ("CERTIFICATE_VERIFY_FAILED", "none of the authorities in --tls-ca vouches for its certificate"),
+    ("certificate signature failure", "none of the authorities in --tls-ca vouches for its certificate"),
+    ("handshake failed", "TLS could not be agreed upon"),
+)
+
+
+def tls_failure(text: str, *, tls: bool) -> str:
+    """What TLS had to do with an UNAVAILABLE, by its text; empty where it had nothing. `tls`: whether this side used it."""
+    for part, meaning in _TLS_FAILURES:
+        if part in text:
+            return meaning
+    if text.startswith(_NOT_SENT) and text.endswith("Socket closed"):
+        # A server that does not like what a client shows, or that it shows nothing, says nothing either.
+        return (
+            "it ended the connection: it may want another certificate than --tls-cert, or one at all"
+            if tls
+            else "it ended the connection: it may want TLS (--tls-ca)"
+        )
+    return ""
+
+
 def _invalid_argument(call: grpc.Call, text: str) -> InvalidArgumentError:
     for key, value in call.trailing_metadata() or ():
         if key == DETAIL_KEY and isinstance(value, bytes):

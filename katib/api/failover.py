@@ -13,14 +13,17 @@ import threading
 import time
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
-from katib.api.errors import TIMED_OUT_HERE, from_rpc_error, said_by_grpc, was_not_sent
+from katib.api.errors import TIMED_OUT_HERE, from_rpc_error, said_by_grpc, tls_failure, was_not_sent
 from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from katib.api.tls import ClientTls
 
 MAX_ADDRESSES: Final = 16
 
@@ -70,17 +73,23 @@ class Failover:
     It begins with any of them, so that many clients are shared by all managers, and stays where it is answered.
     """
 
-    def __init__(self, addresses: Sequence[str], options: Sequence[tuple[str, int | str]]) -> None:
+    def __init__(
+        self, addresses: Sequence[str], options: Sequence[tuple[str, int | str]], tls: "ClientTls | None" = None
+    ) -> None:
         self.addresses: Final = tuple(addresses)
         self._options: Final = tuple(options)
+        self._tls: Final = tls
+        self._tls_version = 0 if tls is None else tls.version
         self._lock: Final = threading.Lock()
         self._channels: Final[dict[int, grpc.Channel]] = {}
         self._stubs: Final[dict[int, ManagerStub]] = {}
+        # Opened with certificates that have been renewed since; streams may still come over them.
+        self._former: Final[list[grpc.Channel]] = []
         self._current = random.randrange(len(self.addresses))  # noqa: S311 - spreads load
 
     def close(self) -> None:
         with self._lock:
-            for channel in self._channels.values():
+            for channel in (*self._channels.values(), *self._former):
                 channel.close()
 
     def call(self, method: str, request: Any, timeout: float, *, again: bool, removes: bool = False) -> Any:
@@ -141,10 +150,16 @@ class Failover:
 
     def _pick(self) -> tuple[int, ManagerStub]:
         with self._lock:
+            if self._tls is not None and self._tls.version != self._tls_version:
+                self._tls_version = self._tls.version
+                self._former.extend(self._channels.values())
+                self._channels.clear()
+                self._stubs.clear()
             index = self._current
             stub = self._stubs.get(index)
             if stub is None:
-                channel = self._channels[index] = open_channel(self.addresses[index], *self._options)
+                channel = open_channel(self.addresses[index], *self._options, tls=self._tls)
+                self._channels[index] = channel
                 stub = self._stubs[index] = ManagerStub(channel)  # type: ignore[no-untyped-call]
             return index, stub
 
@@ -175,6 +190,9 @@ class Failover:
     def _translate(self, rpc_error: grpc.RpcError, fate: _Fate, index: int, *, again: bool) -> KatibError:
         where = f"the manager at {self.addresses[index]}"
         if fate is _Fate.UNSENT:
+            tls = tls_failure(cast(grpc.Call, rpc_error).details() or "", tls=self._tls is not None)
+            if tls:
+                return UnavailableError(f"{where} cannot be used: {tls}")
             if len(self.addresses) == 1:
                 return UnavailableError(f"{where} cannot be reached: start it (katib-local does), or name another one")
             every = ", ".join(self.addresses)

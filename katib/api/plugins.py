@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -9,12 +10,25 @@ import click
 import grpc
 
 from katib.api import logs, rpc
+from katib.api.tls import server_tls, warn_of_plaintext
+from katib.api.tls_options import server_options
 from katib.domain.errors import FailedPreconditionError, NotFoundError
 
 _log: Final = logging.getLogger(__name__)
 
 DEFAULT_LISTEN: Final = "[::]:6789"
 COMMAND: Final = {"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120}
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where such a program answers and what it shows there; empty is without. Its fields are those of `options`."""
+
+    listen: str = DEFAULT_LISTEN
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    health_listen: str = ""
 
 
 def find(group: str, kind: str, name: str) -> Any:
@@ -35,14 +49,22 @@ def find(group: str, kind: str, name: str) -> Any:
         ) from error
 
 
-def serve(service: str, listen: str, add_to: Callable[[grpc.Server], None]) -> None:
-    """Serves until SIGTERM or SIGINT. Raises FailedPreconditionError when the address cannot be had."""
+def serve(service: str, listening: Listening, add_to: Callable[[grpc.Server], None]) -> None:
+    """Serves until SIGTERM or SIGINT. Raises FailedPreconditionError when an address cannot be had, InvalidArgumentError for
+    certificates that cannot be used."""
     stop = rpc.stop_on_signals()
+    tls = server_tls(listening.tls_cert, listening.tls_key, listening.tls_client_ca)
     server = rpc.Server((service,))
     add_to(server.grpc)
-    port = server.listen(listen)
+    port = server.listen(listening.listen, tls)
+    if listening.health_listen:
+        server.listen_health(listening.health_listen)
+    if tls is None:
+        warn_of_plaintext(listening.listen)
+    else:
+        tls.watch()
     server.start()
-    _log.info("ready", extra={"listen": listen, "port": port})
+    _log.info("ready", extra={"listen": listening.listen, "port": port})
     stop.wait()
     _log.info("ends: lets calls under way finish")
     server.drain()
@@ -50,7 +72,7 @@ def serve(service: str, listen: str, add_to: Callable[[grpc.Server], None]) -> N
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every such program."""
+    """The options of every such program: `log_level`, `log_format`, and the fields of Listening."""
     for option in (
         click.version_option(package_name="katib"),
         click.option("--log-format", type=click.Choice(logs.FORMATS), default="text"),
@@ -59,6 +81,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
             default="INFO",
         ),
+        server_options,
         click.option(
             "--listen", default=DEFAULT_LISTEN, help="Where the service answers: HOST:PORT (0: any port), or unix:PATH."
         ),

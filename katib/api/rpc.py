@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -17,6 +17,9 @@ from grpc_reflection.v1alpha import reflection
 from katib.api import errors
 from katib.api.channel import MAX_MESSAGE_BYTES
 from katib.domain.errors import FailedPreconditionError, InternalError, KatibError, ResourceExhaustedError
+
+if TYPE_CHECKING:
+    from katib.api.tls import ServerTls
 
 _log: Final = logging.getLogger(__name__)
 
@@ -28,12 +31,27 @@ _SPARE_STREAM_THREADS: Final = 16
 # The health service of this name is SERVING as long as the process answers at all, also while it cannot work: what a liveness
 # probe asks for. A manager whose database is away is not mended by a restart.
 LIVE: Final = "live"
+# Of probes at once, where they have a port of their own.
+_MAX_PROBES: Final = 32
 # What is asked of a server that drains: calls under way may take this long to end.
 DRAIN_S: Final = 10.0
 # The variable that names the pipe by which a process ends with the one that started it.
 LIFELINE: Final = "KATIB_LIFELINE_FD"
 _STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
+
+_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Two servers on one port would each get a part of the calls.
+    ("grpc.so_reuseport", 0),
+    # A peer that went away without a word is noticed, and what it held is let go.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
 
 Observer = Callable[[str, str, float], None]
 # Given a call's method, request and context before its handler: raises the KatibError with which it is refused.
@@ -62,39 +80,37 @@ class Server:
         self.grpc: Final = grpc.server(
             self._unary_pool,
             interceptors=[_Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard)],
-            options=(
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                # Two servers on one port would each get a part of the calls.
-                ("grpc.so_reuseport", 0),
-                # A peer that went away without a word is noticed, and what it held is let go.
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.http2.ping_timeout_ms", 10_000),
-                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ),
+            options=_OPTIONS,
         )
+        # Where probes ask.
+        self._probed: grpc.Server | None = None
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self.grpc)
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
 
-    def listen(self, address: str) -> int:
-        """Binds `HOST:PORT` (port 0: any free one) or `unix:PATH`; returns the port, for a path a positive number.
+    def listen(self, address: str, tls: "ServerTls | None" = None) -> int:
+        """Binds `HOST:PORT` (port 0: any free one) or `unix:PATH`; returns the port, for a path a positive number. Unix sockets
+        are in plaintext with `tls` too.
 
         Raises FailedPreconditionError when the address cannot be had.
         """
-        try:
-            port: int = self.grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise FailedPreconditionError(
-                f"cannot listen on {address}: it is in use or not an address of this machine; choose another one"
-            ) from error
-        return port
+        return _bind(self.grpc, address, tls)
+
+    def listen_health(self, address: str) -> int:
+        """Answers health checks there too, in plaintext, and nothing else: for probes that know no TLS (docs/adr/0013). Returns
+        the port.
+
+        Raises FailedPreconditionError when the address cannot be had.
+        """
+        self._probed = grpc.server(self._stream_pool, options=_OPTIONS, maximum_concurrent_rpcs=_MAX_PROBES)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
+        return _bind(self._probed, address, None)
 
     def start(self, ready: bool = True) -> None:
         self.grpc.start()
+        if self._probed is not None:
+            self._probed.start()
         if ready:
             self.set_ready(True)
 
@@ -108,12 +124,27 @@ class Server:
         """Says NOT_SERVING, takes no new calls, lets those under way end within `seconds`, then stops."""
         self._health.enter_graceful_shutdown()
         self.grpc.stop(seconds).wait(seconds + 5)
+        if self._probed is not None:
+            self._probed.stop(0).wait(5)
         self._unary_pool.shutdown(wait=False, cancel_futures=True)
         self._stream_pool.shutdown(wait=False, cancel_futures=True)
 
     def _set_health(self, status: Any) -> None:
         for service in ("", *self._services):
             self._health.set(service, status)
+
+
+def _bind(server: grpc.Server, address: str, tls: "ServerTls | None") -> int:
+    try:
+        if tls is None or address.startswith("unix:"):
+            port: int = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, tls.credentials())
+    except RuntimeError as error:
+        raise FailedPreconditionError(
+            f"cannot listen on {address}: it is in use or not an address of this machine; choose another one"
+        ) from error
+    return port
 
 
 def stop_on_signals() -> threading.Event:

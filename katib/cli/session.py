@@ -1,5 +1,6 @@
 """What the commands share: which manager, how long to wait for it, and the options that say so."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
+    from katib.api.tls import ClientTls
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,12 +25,26 @@ MAX_SERVERS: Final = 16
 class Session:
     server: str = DEFAULT_SERVER
     timeout: float = DEFAULT_TIMEOUT_S
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_server_name: str = ""
 
     def connect(self) -> "ManagerClient":
-        """A client of the manager; a context manager. Nothing is sent yet."""
+        """A client of the manager; a context manager. Nothing is sent yet. Raises InvalidArgumentError for certificates that
+        cannot be used."""
+        # What gRPC writes of a handshake that fails is said by our error, in words.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from katib.api.client import ManagerClient  # gRPC is most of the start of this program
 
-        return ManagerClient(self.server, self.timeout)
+        return ManagerClient(self.server, self.timeout, self._tls())
+
+    def _tls(self) -> "ClientTls | None":
+        if not (self.tls_ca or self.tls_cert or self.tls_key):
+            return None
+        from katib.api.tls import client_tls
+
+        return client_tls(self.tls_ca, self.tls_cert, self.tls_key, self.tls_server_name)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
@@ -99,8 +115,37 @@ def _set_timeout(ctx: click.Context, _param: click.Parameter, value: timedelta |
         ctx.ensure_object(Session).timeout = value.total_seconds()
 
 
-def _options(envvar: str | None) -> Callable[[F], F]:
+def _set_tls(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None and param.name is not None:
+        setattr(ctx.ensure_object(Session), param.name, value)
+
+
+_TLS: Final = (
+    ("--tls-ca", "FILE", "Speak TLS, to a manager for which the authorities in this PEM file vouch; or 'system'."),
+    ("--tls-cert", "FILE", "The certificate by which you show who you are, in PEM."),
+    ("--tls-key", "FILE", "Its private key, in PEM."),
+    ("--tls-server-name", "NAME", "The name in the manager's certificate, where the address has another."),
+)
+
+
+def _options(*, environment: bool) -> Callable[[F], F]:
+    """`environment`: whether KATIB_* counts here."""
+
+    def named(option: str) -> str | None:
+        return f"KATIB_{option.removeprefix('--').replace('-', '_').upper()}" if environment else None
+
     def decorate(function: F) -> F:
+        for option, metavar, text in reversed(_TLS):
+            function = click.option(
+                option,
+                metavar=metavar,
+                callback=_set_tls,
+                expose_value=False,
+                envvar=named(option),
+                # Said once: each command's help is about the command.
+                hidden=not environment,
+                help=f"{text}  [env: {named(option)}]",
+            )(function)
         function = click.option(
             "--timeout",
             type=Period(),
@@ -114,7 +159,7 @@ def _options(envvar: str | None) -> Callable[[F], F]:
             type=Server(),
             callback=_set_server,
             expose_value=False,
-            envvar=envvar,
+            envvar=named("--server"),
             help="The manager: HOST:PORT or unix:PATH; or several with commas, any of which is used.  "
             f"[env: KATIB_SERVER; default: {DEFAULT_SERVER}]",
         )(function)
@@ -123,5 +168,5 @@ def _options(envvar: str | None) -> Callable[[F], F]:
 
 
 # Both before the command and after it; the environment counts where neither says anything.
-connection_options: Final = _options("KATIB_SERVER")
-connected: Final = _options(None)
+connection_options: Final = _options(environment=True)
+connected: Final = _options(environment=False)

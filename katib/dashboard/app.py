@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from katib.api.client import ManagerClient
+from katib.api.tls import ClientTls
 from katib.dashboard import actions, create, pages, study_data, trial_data
 from katib.dashboard.context import STATIC, Context, environment, render, static_version
 from katib.dashboard.errors import AWAY, BusyError, status_of
@@ -38,9 +39,12 @@ class _Assets(StaticFiles):
         return response
 
 
-def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence[str] = ()) -> Starlette:
-    """`server`: the manager's address; `root_path`: the prefix in front of every path; `hosts`: the names by which it may be
-    called, none for this machine's own and every IP address. Raises InvalidArgumentError for an address that is none."""
+def create_app(
+    server: str | Sequence[str], root_path: str = "", hosts: Sequence[str] = (), tls: ClientTls | None = None
+) -> Starlette:
+    """`server`: the manager's address, called with `tls`; `root_path`: the prefix in front of every path; `hosts`: the names by
+    which it may be called, none for this machine's own and every IP address. Raises InvalidArgumentError for an address that is
+    none."""
     version = static_version()
     app = Starlette(
         routes=[
@@ -62,7 +66,7 @@ def create_app(server: str | Sequence[str], root_path: str = "", hosts: Sequence
         ],
         exception_handlers={KatibError: _failed, HTTPException: _http_failed, Exception: _broken},
     )
-    app.state.context = Context(ManagerClient(server, CALL_S), environment(), version, Importance(), Metrics())
+    app.state.context = Context(ManagerClient(server, CALL_S, tls), environment(), version, Importance(), Metrics())
     return app
 
 

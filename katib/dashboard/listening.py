@@ -34,9 +34,9 @@ def bind_default(option: str) -> socket.socket:
         return bind("127.0.0.1:0", option)
 
 
-def url(bound: socket.socket, root_path: str = "") -> str:
+def url(bound: socket.socket, root_path: str = "", scheme: str = "http") -> str:
     """What to type into a browser on this machine."""
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
         host = "localhost"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path}/"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{root_path}/"

@@ -10,6 +10,8 @@ import click
 import uvicorn
 
 from katib.api import logs, rpc
+from katib.api.tls import ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext
+from katib.api.tls_options import CERT_HELP, KEY_HELP
 from katib.dashboard.app import create_app
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, url
 from katib.dashboard.prefix import is_prefix
@@ -19,8 +21,17 @@ from katib.domain.errors import InvalidArgumentError, KatibError
 _STOP_S: Final = 5
 
 
-def run(server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: int | None = None) -> None:
-    """Serves until SIGTERM or SIGINT. `fd`: a socket that listens already, in place of `listen`."""
+def run(
+    server: str,
+    listen: str,
+    root_path: str,
+    hosts: tuple[str, ...],
+    fd: int | None = None,
+    tls: ServerTls | None = None,
+    manager_tls: ClientTls | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. `fd`: a socket that listens already, in place of `listen`. `tls`: how the pages are
+    served, `manager_tls`: how the manager is called."""
     if root_path and not is_prefix(root_path):
         raise InvalidArgumentError.of(
             "--root-path", root_path, "expected a path such as /katib, without a slash at its end"
@@ -30,7 +41,7 @@ def run(server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: in
     if not hosts and host in ("127.0.0.1", "::1"):
         hosts = LOOPBACK_HOSTS
     config = uvicorn.Config(
-        create_app(server, root_path, hosts),
+        create_app(server, root_path, hosts, manager_tls),
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -38,10 +49,17 @@ def run(server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: in
         lifespan="off",
         timeout_graceful_shutdown=_STOP_S,
     )
+    config.load()
+    if tls is None:
+        # Who has made the socket has spoken of it.
+        warn_of_plaintext(listen if fd is None else "")
+    else:
+        tls.watch()
+        config.ssl = tls.following_context()
     program = uvicorn.Server(config)
     _end_with_starter(program)
     if fd is None:
-        click.echo(f"The dashboard is at {url(bound, root_path)}", err=True)
+        click.echo(f"The dashboard is at {url(bound, root_path, 'https' if tls else 'http')}", err=True)
     program.run(sockets=[bound])
 
 
@@ -77,6 +95,32 @@ def _end_with_starter(program: uvicorn.Server) -> None:
     help="A host name by which it may be called; may be given again.  "
     "[default: this machine's own and IP addresses; on loopback, localhost]",
 )
+@click.option("--tls-cert", metavar="FILE", default="", show_default=False, help=CERT_HELP)
+@click.option("--tls-key", metavar="FILE", default="", show_default=False, help=KEY_HELP)
+@click.option(
+    "--tls-ca",
+    metavar="FILE",
+    envvar="KATIB_TLS_CA",
+    default="",
+    help="The authorities that vouch for the manager, which is then called with TLS; or 'system'.  [env: KATIB_TLS_CA]",
+    show_default=False,
+)
+@click.option(
+    "--client-cert",
+    metavar="FILE",
+    envvar="KATIB_TLS_CERT",
+    default="",
+    help="The certificate that the manager is shown.  [env: KATIB_TLS_CERT]",
+    show_default=False,
+)
+@click.option(
+    "--client-key",
+    metavar="FILE",
+    envvar="KATIB_TLS_KEY",
+    default="",
+    help="The private key of --client-cert.  [env: KATIB_TLS_KEY]",
+    show_default=False,
+)
 @click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
 @click.option(
     "--log-level",
@@ -84,11 +128,17 @@ def _end_with_starter(program: uvicorn.Server) -> None:
     default="WARNING",
 )
 @click.version_option(package_name="katib")
-def main(server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: int | None, log_level: str) -> None:
+def main(
+    server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: int | None, log_level: str, **tls: str
+) -> None:
     """Web pages about studies and trials, from a manager's API. Anybody who reaches them can do what katib-cli can."""
     logs.set_up_logging(log_level.upper())
     try:
-        run(server, listen, root_path.rstrip("/"), hosts, fd)
+        manager_tls = client_tls(
+            tls["tls_ca"], tls["client_cert"], tls["client_key"], options=("--tls-ca", "--client-cert", "--client-key")
+        )
+        pages_tls = server_tls(tls["tls_cert"], tls["tls_key"])
+        run(server, listen, root_path.rstrip("/"), hosts, fd, pages_tls, manager_tls)
     except KatibError as error:
         click.echo(f"katib-dashboard: {error.message}", err=True)
         sys.exit(1)

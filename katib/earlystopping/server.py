@@ -16,21 +16,21 @@ SERVICE: Final = "api.EarlyStopping"
 GROUP: Final = "katib.earlystopping"
 
 
-def run(rule: str, listen: str) -> None:
+def run(rule: str, listening: plugins.Listening) -> None:
     """Serves the rule until SIGTERM or SIGINT; raises a KatibError that says why it cannot."""
     found: Rule = plugins.find(GROUP, "rule", rule)
     servicer = EarlyStoppingServicer(found, Told(found))
-    plugins.serve(SERVICE, listen, lambda server: add_EarlyStoppingServicer_to_server(servicer, server))  # type: ignore[no-untyped-call]
+    plugins.serve(SERVICE, listening, lambda server: add_EarlyStoppingServicer_to_server(servicer, server))  # type: ignore[no-untyped-call]
 
 
 @click.command(context_settings=plugins.COMMAND)
 @click.argument("rule")
 @plugins.options
-def main(rule: str, listen: str, log_level: str, log_format: str) -> None:
+def main(rule: str, log_level: str, log_format: str, **listening: str) -> None:
     """Serves the early-stopping RULE. Every option is also read from KATIB_*."""
     logs.set_up_logging(log_level.upper(), log_format)
     try:
-        run(rule, listen)
+        run(rule, plugins.Listening(**listening))
     except KatibError as error:
         click.echo(f"katib-earlystopping: {error.message}", err=True)
         sys.exit(1)

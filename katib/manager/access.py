@@ -18,6 +18,7 @@ from katib.domain.names import run_name
 
 ADDRESS: Final = "KATIB_SERVER"
 TOKEN: Final = "KATIB_TOKEN"  # noqa: S105 - the name of a variable
+AUTHORITIES: Final = "KATIB_TLS_CA"
 _KEY_NAME: Final = "attempt-tokens"
 _KEY_BYTES: Final = 32
 
@@ -30,14 +31,23 @@ class Secrets(Protocol):
 
 
 class RunAccess:
-    def __init__(self, store: Secrets, address: Callable[[], str]) -> None:
-        """`address()`: where runs reach the managers; empty where they cannot."""
+    def __init__(self, store: Secrets, address: Callable[[], str], authorities: Callable[[], str] = str) -> None:
+        """`address()`: where runs reach the managers; empty where they cannot. `authorities()`: who vouches for them, in PEM or
+        a word for it; empty where they do not speak TLS."""
         self._store = store
         self._address = address
+        self._authorities = authorities
 
     def environment(self, trial_id: str, attempt: int) -> Mapping[str, str]:
         address = self._address()
-        return {ADDRESS: address, TOKEN: self._token(trial_id, attempt)} if address else {}
+        if not address:
+            return {}
+        authorities = self._authorities()
+        return {
+            ADDRESS: address,
+            TOKEN: self._token(trial_id, attempt),
+            **({AUTHORITIES: authorities} if authorities else {}),
+        }
 
     def check(self, token: str, trial_id: str, attempt: int) -> None:
         """Raises PermissionDeniedError for any token but that attempt's."""

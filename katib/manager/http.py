@@ -1,14 +1,17 @@
 """Metrics and health over HTTP: /metrics, /healthz, /readyz."""
 
 import logging
+import socket
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from katib.api.tls import ServerTls
 from katib.domain.errors import FailedPreconditionError, KatibError
 
 _log: Final = logging.getLogger(__name__)
@@ -17,13 +20,17 @@ _log: Final = logging.getLogger(__name__)
 class HttpServer:
     """`ready()` raises the KatibError that says why the manager cannot work now."""
 
-    def __init__(self, address: str, registry: CollectorRegistry, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, address: str, registry: CollectorRegistry, ready: Callable[[], None], tls: ServerTls | None = None
+    ) -> None:
+        """`tls`: it speaks HTTPS; where clients have to show a certificate, /metrics is for those who do. Probes, which have
+        none, may ask for the health without."""
         host, _, port = address.rpartition(":")
         if not port.isdigit():
             raise FailedPreconditionError(f"cannot serve HTTP on {address!r}: expected HOST:PORT")
-        handler = type("Handler", (_Handler,), {"registry": registry, "ready": staticmethod(ready)})
+        handler = type("Handler", (_Handler,), {"registry": registry, "ready": staticmethod(ready), "tls": tls})
         try:
-            self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), handler)
+            self._server = _Server((host.strip("[]"), int(port)), handler)
         except OSError as error:
             raise FailedPreconditionError(
                 f"cannot serve HTTP on {address}: {error.strerror}; choose another --http address, or --http '' for none"
@@ -43,15 +50,38 @@ class HttpServer:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """Someone who hangs up, or speaks no TLS, is no error of ours."""
+        _log.debug("a connection of %s broke off", client_address, exc_info=True)
+
+
 class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     ready: Callable[[], None]
+    tls: ServerTls | None
     # A peer that says nothing does not keep its thread.
     timeout = 10
 
+    def setup(self) -> None:
+        if self.tls is not None:
+            # In this connection's own thread: a handshake waits for the peer.
+            self.request: socket.socket
+            self.request.settimeout(self.timeout)
+            self.request = self.tls.context().wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.request, ssl.SSLSocket):
+            # The server closes the socket that it has accepted, from which this one has taken its file.
+            self.request.close()
+
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/metrics":
+        if path == "/metrics" and self._is_stranger():
+            self._answer(403, b"the metrics are for who shows a certificate by an authority of --tls-client-ca\n")
+        elif path == "/metrics":
             self._answer(200, generate_latest(self.registry), CONTENT_TYPE_LATEST)
         elif path == "/healthz":
             self._answer(200, b"ok\n")
@@ -64,6 +94,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, b"ready\n")
         else:
             self._answer(404, b"there are /metrics, /healthz and /readyz\n")
+
+    def _is_stranger(self) -> bool:
+        return (
+            self.tls is not None
+            and self.tls.mutual
+            and isinstance(self.request, ssl.SSLSocket)
+            and not self.request.getpeercert()
+        )
 
     def _answer(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
         self.send_response(status)

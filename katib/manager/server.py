@@ -4,6 +4,7 @@ import gc
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import fields
 from importlib.metadata import entry_points
@@ -14,6 +15,9 @@ import click
 
 from katib.api import logs, rpc
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
+from katib.api.tls import SYSTEM, client_tls, server_tls, warn_of_plaintext
+from katib.api.tls_files import Reloaded, read_authorities
+from katib.api.tls_options import server_options
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
 from katib.manager.access import RunAccess
@@ -60,13 +64,15 @@ class Manager:
         self._telling = threading.Lock()
         suggestion = AddressTemplate.parse("--suggestion-address", settings.suggestion_address)
         earlystopping = AddressTemplate.parse("--earlystopping-address", settings.earlystopping_address)
+        self._tls = server_tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+        services = client_tls(settings.tls_ca, settings.tls_cert, settings.tls_key) if settings.tls_ca else None
         self._metrics = Metrics()
-        self._channels = Channels(standby=standby)
+        self._channels = Channels(standby=standby, tls=services)
         self._opening = Opening(settings.database, self._ready_or_not)
         self._storage = self._opening.storage
         self._models = open_model_store(self._storage, settings.model_store)
         self._worker = _open_worker(settings)
-        access = RunAccess(open_secrets(self._storage), lambda: self._advertised)
+        access = RunAccess(open_secrets(self._storage), lambda: self._advertised, _authorities_of_runs(settings))
         self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker)
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
@@ -95,9 +101,15 @@ class Manager:
         )
         self._server = rpc.Server((SERVICE,), self._metrics.rpc)
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
-        self.port = self._server.listen(settings.listen)
+        self.port = self._server.listen(settings.listen, self._tls)
+        if settings.health_listen:
+            self._server.listen_health(settings.health_listen)
         self._advertised = advertised_address(settings.advertise_address, settings.listen, self.port, settings.worker)
-        self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready) if settings.http else None
+        self._http: HttpServer | None = None
+        if settings.http:
+            self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready, self._tls)
+        if self._tls is None:
+            warn_of_plaintext(settings.listen, settings.http)
 
     def open(self) -> None:
         """Opens the database; raises a KatibError that says why it cannot be used now."""
@@ -115,6 +127,8 @@ class Manager:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 20)
+        if self._tls is not None:
+            self._tls.watch()
         self._server.start(ready=False)
         if self._http is not None:
             self._http.start()
@@ -192,6 +206,20 @@ def run(settings: Settings) -> None:
     _log.info("ended")
 
 
+def _authorities_of_runs(settings: Settings) -> Callable[[], str]:
+    """What the runs are given to know the manager by: read for each, so that new runs believe in who is new. Raises
+    InvalidArgumentError."""
+    if not settings.tls_cert:
+        return lambda: ""
+    option, source = (
+        ("--advertise-ca", settings.advertise_ca) if settings.advertise_ca else ("--tls-ca", settings.tls_ca)
+    )
+    if source in ("", SYSTEM):
+        return lambda: SYSTEM
+    read = Reloaded(lambda: read_authorities(option, source).decode(), [source], lambda _: None)
+    return lambda: read.current()[0]
+
+
 def _open_worker(settings: Settings) -> Worker:
     found = {e.name: e for e in entry_points(group="katib.workers")}
     if settings.worker not in found:
@@ -249,6 +277,21 @@ def _open_worker(settings: Settings) -> Worker:
 )
 @click.option(
     "--lease", type=click.FloatRange(1, 3600), default=10.0, help="Seconds until a silent manager's studies move."
+)
+@server_options
+@click.option(
+    "--tls-ca",
+    metavar="FILE",
+    default="",
+    show_default=False,
+    help="The authorities that vouch for services, which are then called with TLS and shown --tls-cert; or 'system'.",
+)
+@click.option(
+    "--advertise-ca",
+    metavar="FILE",
+    default="",
+    show_default=False,
+    help="The authorities by which trials know this API; or 'system'.  [default: --tls-ca]",
 )
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"

@@ -18,7 +18,8 @@ DEFAULT_EARLYSTOPPING: Final = "earlystopping-{algorithm}:6789"
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`http` empty: no HTTP server. `data` is where the local worker keeps runs; `worker_option` is NAME=VALUE each;
-    `advertise_address` is where runs reach the manager (see `advertise`)."""
+    `advertise_address` is where runs reach the manager (see `advertise`). `tls_cert` empty: the manager's own ports are in
+    plaintext; `tls_ca` empty: so is what it says to services. `advertise_ca` is whom runs believe, empty for `tls_ca`."""
 
     listen: str = DEFAULT_LISTEN
     http: str = DEFAULT_HTTP
@@ -31,6 +32,12 @@ class Settings:
     earlystopping_address: str = DEFAULT_EARLYSTOPPING
     model_store: str = "database"
     lease: float = 10.0
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    health_listen: str = ""
+    tls_ca: str = ""
+    advertise_ca: str = ""
     log_level: str = "INFO"
     log_format: str = "text"
 

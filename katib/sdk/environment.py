@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrialEnvironment:
-    """`addresses`: where the managers are; none: they cannot be reached from here."""
+    """`addresses`: where the managers are; none: they cannot be reached from here. `authorities`: who vouches for them, as
+    certificates, a path or a word (see katib.api.tls); empty: they do not speak TLS."""
 
     trial_id: str
     attempt: int
     addresses: tuple[str, ...]
     token: str
+    authorities: str = ""
 
 
 def trial_environment() -> TrialEnvironment | None:
@@ -21,4 +23,10 @@ def trial_environment() -> TrialEnvironment | None:
     if not trial_id or not attempt.isdecimal():
         return None
     addresses = tuple(part.strip() for part in os.environ.get("KATIB_SERVER", "").split(",") if part.strip())
-    return TrialEnvironment(trial_id, int(attempt), addresses, os.environ.get("KATIB_TOKEN", ""))
+    return TrialEnvironment(
+        trial_id,
+        int(attempt),
+        addresses,
+        os.environ.get("KATIB_TOKEN", ""),
+        os.environ.get("KATIB_TLS_CA", ""),
+    )

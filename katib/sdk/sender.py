@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -13,6 +13,9 @@ from katib.api.credentials import bearer
 from katib.api.trial_converters import observation_to_proto
 from katib.domain.metrics import Observation
 from katib.sdk.environment import TrialEnvironment
+
+if TYPE_CHECKING:
+    from katib.api.tls import ClientTls
 
 _CALL_S: Final = 10.0
 # Whoever answers there does not know this run: the address may be another Katib's.
@@ -35,6 +38,8 @@ class Sender:
         self._environment: Final = environment
         self._reporter: Final = reporter
         self._metadata: Final = bearer(environment.token)
+        self._tls: Final = _tls(environment.authorities)
+        self._tls_version = 0
         self._current = 0
         self._channel: grpc.Channel | None = None
         self._stub: ManagerStub | None = None
@@ -71,8 +76,19 @@ class Sender:
             self._channel = self._stub = None
 
     def _connected(self) -> ManagerStub:
+        if self._tls is not None and self._tls.version != self._tls_version:
+            self._tls_version = self._tls.version
+            self.close()
         if self._stub is None:
             addresses = self._environment.addresses
-            self._channel = open_channel(addresses[self._current % len(addresses)])
+            self._channel = open_channel(addresses[self._current % len(addresses)], tls=self._tls)
             self._stub = ManagerStub(self._channel)  # type: ignore[no-untyped-call]
         return self._stub
+
+
+def _tls(authorities: str) -> "ClientTls | None":
+    if not authorities:
+        return None
+    from katib.api.tls import client_tls
+
+    return client_tls(authorities, options=("KATIB_TLS_CA", "", ""))

@@ -15,11 +15,11 @@ SERVICE: Final = "api.Suggestion"
 GROUP: Final = "katib.suggestions"
 
 
-def run(algorithm: str, listen: str, history_cache_mib: int) -> None:
+def run(algorithm: str, listening: plugins.Listening, history_cache_mib: int) -> None:
     """Serves the algorithm until SIGTERM or SIGINT; raises a KatibError that says why it cannot."""
     histories = Histories(history_cache_mib * 2**20)
     servicer = SuggestionServicer(plugins.find(GROUP, "algorithm", algorithm), histories)
-    plugins.serve(SERVICE, listen, lambda server: add_SuggestionServicer_to_server(servicer, server))  # type: ignore[no-untyped-call]
+    plugins.serve(SERVICE, listening, lambda server: add_SuggestionServicer_to_server(servicer, server))  # type: ignore[no-untyped-call]
 
 
 @click.command(context_settings=plugins.COMMAND)
@@ -31,11 +31,11 @@ def run(algorithm: str, listen: str, history_cache_mib: int) -> None:
     default=256,
     help="How much memory may hold trials that need not be sent again. 0: every question brings all of them.",
 )
-def main(algorithm: str, listen: str, log_level: str, log_format: str, history_cache_mib: int) -> None:
+def main(algorithm: str, log_level: str, log_format: str, history_cache_mib: int, **listening: str) -> None:
     """Serves the search ALGORITHM. Every option is also read from KATIB_*."""
     logs.set_up_logging(log_level.upper(), log_format)
     try:
-        run(algorithm, listen, history_cache_mib)
+        run(algorithm, plugins.Listening(**listening), history_cache_mib)
     except KatibError as error:
         click.echo(f"katib-suggestion: {error.message}", err=True)
         sys.exit(1)

@@ -24,19 +24,29 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _subject("katib-test-cluster")
         self.certificate = folder / "ca.crt"
-        builder = _builder(self._name, self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        public = self._key.public_key()
+        builder = (
+            _builder(self._name, self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         )
         self.certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         self.tokens = folder / "tokens.key"
         _write_key(self.tokens, ec.generate_private_key(ec.SECP256R1()))
 
-    def issue(self, name: str, *groups: str, at: Sequence[str] = ()) -> tuple[Path, Path]:
-        """A certificate and its key, for the user `name` in `groups`, or for a server at the names and addresses `at`."""
+    def issue(
+        self, name: str, *groups: str, at: Sequence[str] = (), valid: datetime.timedelta = _VALID
+    ) -> tuple[Path, Path]:
+        """A certificate and its key, for the user `name` in `groups`, or for a server at the names and addresses `at`. `valid`:
+        from now on; it began an hour ago. The same name again is a renewal: the files are replaced."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        builder = _builder(_subject(name, *groups), self._name, key).add_extension(
-            x509.ExtendedKeyUsage(usages), critical=False
+        # By which two authorities of one name are told apart, where one takes the place of the other.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
+            _builder(_subject(name, *groups), self._name, key, valid)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(issuer, critical=False)
         )
         if at:
             builder = builder.add_extension(
@@ -66,7 +76,9 @@ class Authority:
         return path
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, valid: datetime.timedelta = _VALID
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -75,7 +87,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + _VALID)
+        .not_valid_after(now + valid)
     )
 
 

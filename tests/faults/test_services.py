@@ -15,6 +15,7 @@ import pytest
 
 from katib.api.channel import open_channel
 from katib.api.client import ManagerClient
+from katib.api.tls import ClientTls
 from katib.domain.errors import FailedPreconditionError, UnavailableError
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Setting, StudyReason, StudySpec
@@ -157,9 +158,9 @@ def test_a_service_that_computes_long_is_left_alone_however_often_it_is_looked_a
 ) -> None:
     looks: list[str] = []
 
-    def counted(address: str, *further: tuple[str, int | str]) -> grpc.Channel:
+    def counted(address: str, *further: tuple[str, int | str], tls: ClientTls | None) -> grpc.Channel:
         looks.append(address)
-        return open_channel(address, *further)
+        return open_channel(address, *further, tls=tls)
 
     monkeypatch.setattr(watching, "open_channel", counted)
     begin_slow(katib, seconds=6)

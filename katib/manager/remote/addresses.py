@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import grpc
 
 from katib.api.channel import TOLERATED_KEEPALIVE, open_channel
+from katib.api.tls import ClientTls
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.names import check_service_name
 from katib.manager.remote.watching import Patience, Watcher
@@ -54,6 +55,8 @@ class Line:
     address: str
     channel: grpc.Channel
     socket: "_Socket | None"
+    # Of the certificates that it was opened with.
+    tls_version: int = 0
 
     def replaced(self) -> bool:
         """Whether another process has put its socket at the address since. A peer that was only frozen, or is cut off, still
@@ -80,9 +83,13 @@ class Channels:
     channel at once. So a service that appears after a long absence is found by the next call.
     """
 
-    def __init__(self, patience: Patience | None = None, standby: Standby | None = None) -> None:
-        self.watcher: Final = Watcher(patience)
+    def __init__(
+        self, patience: Patience | None = None, standby: Standby | None = None, tls: ClientTls | None = None
+    ) -> None:
+        """`tls`: how all services are called but those at Unix sockets; without it in plaintext."""
+        self.watcher: Final = Watcher(patience, tls)
         self._standby = standby
+        self._tls = tls
         self._lock = threading.Lock()
         self._lines: dict[str, Line] = {}
 
@@ -90,15 +97,20 @@ class Channels:
         """Whether a call would have to start the service."""
         return self._standby is not None and self._standby.asleep(address)
 
+    def encrypted(self, address: str) -> bool:
+        return self._tls is not None and not address.startswith("unix:")
+
     def get(self, address: str) -> Line:
         if self._standby is not None:
             self._standby.wake(address)
+        version = 0 if self._tls is None else self._tls.version
         with self._lock:
             line = self._lines.get(address)
-            if line is None or line.replaced():
+            if line is None or line.tls_version != version or line.replaced():
                 # Looked at before it connects: should the process change in between, one call too many is asked again.
                 socket = _socket_at(address)
-                line = self._lines[address] = Line(address, open_channel(address, *TOLERATED_KEEPALIVE), socket)
+                channel = open_channel(address, *TOLERATED_KEEPALIVE, tls=self._tls)
+                line = self._lines[address] = Line(address, channel, socket, version)
             return line
 
     def drop(self, line: Line) -> None:

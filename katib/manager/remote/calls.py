@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from katib.api.errors import from_rpc_error, said_by_grpc
+from katib.api.errors import from_rpc_error, said_by_grpc, tls_failure
 from katib.domain.errors import InternalError, KatibError, UnavailableError
 from katib.manager.remote.addresses import Channels, Line
 
@@ -59,7 +59,7 @@ def start(
         except grpc.RpcError as error:
             if rpc.code() in _NOT_ANSWERED:
                 channels.drop(line)
-            future.set_exception(failed(_failure(error, address, who)))
+            future.set_exception(failed(_failure(error, address, who, tls=channels.encrypted(address))))
         except KatibError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whoever waits must get an answer
@@ -92,9 +92,10 @@ class _Out:
         self.rpc.cancel()
 
 
-def _failure(error: grpc.RpcError, address: str, who: str) -> KatibError:
+def _failure(error: grpc.RpcError, address: str, who: str, *, tls: bool) -> KatibError:
     failure = from_rpc_error(error, who)
     if isinstance(failure, UnavailableError) and said_by_grpc(failure.message):
         _log.debug("%s: %s", who, failure.message)
-        return UnavailableError(f"nothing answers at {address}")
+        meaning = tls_failure(failure.message, tls=tls)
+        return UnavailableError(f"{address} cannot be used: {meaning}" if meaning else f"nothing answers at {address}")
     return failure

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import grpc
 
 from katib.api.channel import open_channel
+from katib.api.tls import ClientTls
 
 _log: Final = logging.getLogger(__name__)
 
@@ -52,8 +53,9 @@ class Watched(Protocol):
 class Watcher:
     """Looks after all calls that are out, with one thread, however many they are."""
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(self, patience: Patience | None = None, tls: ClientTls | None = None) -> None:
         self._patience = patience or Patience()
+        self._tls = tls
         self._condition = threading.Condition()
         # By address, the oldest first.
         self._calls: dict[str, dict[Watched, None]] = {}
@@ -147,7 +149,7 @@ class Watcher:
                     greeted.add(address)
                     self._condition.notify()
 
-        asked = [(open_channel(address, options), partial(changed, address)) for address in addresses]
+        asked = [(open_channel(address, options, tls=self._tls), partial(changed, address)) for address in addresses]
         try:
             for channel, callback in asked:
                 channel.subscribe(callback, try_to_connect=True)
