@@ -194,7 +194,7 @@ class MountConf(_message.Message):
     def __init__(self, pvc: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class Trial(_message.Message):
-    __slots__ = ("trial_id", "study_id", "parameter_set", "status", "eval_logs", "objective_value", "tags", "number", "attempt", "reason", "message", "create_time", "start_time", "end_time", "run", "client_id")
+    __slots__ = ("trial_id", "study_id", "parameter_set", "status", "eval_logs", "objective_value", "tags", "number", "attempt", "reason", "message", "create_time", "start_time", "end_time", "run", "client_id", "lease", "lease_end_time")
     TRIAL_ID_FIELD_NUMBER: _ClassVar[int]
     STUDY_ID_FIELD_NUMBER: _ClassVar[int]
     PARAMETER_SET_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +211,8 @@ class Trial(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_END_TIME_FIELD_NUMBER: _ClassVar[int]
     trial_id: str
     study_id: str
     parameter_set: _containers.RepeatedCompositeFieldContainer[Parameter]
@@ -227,7 +229,9 @@ class Trial(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     run: str
     client_id: str
-    def __init__(self, trial_id: _Optional[str] = ..., study_id: _Optional[str] = ..., parameter_set: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., status: _Optional[_Union[TrialState, str]] = ..., eval_logs: _Optional[_Iterable[_Union[EvaluationLog, _Mapping]]] = ..., objective_value: _Optional[str] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., number: _Optional[int] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run: _Optional[str] = ..., client_id: _Optional[str] = ...) -> None: ...
+    lease: _duration_pb2.Duration
+    lease_end_time: _timestamp_pb2.Timestamp
+    def __init__(self, trial_id: _Optional[str] = ..., study_id: _Optional[str] = ..., parameter_set: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., status: _Optional[_Union[TrialState, str]] = ..., eval_logs: _Optional[_Iterable[_Union[EvaluationLog, _Mapping]]] = ..., objective_value: _Optional[str] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., number: _Optional[int] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run: _Optional[str] = ..., client_id: _Optional[str] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TrialAttempt(_message.Message):
     __slots__ = ("number", "run", "reason", "message", "objective_value", "start_time", "end_time")
@@ -533,18 +537,20 @@ class GetStudiesReply(_message.Message):
     def __init__(self, study_infos: _Optional[_Iterable[_Union[StudyInfo, _Mapping]]] = ...) -> None: ...
 
 class SuggestTrialsRequest(_message.Message):
-    __slots__ = ("study_id", "suggest_algorithm", "configs", "count", "client_id")
+    __slots__ = ("study_id", "suggest_algorithm", "configs", "count", "client_id", "lease")
     STUDY_ID_FIELD_NUMBER: _ClassVar[int]
     SUGGEST_ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     CONFIGS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
     study_id: str
     suggest_algorithm: str
     configs: StudyConfig
     count: int
     client_id: str
-    def __init__(self, study_id: _Optional[str] = ..., suggest_algorithm: _Optional[str] = ..., configs: _Optional[_Union[StudyConfig, _Mapping]] = ..., count: _Optional[int] = ..., client_id: _Optional[str] = ...) -> None: ...
+    lease: _duration_pb2.Duration
+    def __init__(self, study_id: _Optional[str] = ..., suggest_algorithm: _Optional[str] = ..., configs: _Optional[_Union[StudyConfig, _Mapping]] = ..., count: _Optional[int] = ..., client_id: _Optional[str] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SuggestTrialsReply(_message.Message):
     __slots__ = ("trials", "completed")
@@ -555,18 +561,22 @@ class SuggestTrialsReply(_message.Message):
     def __init__(self, trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., completed: _Optional[bool] = ...) -> None: ...
 
 class CompleteTrialRequest(_message.Message):
-    __slots__ = ("study_id", "trial_id", "is_complete", "objective_value", "metrics")
+    __slots__ = ("study_id", "trial_id", "is_complete", "objective_value", "metrics", "attempt", "error")
     STUDY_ID_FIELD_NUMBER: _ClassVar[int]
     TRIAL_ID_FIELD_NUMBER: _ClassVar[int]
     IS_COMPLETE_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVE_VALUE_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     study_id: str
     trial_id: str
     is_complete: bool
     objective_value: str
     metrics: _containers.RepeatedCompositeFieldContainer[Metrics]
-    def __init__(self, study_id: _Optional[str] = ..., trial_id: _Optional[str] = ..., is_complete: _Optional[bool] = ..., objective_value: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ...) -> None: ...
+    attempt: int
+    error: str
+    def __init__(self, study_id: _Optional[str] = ..., trial_id: _Optional[str] = ..., is_complete: _Optional[bool] = ..., objective_value: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ..., attempt: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class CompleteTrialReply(_message.Message):
     __slots__ = ()

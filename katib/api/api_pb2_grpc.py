@@ -209,7 +209,7 @@ class ManagerServicer:
 
     def SuggestTrials(self, request, context):
         """For a study that clients drive: hands out suggested trials as RUNNING; the same client_id gets its own
-        unfinished trials first. FAILED_PRECONDITION for a study that the manager drives itself.
+        unfinished trials first, then those whose client's lease is over. FAILED_PRECONDITION for a study that the manager drives itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,7 +217,7 @@ class ManagerServicer:
 
     def CompleteTrial(self, request, context):
         """Ends a trial. Client-driven: COMPLETED with its objective (reported before, or in the request) when
-        is_complete, else KILLED. Driven by the manager: its run is ended and the trial KILLED.
+        is_complete, else ERROR or KILLED. FAILED_PRECONDITION for a client whose trial has been handed on. Driven by the manager: its run is ended and the trial KILLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

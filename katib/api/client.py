@@ -260,28 +260,41 @@ class ManagerClient:
     # Studies that clients drive
 
     def suggest_trials(
-        self, study_id: str, count: int = 1, client_id: str = "", algorithm: str = ""
+        self,
+        study_id: str,
+        count: int = 1,
+        client_id: str = "",
+        algorithm: str = "",
+        lease: timedelta | None = None,
     ) -> tuple[Sequence[Trial], bool]:
-        """Trials to run now, the client's own unfinished ones first; and whether there is nothing more to try.
+        """Trials to run now, the client's own unfinished ones first, then those that others have left; and whether there is
+        nothing more to try.
 
-        With a `client_id` an answer that was lost is asked for again; without, the trials in it stay unfinished.
+        With a `client_id` an answer that was lost is asked for again; without, the trials in it stay unfinished. `lease`: how
+        long they stay this client's without a report; None leaves it to the manager.
         """
         request = pb.SuggestTrialsRequest(
-            study_id=study_id, suggest_algorithm=algorithm, count=count, client_id=client_id
+            study_id=study_id,
+            suggest_algorithm=algorithm,
+            count=count,
+            client_id=client_id,
+            lease=_period(lease),
         )
         reply = self._call("SuggestTrials", request, again=bool(client_id))
         return [trial_from_proto(t) for t in reply.trials], reply.completed
 
-    def complete_trial(self, study_id: str, trial_id: str, objective: float | None = None) -> None:
-        """COMPLETED with the objective reported before, or with this one."""
-        request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, is_complete=True)
+    def complete_trial(self, study_id: str, trial_id: str, objective: float | None = None, attempt: int = 0) -> None:
+        """COMPLETED with the objective reported before, or with this one. `attempt`: the one that was given; for a trial that
+        has been handed on since, FailedPreconditionError."""
+        request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, is_complete=True, attempt=attempt)
         if objective is not None:
             request.objective_value = repr(objective)
         self._call("CompleteTrial", request)
 
-    def abandon_trial(self, study_id: str, trial_id: str) -> None:
-        """KILLED."""
-        self._call("CompleteTrial", pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id))
+    def abandon_trial(self, study_id: str, trial_id: str, attempt: int = 0, error: str = "") -> None:
+        """KILLED, or ERROR with what went wrong."""
+        request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, attempt=attempt, error=error)
+        self._call("CompleteTrial", request)
 
     # Models
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from katib.api import api_pb2 as pb
-from katib.api.times import EPOCH, time_from_proto, time_to_proto
+from katib.api.times import EPOCH, period_from_proto, period_to_proto, time_from_proto, time_to_proto
 from katib.api.value_converters import (
     objective_to_proto,
     parameters_from_proto,
@@ -49,6 +49,8 @@ def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
         end_time=time_to_proto(trial.ended_at),
         run=trial.run,
         client_id=trial.client_id,
+        lease=None if trial.lease is None else period_to_proto(trial.lease),
+        lease_end_time=time_to_proto(trial.lease_until),
     )
 
 
@@ -98,6 +100,8 @@ def trial_from_proto(message: pb.Trial, path: str = "trial") -> Trial:
         objective=parse_value(message.objective_value),
         started_at=time_from_proto(message.start_time) if message.HasField("start_time") else None,
         ended_at=time_from_proto(message.end_time) if message.HasField("end_time") else None,
+        lease=period_from_proto(message.lease, f"{path}.lease") if message.HasField("lease") else None,
+        lease_until=time_from_proto(message.lease_end_time) if message.HasField("lease_end_time") else None,
     )
 
 

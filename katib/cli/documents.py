@@ -24,7 +24,7 @@ STUDY_FIELDS: Final = (
 )
 TRIAL_FIELDS: Final = (
     *("id", "study_id", "number", "attempt", "state", "reason", "message", "objective", "parameters", "tags"),
-    *("run", "client_id", "created_at", "started_at", "ended_at"),
+    *("run", "client_id", "lease_until", "created_at", "started_at", "ended_at"),
 )
 MODEL_FIELDS: Final = (
     *("study_name", "study_id", "trial_id", "number", "state", "objective", "model_path", "parameters", "metrics"),
@@ -74,6 +74,7 @@ def trial_document(trial: Trial) -> Document:
         "tags": {tag.name: tag.value for tag in trial.tags},
         "run": trial.run,
         "client_id": trial.client_id,
+        "lease_until": time(trial.lease_until),
         "created_at": time(trial.created_at),
         "started_at": time(trial.started_at),
         "ended_at": time(trial.ended_at),

@@ -169,6 +169,7 @@ def describe_trial(detail: TrialDetail) -> str:
         ("Attempt", str(trial.attempt)),
         ("Run", trial.run),
         ("Client", trial.client_id),
+        ("Lease until", "" if trial.lease_until is None else f"{trial.lease_until:%Y-%m-%d %H:%M:%S} UTC"),
         ("Age", show_age(trial.created_at)),
         ("Took", show_age(trial.started_at, trial.ended_at)),
         *((p.name, p.value) for p in trial.parameters),

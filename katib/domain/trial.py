@@ -1,7 +1,7 @@
 """A trial: one set of parameters, tried by one or more attempts; and the moves that its state may make."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
@@ -44,11 +44,13 @@ class TrialReason:
     WAITING_FOR_SLOT: Final = "WaitingForSlot"
     WAITING_FOR_RETRY: Final = "WaitingForRetry"
     STOPPING: Final = "Stopping"
+    LEASE_EXPIRED: Final = "LeaseExpired"
     # finished
     STOPPED_BY_USER: Final = "StoppedByUser"
     STUDY_ENDED: Final = "StudyEnded"
     EARLY_STOPPED: Final = "EarlyStopped"
     ABANDONED: Final = "Abandoned"
+    FAILED_AT_CLIENT: Final = "FailedAtClient"
     EXIT_CODE: Final = "ExitCode"
     SIGNAL: Final = "Signal"
     PROCESS_VANISHED: Final = "ProcessVanished"
@@ -114,6 +116,10 @@ class Trial:
     infinite. `stop_reason` is not empty once the trial has been asked to end: it stays unfinished until its run is gone and
     then becomes KILLED (or ERROR, for a time-out) with that reason and `stop_message`. `cursor` says how far the output of
     this attempt has been taken in; only its worker can read it. `not_before` holds the next attempt back.
+
+    `lease`, of an unfinished trial at a client that named itself: how long it stays that client's without a sign of it, and
+    `lease_until` when that is over, by the database's clock. From then on it is handed to the next client that asks, as another
+    attempt.
     """
 
     id: str
@@ -136,3 +142,5 @@ class Trial:
     not_before: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    lease: timedelta | None = None
+    lease_until: datetime | None = None

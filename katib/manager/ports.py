@@ -89,11 +89,21 @@ class Storage(Protocol):
         client_id: str = "",
         running: bool = False,
         manager_id: str | None = None,
+        lease: timedelta | None = None,
     ) -> Sequence[Trial]:
-        """Inserts trials numbered expected_suggested + 1 and on: PENDING, or `running` (attempt 1, started at `at`).
+        """Inserts trials numbered expected_suggested + 1 and on: PENDING, or `running` (attempt 1, started at `at`). With
+        `lease` they are the client's for so long from now on, by the database's clock.
 
         Raises AbortedError, and inserts none, when `suggested` is not `expected_suggested` any more, when the study is not
         RUNNING or has an intent, or when `manager_id` is given and does not drive the study.
+        """
+
+    def hand_out(self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime) -> Sequence[Trial]:
+        """At most `count` trials that are there already, each with this lease from now on: the client's own unfinished ones, by
+        number, then others' whose lease is over. These begin another attempt, started at `at`, which is this client's; the one
+        before is kept. Trials that are to end, and those of a study that is not RUNNING, are given to nobody.
+
+        Own ones keep their revision: a lease that is renewed is no change that anybody waits for.
         """
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
@@ -112,7 +122,8 @@ class Storage(Protocol):
         strategy: MetricStrategy,
     ) -> Trial:
         """Adds reported observations (`attempt` 0: the current one; theirs is replaced by it); those there already are
-        passed over. Raises FailedPreconditionError when the trial is not RUNNING at that attempt."""
+        passed over. Renews the trial's lease, if it has one; without new observations that is no change of its revision. Raises
+        FailedPreconditionError when the trial is not RUNNING at that attempt."""
 
     def get_trial(self, trial_id: str) -> Trial: ...
 
@@ -127,8 +138,11 @@ class Storage(Protocol):
     def finished_trials(self, study_id: str) -> Sequence[Trial]:
         """All of them, by number: only for services that need the history."""
 
-    def client_trials(self, study_id: str, client_id: str) -> Sequence[Trial]:
-        """The unfinished trials of a client, by number."""
+    def has_trials_for(self, study_id: str, client_id: str) -> bool:
+        """Whether `hand_out` might give any: a hint that costs no write. False for a study that is not there."""
+
+    def has_leases(self, study_id: str) -> bool:
+        """Whether any of its trials has a lease, and may thus be handed on. False for a study that is not there."""
 
     def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
         """Trials whose revision is greater, by revision; never cut within one revision, so that going on from the last

@@ -23,6 +23,7 @@ from katib.api.study_converters import (
     study_state_from_proto,
     summary_to_proto,
 )
+from katib.api.times import period_from_proto
 from katib.api.trial_converters import (
     attempt_to_proto,
     observation_from_proto,
@@ -153,7 +154,12 @@ class ManagerServicer(Base):
 
     def SuggestTrials(self, request: pb.SuggestTrialsRequest, context: Context) -> pb.SuggestTrialsReply:  # noqa: N802
         trials, completed = self._service.suggest_trials(
-            request.study_id, request.count, request.client_id, request.suggest_algorithm, _deadline(context)
+            request.study_id,
+            request.count,
+            request.client_id,
+            request.suggest_algorithm,
+            _deadline(context),
+            period_from_proto(request.lease, "lease") if request.HasField("lease") else None,
         )
         return pb.SuggestTrialsReply(trials=[trial_to_proto(t) for t in trials], completed=completed)
 
@@ -164,6 +170,8 @@ class ManagerServicer(Base):
             request.is_complete,
             request.objective_value,
             [(m.name, m.value) for m in request.metrics],
+            request.attempt,
+            request.error,
         )
         return pb.CompleteTrialReply()
 

@@ -236,6 +236,12 @@ class Ledger:
 
     def _changed(self, window: Known, study: Study, old: Trial, trial: Trial) -> None:
         assert not old.state.finished, "a finished trial changed"
+        if trial == replace(old, lease=trial.lease, lease_until=trial.lease_until):
+            # Its client gave a sign of itself: no change that anybody waits for.
+            assert trial.lease is not None
+            assert trial.lease_until is not None
+            assert old.lease_until is None or trial.lease_until >= old.lease_until
+            return
         assert window.window[0].revision < trial.revision <= study.revision
         assert _identity(trial) == _identity(old)
         if trial.state is not old.state:

@@ -139,7 +139,7 @@ _at = st.sampled_from(
         "get_study",
     )
     + ("set_parameters", "generate", "should_stop", "curves", "finished_trials", "delete_study")
-    + ("update_study", "update_study", "report", "get_trial", "create_study", "find_request", "client_trials")
+    + ("update_study", "update_study", "report", "get_trial", "create_study", "find_request", "has_trials_for")
 )
 crashes = st.builds(Script, st.just("crash"), _at, st.booleans())
 absences = st.builds(Script, st.just("away"), _at, st.booleans())
@@ -174,7 +174,7 @@ client_deeds = st.one_of(
 
 # The calls between which a use case reads and writes.
 _CALLS: Final = {
-    "suggest": ("client_trials", "set_parameters", "generate", "add_trials"),
+    "suggest": ("has_trials_for", "hand_out", "set_parameters", "generate", "add_trials"),
     "report": ("get_trial", "get_study", "report"),
     "complete": ("get_trial", "apply"),
     "stop_trial": ("get_trial", "apply"),

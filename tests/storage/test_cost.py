@@ -1,8 +1,10 @@
 """What a call costs does not grow with the study: every statement finds its rows by an index."""
 
 import inspect
+import time
 import types
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -21,6 +23,7 @@ from tests.storage import servers
 from tests.storage.builders import (
     COMPLETED,
     LATEST,
+    NOW,
     PENDING,
     RUNNING,
     add,
@@ -93,6 +96,8 @@ def costs(storage, counter, finished):
         oldest, *_ = completed(storage, study, *([0.1] * min(250, finished - start)))
     first, second, third = add(storage, study, 3)
     (first,) = go(storage, first, to=RUNNING)
+    (left,) = add(storage, study, client_id="gone", running=True, lease=timedelta(milliseconds=1))
+    time.sleep(0.02)
     revision = storage.get_study(study.id).revision
     storage.finished_trials(study.id)
     ended = StudyChanges(intakes=(intake(first, observe()),), moves=(move(first, COMPLETED), move(second, RUNNING)))
@@ -103,7 +108,9 @@ def costs(storage, counter, finished):
         "finished, but for the first time": counter.cost(lambda: storage.finished_trials(study.id)),
         "get": counter.cost(lambda: storage.get_trial(third.id)),
         "unfinished": counter.cost(lambda: storage.unfinished_trials(study.id)),
-        "of a client": counter.cost(lambda: storage.client_trials(study.id, "c")),
+        "whether there are some for a client": counter.cost(lambda: storage.has_trials_for(study.id, "c")),
+        "whether some may be handed on": counter.cost(lambda: storage.has_leases(study.id)),
+        "hand out": counter.cost(lambda: storage.hand_out(study.id, "c", 1, timedelta(hours=1), NOW)),
         "changed": counter.cost(lambda: storage.changed_trials(study.id, revision, 10)),
         "page": counter.cost(lambda: storage.list_trials(TrialFilter(study.id), 5, "")),
         "newest": counter.cost(lambda: storage.list_trials(TrialFilter(study.id, newest_first=True), 5, "")),
@@ -119,6 +126,7 @@ def costs(storage, counter, finished):
         "observations": counter.cost(lambda: storage.list_observations(second.id, 0, (), 5, "")),
         "latest": counter.cost(lambda: storage.latest_observations(second.id, 5)),
         "curves": counter.cost(lambda: storage.curves(study.id, ["accuracy"], frozenset({RUNNING}))),
+        "renewal": counter.cost(lambda: storage.report(left.id, 2, [], "accuracy", LATEST)),
         "driven": counter.cost(lambda: storage.driven_studies("m")),
         "studies": counter.cost(lambda: storage.list_studies(StudyFilter(), 5, "")),
         "algorithms": counter.cost(storage.algorithms_in_use),
@@ -181,6 +189,11 @@ def test_a_trials_end_and_the_next_ones_begin_are_few_statements(storage, counte
     assert found["apply"][1] <= 8
     assert found["report"][1] <= 10
     assert found["get"][1] == 1
+    # A client that has none, where none are left by others, costs the others nothing.
+    assert found["whether there are some for a client"][1] == 1
+    assert found["renewal"][1] <= 5
+    # BEGIN, the study, the client's own, those of others; the attempt before, the trial, the study, COMMIT.
+    assert found["hand out"][1] <= 8
 
 
 def statements():

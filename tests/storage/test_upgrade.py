@@ -1,6 +1,7 @@
 """Databases that earlier versions have filled: released/ holds what was written under each schema."""
 
 import math
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,12 @@ class TestUpgrade:
         ]
         running(upgraded, study)
         recount(upgraded, study.id)
+
+    def test_what_clients_had_before_there_were_leases_stays_theirs(self, upgraded, request):
+        trial = upgraded.get_trial("t000000000000004")
+        assert (trial.state, trial.lease, trial.lease_until) == (RUNNING, None, None)
+        assert trial.client_id == "worker-1" * ("0004" in request.node.name)
+        assert upgraded.hand_out(trial.study_id, "another", 9, timedelta(seconds=1), NOW) == ()
 
     def test_a_deleted_study_leaves_nothing(self, upgraded):
         study = upgraded.get_study("s000000000000001")

@@ -5,10 +5,17 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final, TypeVar
 
-from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, NotFoundError, violation
+from katib.domain.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    violation,
+)
 from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation
 from katib.domain.names import is_id
 from katib.domain.search_space import check_name
+from katib.domain.trial import Trial
 
 DEFAULT_PAGE: Final = 100
 MAX_PAGE: Final = 1000
@@ -53,6 +60,20 @@ def label_of(field: str, text: str, most: int) -> str:
 def reporter_of(text: str) -> str:
     reporter = label_of("reporter", text, MAX_SOURCE - len(REPORT_SOURCE))
     return REPORT_SOURCE + reporter
+
+
+def check_attempt(trial: Trial, attempt: int) -> None:
+    """Raises FailedPreconditionError for a client that had the trial before it was handed on, or does not say which attempt it
+    was given (0): only the present one may speak for it."""
+    if attempt == trial.attempt or (attempt == 0 and trial.attempt == 1):
+        return
+    if attempt > trial.attempt:
+        raise InvalidArgumentError.of("attempt", attempt, f"expected at most {trial.attempt}: so many there have been")
+    what = f"what attempt {attempt} says" if attempt else "what is said without the number of the attempt"
+    raise FailedPreconditionError(
+        f"trial {trial.id} was handed on to client {trial.client_id} as attempt {trial.attempt}, because the one before gave "
+        f"no sign of itself: {what} is not taken any more; ask for trials again"
+    )
 
 
 def check_observations(observations: Sequence[Observation]) -> None:

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from katib.domain.errors import (
@@ -15,6 +15,7 @@ from katib.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
+from katib.domain.lease import DEFAULT_LEASE, lease_of
 from katib.domain.metrics import Observation, parse_value
 from katib.domain.names import check_service_name, new_id
 from katib.domain.search_space import SearchSpace, check_name
@@ -32,7 +33,7 @@ from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
 from katib.manager.history import StoredHistory
 from katib.manager.ports import AskAgainError, History, StoppingRequest, SuggestionReply, SuggestionRequest
-from katib.manager.service.checks import MAX_CLIENT_ID, answer, label_of, study_id_of, trial_id_of
+from katib.manager.service.checks import MAX_CLIENT_ID, answer, check_attempt, label_of, study_id_of, trial_id_of
 from katib.manager.service.context import UseCases
 from katib.manager.suggested import checked_parameters
 
@@ -48,38 +49,57 @@ _PAUSE_FIRST_S: Final = 0.002
 _PAUSE_MOST_S: Final = 0.25
 # Where the values come from that are sent with a trial's completion.
 COMPLETION_SOURCE: Final = "completion"
+# Of what a client says of a failure, which may be a traceback.
+_MAX_ERROR: Final = 4000
 
 
 class ClientUseCases(UseCases):
     def suggest_trials(
-        self, study_id: str, count: int = 1, client_id: str = "", algorithm: str = "", deadline: float = math.inf
+        self,
+        study_id: str,
+        count: int = 1,
+        client_id: str = "",
+        algorithm: str = "",
+        deadline: float = math.inf,
+        lease: timedelta | None = None,
     ) -> tuple[Sequence[Trial], bool]:
-        """Trials for a client to run, its own unfinished ones first; and whether there is nothing more to try.
+        """Trials for a client to run: its own unfinished ones first, then those whose client has given no sign of itself for as
+        long as its lease, then new ones; and whether there is nothing more to try.
 
-        `deadline`: until when the caller waits, by the monotonic clock.
+        `lease`: how long they stay this client's without a sign of it. A client that gives one is not told that there is
+        nothing more to try while trials are out that may be handed on. `deadline`: until when the caller waits, by the
+        monotonic clock.
         """
         study_id_of(study_id)
         label_of("client_id", client_id, MAX_CLIENT_ID)
+        if lease is not None and not client_id:
+            raise InvalidArgumentError.of(
+                "client_id", "", "expected a name: a trial is leased to a client that has one"
+            )
+        period = lease_of("lease", DEFAULT_LEASE if lease is None else lease) if client_id else None
         if not 0 <= count <= MAX_SUGGESTIONS:
             raise InvalidArgumentError.of("count", count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
         count = count or 1
         for tried in range(_TRIES):
             study = self._client_driven(study_id)
-            mine = self._storage.client_trials(study_id, client_id) if client_id else ()
-            own = [t for t in mine if not t.stop_reason][:count]
+            own: Sequence[Trial] = ()
+            if period is not None and self._storage.has_trials_for(study_id, client_id):
+                own = self._storage.hand_out(study_id, client_id, count, period, self._context.now())
             if len(own) >= count:
                 return own, False
             name = check_service_name("suggest_algorithm", algorithm or DEFAULT_ALGORITHM)
-            inserted = self._suggest(study, count - len(own), client_id, name, deadline)
+            inserted = self._suggest(study, count - len(own), client_id, name, deadline, period)
             if inserted is not None:
                 new, completed = inserted
+                if completed and lease is not None and self._storage.has_leases(study_id):
+                    completed = False
                 return (*own, *new), completed and not own and not new
             # Apart from whom it met.
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
         raise FailedPreconditionError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
 
     def _suggest(
-        self, study: Study, count: int, client_id: str, algorithm: str, deadline: float
+        self, study: Study, count: int, client_id: str, algorithm: str, deadline: float, lease: timedelta | None
     ) -> tuple[Sequence[Trial], bool] | None:
         """None when another client was faster: what was read is old then."""
         limit = effective_limits(study.spec).max_trials
@@ -96,7 +116,7 @@ class ClientUseCases(UseCases):
         new = [NewTrial(new_id(), checked_parameters(space, s.parameters), s.tags) for s in reply.suggestions[:count]]
         try:
             trials = self._storage.add_trials(
-                study.id, study.suggested, new, self._context.now(), client_id=client_id, running=True
+                study.id, study.suggested, new, self._context.now(), client_id=client_id, running=True, lease=lease
             )
         except AbortedError:
             return None
@@ -169,8 +189,19 @@ class ClientUseCases(UseCases):
         is_complete: bool,
         objective: str = "",
         metrics: Sequence[tuple[str, str]] = (),
+        attempt: int = 0,
+        error: str = "",
     ) -> None:
-        """Client-driven: COMPLETED with its objective, or KILLED. Otherwise its run is ended. Again: no change."""
+        """Client-driven: COMPLETED with its objective, or ERROR with what went wrong (`error`), or else KILLED. Otherwise its
+        run is ended. Again: no change.
+
+        `attempt`: the one that the client was given; a trial that has been handed on since is not ended by it. 0 is for clients
+        that know of none, and is refused once a trial has been handed on.
+        """
+        if is_complete and error:
+            raise InvalidArgumentError.of("error", error, "expected nothing for a trial that is complete")
+        if attempt < 0:
+            raise InvalidArgumentError.of("attempt", attempt, "expected 0 (unknown) or a number from 1 on")
         study = self._storage.get_study(study_id_of(study_id))
         trial = self._storage.get_trial(trial_id_of(trial_id))
         if trial.study_id != study.id:
@@ -178,7 +209,11 @@ class ClientUseCases(UseCases):
         if not study.spec.client_driven:
             self._end_run(trial)
             return
-        wanted = TrialState.COMPLETED if is_complete else TrialState.KILLED
+        check_attempt(trial, attempt)
+        wanted = TrialState.COMPLETED if is_complete else TrialState.ERROR if error else TrialState.KILLED
+        reason, message = ("", "") if is_complete else (TrialReason.ABANDONED, "its client gave it up")
+        if error:
+            reason, message = TrialReason.FAILED_AT_CLIENT, error[:_MAX_ERROR]
         intake = _reported(study, trial, objective, metrics, self._context.now())
         if trial.state is wanted:
             return
@@ -195,13 +230,14 @@ class ClientUseCases(UseCases):
             trial.attempt,
             trial.state,
             wanted,
-            "" if is_complete else TrialReason.ABANDONED,
-            "" if is_complete else "its client gave it up",
+            reason,
+            message,
             at=self._context.now(),
         )
         applied = self._storage.apply(study.id, StudyChanges(intakes=(intake,) if intake else (), moves=(move,)))
         if trial.id in applied.refused:
             now = self._storage.get_trial(trial.id)
+            check_attempt(now, trial.attempt)
             if now.state is not wanted:
                 raise FailedPreconditionError(f"trial {trial.id} has ended meanwhile: it is {now.state.value}")
         self._context.controller.wake(study.id)

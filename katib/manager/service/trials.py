@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
+from katib.domain.lease import with_lease_shown
 from katib.domain.metrics import Observation
 from katib.domain.names import is_id_prefix, run_name
 from katib.domain.trial import Trial, TrialReason, TrialState
@@ -12,6 +13,7 @@ from katib.domain.views import LogChunk, Page, TrialDetail
 from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.ports import TrialFilter
 from katib.manager.service.checks import (
+    check_attempt,
     check_observations,
     page_size_of,
     reporter_of,
@@ -29,7 +31,7 @@ _MAX_LOG_BYTES: Final = 1024 * 1024
 
 class TrialUseCases(UseCases):
     def get_trial(self, trial_id: str) -> TrialDetail:
-        trial = self._storage.get_trial(trial_id_of(trial_id))
+        trial = with_lease_shown(self._storage.get_trial(trial_id_of(trial_id)), self._context.now())
         observations, truncated = self._storage.latest_observations(trial.id, _DETAIL_OBSERVATIONS)
         earlier = self._storage.earlier_attempts(trial.id) if trial.attempt > 1 else ()
         return TrialDetail(trial, observations, truncated, earlier)
@@ -50,7 +52,9 @@ class TrialUseCases(UseCases):
         if id_prefix and not is_id_prefix(id_prefix):
             return Page(())
         filter_ = TrialFilter(study_id, id_prefix, frozenset(states), newest_first)
-        return self._storage.list_trials(filter_, size, page_token)
+        page = self._storage.list_trials(filter_, size, page_token)
+        now = self._context.now()
+        return Page([with_lease_shown(trial, now) for trial in page.items], page.next_token)
 
     def stop_trial(self, trial_id: str) -> None:
         """Asks it to end. A finished one stays as it is; a second call changes nothing."""
@@ -69,7 +73,8 @@ class TrialUseCases(UseCases):
         reporter: str = "",
         token: str = "",
     ) -> bool:
-        """Adds observations, if any; returns whether the trial has been asked to end. Repeating changes nothing.
+        """Adds observations, if any; returns whether the trial has been asked to end. Repeating changes nothing but the end of
+        the trial's lease, which every report puts off.
 
         `token`: what the reporter shows; it must be that of the attempt. Without one anybody may report.
         """
@@ -84,7 +89,9 @@ class TrialUseCases(UseCases):
         if attempt == trial.attempt and trial.state is TrialState.PENDING:
             # Its run exists, and may be faster than the write that says so.
             raise UnavailableError(f"trial {trial.id} is about to be RUNNING at attempt {attempt}: report again")
-        if not observations:
+        if trial.client_id and trial.attempt > 1:
+            check_attempt(trial, attempt)
+        if not observations and trial.lease is None:
             return _is_to_stop(trial, attempt)
         spec = self._storage.get_study(trial.study_id).spec
         trial = self._storage.report(

@@ -6,7 +6,7 @@ A storage reads under its lock, lets these decide, and writes what they return.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from katib.domain.errors import AbortedError, FailedPreconditionError
@@ -77,6 +77,8 @@ def decide_trials(
     client_id: str,
     manager_id: str | None,
     running: bool = False,
+    lease: timedelta | None = None,
+    lease_until: datetime | None = None,
 ) -> tuple[Study, Sequence[Trial]]:
     """See Storage.add_trials."""
     check_driver(study, manager_id)
@@ -107,6 +109,8 @@ def decide_trials(
             started_at=at if running else None,
             client_id=client_id,
             revision=revision,
+            lease=lease,
+            lease_until=lease_until,
         )
         for i, new in enumerate(trials, start=1)
     )
@@ -146,8 +150,9 @@ def decide_report(
     objective_name: str,
     strategy: MetricStrategy,
     seen: Iterable[Key],
+    now: datetime,
 ) -> Decision:
-    """See Storage.report."""
+    """See Storage.report. `now` by the clock of leases."""
     if trial.state is not TrialState.RUNNING:
         raise FailedPreconditionError(
             f"trial {trial.id} is {trial.state.value}: only a running trial can report metrics"
@@ -158,6 +163,7 @@ def decide_report(
         )
     work = _Work(study, {trial.id: trial}, {trial.id: seen})
     work.take(trial, observations, objective_name, strategy)
+    work.renew(trial.id, now)
     return work.decision()
 
 
@@ -187,6 +193,7 @@ class _Work:
         self._trials = dict(trials)
         self._seen = {trial_id: set(keys) for trial_id, keys in seen.items()}
         self._changed: dict[str, Trial] = {}
+        self._renewed: dict[str, Trial] = {}
         self._study_fields: dict[str, Any] = {}
         self._observations: dict[str, list[Observation]] = {}
         self._attempts: dict[str, TrialAttempt] = {}
@@ -231,6 +238,14 @@ class _Work:
         objective = fold_objective(trial.objective, (o.value for o in new if o.name == objective_name), strategy)
         self._change(trial, objective=objective, cursor=trial.cursor if cursor is None else cursor)
 
+    def renew(self, trial_id: str, now: datetime) -> None:
+        """Only this of a trial is no change that anybody waits for: its revision stays."""
+        trial = self._trials[trial_id]
+        if trial.lease is not None:
+            renewed = dataclasses.replace(trial, lease_until=now + trial.lease)
+            self._trials[trial_id] = renewed
+            (self._changed if trial_id in self._changed else self._renewed)[trial_id] = renewed
+
     def move(self, move: TrialMove) -> None:
         trial = self._trials.get(move.trial_id)
         if trial is None or trial.state is not move.from_state or trial.attempt != move.attempt:
@@ -266,7 +281,7 @@ class _Work:
             if trial.stop_reason:
                 fields |= {"reason": TrialReason.STOPPING, "message": fields["message"] or trial.stop_message}
         else:
-            fields["ended_at"] = move.at
+            fields |= {"ended_at": move.at, "lease": None, "lease_until": None}
         self._count(move.from_state, -1)
         self._count(move.to_state, 1)
         moved = self._change(trial, **fields)
@@ -319,7 +334,8 @@ class _Work:
         study = self._study
         if self._changed or self._study_fields:
             study = dataclasses.replace(study, revision=self._revision, **self._study_fields)
-        return Decision(study, self._changed, self._observations, self._attempts, frozenset(self._refused))
+        trials = {**self._renewed, **self._changed}
+        return Decision(study, trials, self._observations, self._attempts, frozenset(self._refused))
 
     def _change(self, trial: Trial, **fields: Any) -> Trial:
         changed = dataclasses.replace(trial, revision=self._revision, **fields)

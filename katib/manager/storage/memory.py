@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from katib.domain.errors import AlreadyExistsError, NotFoundError, UnavailableError
@@ -27,6 +27,7 @@ from katib.manager.storage.decisions import (
     observation_key,
     trials_named,
 )
+from katib.manager.storage.leases import decide_hand_out
 from katib.manager.storage.times import to_micros
 from katib.manager.storage.tokens import (
     make_token,
@@ -135,10 +136,12 @@ class MemoryStorage:
         client_id: str = "",
         running: bool = False,
         manager_id: str | None = None,
+        lease: timedelta | None = None,
     ) -> Sequence[Trial]:
+        until = None if lease is None else datetime.now(UTC) + lease
         with self._lock:
             study, added = decide_trials(
-                self.get_study(study_id), expected_suggested, trials, at, client_id, manager_id, running
+                self.get_study(study_id), expected_suggested, trials, at, client_id, manager_id, running, lease, until
             )
             if not added:
                 return added
@@ -150,6 +153,19 @@ class MemoryStorage:
             self._trial_ids[study_id] += ids
         self._tell(study_id)
         return added
+
+    def hand_out(self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime) -> Sequence[Trial]:
+        with self._lock:
+            study = self.get_study(study_id)
+            unfinished = self.unfinished_trials(study_id)
+            mine = [t for t in unfinished if t.client_id == client_id]
+            lapsed = sorted((t for t in unfinished if t.lease_until is not None), key=_lease_end)
+            now = datetime.now(UTC)
+            decision, given = decide_hand_out(study, mine, lapsed, client_id, count, lease, at, now)
+            self._store(decision)
+        if decision.study is not study:
+            self._tell(study_id)
+        return given
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
@@ -177,7 +193,8 @@ class MemoryStorage:
         with self._lock:
             trial = self.get_trial(trial_id)
             study = self._studies[trial.study_id]
-            decision = decide_report(study, trial, attempt, observations, objective_name, strategy, self._seen(trial))
+            seen, now = self._seen(trial), datetime.now(UTC)
+            decision = decide_report(study, trial, attempt, observations, objective_name, strategy, seen, now)
             self._store(decision)
         if decision.study is not study:
             self._tell(study.id)
@@ -218,8 +235,20 @@ class MemoryStorage:
     def finished_trials(self, study_id: str) -> Sequence[Trial]:
         return [trial for trial in self._of_study(study_id) if trial.state.finished]
 
-    def client_trials(self, study_id: str, client_id: str) -> Sequence[Trial]:
-        return [trial for trial in self.unfinished_trials(study_id) if trial.client_id == client_id]
+    def has_trials_for(self, study_id: str, client_id: str) -> bool:
+        now = datetime.now(UTC)
+        with self._lock:
+            self._check_open()
+            return any(
+                t.client_id == client_id or (t.lease_until is not None and t.lease_until <= now)
+                for t in (self._trials[i] for i in self._trial_ids.get(study_id, ()))
+                if t.state in UNFINISHED
+            )
+
+    def has_leases(self, study_id: str) -> bool:
+        with self._lock:
+            self._check_open()
+            return any(self._trials[i].lease_until is not None for i in self._trial_ids.get(study_id, ()))
 
     def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
         found = [trial for trial in self._of_study(study_id) if trial.revision > after_revision]
@@ -418,6 +447,10 @@ def _study_key(study: Study) -> tuple[int | str, ...]:
 
 def _trial_number(trial: Trial) -> tuple[int | str, ...]:
     return (trial.number,)
+
+
+def _lease_end(trial: Trial) -> int:
+    return 0 if trial.lease_until is None else to_micros(trial.lease_until)
 
 
 def _trial_age(trial: Trial) -> tuple[int | str, ...]:

@@ -25,3 +25,11 @@ def to_micros_or_none(time: datetime | None) -> int | None:
 
 def from_micros_or_none(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
+
+
+def period_to_micros_or_none(period: timedelta | None) -> int | None:
+    return None if period is None else period // _MICROSECOND
+
+
+def period_from_micros_or_none(micros: int | None) -> timedelta | None:
+    return None if micros is None else timedelta(microseconds=micros)

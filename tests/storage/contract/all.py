@@ -1,11 +1,14 @@
 """The contract of `manager.ports.Storage`: an implementation enrols by a subclass with a fixture `storage`, open and empty."""
 
 from tests.storage.contract.changes import ChangeContract
+from tests.storage.contract.leases import LeaseContract
 from tests.storage.contract.managers import ManagerContract
 from tests.storage.contract.observations import ObservationContract
 from tests.storage.contract.studies import StudyContract
 from tests.storage.contract.trials import TrialContract
 
 
-class StorageContract(StudyContract, TrialContract, ChangeContract, ObservationContract, ManagerContract):
+class StorageContract(
+    StudyContract, TrialContract, LeaseContract, ChangeContract, ObservationContract, ManagerContract
+):
     pass

@@ -100,7 +100,7 @@ class StudyContract:
             lambda: storage.get_trial(bad),
             lambda: storage.unfinished_trials(bad),
             lambda: storage.finished_trials(bad),
-            lambda: storage.client_trials(bad, "c"),
+            lambda: storage.hand_out(bad, "c", 1, timedelta(1), NOW),
             lambda: storage.changed_trials(bad, 0, 10),
             lambda: storage.list_observations(bad, 0, (), 10, ""),
             lambda: storage.latest_observations(bad, 10),

@@ -58,16 +58,6 @@ class TrialContract:
         assert storage.get_trial(trial.id) == trial
         assert storage.get_study(study.id).running == 1
 
-    def test_a_clients_unfinished_trials_are_found(self, storage):
-        study, other = storage.create_study(make_study()), storage.create_study(make_study())
-        mine = add(storage, study, 3, client_id="c", running=True)
-        add(storage, study, client_id="c ", running=True)
-        add(storage, study, client_id="C", running=True)
-        add(storage, other, client_id="c", running=True)
-        go(storage, mine[1], to=KILLED)
-        assert ids(storage.client_trials(study.id, "c")) == [mine[0].id, mine[2].id]
-        assert storage.client_trials(study.id, "d") == []
-
     def test_unicode_and_empty_texts_come_back(self, storage):
         study = storage.create_study(make_study())
         new = NewTrial("a" * 16, (), (Tag("🎲", "'\"\\ é\n"), Tag("", "")))

@@ -5,16 +5,16 @@ statement finds its rows by a primary key or an index, whatever the size of the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, select, update
 
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
-from katib.domain.trial import NewTrial, Trial
+from katib.domain.trial import UNFINISHED, NewTrial, Trial
 from katib.manager.changes import Applied, StudyChanges
 from katib.manager.storage.decisions import (
     Decision,
@@ -25,28 +25,34 @@ from katib.manager.storage.decisions import (
     decide_trials,
     trials_named,
 )
+from katib.manager.storage.leases import decide_hand_out
 from katib.manager.storage.sql.attempts import store_attempts
+from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.observations import seen_keys
 from katib.manager.storage.sql.rows import (
     STUDY_COLUMNS,
     TRIAL_COLUMNS,
+    TRIAL_LEASE,
     TRIAL_PROGRESS,
     observation_to_row,
     study_from_row,
     trial_from_row,
+    trial_lease_to_row,
     trial_progress_to_row,
     trial_to_row,
 )
 from katib.manager.storage.sql.session import Session
-from katib.manager.storage.sql.statement import Statement, parameters
-from katib.manager.storage.sql.studies import THERE, lock_study, store_study
+from katib.manager.storage.sql.statement import Statement, by_index, parameters
+from katib.manager.storage.sql.studies import THERE, lock_study, lock_study_at, store_study
 from katib.manager.storage.sql.tables import observations, studies, trials
+from katib.manager.storage.sql.trials import in_states
+from katib.manager.storage.times import from_micros, to_micros
 
 # At most this many trials are looked up by one statement.
 _AT_ONCE: Final = 256
 
 _LOCK_BY_TRIAL: Final = Statement(
-    select(*STUDY_COLUMNS)
+    select(*STUDY_COLUMNS, now_micros())
     .where(studies.c.id == select(trials.c.study_id).where(trials.c.id == bindparam("trial")).scalar_subquery(), THERE)
     .with_for_update()
 )
@@ -60,6 +66,24 @@ _as_read: Final = (
 # A statement that does not name the state leaves alone the indexes that hold it.
 _PROGRESS: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken"))
 _MOVE: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", "state", "attempt"))
+_LEASED_PROGRESS: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", *TRIAL_LEASE))
+_LEASED_MOVE: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", *TRIAL_LEASE, "state", "attempt"))
+_HAND_ON: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", *TRIAL_LEASE, "attempt", "client_id"))
+_with_taken: Final = select(*TRIAL_COLUMNS, trials.c.taken).where(trials.c.study_id == bindparam("study"))
+_OF_CLIENT: Final = Statement(
+    by_index(
+        trials,
+        "ix_trials_study_id_client_id_state",
+        _with_taken.where(trials.c.client_id == bindparam("client"), in_states(UNFINISHED)),
+    )
+)
+_LAPSED: Final = Statement(
+    by_index(trials, "ix_trials_study_id_lease_ends", _with_taken.where(trials.c.lease_ends <= bindparam("now")))
+    .order_by(trials.c.lease_ends)
+    .limit(bindparam("size"))
+)
+# Of those whose lease is over, some may be about to end, and are passed over.
+_SPARE: Final = 100
 
 
 def add_trials(
@@ -71,9 +95,13 @@ def add_trials(
     client_id: str,
     manager_id: str | None,
     running: bool,
+    lease: timedelta | None,
 ) -> Sequence[Trial]:
-    before = lock_study(session, study_id)
-    study, added = decide_trials(before, expected_suggested, new, at, client_id, manager_id, running)
+    before, now = lock_study_at(session, study_id)
+    until = None if lease is None else now + lease
+    study, added = decide_trials(
+        before, expected_suggested, new, at, client_id, manager_id, running, lease=lease, lease_until=until
+    )
     session.write_all(_INSERT_TRIAL, [trial_to_row(trial) for trial in added])
     store_study(session, before, study)
     return added
@@ -108,9 +136,22 @@ def report(
     read, taken = _read_trials(session, study.id, [trial_id])
     trial = read[trial_id]
     seen = seen_keys(session, trial_id, trial.attempt, new) if taken[trial_id] else ()
-    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen)
+    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, from_micros(row[-1]))
     _store(session, study, read, taken, decision)
     return decision.trials.get(trial_id, trial)
+
+
+def hand_out(
+    session: Session, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime
+) -> Sequence[Trial]:
+    study, now = lock_study_at(session, study_id)
+    mine = session.rows(_OF_CLIENT, study=study_id, client=client_id)
+    lapsed = session.rows(_LAPSED, study=study_id, now=to_micros(now), size=count + len(mine) + _SPARE)
+    taken = {row[0]: row[-1] for row in (*mine, *lapsed)}
+    own, others = [trial_from_row(row) for row in mine], [trial_from_row(row) for row in lapsed]
+    decision, given = decide_hand_out(study, own, others, client_id, count, lease, at, now)
+    _store(session, study, {trial.id: trial for trial in (*own, *others)}, taken, decision)
+    return given
 
 
 def _read_trials(session: Session, study_id: str, trial_ids: Iterable[str]) -> tuple[dict[str, Trial], dict[str, int]]:
@@ -139,7 +180,8 @@ def _by_ids(size: int) -> Statement:
 def _store(
     session: Session, study: Study, read: Mapping[str, Trial], taken: Mapping[str, int], decision: Decision
 ) -> None:
-    moved, progressed, new = [], [], []
+    rows: dict[Statement, list[dict[str, Any]]] = {}
+    new = []
     for trial_id, trial in decision.trials.items():
         before, seq = read[trial_id], taken[trial_id]
         for observation in decision.observations.get(trial_id, ()):
@@ -147,13 +189,21 @@ def _store(
             new.append(observation_to_row(trial_id, seq, observation))
         row = trial_progress_to_row(trial)
         row |= {"trial": trial_id, "from_state": before.state.value, "from_attempt": before.attempt, "taken": seq}
-        if trial.state is before.state:
-            progressed.append(row)
-        else:
-            row |= {"state": trial.state.value, "attempt": trial.attempt}
-            moved.append(row)
+        row |= {"state": trial.state.value, "attempt": trial.attempt, "client_id": trial.client_id}
+        row |= trial_lease_to_row(trial)
+        rows.setdefault(_statement(before, trial), []).append(row)
     session.write_all(_INSERT_OBSERVATION, new)
     store_attempts(session, decision.attempts)
-    session.write_all(_PROGRESS, progressed, exactly=True)
-    session.write_all(_MOVE, moved, exactly=True)
+    for statement, changed in rows.items():
+        session.write_all(statement, changed, exactly=True)
     store_study(session, study, decision.study)
+
+
+def _statement(before: Trial, trial: Trial) -> Statement:
+    """The one that sets what has changed, and touches no index that it need not."""
+    if trial.client_id != before.client_id:
+        return _HAND_ON
+    leased = before.lease is not None or trial.lease is not None
+    if trial.state is before.state:
+        return _LEASED_PROGRESS if leased else _PROGRESS
+    return _LEASED_MOVE if leased else _MOVE

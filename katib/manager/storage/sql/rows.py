@@ -19,7 +19,14 @@ from katib.domain.trial import Trial, TrialState
 from katib.manager.storage.decisions import needs_driver
 from katib.manager.storage.sql.session import Row
 from katib.manager.storage.sql.tables import observations, studies, trials
-from katib.manager.storage.times import from_micros, from_micros_or_none, to_micros, to_micros_or_none
+from katib.manager.storage.times import (
+    from_micros,
+    from_micros_or_none,
+    period_from_micros_or_none,
+    period_to_micros_or_none,
+    to_micros,
+    to_micros_or_none,
+)
 
 # In a study's `state`: removed, but for trials that are still being deleted. No StudyState, so no reader takes it for one.
 DELETED: Final = "DELETED"
@@ -71,6 +78,8 @@ TRIAL_COLUMNS: Final = (
     trials.c.not_before,
     trials.c.started_at,
     trials.c.ended_at,
+    trials.c.lease,
+    trials.c.lease_ends,
 )
 OBSERVATION_COLUMNS: Final = (
     observations.c.name,
@@ -114,6 +123,8 @@ TRIAL_PROGRESS: Final = (
     "started_at",
     "ended_at",
 )
+# And of one that a client has.
+TRIAL_LEASE: Final = ("lease", "lease_ends")
 
 # What a number is, where DOUBLE can hold finite ones only: MySQL has no others, and SQLite takes NaN for NULL.
 _FINITE: Final = 0
@@ -239,6 +250,8 @@ def trial_from_row(row: Row) -> Trial:
         from_micros_or_none(row[18]),
         from_micros_or_none(row[19]),
         from_micros_or_none(row[20]),
+        period_from_micros_or_none(row[21]),
+        from_micros_or_none(row[22]),
     )
 
 
@@ -260,6 +273,10 @@ def trial_progress_to_row(trial: Trial) -> dict[str, Any]:
     }
 
 
+def trial_lease_to_row(trial: Trial) -> dict[str, Any]:
+    return {"lease": period_to_micros_or_none(trial.lease), "lease_ends": to_micros_or_none(trial.lease_until)}
+
+
 def trial_to_row(trial: Trial) -> dict[str, Any]:
     """The whole row of `trials`, of one that has no observations."""
     return {
@@ -274,6 +291,7 @@ def trial_to_row(trial: Trial) -> dict[str, Any]:
         "parameters": parameters_to_json(trial.parameters),
         "tags": tags_to_json(trial.tags),
         **trial_progress_to_row(trial),
+        **trial_lease_to_row(trial),
     }
 
 

@@ -1,7 +1,7 @@
 """`manager.ports.Storage` over SQL."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import literal, select
@@ -72,12 +72,16 @@ class SqlStorage:
         client_id: str = "",
         running: bool = False,
         manager_id: str | None = None,
+        lease: timedelta | None = None,
     ) -> Sequence[Trial]:
         return self.database.write(
             lambda session: changes_.add_trials(
-                session, study_id, expected_suggested, trials, at, client_id, manager_id, running
+                session, study_id, expected_suggested, trials, at, client_id, manager_id, running, lease
             )
         )
+
+    def hand_out(self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime) -> Sequence[Trial]:
+        return self.database.write(lambda session: changes_.hand_out(session, study_id, client_id, count, lease, at))
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
@@ -110,8 +114,11 @@ class SqlStorage:
     def finished_trials(self, study_id: str) -> Sequence[Trial]:
         return self._history.finished_trials(study_id)
 
-    def client_trials(self, study_id: str, client_id: str) -> Sequence[Trial]:
-        return self.database.read(lambda session: trials.client_trials(session, study_id, client_id))
+    def has_trials_for(self, study_id: str, client_id: str) -> bool:
+        return self.database.read(lambda session: trials.has_trials_for(session, study_id, client_id))
+
+    def has_leases(self, study_id: str) -> bool:
+        return self.database.read(lambda session: trials.has_leases(session, study_id))
 
     def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
         return self.database.read(lambda session: trials.changed_trials(session, study_id, after_revision, limit))

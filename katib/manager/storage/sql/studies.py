@@ -1,6 +1,7 @@
 """Studies: create, read, list, update."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from typing import Final
 
@@ -11,6 +12,7 @@ from katib.domain.study import Study
 from katib.domain.views import Page
 from katib.manager.ports import StudyFilter
 from katib.manager.storage.decisions import decide_study
+from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.rows import (
     DELETED,
     STUDY_COLUMNS,
@@ -26,7 +28,7 @@ from katib.manager.storage.sql.rows import (
 from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import studies
-from katib.manager.storage.times import to_micros
+from katib.manager.storage.times import from_micros, to_micros
 from katib.manager.storage.tokens import make_token, read_token, study_list
 
 # For every reader: a deleted study is not there.
@@ -38,6 +40,7 @@ _by_id: Final = select(*STUDY_COLUMNS).where(studies.c.id == bindparam("study"),
 _GET: Final = Statement(_by_id)
 # On SQLite the transaction has the lock; this is for MySQL, where it makes the writes to a study follow one another.
 _LOCK: Final = Statement(_by_id.with_for_update())
+_LOCK_AT: Final = Statement(_by_id.add_columns(now_micros()).with_for_update())
 _EXISTS: Final = Statement(select(studies.c.id).where(studies.c.id == bindparam("study"), THERE))
 _BY_REQUEST: Final = Statement(select(*STUDY_COLUMNS).where(studies.c.request_id == bindparam("request"), THERE))
 _INSERT: Final = Statement(insert(studies))
@@ -65,6 +68,15 @@ def get_study(session: Session, study_id: str) -> Study:
 def lock_study(session: Session, study_id: str) -> Study:
     """The study, which nobody else changes, nor any of its trials, until this transaction ends."""
     return _found(session.row(_LOCK, study=study_id), study_id)
+
+
+def lock_study_at(session: Session, study_id: str) -> tuple[Study, datetime]:
+    """The same, and the database's time. Where it had to wait for the lock, that is from before: too early to end a lease too
+    early."""
+    row = session.row(_LOCK_AT, study=study_id)
+    study = _found(row, study_id)
+    assert row is not None
+    return study, from_micros(row[-1])
 
 
 def require_study(session: Session, study_id: str) -> None:

@@ -89,11 +89,16 @@ trials: Final = Table(
     _column("taken", BigNumber),
     _column("parameters", LongText),
     _column("tags", LongText),
+    # In microseconds, and when it ends: both NULL where there is none, as in every finished trial, so that the index below
+    # leads past them.
+    Column("lease", BigNumber),
+    Column("lease_ends", Time),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("study_id", "number"),
     Index(None, "study_id", "state", "number"),
     Index(None, "study_id", "revision"),
     Index(None, "study_id", "client_id", "state"),
+    Index(None, "study_id", "lease_ends"),
     Index(None, "created_at", "number", "id"),
     **OPTIONS,
 )

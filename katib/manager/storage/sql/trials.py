@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, literal, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, literal, or_, select, union_all
 
 from katib.domain.errors import NotFoundError
 from katib.domain.trial import UNFINISHED, Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import TrialFilter
+from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.rows import DELETED_ACTIVE, TRIAL_COLUMNS, trial_from_row
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, by_index, parameters
@@ -37,12 +38,25 @@ def in_states(states: Iterable[TrialState]) -> ColumnElement[bool]:
 _UNFINISHED: Final = Statement(
     by_index(trials, "ix_trials_study_id_state_number", _by_study.where(in_states(UNFINISHED)))
 )
-_OF_CLIENT: Final = Statement(
+_client_ids: Final = by_index(
+    trials,
+    "ix_trials_study_id_client_id_state",
+    select(trials.c.id).where(
+        trials.c.study_id == bindparam("study"), trials.c.client_id == bindparam("client"), in_states(UNFINISHED)
+    ),
+)
+_lapsed_ids: Final = by_index(
+    trials,
+    "ix_trials_study_id_lease_ends",
+    select(trials.c.id).where(trials.c.study_id == bindparam("study"), trials.c.lease_ends <= now_micros()),
+)
+_FOR_CLIENT: Final = Statement(union_all(_client_ids, _lapsed_ids).limit(literal(1)))
+_LEASED: Final = Statement(
     by_index(
         trials,
-        "ix_trials_study_id_client_id_state",
-        _by_study.where(trials.c.client_id == bindparam("client"), in_states(UNFINISHED)),
-    )
+        "ix_trials_study_id_lease_ends",
+        select(trials.c.id).where(trials.c.study_id == bindparam("study"), trials.c.lease_ends.is_not(None)),
+    ).limit(literal(1))
 )
 _CHANGED: Final = Statement(
     by_index(trials, "ix_trials_study_id_revision", _by_study.where(trials.c.revision > bindparam("revision")))
@@ -67,8 +81,12 @@ def unfinished_trials(session: Session, study_id: str) -> Sequence[Trial]:
     return sorted(_of_study(session, study_id, _UNFINISHED), key=_trial_number)
 
 
-def client_trials(session: Session, study_id: str, client_id: str) -> Sequence[Trial]:
-    return sorted(_of_study(session, study_id, _OF_CLIENT, client=client_id), key=_trial_number)
+def has_trials_for(session: Session, study_id: str, client_id: str) -> bool:
+    return session.row(_FOR_CLIENT, study=study_id, client=client_id) is not None
+
+
+def has_leases(session: Session, study_id: str) -> bool:
+    return session.row(_LEASED, study=study_id) is not None
 
 
 def changed_trials(session: Session, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
