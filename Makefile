@@ -101,29 +101,41 @@ faults: $(DEV) ## Kill everything at random instants, 200 times on each database
 bench-local: $(RUN) ## Measure what Katib adds to running the same commands by hand
 	$(BIN)/python benchmarks/bench_local.py
 
-# What others find is measured in an environment of its own: Optuna's Gaussian process alone brings gigabytes.
-PEERS := .peers
 RESULTS ?= quality.jsonl
 SEEDS ?= 10
 MINUTES ?= 600
-OURS ?= bayesianoptimization tpe cmaes sobol
-OTHERS ?= optuna-tpe optuna-cma hyperopt optuna-gp
-
-$(PEERS)/.installed: benchmarks/quality/peers.txt pyproject.toml
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install -e '.[suggestion]' -r benchmarks/quality/peers.txt
-	@touch $@
+BATCH ?= 1
+OURS ?= bayesianoptimization tpe cmaes auto sobol
+QUALITY := run --seeds $(SEEDS) --batch $(BATCH) --minutes $(MINUTES) --results $(RESULTS) \
+  --suite synthetic,mixed,models,synthetic-held-out,noisy
 
 # Hours of one core; what RESULTS has is not run again, so a broken run goes on. One thread: searches are timed by it.
 .PHONY: bench-quality
-bench-quality: $(PEERS)/.installed ## Measure what the algorithms and their peers find per trial (SEEDS, MINUTES, OURS, OTHERS)
-	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.quality run --suite synthetic,mixed,models,synthetic-held-out \
-	  --seeds $(SEEDS) --minutes $(MINUTES) --results $(RESULTS) $(OURS) $(OTHERS)
-	$(PEERS)/bin/python -m benchmarks.quality report $(RESULTS)
+bench-quality: $(RUN) ## Measure what the algorithms find per trial, beside what peers found (SEEDS, MINUTES, BATCH, OURS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(QUALITY) $(OURS)
+	$(BIN)/python -m benchmarks.quality report $(RESULTS)
+
+# What peers find is kept in the repository. They are measured in environments of their own, as one forbids what another wants,
+# and torch alone is gigabytes.
+PEER ?= optuna
+OTHERS ?= $(PEERS_OF_$(PEER))
+PEERS_OF_optuna := optuna-tpe optuna-cma hyperopt optuna-gp scikit-optimize
+PEERS_OF_smac := smac
+PEERS_OF_vizier := vizier
+
+.peers-%/.installed: benchmarks/quality/peers/needs/%.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -e '.[suggestion]' -r $<
+	@touch $@
+
+.PHONY: bench-quality-peers
+bench-quality-peers: .peers-$(PEER)/.installed ## Measure what other libraries find and keep it (PEER=optuna, smac or vizier; OTHERS)
+	OMP_NUM_THREADS=1 .peers-$(PEER)/bin/python -m benchmarks.quality $(QUALITY) $(OTHERS)
+	.peers-$(PEER)/bin/python -m benchmarks.quality keep $(RESULTS)
 
 .PHONY: bench-quality-quick
 bench-quality-quick: $(RUN) ## The same for ours alone, two seeds, 50 trials: some minutes, no tables written
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality run --suite synthetic,mixed,models --trials 50 \
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality run --suite synthetic,mixed,models,noisy --trials 50 \
 	  --seeds 2 --results quality-quick.jsonl $(OURS)
 	$(BIN)/python -m benchmarks.quality score quality-quick.jsonl
 

@@ -1,7 +1,8 @@
-"""What the suggestions find per trial spent: `python -m benchmarks.quality run`, `... score` and `... report`.
+"""What the suggestions find per trial spent: `python -m benchmarks.quality run`, `... score`, `... report` and `... keep`.
 
 A run appends one line of JSON for each (problem, contestant, seed, batch) that the file of results does not have yet, so one
-that was broken off goes on when it is called again.
+that was broken off goes on when it is called again. What peers found is kept beside the program (`keep`), and `score` and
+`report` take it in.
 """
 
 import argparse
@@ -9,9 +10,10 @@ import sys
 from pathlib import Path
 
 from benchmarks.quality import report
-from benchmarks.quality.peers import PEERS
-from benchmarks.quality.runner import read, run
-from benchmarks.quality.scores import standings
+from benchmarks.quality.kept import keep, kept
+from benchmarks.quality.peers.table import PEERS
+from benchmarks.quality.runner import Row, current, read, run
+from benchmarks.quality.scores import batch_differences, standings
 from benchmarks.quality.suites import SUITES, problems
 
 
@@ -24,24 +26,41 @@ def _run(args: argparse.Namespace) -> int:
     return 3
 
 
+def _rows(paths: list[str]) -> list[Row]:
+    """Of files, and those that are kept; a search that a file has counts as the file has it."""
+    return current([*kept(), *(r for path in paths for r in read(Path(path)))], problems(",".join(SUITES)))
+
+
 def _score(args: argparse.Namespace) -> int:
-    rows = [r for path in args.results for r in read(Path(path))]
+    rows = _rows(args.results)
     for batch in sorted({r["batch"] for r in rows}):
         for suite, make in SUITES.items():
-            for s in standings(rows, {p.name: p for p in make()}, batch):
+            known = {p.name: p for p in make()}
+            for s in standings(rows, known, batch):
                 shown = "  ".join(f"{v:.3f} [{a:.3f},{z:.3f}]" for v, a, z in zip(s.score, s.low, s.high, strict=True))
                 ranks = "/".join(f"{r:.1f}" for r in s.rank)
                 print(f"{suite:18} {s.contestant:30} x{batch} n={s.searches:3} {shown}  rank {ranks}  {s.cpu:.1f} s")
+            for d in batch_differences(rows, known, batch) if batch > 1 else []:
+                shown = "  ".join(
+                    f"{v:+.3f} [{a:+.3f},{z:+.3f}]" for v, a, z in zip(d.mean, d.low, d.high, strict=True)
+                )
+                print(f"{suite:18} {d.contestant:30} x{batch} less x1, {d.pairs} pairs {shown}")
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
-    rows = [r for path in args.results for r in read(Path(path))]
+    rows = _rows(args.results)
     suites = report.report(rows, args.suite.split(","))
     if not suites:
         print("There are no results of these suites. Run `python -m benchmarks.quality run` first.", file=sys.stderr)
         return 1
-    report.write(suites, Path(args.docs))
+    report.write(suites, report.batches(rows, args.suite.split(","), args.batch), Path(args.docs))
+    return 0
+
+
+def _keep(args: argparse.Namespace) -> int:
+    rows = [r for path in args.results for r in read(Path(path))]
+    print(f"{keep(rows, problems(','.join(SUITES)))} results of peers are kept", file=sys.stderr)
     return 0
 
 
@@ -50,7 +69,7 @@ def main() -> int:
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="search")
     runs.set_defaults(do=_run)
-    runs.add_argument("--suite", default="synthetic,mixed,models", help=f"of {', '.join(SUITES)}")
+    runs.add_argument("--suite", default="synthetic,mixed,models,noisy", help=f"of {', '.join(SUITES)}")
     runs.add_argument("--problem", default="", help="only those with this in their names")
     runs.add_argument("--seeds", type=int, default=10)
     runs.add_argument("--first-seed", type=int, default=0)
@@ -63,12 +82,18 @@ def main() -> int:
     )
     scoring = commands.add_parser("score", help="show what came of it")
     scoring.set_defaults(do=_score)
-    scoring.add_argument("results", nargs="+")
+    scoring.add_argument("results", nargs="*")
     reporting = commands.add_parser("report", help="write the tables and the picture of docs/algorithms.md")
     reporting.set_defaults(do=_report)
-    reporting.add_argument("--suite", default="synthetic,mixed,models,synthetic-held-out")
+    reporting.add_argument("--suite", default="synthetic,mixed,models,noisy,synthetic-held-out")
+    reporting.add_argument(
+        "--batch", type=int, default=4, help="the second table: what trials in batches of so many find"
+    )
     reporting.add_argument("--docs", default="docs")
-    reporting.add_argument("results", nargs="+")
+    reporting.add_argument("results", nargs="*")
+    keeping = commands.add_parser("keep", help="take what peers found into the repository")
+    keeping.set_defaults(do=_keep)
+    keeping.add_argument("results", nargs="+")
     args = parser.parse_args()
     code: int = args.do(args)
     return code

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import metadata
 
-from benchmarks.quality.peers import PEERS, Contestant
+from benchmarks.quality.peers.base import Contestant
+from benchmarks.quality.peers.table import PEERS
 from benchmarks.quality.problems import Problem, Values
 from katib.api import plugins
 from katib.domain.study import Objective, Setting, StudySpec
@@ -57,9 +59,19 @@ class Ours:
         self._trials[handle] = replace(self._trials[handle], state=TrialState.COMPLETED, objective=value)
 
 
+def version(name: str) -> str:
+    """Of the library that a peer is; "" for ours, which is what the working tree has, and where it is not installed."""
+    if name not in PEERS:
+        return ""
+    try:
+        return metadata.version(PEERS[name].library)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def contestant(name: str, problem: Problem, seed: int) -> Contestant:
     """A peer, or one of our algorithms: `ALGORITHM[:SETTING=VALUE,...][@label]`."""
     if name in PEERS:
-        return PEERS[name](problem, seed)
+        return PEERS[name].make(problem, seed)
     algorithm, _, settings = name.partition("@")[0].partition(":")
     return Ours(problem, seed, algorithm, dict(s.split("=", 1) for s in settings.split(",") if s))

@@ -7,11 +7,13 @@ and an instance number determine. Instance 0 is the suite; others are for checks
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from katib.domain.parameters import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
+from katib.domain.search_space import SearchSpace
 
 Values = Mapping[str, Any]  # floats, ints, and texts of categories
 
@@ -53,3 +55,15 @@ def categorical(name: str, *values: str) -> ParameterConfig:
 def stream(*key: object) -> np.random.Generator:
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return np.random.default_rng(int.from_bytes(digest))
+
+
+@cache
+def fingerprint(problem: Problem) -> str:
+    """Of what a search of it depends on: results of a problem that has been changed since are told by it from those of today.
+    Values count to six digits, as another machine's may differ in the last ones."""
+    space = SearchSpace.of(problem.parameters)
+    rng = np.random.default_rng(0)
+    points = [problem.read(space.from_unit(rng.random(len(space)).tolist())) for _ in range(8)]
+    values = [f"{x:.6g}" for x in (*map(problem.value, points), problem.best, problem.noise)]
+    digest = hashlib.blake2b(repr((problem.name, problem.parameters, values)).encode(), digest_size=6)
+    return digest.hexdigest()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from benchmarks.quality.plot import svg
 from benchmarks.quality.runner import BUDGETS, Row
-from benchmarks.quality.scores import Standing, standings
+from benchmarks.quality.scores import Difference, Standing, batch_differences, standings
 from benchmarks.quality.suites import SUITES
 
 BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"
+BATCH_BEGIN, BATCH_END = "<!-- batches: begin -->", "<!-- batches: end -->"
 
 
 def report(rows: Sequence[Row], suites: Sequence[str]) -> list[tuple[str, list[Standing]]]:
@@ -22,6 +23,12 @@ def report(rows: Sequence[Row], suites: Sequence[str]) -> list[tuple[str, list[S
     return out
 
 
+def batches(rows: Sequence[Row], suites: Sequence[str], batch: int) -> list[tuple[str, list[Difference]]]:
+    """What trials in batches of so many find more than trials one by one, of each suite that there are results for."""
+    found = [(suite, batch_differences(rows, {p.name: p for p in SUITES[suite]()}, batch)) for suite in suites]
+    return [(suite, differences) for suite, differences in found if differences]
+
+
 def markdown(suites: Sequence[tuple[str, Sequence[Standing]]]) -> str:
     lines: list[str] = []
     for suite, found in suites:
@@ -31,10 +38,37 @@ def markdown(suites: Sequence[tuple[str, Sequence[Standing]]]) -> str:
         lines.append("| --- |" + " --- |" * (len(head) + 2))
         for s in found:
             cells = [_cell(v, a, z) for v, a, z in zip(s.score, s.low, s.high, strict=True)]
-            ranks = " / ".join("–" if math.isnan(r) else f"{r:.1f}" for r in s.rank)
-            lines.append(f"| {s.contestant} | {' | '.join(cells)} | {ranks} | {s.searches} |")
+            places = zip(s.rank, s.rank_low, s.rank_high, strict=True)
+            ranks = " / ".join(_rank(r, a, z) for r, a, z in places)
+            name = f"{s.contestant} {s.version}".rstrip()
+            lines.append(f"| {name} | {' | '.join(cells)} | {ranks} | {s.searches} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _rank(rank: float, low: float, high: float) -> str:
+    if math.isnan(rank):
+        return "–"
+    return f"{rank:.1f}" if math.isnan(low) else f"{rank:.1f} ({low:.1f} to {high:.1f})"
+
+
+def markdown_of_batches(suites: Sequence[tuple[str, Sequence[Difference]]]) -> str:
+    lines = [
+        f"| suite | | {' | '.join(f'{b} trials' for b in BUDGETS)} | pairs |",
+        "| --- |" + " --- |" * (len(BUDGETS) + 2),
+    ]
+    for suite, found in suites:
+        for d in found:
+            cells = [_signed(v, a, z) for v, a, z in zip(d.mean, d.low, d.high, strict=True)]
+            lines.append(f"| {suite} | {d.contestant} | {' | '.join(cells)} | {d.pairs} |")
+    return "\n".join([*lines, ""])
+
+
+def _signed(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return "–"
+    whole = f"{round(value, 2) + 0.0:+.2f}"
+    return whole if math.isnan(low) else f"{whole} ({round(low, 2) + 0.0:+.2f} to {round(high, 2) + 0.0:+.2f})"
 
 
 def _cell(score: float, low: float, high: float) -> str:
@@ -47,12 +81,23 @@ def _two(score: float) -> str:
     return f"{round(score, 2) + 0.0:.2f}"  # no -0.00
 
 
-def write(suites: Sequence[tuple[str, Sequence[Standing]]], docs: Path) -> None:
+def write(
+    suites: Sequence[tuple[str, Sequence[Standing]]],
+    batched: Sequence[tuple[str, Sequence[Difference]]],
+    docs: Path,
+) -> None:
     """Raises ValueError: docs/algorithms.md has no place for the tables."""
     page = docs / "algorithms.md"
-    before, mark, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"{page} has no lines {BEGIN} and {END} for the tables to stand between")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(suites)}\n{END}{after}")
+    text = _between(page, page.read_text(), BEGIN, END, markdown(suites))
+    if batched:
+        text = _between(page, text, BATCH_BEGIN, BATCH_END, markdown_of_batches(batched))
+    page.write_text(text)
     (docs / "quality.svg").write_text(svg(suites))
+
+
+def _between(page: Path, text: str, begin: str, end: str, new: str) -> str:
+    before, mark, rest = text.partition(begin)
+    _, last, after = rest.partition(end)
+    if not mark or not last:
+        raise ValueError(f"{page} has no lines {begin} and {end} for the tables to stand between")
+    return f"{before}{begin}\n\n{new}\n{end}{after}"

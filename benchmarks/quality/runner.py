@@ -2,17 +2,18 @@
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.contestants import Ours, contestant
-from benchmarks.quality.problems import Problem, stream
+from benchmarks.quality.contestants import Ours, contestant, version
+from benchmarks.quality.problems import Problem, fingerprint, stream
 
 Row = dict[str, Any]
 BUDGETS = (25, 50, 100)
-# The contestant that scores are measured by: its row has the median of so many random searches, without noise.
+# The contestant that scores are measured by: its row has the median of so many random searches.
 REFERENCE = "median of random"
 RANDOM_SEEDS = 200
 
@@ -21,11 +22,19 @@ def reference(problem: Problem) -> Row:
     """A random search's trials do not depend on one another: all are asked for at once."""
     found = []
     for seed in range(RANDOM_SEEDS):
-        values = [problem.value(v) for _, v in Ours(problem, seed, "random", {}).ask(max(BUDGETS))]
-        best = np.minimum.accumulate(values)
-        found.append([best[min(b, len(best)) - 1] for b in BUDGETS])
+        asked = Ours(problem, seed, "random", {}).ask(max(BUDGETS))
+        true = np.array([problem.value(v) for _, v in asked])
+        noise = problem.noise * stream(problem.name, "noise", seed).normal(size=len(true))
+        found.append([true[np.argmin((true + noise)[:b])] for b in BUDGETS])
     medians = np.median(found, axis=0).tolist()
-    return {"problem": problem.name, "contestant": REFERENCE, "seed": 0, "batch": 1, "best": medians}
+    return {
+        "problem": problem.name,
+        "of": fingerprint(problem),
+        "contestant": REFERENCE,
+        "seed": 0,
+        "batch": 1,
+        "best": medians,
+    }
 
 
 def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> Row:
@@ -53,7 +62,9 @@ def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> 
             trace.append(best)
     return {
         "problem": problem.name,
+        "of": fingerprint(problem),
         "contestant": name,
+        "version": version(name),
         "seed": seed,
         "batch": batch,
         "best": [trace[b - 1] for b in BUDGETS if b <= trials],
@@ -74,8 +85,10 @@ def read(path: Path) -> list[Row]:
 def run(
     path: Path, problems: list[Problem], contestants: list[str], seeds: range, batch: int, trials: int, minutes: float
 ) -> bool:
-    """Seed by seed, so that what is there when time is up is fair to all. Returns whether everything is there."""
-    done = {(r["problem"], r["contestant"], r["seed"], r["batch"]) for r in read(path) if _long(r, trials)}
+    """Seed by seed, so that what is there when time is up is fair to all. What was found in a problem that is another one now,
+    or by another version of a peer, is not taken for done. Returns whether everything is there."""
+    there = current(read(path), problems)
+    done = {key(r) for r in there if _long(r, trials) and r.get("version", "") == version(r["contestant"])}
     for problem in problems:
         if (problem.name, REFERENCE, 0, 1) not in done:
             _append(path, reference(problem))
@@ -89,6 +102,17 @@ def run(
                     return False
                 _append(path, run_one(problem, name, seed, batch, trials))
     return True
+
+
+def key(row: Row) -> tuple[str, str, int, int]:
+    """Which search it is."""
+    return row["problem"], row["contestant"], row["seed"], row["batch"]
+
+
+def current(rows: Iterable[Row], problems: Iterable[Problem]) -> list[Row]:
+    """The searches of these problems as they are now, each once: its last row."""
+    known = {p.name: fingerprint(p) for p in problems}
+    return list({key(r): r for r in rows if known.get(r["problem"], "") == r["of"]}.values())
 
 
 def _append(path: Path, row: Row) -> None:

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +39,8 @@ def _scaled(gain: float, gap: float) -> float:
 @dataclass(frozen=True)
 class Standing:
     """A contestant's row of a suite's table, a number for each budget, NaN where it has none. `rank`: the mean over problems of
-    its place by the mean over seeds among the contestants, 1 the first. `cpu`: seconds of processor for one search, on
-    average."""
+    its place by the mean over seeds among the contestants, 1 the first; its interval is a bootstrap over everybody's seeds.
+    `cpu`: seconds of processor for one search, on average."""
 
     contestant: str
     problems: int
@@ -50,36 +49,98 @@ class Standing:
     low: Floats
     high: Floats
     rank: Floats
+    rank_low: Floats
+    rank_high: Floats
     cpu: float
+    version: str = ""
 
 
 def standings(rows: Iterable[Row], problems: Mapping[str, Problem], batch: int = 1) -> list[Standing]:
     """The best at the last budget first. Only contestants that have results for every problem that any has are listed, and only
     problems that have their reference."""
     rows = list(rows)
-    medians = {r["problem"]: r["best"] for r in rows if r["contestant"] == REFERENCE}
-    scores: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     cpu: dict[str, list[float]] = defaultdict(list)
+    versions: dict[str, str] = {}
     for row in rows:
-        problem = problems.get(str(row["problem"]))
-        if problem is None or problem.name not in medians or row["batch"] != batch or row["contestant"] == REFERENCE:
-            continue
-        scores[row["contestant"]][problem.name].append(score(problem, medians[problem.name], row["best"]))
-        if "cpu" in row:
-            cpu[row["contestant"]].append(float(row["cpu"]))
+        if row["batch"] == batch and row["problem"] in problems:
+            versions[row["contestant"]] = row.get("version", "")
+            if "cpu" in row:
+                cpu[row["contestant"]].append(float(row["cpu"]))
+    by_seed = searches(rows, problems, batch)
+    scores = {c: {p: list(each.values()) for p, each in by.items()} for c, by in by_seed.items()}
     names = sorted({p for by in scores.values() for p in by})
     whole = {c: [np.array(by[n]) for n in names] for c, by in scores.items() if set(by) == set(names)}
     if not whole:
         return []
     means = np.array([[s.mean(axis=0) for s in each] for each in whole.values()])  # (contestants, problems, budgets)
     ranks = _ranks(means).mean(axis=1)
+    draws = _draws(list(whole.values()))
+    ranks_drawn = _ranks_of(draws)
     out = []
     for i, (name, each) in enumerate(whole.items()):
-        low, high = _interval(each)
+        # Without a second seed of anything there is nothing to draw from.
+        single = max(map(len, each)) < 2
+        low, high = _interval(draws[:, i].mean(axis=1), single)
+        rank_low, rank_high = _interval(ranks_drawn[:, i], single)
         total = sum(map(len, each))
         cost = float(np.mean(cpu[name])) if cpu[name] else float("nan")
-        out.append(Standing(name, len(names), total, means[i].mean(axis=0), low, high, ranks[i], cost))
+        mean = means[i].mean(axis=0)
+        version = versions.get(name, "")
+        row = Standing(name, len(names), total, mean, low, high, ranks[i], rank_low, rank_high, cost, version)
+        out.append(row)
     return sorted(out, key=lambda s: -float(s.score[np.isfinite(s.score)][-1]))
+
+
+def searches(
+    rows: Iterable[Row], problems: Mapping[str, Problem], batch: int
+) -> dict[str, dict[str, dict[int, list[float]]]]:
+    """Scores by contestant, problem and seed, of the problems that have their reference."""
+    rows = list(rows)
+    medians = {r["problem"]: r["best"] for r in rows if r["contestant"] == REFERENCE}
+    scores: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        problem = problems.get(str(row["problem"]))
+        if problem is None or problem.name not in medians or row["batch"] != batch or row["contestant"] == REFERENCE:
+            continue
+        scores[row["contestant"]][problem.name][row["seed"]] = score(problem, medians[problem.name], row["best"])
+    return scores
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more one way of searching found than another, at each budget, on average over `pairs` of searches of the same
+    problem with the same seed. The interval is a bootstrap over the pairs: of other problems as much as of other seeds."""
+
+    contestant: str
+    pairs: int
+    mean: Floats
+    low: Floats
+    high: Floats
+
+
+def batch_differences(rows: Iterable[Row], problems: Mapping[str, Problem], batch: int) -> list[Difference]:
+    """What trials in batches find more than trials one after the other, by contestant."""
+    rows = list(rows)
+    alone, together = (searches(rows, problems, b) for b in (1, batch))
+    found = [difference(c, together[c], alone[c]) for c in sorted(set(together) & set(alone))]
+    return [d for d in found if d is not None]
+
+
+def difference(
+    name: str, ours: Mapping[str, Mapping[int, list[float]]], others: Mapping[str, Mapping[int, list[float]]]
+) -> Difference | None:
+    """None: no search of the one has a partner among those of the other."""
+    pairs = [
+        np.array(scores) - np.array(others[problem][seed])
+        for problem, by_seed in ours.items()
+        for seed, scores in by_seed.items()
+        if seed in others.get(problem, {})
+    ]
+    if not pairs:
+        return None
+    together = np.array(pairs)
+    draws = together[np.random.default_rng(1).integers(len(pairs), size=(RESAMPLED, len(pairs)))].mean(axis=1)
+    return Difference(name, len(pairs), together.mean(axis=0), *_interval(draws, single=len(pairs) < 2))
 
 
 def _ranks(means: Floats) -> Floats:
@@ -89,14 +150,22 @@ def _ranks(means: Floats) -> Floats:
     return np.where(np.isnan(means), np.nan, 1.0 + above + (equal - 1) / 2.0)
 
 
-def _interval(scores: list[Floats]) -> tuple[Floats, Floats]:
-    """NaN where no problem has a second seed."""
-    if max(map(len, scores)) < 2:
-        nothing = np.full(scores[0].shape[1], np.nan)
-        return nothing, nothing
+def _ranks_of(draws: Floats) -> Floats:
+    """(draws, contestants, problems, budgets) to mean ranks, (draws, contestants, budgets)."""
+    return np.array([_ranks(draw).mean(axis=1) for draw in draws])
+
+
+def _draws(scores: list[list[Floats]]) -> Floats:
+    """What other seeds would have given: (draws, contestants, problems, budgets)."""
     rng = np.random.default_rng(1)
-    draws: list[Any] = [
-        np.mean([s[rng.integers(len(s), size=len(s))].mean(axis=0) for s in scores], axis=0) for _ in range(RESAMPLED)
-    ]
+    out = [[s[rng.integers(len(s), size=(RESAMPLED, len(s)))].mean(axis=1) for s in each] for each in scores]
+    return np.array(out).transpose(2, 0, 1, 3)
+
+
+def _interval(draws: Floats, single: bool) -> tuple[Floats, Floats]:
+    """NaN where no problem has a second seed."""
+    if single:
+        nothing = np.full(draws.shape[1], np.nan)
+        return nothing, nothing
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     return low, high

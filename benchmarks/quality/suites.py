@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from benchmarks.quality import mixed, synthetic, tables
+from benchmarks.quality import mixed, noisy, synthetic, tables
 from benchmarks.quality.problems import Problem
 
 SUITES: dict[str, Callable[[], list[Problem]]] = {
     "synthetic": lambda: synthetic.problems(synthetic.SUITE, 0),
     "mixed": lambda: mixed.problems(0),
     "models": tables.problems,
+    "noisy": noisy.problems,
     "synthetic-held-out": lambda: synthetic.problems(synthetic.HELD_OUT, 7),
     "wide": lambda: synthetic.problems(synthetic.WIDE, 0),
     # What algorithms are tuned on: the same functions, shifted and rotated otherwise.

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import plot, report, runner, scores, tables
+from benchmarks.quality import kept, plot, report, runner, scores, tables
 from benchmarks.quality.contestants import Ours
-from benchmarks.quality.problems import Problem, double
+from benchmarks.quality.problems import Problem, double, fingerprint
 from benchmarks.quality.suites import SUITES
 from katib.domain.search_space import SearchSpace
 
@@ -58,6 +58,71 @@ def test_a_run_that_was_broken_off_goes_on_and_gives_the_same(tmp_path: Path) ->
     assert broken.stat().st_size == size
 
 
+def test_what_was_found_in_a_problem_that_has_been_changed_since_is_not_taken_for_done(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    other = Problem("bowl", "test", BOWL.parameters, lambda v: (v["x"] - 0.4) ** 2)
+
+    runner.run(path, [BOWL], ["random"], range(1), 1, 25, 10.0)
+    runner.run(path, [other], ["random"], range(1), 1, 25, 10.0)
+
+    assert len(runner.read(path)) == 4
+    assert {r["of"] for r in runner.current(runner.read(path), [other])} == {fingerprint(other)}
+    assert {r["of"] for r in runner.current(runner.read(path), [BOWL])} == {fingerprint(BOWL)}
+    assert runner.current(runner.read(path), []) == []
+
+
+def test_of_a_noisy_search_the_true_value_of_the_trial_that_reported_the_least_counts() -> None:
+    loud = Problem("loud", "test", BOWL.parameters, BOWL.value, noise=10.0)
+
+    noisy = [runner.run_one(loud, "sobol", seed, 1, 25)["best"][0] for seed in range(10)]
+    quiet = [runner.run_one(BOWL, "sobol", seed, 1, 25)["best"][0] for seed in range(10)]
+
+    # So much noise makes the choice blind: one of 25 points over the whole range, not the best of them.
+    assert max(quiet) < 0.01 < np.mean(noisy)
+    assert min(noisy) >= 0.0
+    assert max(noisy) <= 0.49
+    # The reference is measured as the others are.
+    assert runner.reference(loud)["best"][0] > runner.reference(BOWL)["best"][0]
+
+
+def test_what_peers_found_is_kept_once_and_only_of_problems_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl.gz"
+    rows = [_row("hyperopt", 0, [0.2]), _row("tpe", 0, [0.1]), _row(runner.REFERENCE, 0, [0.4])]
+
+    assert kept.keep(rows, [BOWL], path) == 2
+    assert kept.keep([_row("hyperopt", 0, [0.3]), _row("hyperopt", 1, [0.3])], [BOWL], path) == 3
+    before = path.read_bytes()
+    assert kept.keep([], [BOWL], path) == 3
+    assert path.read_bytes() == before
+    assert [r["best"] for r in kept.kept(path) if r["seed"] == 0 and r["contestant"] == "hyperopt"] == [[0.3]]
+    assert kept.keep([], [Problem("bowl", "test", BOWL.parameters, lambda _: 1.0)], path) == 0
+
+
+def test_the_kept_results_are_of_problems_as_they_are_and_have_what_scores_are_measured_by() -> None:
+    problems = [p for make in SUITES.values() for p in make()]
+    rows = kept.kept()
+
+    assert len(runner.current(rows, problems)) == len(rows)
+    measured = {r["problem"] for r in rows if r["contestant"] == runner.REFERENCE}
+    assert {r["problem"] for r in rows} == measured
+    assert all(r["version"] for r in rows if r["contestant"] != runner.REFERENCE)
+
+
+def test_what_a_batch_costs_is_the_mean_over_pairs_of_the_same_problem_and_seed() -> None:
+    rows = [_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4])]
+    rows += [_row("a", seed, [0.2, 0.2, 0.0]) for seed in range(3)]
+    rows += [{**_row("a", seed, [0.2, 0.4, 0.1 * seed]), "batch": 4} for seed in (0, 1, 7)]
+
+    (found,) = scores.batch_differences(rows, {"bowl": BOWL}, 4)
+
+    assert (found.contestant, found.pairs) == ("a", 2)
+    assert found.mean == pytest.approx([0.0, -0.5, -0.125])
+    assert found.low[2] == pytest.approx(-0.25)
+    assert "| s | a | +0.00 (+0.00 to +0.00) | -0.50 (-0.50 to -0.50) | -0.12 (-0.25 to +0.00) | 2 |" in (
+        report.markdown_of_batches([("s", [found])])
+    )
+
+
 def test_scores_are_0_for_what_random_search_finds_and_1_for_the_best() -> None:
     assert scores.score(BOWL, [0.4, 0.2, 0.1], [0.4, 0.1, 0.0]) == [0.0, 0.5, 1.0]
     assert scores.score(BOWL, [0.1], [100.0]) == [-1.0]
@@ -96,19 +161,20 @@ def test_the_report_stands_between_its_marks_and_the_picture_beside_it(tmp_path:
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     rows = [_row("a<b", 0, [0.2, 0.05, 0.0]), _row("a<b", 1, [0.2, 0.15, 0.0]), _row("once", 0, [0.4, 0.4, 0.4])]
     found = scores.standings([_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4]), *rows], {"bowl": BOWL})
-    report.write([("test", found)], tmp_path)
+    report.write([("test", found)], [], tmp_path)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert "| a<b | 0.50 (0.50 to 0.50) | 0.75 (0.62 to 0.88) | 1.00 (1.00 to 1.00) | 1.0 / 1.0 / 1.0 | 2 |" in text
+    assert "| a<b | 0.50 (0.50 to 0.50) | 0.75 (0.62 to 0.88) | 1.00 (1.00 to 1.00) | 1.0 (1.0 to 1.0) /" in text
     assert "| once | 0.00 | 0.00 | 0.00 | 2.0 / 2.0 / 2.0 | 1 |" in text
     assert "a&lt;b" in (tmp_path / "quality.svg").read_text()
     assert plot.svg([("test", found)]).startswith("<svg")
 
 
 def _row(contestant: str, seed: int, best: list[float], problem: str = "bowl") -> runner.Row:
-    return {"problem": problem, "contestant": contestant, "seed": seed, "batch": 1, "best": best, "cpu": 1.0}
+    search = {"problem": problem, "of": fingerprint(BOWL), "contestant": contestant, "seed": seed, "batch": 1}
+    return {**search, "best": best, "cpu": 1.0}
 
 
 def _without_time(row: runner.Row) -> runner.Row:

@@ -1,11 +1,7 @@
-"""Other libraries, each through its own interface; installed by `make bench-quality` in an environment of their own.
-
-A list of numbers (DISCRETE) is shown to them as categories, having no such type.
-"""
+"""TPE by its first authors. A list of numbers (DISCRETE) is shown to it as categories, having no such type."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -13,59 +9,8 @@ from benchmarks.quality.problems import Problem, Values
 from katib.domain.parameters import ParameterType, Scale
 
 
-class Contestant(Protocol):
-    def ask(self, count: int) -> Sequence[tuple[Any, Values]]:
-        """So many trials that run from now on: a handle and the values of each."""
-
-    def tell(self, handle: Any, value: float) -> None: ...
-
-
-class Optuna:
-    def __init__(self, problem: Problem, sampler: Any) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        warnings.simplefilter("ignore")
-        self._problem = problem
-        self._study = optuna.create_study(sampler=sampler)
-
-    def ask(self, count: int) -> list[tuple[Any, Values]]:
-        trials = [self._study.ask() for _ in range(count)]
-        return [(t, self._values(t)) for t in trials]
-
-    def _values(self, trial: Any) -> Values:
-        values: dict[str, Any] = {}
-        for p in self._problem.parameters:
-            f = p.feasible
-            log = f.scale is Scale.LOG
-            if p.type is ParameterType.INT:
-                step = int(f.step) if f.step else 1
-                values[p.name] = trial.suggest_int(p.name, int(f.min), int(f.max), step=step, log=log)
-            elif p.type is ParameterType.DOUBLE:
-                step = float(f.step) if f.step else None
-                values[p.name] = trial.suggest_float(p.name, float(f.min), float(f.max), log=log, step=step)
-            elif p.type is ParameterType.DISCRETE:
-                values[p.name] = trial.suggest_categorical(p.name, list(map(float, f.list)))
-            else:
-                values[p.name] = trial.suggest_categorical(p.name, f.list)
-        return values
-
-    def tell(self, handle: Any, value: float) -> None:
-        self._study.tell(handle, value)
-
-
-def _optuna(make: Callable[[Any, int], Any]) -> Callable[[Problem, int], Contestant]:
-    def build(problem: Problem, seed: int) -> Contestant:
-        import optuna
-
-        warnings.simplefilter("ignore")
-        return Optuna(problem, make(optuna.samplers, seed))
-
-    return build
-
-
 class Hyperopt:
-    """TPE by its first authors; their service of points one by one is `tpe.suggest`, which takes the history."""
+    """Their service of points one by one is `tpe.suggest`, which takes the history."""
 
     def __init__(self, problem: Problem, seed: int) -> None:
         from hyperopt import Trials
@@ -136,13 +81,3 @@ class Hyperopt:
         handle["state"] = JOB_STATE_DONE
         handle["result"] = {"loss": float(value), "status": "ok"}
         self._trials.refresh()
-
-
-PEERS: dict[str, Callable[[Problem, int], Contestant]] = {
-    # Said out loud, as Optuna 5 made both the default.
-    "optuna-tpe": _optuna(lambda s, seed: s.TPESampler(seed=seed, multivariate=True, constant_liar=True)),
-    "optuna-tpe-univariate": _optuna(lambda s, seed: s.TPESampler(seed=seed, multivariate=False)),
-    "optuna-gp": _optuna(lambda s, seed: s.GPSampler(seed=seed, deterministic_objective=True)),
-    "optuna-cma": _optuna(lambda s, seed: s.CmaEsSampler(seed=seed)),
-    "hyperopt": Hyperopt,
-}

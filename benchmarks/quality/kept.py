@@ -1,0 +1,31 @@
+"""Results that are part of the repository: what peers found, so that they need not be run again to compare with them."""
+
+import gzip
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.quality.peers.table import PEERS
+from benchmarks.quality.problems import Problem
+from benchmarks.quality.runner import REFERENCE, Row, current
+
+PATH = Path(__file__).parent / "kept.jsonl.gz"
+
+
+def kept(path: Path = PATH) -> list[Row]:
+    if not path.exists():
+        return []
+    with gzip.open(path, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def keep(rows: Iterable[Row], problems: Iterable[Problem], path: Path = PATH) -> int:
+    """Adds the searches of peers, and what scores are measured by. A search that is there already is replaced, and one of a
+    problem that is another one by now is dropped. Returns how many there are."""
+    wanted = [*kept(path), *(r for r in rows if r["contestant"] in PEERS or r["contestant"] == REFERENCE)]
+    found = current(wanted, problems)
+    found.sort(key=lambda r: (r["problem"], r["contestant"], r["batch"], r["seed"]))
+    # Without a time in its head the same results are the same file.
+    with gzip.GzipFile(path, "wb", mtime=0) as out:
+        out.write("".join(json.dumps(row) + "\n" for row in found).encode())
+    return len(found)
