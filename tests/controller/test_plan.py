@@ -346,6 +346,24 @@ def test_what_the_service_says_of_a_study_is_its_message_while_it_runs() -> None
     assert [m.message for m in actions(observed(running, asking=Asking(note="")), StudyMove)] == [""]
 
 
+def test_the_message_of_an_ended_study_says_what_its_service_said_of_it_too() -> None:
+    """Known to this manager, or, if it has just begun, from where the one before had got to."""
+    told = "stopped by a user; auto uses tpe: because"
+    stopped = study(intent=Intent.STOP, message="auto uses tpe: because")
+    stopping = replace(stopped, reason=StudyReason.STOPPING, message=told)
+    troubled = replace(stopped, reason=StudyReason.NO_SUGGESTIONS, message="it is asked again")
+
+    def end(s: Study, note: str | None) -> list[str]:
+        return [m.message for m in actions(observed(s, asking=Asking(note=note)), StudyMove)]
+
+    assert end(stopped, "auto uses tpe: because") == [told]
+    assert end(stopped, None) == [told]
+    assert end(stopping, None) == [told]
+    assert end(troubled, "auto uses tpe: because") == [told]
+    assert end(troubled, None) == ["stopped by a user"]
+    assert end(stopped, "") == ["stopped by a user"]
+
+
 def test_a_trouble_that_is_over_leaves_no_message() -> None:
     troubled = study(reason=StudyReason.NO_SUGGESTIONS, message="it is asked again")
 

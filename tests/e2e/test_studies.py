@@ -205,3 +205,12 @@ def test_a_study_that_names_no_algorithm_says_which_it_got_and_why(running: Worl
 
     assert until(message) == "auto uses bayesianoptimization: of 5 trials each is worth a model of all those before"
     running.cli("stop", "study", "open")
+
+    def end() -> str | None:
+        shown = json.loads(running.cli("get", "study", "open", "-o", "json").stdout)
+        told: str = shown["message"]
+        return told if shown["state"] == "STOPPED" else None
+
+    assert until(end) == (
+        "stopped by a user; auto uses bayesianoptimization: of 5 trials each is worth a model of all those before"
+    )

@@ -7,7 +7,7 @@ import pytest
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.study import Limits, StudySpec
 from katib.domain.trial import Trial, TrialState
-from katib.suggestion.algorithms.auto import Auto
+from katib.suggestion.algorithms.auto import CHOSEN, Auto
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
 from katib.suggestion.service import Call, check, generate
 from tests.suggestion.contract import LearningContract
@@ -94,6 +94,8 @@ class TestChoice:
 
         assert reply.note.startswith("auto uses bayesianoptimization")
         assert len(reply.suggestions) == 2
+        assert [{t.name: t.value for t in s.tags}[CHOSEN] for s in reply.suggestions] == ["bayesianoptimization"] * 2
+        assert {t.value for trial in manager.trials[:12] for t in trial.tags if t.name == CHOSEN} == {"sobol"}
         assert not {s.parameters for s in reply.suggestions} & {t.parameters for t in manager.trials[:12]}
 
     def test_a_resource_has_its_tags_and_its_settings(self) -> None:

@@ -11,6 +11,7 @@ from katib.domain.parameters import ParameterType, Scale
 
 class Vizier:
     def __init__(self, problem: Problem, seed: int) -> None:
+        import jax
         from vizier import pyvizier as vz
         from vizier.algorithms import designers
 
@@ -36,7 +37,7 @@ class Vizier:
             else:
                 root.add_float_param(p.name, float(f.min), float(f.max), scale_type=scale)
         statement.metric_information.append(vz.MetricInformation(name="loss", goal=vz.ObjectiveMetricGoal.MINIMIZE))
-        self._designer = designers.VizierGPUCBPEBandit.from_problem(statement, seed)
+        self._designer = designers.VizierGPUCBPEBandit(statement, rng=jax.random.PRNGKey(seed))
 
     def ask(self, count: int) -> list[tuple[Any, Values]]:
         asked = []

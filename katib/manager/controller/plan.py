@@ -149,11 +149,21 @@ class _Planner:
             if self.study.intent is Intent.DELETE:
                 self.actions.append(RemoveStudy())
             else:
-                self.actions.append(StudyMove(end.state, end.reason, end.message, self.now, self.study))
+                self.actions.append(StudyMove(end.state, end.reason, self._told(end.message), self.now, self.study))
             return
         if not still_open:
             self.trials.wake(self.now)
-        self._note(StudyReason.DELETING if self.study.intent is Intent.DELETE else StudyReason.STOPPING, end.message)
+        reason = StudyReason.DELETING if self.study.intent is Intent.DELETE else StudyReason.STOPPING
+        self._note(reason, self._told(end.message))
+
+    def _told(self, end: str) -> str:
+        """Why the study ends, and what its service said of it while it ran, which a reader of the results wants to know."""
+        said = self.observed.asking.note
+        if said is None:  # by this manager; the one before may have got so far
+            said = self.study.message if self.study.reason == StudyReason.RUNNING else ""
+            if self.study.message.startswith(f"{end}; "):
+                said = self.study.message.removeprefix(f"{end}; ")
+        return f"{end}; {said}" if said else end
 
     def _runs_left(self) -> bool:
         return any(not run.phase.ended for run in self.observed.runs.values())

@@ -11,6 +11,7 @@ from typing import Final
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.settings import Option, Options
 from katib.domain.study import Setting
+from katib.domain.trial import Tag
 from katib.suggestion.algorithms.asha import Asha
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
 from katib.suggestion.algorithms.sobol import SobolSearch
@@ -36,6 +37,8 @@ NAME: Final[Option[str]] = Option(
     "",
     "none",
 )
+# The tag that says which algorithm suggested a trial.
+CHOSEN: Final = "Auto_algorithm"
 # Of no use without it.
 _OF_RESOURCE: Final = frozenset({resource.MOST.name, resource.ETA.name, resource.LEAST.name})
 
@@ -68,7 +71,10 @@ class Auto:
         choice = choose(request.problem)
         algorithm, delegated = _delegated(request.problem, choice)
         reply = algorithm.suggest(replace(request, problem=delegated))
-        return replace(reply, note=f"auto uses {algorithm.name}: {choice.why}")
+        # On each trial too: another change of the study's limits, another algorithm.
+        tag = Tag(CHOSEN, algorithm.name)
+        suggestions = tuple(replace(s, tags=(*s.tags, tag)) for s in reply.suggestions)
+        return replace(reply, suggestions=suggestions, note=f"auto uses {algorithm.name}: {choice.why}")
 
 
 def choose(problem: Problem) -> Choice:
