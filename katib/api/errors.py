@@ -1,5 +1,6 @@
 """The one table between the domain's errors and gRPC's status codes, both ways."""
 
+from collections.abc import Callable
 from typing import Final, cast
 
 import grpc
@@ -38,8 +39,12 @@ def code_of(error: KatibError) -> grpc.StatusCode:
 
 
 def message_of(error: KatibError) -> str:
-    text = error.message
-    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 3]}..."
+    """Cut to what fits into the trailers, where each byte that is not ASCII becomes three."""
+    # A lone surrogate, as a file's name may have it, could not be sent.
+    text = error.message.encode(errors="backslashreplace").decode()
+    if len(text) <= _MAX_MESSAGE // 12 or _size_on_wire(text) <= _MAX_MESSAGE:
+        return text
+    return f"{_cut(text, _MAX_MESSAGE - 3, _size_on_wire)}..."
 
 
 def detail_of(error: KatibError) -> tuple[tuple[str, bytes], ...]:
@@ -48,11 +53,36 @@ def detail_of(error: KatibError) -> tuple[tuple[str, bytes], ...]:
         return ()
     detail = api_pb2.ErrorDetail()
     for violation in error.violations:
-        detail.violations.add(field=violation.field[:300], value=violation.value, expected=violation.expected[:300])
+        detail.violations.add(
+            field=_cut(violation.field, 300, _size_of_text),
+            value=violation.value,
+            expected=_cut(violation.expected, 300, _size_of_text),
+        )
         if detail.ByteSize() > _MAX_DETAIL:
             del detail.violations[-1]
             break
     return ((DETAIL_KEY, detail.SerializeToString()),)
+
+
+def _size_on_wire(text: str) -> int:
+    """gRPC writes a status message with %XX for every byte but printable ASCII."""
+    data = text.encode(errors="replace")
+    return len(data) + 2 * sum(not 0x20 <= byte <= 0x7E or byte == 0x25 for byte in data)
+
+
+def _size_of_text(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
+def _cut(text: str, most: int, size: Callable[[str], int]) -> str:
+    """The longest beginning of that size at most."""
+    if size(text) <= most:
+        return text
+    low, high = 0, min(len(text), most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(text[:middle]) <= most else (low, middle - 1)
+    return text[:low]
 
 
 def from_rpc_error(rpc_error: grpc.RpcError, peer: str = "") -> KatibError:

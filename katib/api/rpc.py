@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from katib.api import errors
 from katib.api.channel import MAX_MESSAGE_BYTES
+from katib.api.malformed import readable, whole
 from katib.domain.errors import FailedPreconditionError, InternalError, KatibError, ResourceExhaustedError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ _HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 _OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # No compressed requests: a few kilobytes of them may be gigabytes. No client of Katib's compresses.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     # Two servers on one port would each get a part of the calls.
     ("grpc.so_reuseport", 0),
     # A peer that went away without a word is noticed, and what it held is let go.
@@ -210,7 +213,7 @@ class _Errors(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None:
             return None
-        serializers = (handler.request_deserializer, handler.response_serializer)
+        serializers = (readable(handler.request_deserializer), handler.response_serializer)
         if method.startswith(_HEALTH_PREFIX):
             if handler.unary_unary is None:
                 return handler
@@ -239,6 +242,7 @@ class _Errors(grpc.ServerInterceptor):
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             begin = time.monotonic()
             try:
+                request = whole(request)
                 if guard is not None:
                     guard(method, request, context)
                 reply = behaviour(request, context)
@@ -262,6 +266,7 @@ class _Errors(grpc.ServerInterceptor):
                     raise ResourceExhaustedError(
                         f"{MAX_STREAMS} streams are open already; close one, or ask again without a stream"
                     )
+                request = whole(request)
                 if guard is not None:
                     guard(method, request, context)
                 yield from behaviour(request, context)

@@ -12,7 +12,7 @@ from katib.domain.views import Page
 from katib.manager.models import FinishedTrial
 from katib.manager.modelstore.keys import check_model, check_study, project_of
 from katib.manager.storage.memory import MemoryStorage
-from katib.manager.storage.tokens import make_token, model_list, read_token
+from katib.manager.storage.tokens import MODEL_KEY, make_token, model_list, read_token
 
 
 class MemoryModelStore:
@@ -44,7 +44,7 @@ class MemoryModelStore:
 
     def saved_models(self, study_name: str, page_size: int, page_token: str) -> Page[SavedModel]:
         list_ = model_list(study_name)
-        (after,) = read_token(list_, page_token) if page_token else ("",)
+        (after,) = read_token(list_, page_token, MODEL_KEY) if page_token else ("",)
         with self._lock:
             found = [model for id_, model in sorted(self._of(study_name).items()) if id_ > after]
         page = found[:page_size]

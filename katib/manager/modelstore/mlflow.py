@@ -25,7 +25,7 @@ from katib.manager.modelstore.keys import check_model, check_study, project_of
 from katib.manager.modelstore.mlflow_api import MAX_METRICS, MAX_PARAMS, MAX_TAGS, Json, MlflowApi
 from katib.manager.modelstore.records import record_from_text, record_to_text
 from katib.manager.ports import Storage
-from katib.manager.storage.tokens import make_token, model_list, read_token
+from katib.manager.storage.tokens import MODEL_KEY, make_token, model_list, read_token
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class MlflowModelStore:
 
     def saved_models(self, study_name: str, page_size: int, page_token: str) -> Page[SavedModel]:
         list_ = model_list(study_name)
-        (after,) = read_token(list_, page_token) if page_token else ("",)
+        (after,) = read_token(list_, page_token, MODEL_KEY) if page_token else ("",)
         experiment = self._require(study_name)
         runs, token = self._api.page_of_runs(
             experiment, f"tags.`{_KEY}` != ''", [f"tags.`{_TRIAL}` ASC"], page_size, after

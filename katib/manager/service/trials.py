@@ -25,6 +25,7 @@ from katib.manager.service.context import UseCases
 _DETAIL_OBSERVATIONS: Final = 1000
 _DEFAULT_OBSERVATIONS: Final = 1000
 _MAX_OBSERVATIONS: Final = 10_000
+_MAX_NAMES: Final = 200
 _DEFAULT_LOG_BYTES: Final = 64 * 1024
 _MAX_LOG_BYTES: Final = 1024 * 1024
 
@@ -107,6 +108,12 @@ class TrialUseCases(UseCases):
         self, trial_id: str, attempt: int = 0, names: Sequence[str] = (), page_size: int = 0, page_token: str = ""
     ) -> Page[Observation]:
         size = page_size_of(page_size, _DEFAULT_OBSERVATIONS, _MAX_OBSERVATIONS)
+        # Each becomes a parameter of the statement, and each number of them a statement of its own.
+        names = tuple(dict.fromkeys(names))
+        if len(names) > _MAX_NAMES:
+            raise InvalidArgumentError.of(
+                "names", f"{len(names)} names", f"expected at most {_MAX_NAMES}, or none for all metrics"
+            )
         trial = self._storage.get_trial(trial_id_of(trial_id))
         self._attempt(trial, attempt)
         return self._storage.list_observations(trial.id, attempt, names, size, page_token)

@@ -30,6 +30,10 @@ from katib.manager.storage.decisions import (
 from katib.manager.storage.leases import decide_hand_out
 from katib.manager.storage.times import to_micros
 from katib.manager.storage.tokens import (
+    OBSERVATION_KEY,
+    STUDY_KEY,
+    TRIAL_KEY,
+    TRIAL_OF_STUDY_KEY,
     make_token,
     observation_list,
     read_token,
@@ -87,7 +91,7 @@ class MemoryStorage:
 
     def list_studies(self, filter_: StudyFilter, page_size: int, page_token: str) -> Page[Study]:
         list_ = study_list(filter_)
-        after = tuple(read_token(list_, page_token)) if page_token else None
+        after = tuple(read_token(list_, page_token, STUDY_KEY)) if page_token else None
         with self._lock:
             self._check_open()
             found = [
@@ -215,7 +219,8 @@ class MemoryStorage:
 
     def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
         list_ = trial_list(filter_)
-        after = tuple(read_token(list_, page_token)) if page_token else None
+        kinds = TRIAL_OF_STUDY_KEY if filter_.study_id else TRIAL_KEY
+        after = tuple(read_token(list_, page_token, kinds)) if page_token else None
         trials = self._of_study(filter_.study_id) if filter_.study_id else self._everyones()
         found = [
             trial
@@ -268,7 +273,7 @@ class MemoryStorage:
         with self._lock:
             attempt = attempt or self.get_trial(trial_id).attempt
             if page_token:
-                attempt, start = read_token(list_, page_token)
+                attempt, start = read_token(list_, page_token, OBSERVATION_KEY)
             self.get_trial(trial_id)
             indexed = [
                 (i, o)

@@ -10,7 +10,16 @@ from katib.domain.errors import InvalidArgumentError
 from katib.manager.ports import StudyFilter, TrialFilter
 
 _CHECK_BYTES: Final = 9
-_LONGEST: Final = 1024
+# A model's trial id may have 255 characters, each of which JSON may write as twelve.
+_LONGEST: Final = 6000
+_END_OF_NUMBERS: Final = 2**63
+
+# Of what the keys of each list are made; those of trials depend on whose they are.
+STUDY_KEY: Final = (int, str)
+TRIAL_KEY: Final = (int, int, str)
+TRIAL_OF_STUDY_KEY: Final = (int,)
+OBSERVATION_KEY: Final = (int, int)
+MODEL_KEY: Final = (str,)
 
 
 def study_list(filter_: StudyFilter) -> Sequence[object]:
@@ -40,8 +49,9 @@ def make_token(list_: Sequence[object], key: Sequence[int | str]) -> str:
     return urlsafe_b64encode(_check(list_, body) + body).rstrip(b"=").decode()
 
 
-def read_token(list_: Sequence[object], token: str) -> list[Any]:
-    """The key in the token. Raises InvalidArgumentError for anything that `make_token` did not return for this list."""
+def read_token(list_: Sequence[object], token: str, kinds: Sequence[type[int] | type[str]]) -> list[Any]:
+    """The key in the token, which has values of these kinds. Raises InvalidArgumentError for anything that `make_token` could
+    not have returned for this list."""
     try:
         if len(token) > _LONGEST:
             raise ValueError
@@ -51,14 +61,27 @@ def read_token(list_: Sequence[object], token: str) -> list[Any]:
         # Encoded again: the decoder passes over characters that are none of the alphabet.
         if urlsafe_b64encode(raw).rstrip(b"=") != encoded or raw[:_CHECK_BYTES] != _check(list_, body):
             raise ValueError
-        key: list[Any] = json.loads(body)
-    except ValueError:
+        key = json.loads(body)
+        # Anybody can compute the check: what stands behind it goes to the database, and is looked at all the same.
+        if not isinstance(key, list) or len(key) != len(kinds):
+            raise ValueError
+        if not all(_is_of(kind, value) for kind, value in zip(kinds, key, strict=True)):
+            raise ValueError
+    except (ValueError, RecursionError):
         raise InvalidArgumentError.of(
             "page_token",
             token,
             "expected the next_page_token of a list with the same filter, or none for its beginning",
         ) from None
-    return key
+    found: list[Any] = key
+    return found
+
+
+def _is_of(kind: type[int] | type[str], value: object) -> bool:
+    """Whether a key of the kind may be it: what fits into the column. Raises ValueError for text that is none."""
+    if isinstance(value, str):
+        value.encode()
+    return type(value) is kind and (not isinstance(value, int) or abs(value) < _END_OF_NUMBERS)
 
 
 def _check(list_: Sequence[object], body: bytes) -> bytes:

@@ -17,7 +17,7 @@ from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import saved_models, saved_studies
 from katib.manager.storage.times import from_micros_or_none, to_micros_or_none
-from katib.manager.storage.tokens import make_token, model_list, read_token
+from katib.manager.storage.tokens import MODEL_KEY, make_token, model_list, read_token
 
 _STUDIES: Final = Statement(
     select(saved_studies.c.name, saved_studies.c.owner, saved_studies.c.description).order_by(saved_studies.c.name)
@@ -107,7 +107,7 @@ def list_studies(session: Session) -> Sequence[SavedStudy]:
 
 def list_models(session: Session, study_name: str, page_size: int, page_token: str) -> Page[SavedModel]:
     list_ = model_list(study_name)
-    (after,) = read_token(list_, page_token) if page_token else ("",)
+    (after,) = read_token(list_, page_token, MODEL_KEY) if page_token else ("",)
     rows = session.rows(_MODELS, study=study_name, after=after, size=page_size + 1)
     if not rows and session.row(_STUDY, study=study_name) is None:
         raise _no_study(study_name)

@@ -17,7 +17,7 @@ from katib.manager.storage.sql.statement import Statement, by_index, parameters
 from katib.manager.storage.sql.studies import THERE, require_study
 from katib.manager.storage.sql.tables import observations, trials
 from katib.manager.storage.sql.trials import OF_LIVING
-from katib.manager.storage.tokens import make_token, observation_list, read_token
+from katib.manager.storage.tokens import OBSERVATION_KEY, make_token, observation_list, read_token
 
 _ATTEMPT: Final = Statement(
     select(trials.c.attempt).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE)
@@ -58,7 +58,7 @@ def list_observations(
 ) -> Page[Observation]:
     list_ = observation_list(trial_id, attempt, names)
     current = _current_attempt(session, trial_id)
-    attempt, after = read_token(list_, page_token) if page_token else (attempt or current, 0)
+    attempt, after = read_token(list_, page_token, OBSERVATION_KEY) if page_token else (attempt or current, 0)
     values = {f"name{i}": name for i, name in enumerate(names)}
     rows = session.rows(_page(len(names)), trial=trial_id, attempt=attempt, after=after, size=page_size + 1, **values)
     page = rows[:page_size]

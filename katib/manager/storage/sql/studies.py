@@ -29,7 +29,7 @@ from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import studies
 from katib.manager.storage.times import from_micros, to_micros
-from katib.manager.storage.tokens import make_token, read_token, study_list
+from katib.manager.storage.tokens import STUDY_KEY, make_token, read_token, study_list
 
 # For every reader: a deleted study is not there.
 THERE: Final = studies.c.state != DELETED
@@ -98,7 +98,7 @@ def list_studies(session: Session, filter_: StudyFilter, page_size: int, page_to
         values |= {"prefix": filter_.id_prefix, "prefix_end": filter_.id_prefix + LAST_CHARACTER}
     key = {}
     if page_token:
-        created_at, study_id = read_token(list_, page_token)
+        created_at, study_id = read_token(list_, page_token, STUDY_KEY)
         key = {"before": created_at, "before_id": study_id}
     statement = _page(bool(filter_.name), bool(filter_.id_prefix), len(filter_.states), bool(page_token))
     rows = session.rows(statement, **values, **key, size=page_size + 1)

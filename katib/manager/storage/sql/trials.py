@@ -18,7 +18,7 @@ from katib.manager.storage.sql.statement import Statement, by_index, parameters
 from katib.manager.storage.sql.studies import LAST_CHARACTER, THERE, require_study
 from katib.manager.storage.sql.tables import studies, trials
 from katib.manager.storage.times import to_micros
-from katib.manager.storage.tokens import make_token, read_token, trial_list
+from katib.manager.storage.tokens import TRIAL_KEY, TRIAL_OF_STUDY_KEY, make_token, read_token, trial_list
 
 # A prefix that leaves one id in some ten thousand.
 _NARROW: Final = 4
@@ -100,7 +100,8 @@ def changed_trials(session: Session, study_id: str, after_revision: int, limit: 
 
 def list_trials(session: Session, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
     list_ = trial_list(filter_)
-    key = read_token(list_, page_token) if page_token else None
+    kinds = TRIAL_OF_STUDY_KEY if filter_.study_id else TRIAL_KEY
+    key = read_token(list_, page_token, kinds) if page_token else None
     values: dict[str, Any] = {"size": page_size + 1}
     if filter_.id_prefix:
         values |= {"prefix": filter_.id_prefix, "prefix_end": filter_.id_prefix + LAST_CHARACTER}
