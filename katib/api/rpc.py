@@ -217,7 +217,7 @@ class _Errors(grpc.ServerInterceptor):
         if method.startswith(_HEALTH_PREFIX):
             if handler.unary_unary is None:
                 return handler
-            return grpc.unary_unary_rpc_method_handler(self._elsewhere(handler.unary_unary), *serializers)
+            return grpc.unary_unary_rpc_method_handler(self._elsewhere(method, handler.unary_unary), *serializers)
         guard = self._guard if method.startswith(self._guarded) else None
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, guard), *serializers)
@@ -229,11 +229,15 @@ class _Errors(grpc.ServerInterceptor):
             )
         return handler
 
-    def _elsewhere(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def _elsewhere(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         """A call that is answered however many others wait: a probe that is not would end the process for being busy."""
 
         def call(request: Any, context: grpc.ServicerContext) -> Any:
-            return behaviour(request, context)
+            begin = time.monotonic()
+            try:
+                return behaviour(whole(request), context)
+            except Exception as error:  # noqa: BLE001 - as in the others
+                self._fail(method, context, error, begin)
 
         call.experimental_thread_pool = self._stream_pool  # type: ignore[attr-defined]
         return call

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-import re
+import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
@@ -12,12 +12,9 @@ from typing import Final
 import click
 
 from katib.cli.documents import Document
-from katib.domain.metrics import format_value, parse_value
-
-# A spreadsheet takes a cell that begins so for a formula, which may run programs.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
-# The name of a command-line option, as parameters have it, calls nothing.
-_OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]*", re.ASCII)
+from katib.cli.terminal import clean_lines
+from katib.domain.csv_cells import text_cell
+from katib.domain.metrics import format_value
 
 
 class Format(Enum):
@@ -110,11 +107,9 @@ def cell(value: object) -> str:
         return format_value(value)
     if isinstance(value, list):
         return json.dumps(finite(value), allow_nan=False)
-    # A bare carriage return would end the row for some readers, and Python's writer does not quote it.
-    text = str(value).replace("\r\n", "\n").replace("\r", "\n")
-    if text.startswith(_FORMULA) and parse_value(text) is None and not _OPTION.fullmatch(text):
-        return f"'{text}"
-    return text
+    text = text_cell(str(value))
+    # A terminal obeys what a file only holds.
+    return clean_lines(text) if sys.stdout.isatty() else text
 
 
 def finite(data: object) -> object:

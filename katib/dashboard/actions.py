@@ -14,7 +14,7 @@ from katib.api.client import ManagerClient
 from katib.dashboard.context import context_of
 from katib.dashboard.security import check_same_site
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, violation
-from katib.domain.study import Limits
+from katib.domain.study import MAX_COUNT, Limits
 from katib.domain.study_file import MAX_BYTES, Problem, StudyFile, StudyFileError, locate, parse_study
 from katib.domain.study_file_values import parse_period
 
@@ -86,7 +86,7 @@ def _update(client: ManagerClient, path: Mapping[str, str], body: Body) -> objec
             found.append(violation(name, text, expected))
             return None
 
-    counts = {name: read(name, int, "expected a whole number") for name in _COUNTS}
+    counts = {name: read(name, _count, "expected a whole number") for name in _COUNTS}
     periods = {name: read(name, parse_period, "expected a time such as 90s, 10m or 2h") for name in _PERIODS}
     goal = read("optimization_goal", float, "expected a number")
     if found:
@@ -103,6 +103,13 @@ def _update(client: ManagerClient, path: Mapping[str, str], body: Body) -> objec
     )
     client.update_study(path["study"], limits, goal=goal if isinstance(goal, float) else None)
     return {}
+
+
+def _count(text: str) -> int:
+    """What the wire has a field for; the manager says what it accepts of that. Raises ValueError."""
+    if len(text) > 20 or abs(int(text)) > MAX_COUNT:
+        raise ValueError(text)
+    return int(text)
 
 
 def _stop_trial(client: ManagerClient, path: Mapping[str, str], _body: Body) -> object:
@@ -123,6 +130,10 @@ def _text(body: Body, name: str) -> str:
     value = body.get(name, "")
     if not isinstance(value, str):
         raise InvalidArgumentError.of(name, value, "expected a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError.of(name, value, "expected text without halves of surrogate pairs") from None
     return value
 
 
@@ -157,7 +168,7 @@ async def _body(request: Request) -> Body:
             raise InvalidArgumentError(f"the request has more than {2 * MAX_BYTES} bytes: no study file is so large")
     try:
         body = json.loads(data or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise InvalidArgumentError("the request is no JSON object")

@@ -50,7 +50,7 @@ def create_app(
         routes=[
             Route("/", pages.studies, name="studies"),
             Route("/studies/{study}", pages.study, name="study"),
-            Route("/studies/{study}/trials/{number:int}", pages.trial, name="trial"),
+            Route("/studies/{study}/trials/{number}", pages.trial, name="trial"),
             Route("/trials/{trial}", pages.trial_by_id),
             Route("/create", create.create),
             *actions.ROUTES,

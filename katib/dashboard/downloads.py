@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from katib.api.client import ManagerClient
 from katib.dashboard.text import exact, iso
+from katib.domain.csv_cells import text_cell
 from katib.domain.parameters import Parameter, ParameterType
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
@@ -27,8 +28,6 @@ _FIELDS: Final = (
     "ended_at",
 )
 _PAGE: Final = 1000
-# What a spreadsheet would take for a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def trials_csv(client: ManagerClient, study_id: str) -> Response:
@@ -46,7 +45,7 @@ def _csv(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [config.name for config in spec.parameters]
-    writer.writerow([*_FIELDS[:3], spec.objective_name, *names, *_FIELDS[3:]])
+    writer.writerow([_cell(header) for header in (*_FIELDS[:3], spec.objective_name, *names, *_FIELDS[3:])])
     for page in _pages(client, study_id):
         for trial in page:
             row = _row(trial)
@@ -113,9 +112,7 @@ def _value(parameter: Parameter) -> object:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA) and value not in ("Infinity", "-Infinity"):
-        return f"'{value}"
-    return value
+    return text_cell(value) if isinstance(value, str) else value
 
 
 def _file(pieces: Iterator[str], kind: str, name: str) -> Response:

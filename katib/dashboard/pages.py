@@ -43,7 +43,9 @@ def trial(request: Request) -> Response:
     """By number, with `?id=` the beginning of its id; without, it is looked for."""
     client = context_of(request).client
     study_id, number = request.path_params["study"], request.path_params["number"]
-    trial_id = find_trial(client, study_id, number, request.query_params.get("id", ""))
+    if not (number.isascii() and number.isdecimal() and len(number) < 19):
+        raise NotFoundError("a study's trials are numbered from 1 on")
+    trial_id = find_trial(client, study_id, int(number), request.query_params.get("id", ""))
     return _trial(request, client, trial_id)
 
 

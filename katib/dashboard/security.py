@@ -116,13 +116,20 @@ def check_same_site(request: Request) -> None:
         ours = site == "same-origin"
     else:
         # Browsers leave it out where the address is neither https nor of this machine.
-        host = urlsplit(headers.get("origin", "")).netloc
+        host = _host_of(headers.get("origin", ""))
         ours = bool(host) and host in (headers.get("host"), headers.get("x-forwarded-host"))
     given, kept = headers.get(TOKEN_HEADER, ""), request.cookies.get(COOKIE, "")
     if not (ours and kept and hmac.compare_digest(given.encode(), kept.encode())):
         raise PermissionDeniedError(
             "this action did not come from a page of this dashboard, so nothing was done; load the page again and repeat it"
         )
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:

@@ -11,6 +11,7 @@ from katib.dashboard.curves import both_ends, points
 from katib.dashboard.pages import saved_model
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import Observation
+from katib.domain.study import MAX_COUNT
 
 _LOG_PIECE: Final = 256 * 1024
 _CURVE_POINTS: Final = 500
@@ -52,7 +53,10 @@ def log(request: Request) -> Response:
     there will ever be."""
     words = request.query_params
     chunk = context_of(request).client.trial_log(
-        request.path_params["trial"], _whole(words.get("attempt", "0")), _whole(words.get("offset", "0")), _LOG_PIECE
+        request.path_params["trial"],
+        _whole("attempt", words.get("attempt", "0"), MAX_COUNT),
+        _whole("offset", words.get("offset", "0"), 10**18),
+        _LOG_PIECE,
     )
     return Response(
         chunk.data,
@@ -61,9 +65,10 @@ def log(request: Request) -> Response:
     )
 
 
-def _whole(text: str) -> int:
-    if not (text.removeprefix("-").isascii() and text.removeprefix("-").isdecimal() and len(text) < 19):
-        raise InvalidArgumentError.of("offset", text, "expected a whole number")
+def _whole(name: str, text: str, most: int) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 19) or int(digits) > most:
+        raise InvalidArgumentError.of(name, text, f"expected a whole number of at most {most}")
     return int(text)
 
 

@@ -31,6 +31,13 @@ class FieldViolation:
     value: str
     expected: str
 
+    def __post_init__(self) -> None:
+        for name in ("field", "value", "expected"):
+            text = getattr(self, name)
+            if not text.isascii():
+                # A lone surrogate, from a command line or an escape in a file, could be neither printed nor sent.
+                object.__setattr__(self, name, text.encode(errors="backslashreplace").decode())
+
     def __str__(self) -> str:
         shown = f"{self.value!r}: " if self.value else ""
         return f"{self.field}: {shown}{self.expected}"
@@ -39,7 +46,6 @@ class FieldViolation:
 def violation(field: str, value: object, expected: str) -> FieldViolation:
     """A FieldViolation with the value made fit to be shown."""
     text = value if isinstance(value, str) else repr(value)
-    # A lone surrogate, from a command line or an escape in a file, could be neither printed nor sent.
     text = text.encode(errors="backslashreplace").decode()
     if len(text) > _SHOWN_VALUE:
         text = f"{text[: _SHOWN_VALUE - 3]}..."

@@ -1,5 +1,6 @@
 """Writes a study as a study file in today's spelling."""
 
+import re
 from typing import Final
 
 import yaml
@@ -10,6 +11,10 @@ from katib.domain.study_file_tree import TemplateText, study_tree
 from katib.domain.study_file_values import plain_value
 from katib.domain.study_file_yaml import INVISIBLE
 
+# What turns the direction of writing or joins what stands apart: no reader sees it, and what he reads is not what there is.
+_HIDDEN: Final = re.compile(
+    f"{INVISIBLE.pattern[:-1]}\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _STR: Final = "tag:yaml.org,2002:str"
 _BARE: Final = frozenset({_STR, "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
@@ -38,9 +43,21 @@ class _PlainDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 -- PyYAML calls it
         return True
 
+    def write_double_quoted(self, text: str, split: bool = True) -> None:
+        allowed = self.allow_unicode
+        self.allow_unicode = allowed and not _HIDDEN.search(text)
+        try:
+            super().write_double_quoted(text, split)
+        finally:
+            self.allow_unicode = allowed
+
 
 class _Dumper(_PlainDumper):
     """Numbers are texts here: written without quotes where it is a number that YAML sees in them."""
+
+
+def _represent_plain_text(dumper: _PlainDumper, text: str) -> ScalarNode:
+    return dumper.represent_scalar(_STR, text, _escaped(text))
 
 
 def _represent_text(dumper: _Dumper, text: str) -> ScalarNode:
@@ -57,8 +74,9 @@ def _represent_template_text(dumper: _Dumper, text: str) -> ScalarNode:
 
 def _escaped(text: str) -> str | None:
     """The style in which the invisible is written as escapes, where there is any: nothing else of it is read."""
-    return '"' if INVISIBLE.search(text) else None
+    return '"' if _HIDDEN.search(text) else None
 
 
+_PlainDumper.add_representer(str, _represent_plain_text)
 _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(TemplateText, _represent_template_text)

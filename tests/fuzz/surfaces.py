@@ -1,0 +1,13 @@
+"""Every surface by its name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.fuzz import texts
+from tests.fuzz.surface import Surface
+
+SURFACES: Final[Mapping[str, Surface]] = {
+    "study-file": texts.study_file,
+    "metrics": texts.metrics,
+    "terminal": texts.terminal,
+}
