@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -80,13 +80,10 @@ class Server:
         self._unary_pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
         self._stream_pool = ThreadPoolExecutor(MAX_STREAMS + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._stream_pool)
-        self.grpc: Final = grpc.server(
-            self._unary_pool,
-            interceptors=[_Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard)],
-            options=_OPTIONS,
-        )
-        # Where probes ask.
-        self._probed: grpc.Server | None = None
+        self._errors = _Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard)
+        self.grpc: Final = grpc.server(self._unary_pool, interceptors=[self._errors], options=_OPTIONS)
+        # What answers a part of it elsewhere.
+        self._others: list[grpc.Server] = []
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self.grpc)
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -106,14 +103,28 @@ class Server:
 
         Raises FailedPreconditionError when the address cannot be had.
         """
-        self._probed = grpc.server(self._stream_pool, options=_OPTIONS, maximum_concurrent_rpcs=_MAX_PROBES)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
-        return _bind(self._probed, address, None)
+        probed = grpc.server(self._stream_pool, options=_OPTIONS, maximum_concurrent_rpcs=_MAX_PROBES)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, probed)
+        self._others.append(probed)
+        return _bind(probed, address, None)
+
+    def listen_part(
+        self, address: str, tls: "ServerTls | None", methods: Collection[str], add_to: Callable[[Any], None]
+    ) -> int:
+        """Answers some methods there too, and asks nobody there for a certificate. `add_to` is the generated function that adds
+        the service. Returns the port.
+
+        Raises FailedPreconditionError when the address cannot be had.
+        """
+        part = grpc.server(self._unary_pool, interceptors=[self._errors], options=_OPTIONS)
+        add_to(_Part(part, methods))
+        self._others.append(part)
+        return _bind(part, address, tls, mutual=False)
 
     def start(self, ready: bool = True) -> None:
         self.grpc.start()
-        if self._probed is not None:
-            self._probed.start()
+        for other in self._others:
+            other.start()
         if ready:
             self.set_ready(True)
 
@@ -126,9 +137,9 @@ class Server:
     def drain(self, seconds: float = DRAIN_S) -> None:
         """Says NOT_SERVING, takes no new calls, lets those under way end within `seconds`, then stops."""
         self._health.enter_graceful_shutdown()
-        self.grpc.stop(seconds).wait(seconds + 5)
-        if self._probed is not None:
-            self._probed.stop(0).wait(5)
+        stopped = [server.stop(seconds) for server in (self.grpc, *self._others)]
+        for one in stopped:
+            one.wait(seconds + 5)
         self._unary_pool.shutdown(wait=False, cancel_futures=True)
         self._stream_pool.shutdown(wait=False, cancel_futures=True)
 
@@ -137,12 +148,28 @@ class Server:
             self._health.set(service, status)
 
 
-def _bind(server: grpc.Server, address: str, tls: "ServerTls | None") -> int:
+class _Part:
+    """Stands for a server towards generated code, and lets some methods through to it."""
+
+    def __init__(self, server: grpc.Server, methods: Collection[str]) -> None:
+        self._server = server
+        self._methods = methods
+
+    def add_generic_rpc_handlers(self, _handlers: Any) -> None:
+        """All methods in one, of which no part can be taken; the same come by their names."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        some = {name: handler for name, handler in handlers.items() if name in self._methods}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, some),))
+        self._server.add_registered_method_handlers(service, some)
+
+
+def _bind(server: grpc.Server, address: str, tls: "ServerTls | None", *, mutual: bool = True) -> int:
     try:
         if tls is None or address.startswith("unix:"):
             port: int = server.add_insecure_port(address)
         else:
-            port = server.add_secure_port(address, tls.credentials())
+            port = server.add_secure_port(address, tls.credentials(mutual=mutual))
     except RuntimeError as error:
         raise FailedPreconditionError(
             f"cannot listen on {address}: it is in use or not an address of this machine; choose another one"

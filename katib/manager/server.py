@@ -4,7 +4,6 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import fields
 from importlib.metadata import entry_points
@@ -15,13 +14,10 @@ import click
 
 from katib.api import logs, rpc
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
-from katib.api.tls import SYSTEM, client_tls, server_tls, warn_of_plaintext
-from katib.api.tls_files import Reloaded, read_authorities
 from katib.api.tls_options import server_options
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
 from katib.manager.access import RunAccess
-from katib.manager.advertise import advertised_address
 from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
@@ -38,6 +34,7 @@ from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
 from katib.manager.storage.open import Opening
 from katib.manager.storage.secrets import open_secrets
+from katib.manager.transport import Transport
 from katib.worker.base import Worker, WorkerSettings
 
 _log: Final = logging.getLogger(__name__)
@@ -64,15 +61,14 @@ class Manager:
         self._telling = threading.Lock()
         suggestion = AddressTemplate.parse("--suggestion-address", settings.suggestion_address)
         earlystopping = AddressTemplate.parse("--earlystopping-address", settings.earlystopping_address)
-        self._tls = server_tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-        services = client_tls(settings.tls_ca, settings.tls_cert, settings.tls_key) if settings.tls_ca else None
+        self._transport = Transport(settings)
         self._metrics = Metrics()
-        self._channels = Channels(standby=standby, tls=services)
+        self._channels = Channels(standby=standby, tls=self._transport.services)
         self._opening = Opening(settings.database, self._ready_or_not)
         self._storage = self._opening.storage
         self._models = open_model_store(self._storage, settings.model_store)
         self._worker = _open_worker(settings)
-        access = RunAccess(open_secrets(self._storage), lambda: self._advertised, _authorities_of_runs(settings))
+        access = RunAccess(open_secrets(self._storage), lambda: self._transport.advertised, self._transport.authorities)
         self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker)
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
@@ -100,16 +96,15 @@ class Manager:
             lambda: self._stopping,
         )
         self._server = rpc.Server((SERVICE,), self._metrics.rpc)
-        add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
-        self.port = self._server.listen(settings.listen, self._tls)
-        if settings.health_listen:
-            self._server.listen_health(settings.health_listen)
-        self._advertised = advertised_address(settings.advertise_address, settings.listen, self.port, settings.worker)
+        servicer = ManagerServicer(self.service)
+        add_ManagerServicer_to_server(servicer, self._server.grpc)  # type: ignore[no-untyped-call]
+        self.port = self._transport.listen(
+            self._server,
+            lambda server: add_ManagerServicer_to_server(servicer, server),  # type: ignore[no-untyped-call]
+        )
         self._http: HttpServer | None = None
         if settings.http:
-            self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready, self._tls)
-        if self._tls is None:
-            warn_of_plaintext(settings.listen, settings.http)
+            self._http = HttpServer(settings.http, self._metrics.registry, self._check_ready, self._transport.tls)
 
     def open(self) -> None:
         """Opens the database; raises a KatibError that says why it cannot be used now."""
@@ -127,8 +122,7 @@ class Manager:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 20)
-        if self._tls is not None:
-            self._tls.watch()
+        self._transport.start()
         self._server.start(ready=False)
         if self._http is not None:
             self._http.start()
@@ -206,20 +200,6 @@ def run(settings: Settings) -> None:
     _log.info("ended")
 
 
-def _authorities_of_runs(settings: Settings) -> Callable[[], str]:
-    """What the runs are given to know the manager by: read for each, so that new runs believe in who is new. Raises
-    InvalidArgumentError."""
-    if not settings.tls_cert:
-        return lambda: ""
-    option, source = (
-        ("--advertise-ca", settings.advertise_ca) if settings.advertise_ca else ("--tls-ca", settings.tls_ca)
-    )
-    if source in ("", SYSTEM):
-        return lambda: SYSTEM
-    read = Reloaded(lambda: read_authorities(option, source).decode(), [source], lambda _: None)
-    return lambda: read.current()[0]
-
-
 def _open_worker(settings: Settings) -> Worker:
     found = {e.name: e for e in entry_points(group="katib.workers")}
     if settings.worker not in found:
@@ -279,6 +259,13 @@ def _open_worker(settings: Settings) -> Worker:
     "--lease", type=click.FloatRange(1, 3600), default=10.0, help="Seconds until a silent manager's studies move."
 )
 @server_options
+@click.option(
+    "--report-listen",
+    metavar="HOST:PORT",
+    default="",
+    show_default=False,
+    help="With --tls-client-ca: where trials, which have no certificate, report with their token; nothing else is answered.",
+)
 @click.option(
     "--tls-ca",
     metavar="FILE",

@@ -36,6 +36,7 @@ class Settings:
     tls_key: str = ""
     tls_client_ca: str = ""
     health_listen: str = ""
+    report_listen: str = ""
     tls_ca: str = ""
     advertise_ca: str = ""
     log_level: str = "INFO"

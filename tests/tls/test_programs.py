@@ -10,10 +10,16 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 
+from katib.api import api_pb2 as pb
+from katib.api.api_pb2_grpc import ManagerStub
+from katib.api.channel import open_channel
 from katib.api.client import ManagerClient
+from katib.api.credentials import bearer
 from katib.api.tls import ClientTls
+from katib.domain.errors import UnimplementedError
 from katib.domain.study import StudySpec
 from katib.domain.trial import TrialState
 from tests.cluster.certificates import Authority
@@ -32,6 +38,7 @@ class Places:
     """Where everything is, and as whom the tests come."""
 
     manager: str
+    reports: str
     http: int
     ca: str
     user: tuple[str, str]
@@ -63,6 +70,7 @@ def start(katib: World, authority: Authority, *services: tuple[str, str], mutual
         ready(katib.start(program, name, "--listen", f"localhost:{ports[program]}", *shown(name), name=name))
     places = Places(
         f"localhost:{free_port()}",
+        f"localhost:{free_port()}",
         free_port(),
         ca,
         tuple(map(str, authority.issue("user"))),  # type: ignore[arg-type]
@@ -71,6 +79,7 @@ def start(katib: World, authority: Authority, *services: tuple[str, str], mutual
     manager = katib.start(
         "katib-manager",
         *("--listen", places.manager, "--http", f"localhost:{places.http}", "--tls-ca", ca, *shown("manager")),
+        *(("--report-listen", places.reports) if mutual else ()),
         *("--database", f"sqlite:///{katib.folder}/katib.db", "--data", str(katib.folder / "data")),
         *("--suggestion-address", f"dns:///localhost:{ports['katib-suggestion']}?{{algorithm}}"),
         *("--earlystopping-address", f"dns:///localhost:{ports['katib-earlystopping']}?{{algorithm}}"),
@@ -139,9 +148,12 @@ def test_a_whole_study_by_mutual_tls_alone(katib: World, authority: Authority, s
     assert not any(NOT_ENCRYPTED in process.output for process in katib.processes)
 
 
-def test_trials_report_over_tls_with_the_authority_that_they_are_given(katib: World, authority: Authority) -> None:
+@pytest.mark.parametrize("mutual", [False, True])
+def test_trials_report_over_tls_with_the_authority_that_they_are_given(
+    katib: World, authority: Authority, mutual: bool
+) -> None:
     services = ("katib-suggestion", "random"), ("katib-earlystopping", "medianstopping")
-    places = start(katib, authority, *services, mutual=False)
+    places = start(katib, authority, *services, mutual=mutual)
     with places.client() as client:
         study_id = client.create_study(reporting())
         finished(client, study_id)
@@ -150,6 +162,17 @@ def test_trials_report_over_tls_with_the_authority_that_they_are_given(katib: Wo
         logs = [client.trial_log(trial.id) for trial in found]
     # What cannot be sent would have been printed.
     assert [log.data for log in logs] == [b"said\n"] * 3
+    if mutual:
+        # Whoever else comes to that port finds nothing there.
+        with ManagerClient(places.reports, 60, ClientTls(places.ca)) as nobody, pytest.raises(UnimplementedError):
+            nobody.list_studies()
+        with (
+            open_channel(places.reports, tls=ClientTls(places.ca)) as channel,
+            pytest.raises(grpc.RpcError, match="is not that of attempt 1"),
+        ):
+            ManagerStub(channel).ReportMetrics(  # type: ignore[no-untyped-call]
+                pb.ReportMetricsRequest(trial_id=found[0].id, attempt=1), timeout=60, metadata=bearer("guessed")
+            )
 
 
 def test_metrics_are_for_who_shows_a_certificate_and_health_for_everybody(katib: World, authority: Authority) -> None:

@@ -15,6 +15,9 @@ from katib.api import rpc, tls_files
 from katib.api.channel import open_channel
 from katib.api.errors import tls_failure
 from katib.api.tls import ClientTls, ServerTls
+from katib.domain.errors import InvalidArgumentError
+from katib.manager.settings import Settings
+from katib.manager.transport import Transport
 from tests.cluster.certificates import Authority
 from tests.e2e.harness import PATIENCE_S, until
 
@@ -181,3 +184,24 @@ def test_probes_that_know_no_tls_have_a_port_that_answers_health_and_nothing_els
             other(b"", timeout=PATIENCE_S)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     server.drain(0.1)
+
+
+def test_runs_are_told_no_address_at_which_they_would_have_to_show_a_certificate(authority: Authority) -> None:
+    certificate, key = map(str, authority.issue("manager", at=["localhost"]))
+    ca = str(authority.certificate)
+
+    def advertised(**settings: str) -> str:
+        transport = Transport(Settings(listen="localhost:0", http="", tls_cert=certificate, tls_key=key, **settings))
+        server = rpc.Server((), threads=1)
+        transport.listen(server, lambda _server: None)
+        server.drain(0)
+        return transport.advertised
+
+    assert advertised().startswith("localhost:")
+    assert advertised(tls_client_ca=ca) == ""
+    assert advertised(tls_client_ca=ca, report_listen="localhost:0").startswith("localhost:")
+    assert advertised(tls_client_ca=ca, advertise_address="proxy:1") == "proxy:1"
+    with pytest.raises(InvalidArgumentError, match=r"^--report-listen: .*expected --tls-cert beside it"):
+        Transport(Settings(listen="localhost:0", report_listen="localhost:0")).listen(
+            rpc.Server((), threads=1), lambda _server: None
+        )
