@@ -9,6 +9,7 @@ from katib.api import plugins
 from katib.domain.study import Setting, StudySpec
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.earlystopping.base import Request, Rule
+from katib.earlystopping.curve import Curve
 from katib.earlystopping.server import GROUP
 from katib.earlystopping.service import check
 
@@ -42,7 +43,7 @@ class Ours:
         self._request = Request("a" * 16, check(self._rule, spec), (), ())
         self._running: dict[int, Trial] = {}
         self._finished: list[Trial] = []
-        self._curves: dict[str, dict[str, list[float]]] = {}
+        self._curves: dict[str, dict[str, Curve]] = {}
 
     def begin(self, number: int) -> None:
         trial = Trial(
@@ -56,11 +57,11 @@ class Ours:
             revision=0,
         )
         self._running[number] = trial
-        self._curves[trial.id] = {self._metric: []}
+        self._curves[trial.id] = {self._metric: Curve()}
 
     def report(self, values: Sequence[tuple[int, float]]) -> set[int]:
         for number, value in values:
-            self._curves[self._running[number].id][self._metric].append(value)
+            self._curves[self._running[number].id][self._metric].add(value)
         request = replace(
             self._request, running=list(self._running.values()), finished=self._finished, curves=self._curves
         )

@@ -154,12 +154,14 @@ class Metrics(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class EvaluationLog(_message.Message):
-    __slots__ = ("time", "metrics")
+    __slots__ = ("time", "metrics", "step")
     TIME_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     time: str
     metrics: _containers.RepeatedCompositeFieldContainer[Metrics]
-    def __init__(self, time: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ...) -> None: ...
+    step: int
+    def __init__(self, time: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ..., step: _Optional[int] = ...) -> None: ...
 
 class SuggestionParameter(_message.Message):
     __slots__ = ("name", "value")
@@ -1109,12 +1111,14 @@ class TrialDelta(_message.Message):
     def __init__(self, trial: _Optional[_Union[Trial, _Mapping]] = ..., values: _Optional[_Iterable[_Union[MetricValues, _Mapping]]] = ...) -> None: ...
 
 class MetricValues(_message.Message):
-    __slots__ = ("name", "values")
+    __slots__ = ("name", "values", "steps")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     name: str
     values: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+    steps: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ShouldTrialStopDeltaReply(_message.Message):
     __slots__ = ("answer", "have", "metrics")

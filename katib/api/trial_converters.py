@@ -35,7 +35,11 @@ def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
         parameter_set=parameters_to_proto(trial.parameters),
         status=_TRIAL_STATE_OF[trial.state],
         eval_logs=[
-            pb.EvaluationLog(time=o.time.isoformat(), metrics=[pb.Metrics(name=o.name, value=format_value(o.value))])
+            pb.EvaluationLog(
+                time=o.time.isoformat(),
+                metrics=[pb.Metrics(name=o.name, value=format_value(o.value))],
+                step=o.step,
+            )
             for o in curve
         ],
         objective_value=objective_to_proto(trial.objective),
@@ -108,7 +112,7 @@ def trial_from_proto(message: pb.Trial, path: str = "trial") -> Trial:
 def curve_from_proto(message: pb.Trial) -> list[Observation]:
     """A trial's eval_logs as observations, numbered in their order; values that are no numbers are left out."""
     return [
-        Observation(metric.name, value, _log_time(log.time), message.attempt, "output", i, j)
+        Observation(metric.name, value, _log_time(log.time), message.attempt, "output", i, j, _log_step(log))
         for i, log in enumerate(message.eval_logs)
         for j, metric in enumerate(log.metrics)
         if (value := parse_value(metric.value)) is not None
@@ -118,6 +122,10 @@ def curve_from_proto(message: pb.Trial) -> list[Observation]:
 def curves_from_trials(trials: Iterable[pb.Trial]) -> Mapping[str, Sequence[Observation]]:
     """By trial id."""
     return {t.trial_id: curve_from_proto(t) for t in trials}
+
+
+def _log_step(log: pb.EvaluationLog) -> int | None:
+    return log.step if log.HasField("step") else None
 
 
 def _log_time(text: str) -> datetime:

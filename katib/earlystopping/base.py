@@ -11,8 +11,10 @@ from katib.domain.settings import Options, Values, whole
 from katib.domain.study import CHECK_INTERVAL as CHECK_INTERVAL_NAME
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
+from katib.earlystopping.curve import Curve
 
 T = TypeVar("T")
+_NOTHING: Final = Curve()
 
 # Where a refusal says that something is wrong: the study is one field of every request that carries it.
 STUDY_PATH: Final = "study_config"
@@ -37,8 +39,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`curves`: by trial id and metric, the values in the order in which they came. A step is one value of a metric, the first
-    one step 1.
+    """`curves`: by trial id and metric, the values in the order in which they came, each at its step.
 
     `kept` may be handed on from question to question of the same study: see `once`.
     """
@@ -47,11 +48,11 @@ class Request:
     problem: Problem
     running: Sequence[Trial]
     finished: Sequence[Trial]
-    curves: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
     kept: dict[tuple[str, Hashable], object] = field(default_factory=dict)
 
-    def values(self, trial: Trial, metric: str) -> Sequence[float]:
-        return self.curves.get(trial.id, {}).get(metric, ())
+    def curve(self, trial: Trial, metric: str) -> Curve:
+        return self.curves.get(trial.id, {}).get(metric, _NOTHING)
 
     def once(self, trial: Trial, key: Hashable, make: Callable[[], T]) -> T:
         """`make()`. For a finished trial, whose values never change, it is computed once where the service remembers the study;

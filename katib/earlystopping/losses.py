@@ -1,4 +1,7 @@
-"""Curves as losses: whichever way the study goes, less is better. NaN is worse than every number."""
+"""Curves as losses: whichever way the study goes, less is better. NaN is worse than every number.
+
+A loss has the place of its value in the curve; at which step it stands, or which place a step has, the curve knows.
+"""
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -10,6 +13,7 @@ from katib.domain.metrics import MetricStrategy
 from katib.domain.study import Objective
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.earlystopping.base import Request
+from katib.earlystopping.curve import Curve
 
 T = TypeVar("T")
 
@@ -22,21 +26,24 @@ class Losses:
         self._metric = metric
         self._sign = -1.0 if request.problem.spec.optimization is Objective.MAXIMIZE else 1.0
 
+    def curve(self, trial: Trial) -> Curve:
+        return self._request.curve(trial, self._metric)
+
     def of(self, trial: Trial) -> Sequence[float]:
         """One for each value that the trial has reported, NaN where that was none."""
         return self._request.once(
             trial,
             ("losses", self._metric, self._sign),
-            lambda: tuple(self._sign * value for value in self._request.values(trial, self._metric)),
+            lambda: tuple(self._sign * value for value in self.curve(trial).values),
         )
 
     def best(self, trial: Trial) -> Sequence[float]:
-        """The least loss by each step, NaN passed over; infinite before the first number."""
+        """The least loss by each place, NaN passed over; infinite before the first number."""
         return self.derived(trial, "best", best_so_far)
 
     def standing(self, trial: Trial) -> Sequence[float]:
-        """What the trial would have come to, had it ended at each step: the objective by the study's strategy, NaN passed over;
-        infinite before the first number."""
+        """What the trial would have come to, had it ended at each place: the objective by the study's strategy, NaN passed
+        over; infinite before the first number."""
         latest = self._request.problem.spec.objective_strategy is MetricStrategy.LATEST
         return self.derived(trial, "latest", _latest) if latest else self.best(trial)
 
@@ -66,12 +73,12 @@ def comparable(trials: Sequence[Trial]) -> Iterator[Trial]:
             yield trial
 
 
-def compared_at(trial: Trial, steps: int, step: int) -> int | None:
-    """At which of its steps a trial that has so many is compared with one at `step`: at the same; a COMPLETED one that was
-    shorter at its last. None: it did not get so far, and might have become better."""
-    if steps >= step:
-        return step
-    return steps or None if trial.state is TrialState.COMPLETED else None
+def compared_at(trial: Trial, curve: Curve, step: int) -> int | None:
+    """At which place of its curve a trial is compared with one at `step`: where it was at that step; a COMPLETED one that was
+    shorter at its last. None: it did not get so far, and might have become better, or had no value yet."""
+    if curve.last_step >= step:
+        return curve.index(step)
+    return len(curve) - 1 if curve and trial.state is TrialState.COMPLETED else None
 
 
 def stopped(trial: Trial, why: str) -> Trial:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from katib.api import api_pb2 as pb
 from katib.api.study_converters import settings_from_proto, spec_from_proto
 from katib.api.trial_converters import curves_from_trials, trial_from_proto, trial_to_proto
+from katib.domain.errors import InvalidArgumentError
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
 from katib.earlystopping.base import STUDY_PATH
 from katib.earlystopping.service import Call
-from katib.earlystopping.told import Answer, Delta, TrialDelta
+from katib.earlystopping.told import Answer, Delta, MetricValues, TrialDelta
 
 
 def spec_from_settings(request: pb.SetEarlyStoppingParameterRequest) -> StudySpec:
@@ -39,11 +40,21 @@ def delta_from_proto(request: pb.ShouldTrialStopDeltaRequest) -> Delta:
         base=request.base,
         cursor=request.cursor,
         trials=[
-            TrialDelta(trial_from_proto(t.trial, f"trials[{i}].trial"), {v.name: v.values for v in t.values})
+            TrialDelta(
+                trial_from_proto(t.trial, f"trials[{i}].trial"),
+                [_values(v, f"trials[{i}].values[{j}]") for j, v in enumerate(t.values)],
+            )
             for i, t in enumerate(request.trials)
         ],
         more=request.more,
     )
+
+
+def _values(message: pb.MetricValues, path: str) -> MetricValues:
+    if message.steps and len(message.steps) != len(message.values):
+        expected = f"expected one for each of the {len(message.values)} values, or none"
+        raise InvalidArgumentError.of(f"{path}.steps", len(message.steps), expected)
+    return MetricValues(message.name, message.values, message.steps or None)
 
 
 def answer_to_proto(answer: Answer) -> pb.ShouldTrialStopDeltaReply:

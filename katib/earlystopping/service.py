@@ -8,6 +8,7 @@ from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
 from katib.earlystopping.base import SETTINGS_PATH, STUDY_PATH, Problem, Request, Rule
+from katib.earlystopping.curve import Curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ def checked_question(spec: StudySpec) -> None:
         raise InvalidArgumentError(found)
 
 
-def by_metric(curve: Sequence[Observation]) -> Mapping[str, Sequence[float]]:
-    """The values of each metric, in their order."""
-    values: dict[str, list[float]] = {}
-    for observation in curve:
-        values.setdefault(observation.name, []).append(observation.value)
-    return values
+def by_metric(observations: Sequence[Observation]) -> Mapping[str, Curve]:
+    """In their order."""
+    curves: dict[str, Curve] = {}
+    for observation in observations:
+        curves.setdefault(observation.name, Curve()).add(observation.value, observation.step)
+    return curves

@@ -5,29 +5,40 @@ here is not answered. The manager begins anew then, so an answer depends on the 
 """
 
 import threading
-from array import array
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.earlystopping.base import Problem, Request, Rule
+from katib.earlystopping.curve import Curve
 from katib.earlystopping.service import check, checked_question
 
-# A value takes 8 bytes here, and up to four times as many in what rules derive from it, so about 320 MB of all studies.
+# A value takes 8 bytes here, as many for its step where it has one of its own, and up to four times as many in what rules
+# derive from it, so about 320 MB of all studies, or 384.
 MOST_VALUES: Final = 8_000_000
 # What a trial takes beside its values, in values.
 _OF_A_TRIAL: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
+class MetricValues:
+    """Some of a metric in a row; `steps`: as many, or None where the trial named none."""
+
+    name: str
+    values: Sequence[float]
+    steps: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrialDelta:
-    """A trial as it is now, and its values that are new, by metric."""
+    """A trial as it is now, and its values that are new."""
 
     trial: Trial
-    values: Mapping[str, Sequence[float]]
+    values: Sequence[MetricValues]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +67,26 @@ class _Study:
     lock: threading.Lock = field(default_factory=threading.Lock)
     cursor: str = ""
     trials: dict[str, Trial] = field(default_factory=dict)
-    values: "dict[str, dict[str, array[float]]]" = field(default_factory=dict)
+    curves: dict[str, dict[str, Curve]] = field(default_factory=dict)
     kept: dict[tuple[str, Hashable], object] = field(default_factory=dict)
     size: int = 0
 
     def begin(self) -> None:
         self.cursor, self.size = "", 0
-        self.trials, self.values, self.kept = {}, {}, {}
+        self.trials, self.curves, self.kept = {}, {}, {}
 
     def take(self, delta: TrialDelta) -> None:
         trial = delta.trial
         before = self.trials.get(trial.id)
         if before is None or before.attempt != trial.attempt:
-            self.values[trial.id] = {}
+            self.curves[trial.id] = {}
         self.size += _OF_A_TRIAL * (before is None)
         self.trials[trial.id] = trial
-        for name, new in delta.values.items():
-            self.values[trial.id].setdefault(name, array("d")).extend(new)
-            self.size += len(new)
+        for new in delta.values:
+            curve = self.curves[trial.id].setdefault(new.name, Curve())
+            for value, step in zip(new.values, new.steps or repeat(None), strict=False):
+                curve.add(value, step)
+            self.size += len(new.values)
 
 
 class Told:
@@ -122,4 +135,4 @@ def _request(study_id: str, study: _Study, problem: Problem) -> Request:
     """A trial that is being stopped already is asked about no more."""
     trials = sorted(study.trials.values(), key=lambda trial: trial.number)
     running = [t for t in trials if t.state is TrialState.RUNNING and t.reason != TrialReason.STOPPING]
-    return Request(study_id, problem, running, [t for t in trials if t.state.finished], study.values, study.kept)
+    return Request(study_id, problem, running, [t for t in trials if t.state.finished], study.curves, study.kept)

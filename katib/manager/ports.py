@@ -290,10 +290,10 @@ class StoppingRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrialDelta:
-    """A trial as it is now, and its values that the service has not been told, by metric."""
+    """A trial as it is now, and its observations that the service has not been told, in their order."""
 
     trial: Trial
-    values: Mapping[str, Sequence[float]]
+    observations: Sequence[Observation]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def test_a_stopped_trial_that_ignores_sigterm_is_gone_when_it_is_killed(katib: W
         assert finished(client, study_id, seconds=60).killed == 1
         last = trials(client, study_id)[-1]
         assert (last.state, last.reason, last.objective) == (TrialState.KILLED, TrialReason.EARLY_STOPPED, 0.01)
-        assert last.message.startswith("stopped early by medianstopping: by value ")
+        assert last.message.startswith("stopped early by medianstopping: by step ")
         assert "its best acc is 0.01, and the median of the averages of 4 trials 0." in last.message
         assert alive(pids) == []
 

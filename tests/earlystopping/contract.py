@@ -232,6 +232,17 @@ class RuleContract:
 
     @PROPERTY
     @given(CURVES, CURVES, CURVES)
+    def test_steps_that_count_up_from_one_may_be_named_or_not(
+        self, running: Curves, completed: Curves, early: Curves
+    ) -> None:
+        call = self.eagerly(Objective.MAXIMIZE, running, completed, early)
+        named = {i: [replace(o, step=at) for at, o in enumerate(curve, 1)] for i, curve in call.curves.items()}
+        rule = rule_named(self.name)
+
+        assert self.numbers(rule, replace(call, curves=named)) == self.numbers(rule, call)
+
+    @PROPERTY
+    @given(CURVES, CURVES, CURVES)
     def test_trials_that_are_alike_are_treated_alike(self, running: Curves, completed: Curves, early: Curves) -> None:
         call = self.eagerly(Objective.MAXIMIZE, [*running, *running], completed, early)
 

@@ -41,19 +41,24 @@ def trial(number: int, state: TrialState, reason: str = "") -> Trial:
     )
 
 
-def observations(metric: str, values: Sequence[float]) -> list[Observation]:
-    return [Observation(metric, value, NOW, 1, "output", i) for i, value in enumerate(values)]
+# A value, or a value and the step that the trial named, if it named one.
+Value = float | tuple[float, int | None]
+
+
+def observations(metric: str, values: Sequence[Value]) -> list[Observation]:
+    stepped = [value if isinstance(value, tuple) else (value, None) for value in values]
+    return [Observation(metric, value, NOW, 1, "output", i, step=step) for i, (value, step) in enumerate(stepped)]
 
 
 def question(
     spec: StudySpec,
-    running: Sequence[Sequence[float]],
-    completed: Sequence[Sequence[float]] = (),
-    stopped: Sequence[Sequence[float]] = (),
-    others: Sequence[tuple[TrialState, str, Sequence[float]]] = (),
+    running: Sequence[Sequence[Value]],
+    completed: Sequence[Sequence[Value]] = (),
+    stopped: Sequence[Sequence[Value]] = (),
+    others: Sequence[tuple[TrialState, str, Sequence[Value]]] = (),
 ) -> Call:
     """Trials by their curves of the objective; the running ones are numbered from 1."""
-    states = [
+    states: list[tuple[TrialState, str, Sequence[Value]]] = [
         *((TrialState.RUNNING, "", c) for c in running),
         *((TrialState.COMPLETED, "", c) for c in completed),
         *((TrialState.KILLED, TrialReason.EARLY_STOPPED, c) for c in stopped),

@@ -118,7 +118,7 @@ def test_nan_is_worse_than_every_number() -> None:
 def test_the_message_names_both_values() -> None:
     first, _ = should_stop(Asha(), question(study(("MinResource", 1)), [[1], [2], [3]], ()))
 
-    assert first.message == "at value 1 it had 1, and of 3 trials the best 1 have 3 or better"
+    assert first.message == "at step 1 it had 1, and of 3 trials the best 1 have 3 or better"
 
 
 @pytest.mark.parametrize(

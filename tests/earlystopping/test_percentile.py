@@ -87,7 +87,7 @@ def test_the_message_names_both_values() -> None:
 
     (trial,) = should_stop(Percentile(), question(spec, [[0.25, 0.1]], [[0.5, 0.75]] * 3))
 
-    assert trial.message == "by value 2 its best is 0.25, and the best 25 % of 4 trials have 0.75 or better"
+    assert trial.message == "by step 2 its best is 0.25, and the best 25 % of 4 trials have 0.75 or better"
 
 
 @pytest.mark.parametrize(

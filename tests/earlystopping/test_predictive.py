@@ -100,7 +100,7 @@ def test_the_message_says_what_was_needed_and_what_there_was() -> None:
     (trial,) = should_stop(Predictive(), question(spec, [[0.25, 0.25]], [[0.5, 0.5, 0.75]] * 3))
 
     assert trial.message == (
-        "at value 2 it had 0.25, 0.5 behind the best, and each of 3 completed trials improved by 0.25 or less from there on"
+        "at step 2 it had 0.25, 0.5 behind the best, and each of 3 completed trials improved by 0.25 or less from there on"
     )
 
 

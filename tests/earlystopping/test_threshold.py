@@ -80,7 +80,7 @@ def test_another_metric_may_have_the_bounds() -> None:
 def test_the_message_names_the_value_and_its_place() -> None:
     (trial,) = should_stop(Threshold(), question(study(("Upper", 1)), [[0, 3.25, 0]], ()))
 
-    assert trial.message == "score was 3.25 at value 2, out of bounds"
+    assert trial.message == "score was 3.25 at step 2, out of bounds"
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from katib.api import api_pb2 as pb
 from katib.domain.errors import InvalidArgumentError
+from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.earlystopping.messages import delta_from_proto
 from katib.earlystopping.rules.medianstopping import MedianStopping
 from katib.earlystopping.rules.percentile import Percentile
 from katib.earlystopping.service import should_stop
-from katib.earlystopping.told import Answer, Delta, Told, TrialDelta
+from katib.earlystopping.told import Answer, Delta, MetricValues, Told, TrialDelta
+from katib.manager.ports import StoppingDelta
+from katib.manager.ports import TrialDelta as StoppingTrial
+from katib.manager.remote.earlystopping import delta_to_proto
 from tests.earlystopping.studies import STUDY_ID, question, study, trial
 
 SPEC = study(("LeastStep", 1), ("MinTrialsRequired", 1))
@@ -24,7 +30,7 @@ RUNNING, COMPLETED, KILLED = TrialState.RUNNING, TrialState.COMPLETED, TrialStat
 def delta(
     base: str, cursor: str, *trials: tuple[Trial, Sequence[float]], more: bool = False, study_id: str = STUDY_ID
 ) -> Delta:
-    told = [TrialDelta(t, {"score": values} if values else {}) for t, values in trials]
+    told = [TrialDelta(t, [MetricValues("score", values)] if values else []) for t, values in trials]
     return Delta(study_id, SPEC, base, cursor, told, more)
 
 
@@ -130,30 +136,44 @@ def test_a_refusal_leaves_nothing_behind(told: Told) -> None:
     assert told.ask(delta("a", "b")).stopped is None
 
 
-CURVES = st.lists(st.lists(st.integers(-5, 5).map(float), max_size=6), max_size=5)
+STEPPED = st.tuples(st.integers(-5, 5).map(float), st.one_of(st.none(), st.integers(0, 9)))
+CURVES = st.lists(st.lists(STEPPED, max_size=6), max_size=5)
+Stepped = list[list[tuple[float, int | None]]]
 
 
 @settings(deadline=None)
 @given(CURVES, CURVES, CURVES, st.randoms(use_true_random=False), st.sampled_from([MedianStopping(), Percentile()]))
 def test_the_answer_is_that_to_the_whole_question_however_it_was_told(
-    running: list[list[float]],
-    completed: list[list[float]],
-    early: list[list[float]],
-    random: object,
-    rule: MedianStopping | Percentile,
+    running: Stepped, completed: Stepped, early: Stepped, random: object, rule: MedianStopping | Percentile
 ) -> None:
     call = question(SPEC, running, completed, early)
     told, cursors = Told(rule), map(str, count(1))
-    base = told.ask(delta("", next(cursors), more=True)).have
-    left = {t.id: [o.value for o in call.curves[t.id]] for t in (*call.running, *call.finished)}
+
+    def tell(base: str, *trials: tuple[Trial, Sequence[Observation]], more: bool = False) -> Answer:
+        changed = [StoppingTrial(trial, observations) for trial, observations in trials]
+        request = delta_to_proto(StoppingDelta(STUDY_ID, SPEC, base, next(cursors), changed, more))
+        return told.ask(delta_from_proto(pb.ShouldTrialStopDeltaRequest.FromString(request.SerializeToString())))
+
+    base = tell("", more=True).have
+    left = {t.id: call.curves[t.id] for t in (*call.running, *call.finished)}
     trials = {t.id: t for t in (*call.running, *call.finished)}
     for trial_id in random.choices(list(trials), k=12) if trials else ():  # type: ignore[attr-defined]
-        t, values = trials[trial_id], left[trial_id]
+        t, rest = trials[trial_id], left[trial_id]
         # A finished trial is told as running until all its values are.
-        cut = random.randint(0, len(values))  # type: ignore[attr-defined]
-        left[trial_id] = values[cut:]
+        cut = random.randint(0, len(rest))  # type: ignore[attr-defined]
+        left[trial_id] = rest[cut:]
         now = replace(t, state=RUNNING, reason="")
-        base = told.ask(delta(base, next(cursors), (now, values[:cut]), more=random.random() < 0.5)).have  # type: ignore[attr-defined]
-    rest = [(t, left[t.id]) for t in trials.values()]
+        base = tell(base, (now, rest[:cut]), more=random.random() < 0.5).have  # type: ignore[attr-defined]
 
-    assert numbers(told.ask(delta(base, next(cursors), *rest))) == [t.number for t in should_stop(rule, call)]
+    expected = [t.number for t in should_stop(rule, call)]
+    assert numbers(tell(base, *((t, left[t.id]) for t in trials.values()))) == expected
+
+
+def test_steps_that_are_not_as_many_as_values_are_refused() -> None:
+    values = pb.MetricValues(name="score", values=[1, 2], steps=[1])
+    message = pb.ShouldTrialStopDeltaRequest(trials=[pb.TrialDelta(values=[values])])
+
+    with pytest.raises(InvalidArgumentError, match="one for each of the 2 values, or none") as caught:
+        delta_from_proto(message)
+
+    assert [v.field for v in caught.value.violations] == ["trials[0].values[0].steps"]

@@ -1,7 +1,7 @@
 """Asynchronous successive halving as a stopping rule.
 
 Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020; first as arXiv:1810.05934, 2018). The rungs are
-at r, r·eta, r·eta^2, ... steps, a step being one value of the metric. Where the paper promotes the best 1/eta of a rung from
+at r, r·eta, r·eta^2, ... steps. Where the paper promotes the best 1/eta of a rung from
 paused trials, here those that are not among them are stopped and the others just go on, so nothing is ever paused, resumed or
 waited for.
 
@@ -26,7 +26,7 @@ ETA: Final = real(
 MIN_RESOURCE: Final = whole(
     "MinResource",
     5,
-    "Steps before the first rung: no trial is stopped earlier. A step is one value of the metric.",
+    "Steps before the first rung: no trial is stopped earlier.",
     least=1,
 )
 MIN_TRIALS_REQUIRED: Final = whole(
@@ -57,28 +57,31 @@ class Asha:
         eta, least_step = request.problem.values[ETA], request.problem.values[MIN_RESOURCE]
         least = request.problem.values[MIN_TRIALS_REQUIRED] or math.ceil(eta)
         losses = Losses(request, request.problem.spec.objective_name)
-        curves = [(t, losses.standing(t)) for t in comparable([*request.finished, *request.running])]
+        curves = [(t, losses.curve(t), losses.standing(t)) for t in comparable([*request.finished, *request.running])]
 
         @cache
         def bound(rung: int) -> tuple[float, int, int]:
             """The worst loss at the rung that goes on; of how many trials there; and how many these may be."""
             there = sorted(
-                values[at - 1] for t, values in curves if (at := compared_at(t, len(values), rung)) is not None
+                standing[at] for t, curve, standing in curves if (at := compared_at(t, curve, rung)) is not None
             )
             go_on = max(1, int(len(there) / eta))
             return (there[go_on - 1] if len(there) >= least else math.inf), len(there), go_on
 
         found = []
         for trial in request.running:
-            standing = losses.standing(trial)
-            rung = _rung(len(standing), least_step, eta)
-            if rung is None:
+            curve = losses.curve(trial)
+            rung = _rung(curve.last_step, least_step, eta)
+            # One that began to report behind the rung has nothing to be compared by there.
+            at = None if rung is None else curve.index(rung)
+            if rung is None or at is None:
                 continue
             limit, count, go_on = bound(rung)
-            if standing[rung - 1] > limit:
+            loss = losses.standing(trial)[at]
+            if loss > limit:
                 why = (
-                    f"at value {rung} it had {losses.shown(standing[rung - 1])}, and of {count} trials the best {go_on} "
-                    f"have {losses.shown(limit)} or better"
+                    f"at step {rung} it had {losses.shown(loss)}, and of {count} trials the best {go_on} have "
+                    f"{losses.shown(limit)} or better"
                 )
                 found.append(stopped(trial, why))
         return found

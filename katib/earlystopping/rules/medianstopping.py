@@ -2,7 +2,7 @@
 
 Golovin et al., "Google Vizier: A Service for Black-Box Optimization" (KDD 2017), section 3.2.2: a running trial is stopped
 at step s when its best value by step s is strictly worse than the median of the running averages, up to step s, of all
-completed trials. A step is one value of the metric.
+completed trials.
 """
 
 import math
@@ -17,7 +17,7 @@ from katib.domain.trial import Trial
 from katib.earlystopping.base import CHECK_INTERVAL, SETTINGS_PATH, Problem, Request
 from katib.earlystopping.losses import Losses, comparable, compared_at, stopped
 
-LEAST_STEP: Final = whole("LeastStep", 20, "Values that a trial must have before it may be stopped.", least=1)
+LEAST_STEP: Final = whole("LeastStep", 20, "Steps that a trial must have come to before it may be stopped.", least=1)
 EVAL_MARGIN: Final = real(
     "EvalMargin", 0.0, "By how much, in the metric's own unit, a trial must be worse than the median.", least=0.0
 )
@@ -85,9 +85,9 @@ def _behind(request: Request, metric: str) -> dict[str, str]:
     def median_at(step: int) -> tuple[float, int]:
         """Of the averages, and of how many; infinite where they are too few."""
         averages = [
-            average[at - burn_in - 1]
+            average[at - burn_in]
             for trial, average in finished
-            if (at := compared_at(trial, burn_in + len(average), step)) is not None and at > burn_in
+            if (at := compared_at(trial, losses.curve(trial), step)) is not None and at >= burn_in
         ]
         enough = len(averages) >= values[MIN_TRIALS_REQUIRED]
         return (_median(averages) if enough else math.inf), len(averages)
@@ -95,14 +95,14 @@ def _behind(request: Request, metric: str) -> dict[str, str]:
     found = {}
     for trial in request.running:
         best = losses.best(trial)
-        step = len(best)
-        if step < values[LEAST_STEP]:
+        step = losses.curve(trial).last_step
+        if not best or step < values[LEAST_STEP]:
             continue
         median, others = median_at(step)
         # Nothing is greater than a median that is NaN.
         if best[-1] > median + values[EVAL_MARGIN]:
             found[trial.id] = (
-                f"by value {step} its best {metric} is {losses.shown(best[-1])}, and the median of the averages of "
+                f"by step {step} its best {metric} is {losses.shown(best[-1])}, and the median of the averages of "
                 f"{others} trials {losses.shown(median)}"
             )
     return found

@@ -20,7 +20,7 @@ MIN_DELTA: Final = real(
     "MinDelta", 0.0, "By how much, in the metric's own unit, a value must be better to count as that.", least=0.0,
     default_text="0: any improvement counts",
 )  # fmt: skip
-LEAST_STEP: Final = whole("LeastStep", 1, "Values that a trial must have before it may be stopped.", least=1)
+LEAST_STEP: Final = whole("LeastStep", 1, "Steps that a trial must have come to before it may be stopped.", least=1)
 
 
 class Patience:
@@ -41,13 +41,13 @@ class Patience:
         reached = min((_came_to(losses, request, t) for t in request.finished), default=math.inf)
         found = []
         for trial in request.running:
-            curve = losses.of(trial)
-            if len(curve) < values[LEAST_STEP] or not losses.best(trial)[-1] > reached:
+            of, best = losses.of(trial), losses.best(trial)
+            if not best or losses.curve(trial).last_step < values[LEAST_STEP] or not best[-1] > reached:
                 continue
-            at = _last_improvement(curve, values[MIN_DELTA])
-            if len(curve) - at >= values[PATIENCE]:
+            count = _last_improvement(of, values[MIN_DELTA])
+            if len(of) - count >= values[PATIENCE]:
                 why = (
-                    f"it has not become better since value {at} of {len(curve)}, and another trial came to "
+                    f"it has not become better since value {count} of {len(of)}, and another trial came to "
                     f"{losses.shown(reached)}"
                 )
                 found.append(stopped(trial, why))
@@ -69,10 +69,10 @@ def _came_to(losses: Losses, request: Request, trial: Trial) -> float:
 
 
 def _last_improvement(losses: Sequence[float], least: float) -> int:
-    """The step of the last value that was better by more than `least` than the best one before; 0: none was a number."""
+    """The number of the last value that was better by more than `least` than the best one before; 0: none was a number."""
     best, at = math.inf, 0
-    for step, loss in enumerate(losses, 1):
+    for number, loss in enumerate(losses, 1):
         # From infinity on every finite number is an improvement.
         if loss < best - least or (at == 0 and not math.isnan(loss)):
-            best, at = loss, step
+            best, at = loss, number
     return at

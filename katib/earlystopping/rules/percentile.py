@@ -23,7 +23,7 @@ PERCENTILE: Final = real(
     most=99.0,
     default_text="50",
 )
-LEAST_STEP: Final = whole("LeastStep", 5, "Values that a trial must have before it may be stopped.", least=1)
+LEAST_STEP: Final = whole("LeastStep", 5, "Steps that a trial must have come to before it may be stopped.", least=1)
 MIN_TRIALS_REQUIRED: Final = whole(
     "MinTrialsRequired", 5, "Other trials that must have got as far, below which none is stopped.", least=1
 )
@@ -42,13 +42,13 @@ class Percentile:
     def stop(self, request: Request) -> Sequence[Trial]:
         values = request.problem.values
         losses = Losses(request, request.problem.spec.objective_name)
-        curves = [(t, losses.best(t)) for t in comparable([*request.finished, *request.running])]
+        curves = [(t, losses.curve(t), losses.best(t)) for t in comparable([*request.finished, *request.running])]
         share = values[PERCENTILE] / 100
 
         @cache
         def bound(step: int) -> tuple[float, int]:
             """The loss beyond which a trial at this step is behind, and among how many trials. Its own is one of them."""
-            there = [best[at - 1] for t, best in curves if (at := compared_at(t, len(best), step)) is not None]
+            there = [best[at] for t, curve, best in curves if (at := compared_at(t, curve, step)) is not None]
             # The others and the trial itself.
             enough = len(there) > values[MIN_TRIALS_REQUIRED]
             return (_quantile(sorted(there), share) if enough else math.inf), len(there)
@@ -56,13 +56,13 @@ class Percentile:
         found = []
         for trial in request.running:
             best = losses.best(trial)
-            step = len(best)
-            if step < values[LEAST_STEP]:
+            step = losses.curve(trial).last_step
+            if not best or step < values[LEAST_STEP]:
                 continue
             limit, count = bound(step)
             if best[-1] > limit:
                 why = (
-                    f"by value {step} its best is {losses.shown(best[-1])}, and the best {values[PERCENTILE]:g} % of "
+                    f"by step {step} its best is {losses.shown(best[-1])}, and the best {values[PERCENTILE]:g} % of "
                     f"{count} trials have {losses.shown(limit)} or better"
                 )
                 found.append(stopped(trial, why))

@@ -41,7 +41,7 @@ MIN_TRIALS_REQUIRED: Final = whole(
     "Completed trials that must have gone on from the step on, below which none is stopped there.",
     least=1,
 )
-LEAST_STEP: Final = whole("LeastStep", 1, "Values that a trial must have before it may be stopped.", least=1)
+LEAST_STEP: Final = whole("LeastStep", 1, "Steps that a trial must have come to before it may be stopped.", least=1)
 
 
 class Predictive:
@@ -61,30 +61,35 @@ class Predictive:
     def stop(self, request: Request) -> Sequence[Trial]:
         values = request.problem.values
         losses = Losses(request, request.problem.spec.objective_name)
-        completed = [losses.standing(t) for t in request.finished if t.state is TrialState.COMPLETED]
-        best = min((curve[-1] for curve in completed if curve), default=math.inf)
+        completed = [(losses.curve(t), losses.standing(t)) for t in request.finished if t.state is TrialState.COMPLETED]
+        best = min((standing[-1] for _, standing in completed if standing), default=math.inf)
 
         @cache
         def improvements(step: int) -> list[float]:
             """What the completed trials that went on from this step on came to improve, the most first."""
-            return sorted((_improvement(c[step - 1], c[-1]) for c in completed if len(c) > step), reverse=True)
+            found = [
+                _improvement(standing[at], standing[-1])
+                for curve, standing in completed
+                if curve.last_step > step and (at := curve.index(step)) is not None
+            ]
+            return sorted(found, reverse=True)
 
         found = []
         for trial in request.running:
-            curve = losses.standing(trial)
-            step = len(curve)
-            if step < values[LEAST_STEP]:
+            standing = losses.standing(trial)
+            step = losses.curve(trial).last_step
+            if not standing or step < values[LEAST_STEP]:
                 continue
             seen = improvements(step)
             if len(seen) < values[MIN_TRIALS_REQUIRED]:
                 continue
             passed_over = int(values[CHANCE] * len(seen))
             most = seen[passed_over]
-            needed = curve[-1] - best
+            needed = standing[-1] - best
             if needed > values[MARGIN] * most:
                 who = f"all but {passed_over}" if passed_over else "each"
                 why = (
-                    f"at value {step} it had {losses.shown(curve[-1])}, {needed:.4g} behind the best, and {who} of "
+                    f"at step {step} it had {losses.shown(standing[-1])}, {needed:.4g} behind the best, and {who} of "
                     f"{len(seen)} completed trials improved by {most:.4g} or less from there on"
                 )
                 found.append(stopped(trial, why))

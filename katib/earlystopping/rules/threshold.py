@@ -10,6 +10,7 @@ from katib.domain.settings import Option, Options, real, whole
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
 from katib.earlystopping.base import CHECK_INTERVAL, SETTINGS_PATH, Problem, Request
+from katib.earlystopping.curve import Curve
 from katib.earlystopping.losses import stopped
 
 LOWER: Final = real("Lower", None, "A value less than this is out of bounds.", default_text="none")
@@ -17,7 +18,7 @@ UPPER: Final = real("Upper", None, "A value greater than this is out of bounds, 
 METRIC: Final[Option[str]] = Option(
     "Metric", "The metric that has the bounds.", "the name of a metric of the study", lambda t: t or None, "", "the objective"
 )  # fmt: skip
-LEAST_STEP: Final = whole("LeastStep", 1, "The first value that counts; those before it may be anything.", least=1)
+LEAST_STEP: Final = whole("LeastStep", 1, "The first step that counts; values before it may be anything.", least=1)
 IN_A_ROW: Final = whole("InARow", 1, "Values in a row that must be out of bounds: more than 1 forgives noise.", least=1)
 
 
@@ -52,25 +53,27 @@ class Threshold:
         (metric,) = self.metrics(request.problem)
         found = []
         for trial in request.running:
-            values = request.values(trial, metric)
-            step = _out_of_bounds(values, request.problem)
-            if step is not None:
-                found.append(stopped(trial, f"{metric} was {values[step - 1]:.4g} at value {step}, out of bounds"))
+            curve = request.curve(trial, metric)
+            at = _out_of_bounds(curve, request.problem)
+            if at is not None:
+                found.append(
+                    stopped(trial, f"{metric} was {curve.values[at]:.4g} at step {curve.step(at)}, out of bounds")
+                )
         return found
 
 
-def _out_of_bounds(values: Sequence[float], problem: Problem) -> int | None:
-    """The step at which there were enough in a row."""
+def _out_of_bounds(curve: Curve, problem: Problem) -> int | None:
+    """The place at which there were enough in a row."""
     lower, upper = problem.values[LOWER], problem.values[UPPER]
     low = -math.inf if lower is None else lower
     high = math.inf if upper is None else upper
     row = 0
-    for step, value in enumerate(values, 1):
-        if step < problem.values[LEAST_STEP]:
+    for at, value in enumerate(curve.values):
+        if curve.step(at) < problem.values[LEAST_STEP]:
             continue
         row = 0 if low <= value <= high else row + 1
         if row == problem.values[IN_A_ROW]:
-            return step
+            return at
     return None
 
 

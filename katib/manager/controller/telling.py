@@ -87,10 +87,7 @@ class Telling:
             if attempt != trial.attempt:
                 place = 0
             found, last = self.storage.observations_after(trial.id, trial.attempt, metrics, place, room)
-            values: dict[str, list[float]] = {}
-            for observation in found:
-                values.setdefault(observation.name, []).append(observation.value)
-            told.append(TrialDelta(replace(trial, message=""), values))
+            told.append(TrialDelta(replace(trial, message=""), found))
             room -= len(found)
             self._places[trial.id] = trial.attempt, last
             if room <= 0:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from itertools import groupby
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import EarlyStoppingStub
@@ -72,12 +73,24 @@ def delta_to_proto(delta: StoppingDelta) -> pb.ShouldTrialStopDeltaRequest:
         trials=[
             pb.TrialDelta(
                 trial=trial_to_proto(d.trial),
-                values=[pb.MetricValues(name=name, values=values) for name, values in d.values.items()],
+                values=_values(d.observations),
             )
             for d in delta.trials
         ],
         more=delta.more,
     )
+
+
+def _values(observations: Sequence[Observation]) -> list[pb.MetricValues]:
+    """Of each metric, one message for those in a row that name a step, or do not."""
+    by_name: dict[str, list[Observation]] = {}
+    for observation in observations:
+        by_name.setdefault(observation.name, []).append(observation)
+    return [
+        pb.MetricValues(name=name, values=[o.value for o in row], steps=[o.step for o in row if o.step is not None])
+        for name, of_one in by_name.items()
+        for row in (list(row) for _, row in groupby(of_one, lambda o: o.step is None))
+    ]
 
 
 def answer_from_proto(reply: pb.ShouldTrialStopDeltaReply) -> StoppingAnswer:
