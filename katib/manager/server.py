@@ -64,7 +64,7 @@ class Manager:
         self._transport = Transport(settings)
         self._metrics = Metrics()
         self._channels = Channels(standby=standby, tls=self._transport.services)
-        self._opening = Opening(settings.database, self._ready_or_not)
+        self._opening = Opening(settings.database, self._ready_or_not, settings.database_password_file)
         self._storage = self._opening.storage
         self._models = open_model_store(self._storage, settings.model_store)
         self._worker = _open_worker(settings)
@@ -221,6 +221,13 @@ def _open_worker(settings: Settings) -> Worker:
     "--database",
     default="sqlite:///katib.db",
     help="sqlite:///FILE, or mysql+pymysql://USER:PASSWORD@HOST:PORT/NAME.",
+)
+@click.option(
+    "--database-password-file",
+    metavar="FILE",
+    default="",
+    show_default=False,
+    help="The password of --database, read for each connection: it stands on no command line then.",
 )
 @click.option("--worker", default="local", help="What runs the trials: local, kubernetes.")
 @click.option(

@@ -24,6 +24,7 @@ class Settings:
     listen: str = DEFAULT_LISTEN
     http: str = DEFAULT_HTTP
     database: str = "sqlite:///katib.db"
+    database_password_file: str = ""
     worker: str = "local"
     worker_option: tuple[str, ...] = ()
     data: Path = Path("katib-data")

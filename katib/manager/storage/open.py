@@ -8,7 +8,7 @@ from sqlalchemy import URL
 from katib.manager.ports import Storage
 from katib.manager.storage.memory import MemoryStorage
 from katib.manager.storage.sql.database import Database
-from katib.manager.storage.sql.engine import create_folder, make_engine, parse_url, shown_url
+from katib.manager.storage.sql.engine import create_folder, make_engine, parse_url, shown_url, with_password_file
 from katib.manager.storage.sql.migrate import prepare
 from katib.manager.storage.sql.storage import SqlStorage
 
@@ -35,12 +35,13 @@ class Opening:
     """A storage from the moment when its address is known: it may be handed round at once, and every call of it is an
     UnavailableError with the reason until its database has been opened."""
 
-    def __init__(self, url: str, told: Callable[[], None] | None = None) -> None:
-        """`told()` is called, from any thread, when the database is found or lost, and must return at once.
+    def __init__(self, url: str, told: Callable[[], None] | None = None, password_file: str = "") -> None:
+        """`told()` is called, from any thread, when the database is found or lost, and must return at once. `password_file` has
+        what the address then does not.
 
-        Raises InvalidArgumentError for an address of nothing that we know.
+        Raises InvalidArgumentError for an address of nothing that we know, and for a file that cannot be read.
         """
-        self._sql = None if url == MEMORY_URL else _Sql(parse_url(url), told)
+        self._sql = None if url == MEMORY_URL else _Sql(_address(url, password_file), told)
         self.storage: Final[Storage] = MemoryStorage() if self._sql is None else self._sql.storage
 
     @property
@@ -69,6 +70,11 @@ class Opening:
             both()
             return True
         return self._sql.database.presence.seek(both)
+
+
+def _address(url: str, password_file: str) -> URL:
+    address = parse_url(url)
+    return with_password_file(address, password_file) if password_file else address
 
 
 class _Sql:

@@ -15,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
-from katib.manager.storage.sql.failures import HANDSHAKE_ERROR, mysql_code
+from katib.manager.storage.sql.failures import HANDSHAKE_ERROR, NO_PASSWORD, mysql_code
 
 EXPECTED: Final = "expected sqlite:///PATH, mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE or memory://"
 
@@ -44,6 +44,8 @@ _POOL: Final = 16
 _POOL_TIMEOUT_S: Final = 5
 # What of PyMySQL's options may stand behind the `?`. Others could undo what the storage relies on.
 _MYSQL_OPTIONS: Final = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
+# An option of ours: where the password is. Read for each connection, so that a new one needs no restart.
+_PASSWORD_FILE: Final = "password_file"  # noqa: S105 - its name
 _FIRST_CODE: Final = 1000
 _LOCAL: Final = frozenset({None, "", "localhost", "127.0.0.1", "::1"})
 
@@ -72,6 +74,20 @@ def parse_url(text: str) -> URL:
     raise InvalidArgumentError.of("database", f"{url.drivername}:", EXPECTED)
 
 
+def with_password_file(url: URL, path: str) -> URL:
+    """The address with its password in a file. Raises InvalidArgumentError."""
+    option = "--database-password-file"
+    if url.drivername == "sqlite":
+        raise InvalidArgumentError.of(option, path, "expected none beside SQLite, which knows no passwords")
+    if url.password is not None:
+        raise InvalidArgumentError.of(option, path, "expected no password in --database beside it")
+    try:
+        _read_password(path)
+    except OSError as error:
+        raise InvalidArgumentError.of(option, path, f"expected a file that can be read: {error.strerror}") from None
+    return url.update_query_dict({_PASSWORD_FILE: path})
+
+
 def shown_url(url: URL) -> str:
     """For people and logs: without password and options."""
     return url.set(query={}).render_as_string(hide_password=True)
@@ -96,7 +112,8 @@ def make_engine(url: URL, *, migrating: bool = False) -> Engine:
         engine = create_engine(url, connect_args={"timeout": _LOCK_TIMEOUT_S, "check_same_thread": False}, **options)
         event.listen(engine, "connect", _set_up_sqlite_for_migration if migrating else _set_up_sqlite)
     else:
-        engine = create_engine(url, connect_args=_mysql_arguments(url, migrating), **options)
+        address = url.difference_update_query([_PASSWORD_FILE])
+        engine = create_engine(address, connect_args=_mysql_arguments(url, migrating), **options)
         event.listen(engine, "do_connect", _connect_mysql)
         event.listen(engine, "connect", _set_up_mysql)
         if not migrating:
@@ -147,6 +164,14 @@ def _connect_mysql(
 ) -> DBAPIConnection:
     """PyMySQL takes apart what it gets as though a MySQL server had sent it: what another program sends, or one that breaks
     off, ends in whatever error that comes to. Here it is one, the protocol's own for it."""
+    path = named.get(_PASSWORD_FILE)
+    if path is not None:
+        # The next connection is made with the same dictionary.
+        named = {name: value for name, value in named.items() if name != _PASSWORD_FILE}
+        try:
+            named["password"] = _read_password(path)
+        except OSError as error:
+            raise OperationalError(NO_PASSWORD, f"{path}: {error.strerror}") from error
     try:
         return dialect.connect(*positional, **named)
     except dialect.loaded_dbapi.Error as error:
@@ -156,6 +181,11 @@ def _connect_mysql(
         raise _no_server(error) from error
     except (struct.error, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
         raise _no_server(error) from error
+
+
+def _read_password(path: str) -> bytes:
+    """Without the end of the line that an editor leaves."""
+    return Path(path).read_bytes().removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _no_server(error: Exception) -> OperationalError:
@@ -197,6 +227,8 @@ def _mysql_arguments(url: URL, migrating: bool) -> Mapping[str, Any]:
     if url.password is not None:
         # PyMySQL would take a text for Latin-1; who made the user will have typed UTF-8.
         arguments["password"] = str(url.password).encode()
+    if _PASSWORD_FILE in url.query:
+        arguments[_PASSWORD_FILE] = url.query[_PASSWORD_FILE]
     tls = any(name.startswith("ssl_") for name in url.query)
     if not tls and ("unix_socket" in url.query or url.host in _LOCAL):
         # PyMySQL encrypts whenever the server can, even where nothing leaves the machine.

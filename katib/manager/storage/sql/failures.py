@@ -12,6 +12,8 @@ from katib.domain.errors import AlreadyExistsError, FailedPreconditionError, Int
 _LOCK_WAIT_TIMEOUT: Final = 1205
 _DEADLOCK: Final = 1213
 HANDSHAKE_ERROR: Final = 2012
+# Of no server, and ours: the password could not be read from its file.
+NO_PASSWORD: Final = -1
 _GONE: Final = frozenset(
     {
         1053,  # the server shuts down
@@ -51,6 +53,10 @@ _MENDED_OUTSIDE: Final = {
     2002: _UNREACHABLE,
     2003: _UNREACHABLE,
     2005: _UNREACHABLE,
+    NO_PASSWORD: (
+        "is not asked, for want of the password",
+        "let --database-password-file name a file that can be read",
+    ),
     HANDSHAKE_ERROR: (
         "cannot be reached: something that is no MySQL server answers at its address",
         "correct the address in --database, or look what stands before the server",
