@@ -1,20 +1,49 @@
 """Katib: hyperparameter tuning as a service.
 
 In the program of a trial: `import katib`, `katib.report(accuracy=0.93, step=4)`, `katib.should_stop()`.
+
+In a program that drives a study itself: `katib.create_study`, `katib.open_study`; see katib.sdk.study.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from katib.domain.errors import KatibError
+    from katib.sdk.loop import Trial
+    from katib.sdk.space import Categorical, Discrete, Double, Int
+    from katib.sdk.study import Study, TrialResult, create_study, open_study
     from katib.sdk.trial import report, should_stop
 
-__all__ = ["report", "should_stop"]
+__all__ = [
+    "Categorical",
+    "Discrete",
+    "Double",
+    "Int",
+    "KatibError",
+    "Study",
+    "Trial",
+    "TrialResult",
+    "create_study",
+    "open_study",
+    "report",
+    "should_stop",
+]
+
+_HOMES: Final = {
+    "report": "katib.sdk.trial",
+    "should_stop": "katib.sdk.trial",
+    "KatibError": "katib.domain.errors",
+    **dict.fromkeys(("Categorical", "Discrete", "Double", "Int"), "katib.sdk.space"),
+    **dict.fromkeys(("Study", "TrialResult", "create_study", "open_study"), "katib.sdk.study"),
+    "Trial": "katib.sdk.loop",
+}
 
 
 def __getattr__(name: str) -> object:
     # Loaded when it is used: every program of Katib's imports this package, and few report.
-    if name in __all__:
-        from katib.sdk import trial
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(trial, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)

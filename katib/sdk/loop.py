@@ -1,0 +1,247 @@
+"""The loop of a program that drives a study: ask for a trial, let the body run, complete it."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Literal, SupportsFloat, SupportsIndex
+
+from katib.api.client import ManagerClient
+from katib.domain.checks import check_name
+from katib.domain.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    KatibError,
+    NotFoundError,
+    UnavailableError,
+)
+from katib.domain.study import StudyState
+from katib.domain.trial import Trial as StoredTrial
+from katib.domain.views import StudyDetail
+from katib.sdk.held import Held, Keeper
+from katib.sdk.patience import patiently
+from katib.sdk.space import Value, typed_value
+from katib.sdk.study import ALGORITHM_TAG
+
+_log: Final = logging.getLogger("katib")
+
+# While there is no trial to be had: others run, or the study is paused.
+_WAIT_FIRST_S: Final = 0.2
+_WAIT_MOST_S: Final = 5.0
+# How long the algorithm may give nothing while no trial runs, before that is taken for a fault of its.
+_NOTHING_S: Final = 600.0
+# A loop that is left says so to the manager, and does not wait for long to be heard: there is the lease.
+_LEAVE_S: Final = 5.0
+LEFT: Final = (
+    "its loop was left in the middle of its body, by an exception, break or return; trial.complete() before a break keeps its "
+    "result"
+)
+
+
+class Trial:
+    """A trial in the hands of this program.
+
+    `parameters` are the values to try, by name, numbers as numbers. Use it as a context manager to have what its body raises
+    noted on it: ERROR with the exception's text, or KILLED for an interrupt from the keyboard.
+    """
+
+    def __init__(self, loop: "Loop", stored: StoredTrial, held: Held) -> None:
+        self._loop: Final = loop
+        self._held: Final = held
+        self._over = False
+        self.id: Final = stored.id
+        self.number: Final = stored.number
+        self.attempt: Final = stored.attempt
+        self.objective_name: Final = loop.objective_name
+        self.parameters: Final[Mapping[str, Value]] = {p.name: typed_value(p) for p in stored.parameters}
+
+    def __repr__(self) -> str:
+        return f"<katib trial {self.number} ({self.id}): {dict(self.parameters)}>"
+
+    def __getitem__(self, name: str) -> Value:
+        return self.parameters[name]
+
+    @property
+    def over(self) -> bool:
+        """Whether it has come to its end here, or is not this program's any more."""
+        return self._over or bool(self._held.lost)
+
+    def report(
+        self,
+        metrics: Mapping[str, SupportsFloat] | None = None,
+        /,
+        *,
+        step: SupportsIndex | None = None,
+        **more: SupportsFloat,
+    ) -> None:
+        """Values of metrics: `trial.report(accuracy=0.93, loss=0.2, step=4)`.
+
+        They are sent in the background, and all of them before the trial is completed. NaN and infinities are values. Raises
+        InvalidArgumentError for what is no number or no name.
+        """
+        values = []
+        for name, value in {**(metrics or {}), **more}.items():
+            if found := check_name("metric", name):
+                raise InvalidArgumentError(found)
+            try:
+                values.append((name, float(value)))
+            except (TypeError, ValueError) as error:
+                raise InvalidArgumentError.of(name, value, f"expected a number ({error})") from error
+        self._held.add(values, None if step is None else step.__index__())
+
+    def should_stop(self) -> bool:
+        """Whether the body may end early: the trial was stopped, its study ends, or another program has it now. Never waits."""
+        return self._held.should_stop or self.over
+
+    def complete(self) -> None:
+        """COMPLETED with what was reported, now and not at the end of the body. Raises InvalidArgumentError without the
+        objective."""
+        if not self._over:
+            self._over = True
+            self._loop.end(self._held, self.number)
+
+    def fail(self, error: str, patience: float | None = None) -> None:
+        """ERROR with this text."""
+        if not self._over:
+            self._over = True
+            self._loop.give_up(self._held, self.number, error, patience)
+
+    def __enter__(self) -> "Trial":
+        return self
+
+    def __exit__(
+        self, type_: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> Literal[False]:
+        if error is not None and not self._over:
+            if isinstance(error, Exception):
+                self.fail(f"{type(error).__name__}: {error}", _LEAVE_S)
+            else:
+                # An interrupt is no fault of the trial.
+                self._over = True
+                self._loop.give_up(self._held, self.number, "", _LEAVE_S)
+        return False
+
+
+class Loop:
+    def __init__(
+        self, client: ManagerClient, study: StudyDetail, name: str, lease: float, patience: float, algorithm: str
+    ) -> None:
+        if not study.spec.client_driven:
+            raise FailedPreconditionError(
+                f"study {study.summary.id} is driven by the manager with {study.spec.algorithm}: programs drive those that "
+                "katib.create_study has created"
+            )
+        self._client: Final = client
+        self._study_id: Final = study.summary.id
+        self._name: Final = name
+        self._lease: Final = timedelta(seconds=lease)
+        self._patience: Final = patience
+        tagged = next((tag.value for tag in study.spec.tags if tag.name == ALGORITHM_TAG), "")
+        self._algorithm: Final = algorithm or tagged
+        self.objective_name: Final = study.spec.objective_name
+
+    def trials(self, limit: int | None) -> Iterator[Trial]:
+        done = 0
+        while limit is None or done < limit:
+            stored = self._next()
+            if stored is None:
+                return
+            held = Held(self._client, stored.id, stored.attempt)
+            trial = Trial(self, stored, held)
+            with Keeper(held, self._lease):
+                try:
+                    yield trial
+                except GeneratorExit:
+                    trial.fail(LEFT, _LEAVE_S)
+                    raise
+                trial.complete()
+            done += 1
+
+    def _next(self) -> StoredTrial | None:
+        """The next trial, once there is one; None when the study has ended."""
+        waited = 0
+        nothing_since = None
+        while True:
+            try:
+                given, completed = patiently(self._ask, self._patience, "asking for a trial")
+            except FailedPreconditionError:
+                study = self._look()
+                if study.summary.state.finished:
+                    _log.info("study %s is %s: %s", self._study_id, study.summary.state.value, study.summary.message)
+                    return None
+                resting = study.summary.state is StudyState.PAUSED or bool(study.summary.reason == "Stopping")
+                if not resting:
+                    raise
+                given, completed = [], False
+                nothing_since = None
+            if given:
+                return given[0]
+            if completed:
+                return None
+            nothing_since = self._nothing(nothing_since)
+            if waited == 0:
+                _log.info("study %s has no trial for this program now: others run, or it is paused", self._study_id)
+            pause = min(_WAIT_FIRST_S * 2 ** min(waited, 10), _WAIT_MOST_S)
+            waited += 1
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many programs wait for the same
+
+    def _ask(self) -> tuple[list[StoredTrial], bool]:
+        given, completed = self._client.suggest_trials(self._study_id, 1, self._name, self._algorithm, self._lease)
+        return list(given), completed
+
+    def _nothing(self, since: float | None) -> float | None:
+        """Since when there is no trial although none runs, which must not go on for ever."""
+        study = self._look().summary
+        if study.state is not StudyState.RUNNING or study.pending + study.running:
+            return None
+        now = time.monotonic()
+        if since is not None and now - since > _NOTHING_S:
+            raise UnavailableError(
+                f"{self._algorithm or 'random'} has given no trial for {_NOTHING_S:.0f} s although none runs: see the log of "
+                "its service, or ask with another algorithm"
+            )
+        return now if since is None else since
+
+    def _look(self) -> StudyDetail:
+        return patiently(lambda: self._client.get_study(self._study_id), self._patience, "looking at the study")
+
+    def end(self, held: Held, number: int) -> None:
+        held.send(self._patience)
+        try:
+            self._finally(
+                held, number, lambda: self._client.complete_trial(self._study_id, held.trial_id, None, held.attempt)
+            )
+        except InvalidArgumentError as error:
+            text = f"its body ended without reporting {self.objective_name}"
+            self.give_up(held, number, text, None)
+            raise InvalidArgumentError(
+                f"trial {number}: {text}: call trial.report({self.objective_name}=...) in it"
+            ) from error
+
+    def give_up(self, held: Held, number: int, error: str, patience: float | None) -> None:
+        seconds = self._patience if patience is None else patience
+        try:
+            held.send(seconds)
+            self._finally(
+                held,
+                number,
+                lambda: self._client.within(seconds).abandon_trial(self._study_id, held.trial_id, held.attempt, error),
+                seconds,
+            )
+        except KatibError as trouble:
+            if patience is None:
+                raise
+            # Something else is on its way out: that is what the user should see.
+            _log.warning("trial %d could not be ended (%s): another program gets it after its lease", number, trouble)
+
+    def _finally(self, held: Held, number: int, call: Callable[[], None], seconds: float | None = None) -> None:
+        if not held.lost:
+            try:
+                patiently(call, self._patience if seconds is None else seconds, f"ending trial {number}")
+            except (FailedPreconditionError, NotFoundError) as error:
+                held.lost = str(error)
+            else:
+                return
+        _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)

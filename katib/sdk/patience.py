@@ -1,0 +1,43 @@
+"""Calls that are made again while the manager cannot be reached, for a stated time."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from katib.domain.errors import DeadlineExceededError, UnavailableError
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger("katib")
+_PAUSE_FIRST_S: Final = 0.2
+_PAUSE_MOST_S: Final = 10.0
+
+
+def patiently(call: Callable[[], T], seconds: float, doing: str) -> T:
+    """The call's result, which may be made several times: what it does twice must be what it does once. Raises its error, and
+    UnavailableError or DeadlineExceededError only after `seconds` of them."""
+    deadline = time.monotonic() + seconds
+    tried = 0
+    while True:
+        try:
+            result = call()
+        except (UnavailableError, DeadlineExceededError) as error:
+            pause = pause_s(tried)
+            if time.monotonic() + pause >= deadline:
+                raise
+            if tried == 0:
+                _log.warning("%s: %s; trying again for up to %.0f s", doing, error, seconds)
+            tried += 1
+            time.sleep(pause)
+        else:
+            if tried:
+                _log.info("%s: the manager answers again", doing)
+            return result
+
+
+def pause_s(tried: int) -> float:
+    """Doubling, with jitter: many clients wait for the same manager."""
+    most: float = min(_PAUSE_FIRST_S * 2.0 ** min(tried, 10), _PAUSE_MOST_S)
+    return most * random.uniform(0.5, 1.0)  # noqa: S311

@@ -1,0 +1,254 @@
+"""A study that a program drives itself: `katib.create_study`, `katib.open_study`.
+
+    study = katib.create_study("digits", {"lr": katib.Double(1e-4, 1.0, log=True)}, maximize="accuracy", max_trials=20)
+    for trial in study.trials():
+        trial.report(accuracy=train(**trial.parameters))
+    print(study.best_trial)
+
+The loop may run in any number of processes and machines at the same time: no trial is given twice, and what one that dies has
+left unfinished is given to another.
+"""
+
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from katib.api.client import DEFAULT_ADDRESS, ManagerClient
+from katib.api.tls import client_tls
+from katib.domain.errors import InvalidArgumentError, NotFoundError
+from katib.domain.names import is_id
+from katib.domain.study import Limits, Objective, Setting, StudySpec
+from katib.domain.trial import Tag
+from katib.domain.trial import Trial as StoredTrial
+from katib.domain.views import StudyDetail
+from katib.sdk.patience import patiently
+from katib.sdk.space import Range, Value, configs_of, typed_value
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from katib.sdk.loop import Trial
+
+_log: Final = logging.getLogger("katib")
+
+# With a study, so that whoever opens it goes on with the algorithm that it was created with.
+ALGORITHM_TAG: Final = "katib.algorithm"
+# For as long a manager may be away, as one that is upgraded, before a program that drives a study gives up.
+PATIENCE_S: Final = 600.0
+# Those who create or open a study look at the screen.
+OPEN_S: Final = 3.0
+DEFAULT_LEASE_S: Final = 120.0
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial as it stands. `objective` is None while there is none; `reason` and `message` say why it stands so."""
+
+    id: str
+    number: int
+    state: str
+    objective: float | None
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    reason: str = ""
+    message: str = ""
+
+
+def create_study(
+    name: str,
+    parameters: Mapping[str, Range],
+    *,
+    maximize: str = "",
+    minimize: str = "",
+    goal: float | None = None,
+    max_trials: int | None = None,
+    max_failed_trials: int | None = None,
+    max_duration: "timedelta | None" = None,
+    algorithm: str = "random",
+    settings: Mapping[str, object] | None = None,
+    exist_ok: bool = False,
+    server: str | None = None,
+) -> "Study":
+    """Creates a study that is driven by programs such as this one.
+
+    `maximize` or `minimize` names the metric to make better; `goal` ends the study when it is reached, as the limits do.
+    `algorithm` with its `settings` (`{"Seed": 1}`) is one that `katib-cli list algorithms` shows. `exist_ok`: a study that was
+    created so under this name is opened in place of a second one, however many programs do this at the same time. `server` is
+    where the manager is, `HOST:PORT`, `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
+
+    Raises a katib.KatibError: InvalidArgumentError says which argument is wrong, UnavailableError that no manager answers.
+    """
+    if bool(maximize) == bool(minimize):
+        raise InvalidArgumentError(
+            "say either maximize='METRIC' or minimize='METRIC': what the study is to make better"
+        )
+    spec = StudySpec(
+        name=name,
+        objective_name=maximize or minimize,
+        optimization=Objective.MAXIMIZE if maximize else Objective.MINIMIZE,
+        parameters=configs_of(parameters),
+        goal=goal,
+        settings=tuple(Setting(key, str(value)) for key, value in (settings or {}).items()),
+        tags=(Tag(ALGORITHM_TAG, algorithm),),
+        limits=Limits(max_trials=max_trials, max_failed_trials=max_failed_trials, max_duration=max_duration),
+    )
+    # Drawn once: a call whose answer was lost is made again under the same.
+    request_id = f"sdk-{uuid.uuid5(uuid.NAMESPACE_OID, name) if exist_ok else uuid.uuid4()}"
+    client = connect(server)
+    try:
+        study_id = patiently(lambda: client.create_study(spec, request_id), OPEN_S, f"creating study {name}")
+    except InvalidArgumentError as error:
+        if any(violation.field == "request_id" for violation in error.violations):
+            raise InvalidArgumentError(
+                f"there is a study {name!r} with other parameters: give this one another name, or leave out exist_ok"
+            ) from error
+        raise
+    return Study(client, study_id)
+
+
+def open_study(study: str, *, server: str | None = None) -> "Study":
+    """A study by its id or name. Raises NotFoundError where there is none, InvalidArgumentError where several have the name."""
+    client = connect(server)
+    if is_id(study):
+        found = Study(client, study)
+        found.detail()
+        return found
+    page = patiently(lambda: client.list_studies(name=study, page_size=5), OPEN_S, f"opening study {study}")
+    if not page.items:
+        raise NotFoundError(f"there is no study named {study!r} at {client.address}: katib-cli list studies shows them")
+    if len(page.items) > 1:
+        ids = ", ".join(f"{s.id} ({s.state.value}, {s.created_at:%Y-%m-%d %H:%M})" for s in page.items)
+        raise InvalidArgumentError(f"several studies are named {study!r}: give the id of one of them: {ids}")
+    return Study(client, page.items[0].id)
+
+
+def connect(server: str | None) -> ManagerClient:
+    """As the command line finds the manager: KATIB_SERVER, and KATIB_TLS_CA and its like for TLS."""
+    names = ("KATIB_TLS_CA", "KATIB_TLS_CERT", "KATIB_TLS_KEY")
+    ca, cert, key = (os.environ.get(name, "") for name in names)
+    return ManagerClient(
+        server or os.environ.get("KATIB_SERVER") or DEFAULT_ADDRESS, tls=client_tls(ca, cert, key, options=names)
+    )
+
+
+class Study:
+    """Safe from any thread, but for an iterator of `trials`, which belongs to one."""
+
+    def __init__(self, client: ManagerClient, study_id: str) -> None:
+        self._client: Final = client
+        self.id: Final = study_id
+
+    def __repr__(self) -> str:
+        return f"<katib study {self.id} at {self._client.address}>"
+
+    @property
+    def name(self) -> str:
+        return self.detail().summary.name
+
+    @property
+    def state(self) -> str:
+        """RUNNING, PAUSED, COMPLETED, STOPPED or FAILED."""
+        return self.detail().summary.state.value
+
+    @property
+    def best_trial(self) -> TrialResult | None:
+        """The completed trial with the best objective; None while there is none."""
+        best = self.detail().best_trial
+        return None if best is None else result_of(best)
+
+    def results(self) -> Sequence[TrialResult]:
+        """Every trial of the study by number, whoever ran it."""
+        found: list[TrialResult] = []
+        token = ""
+        while True:
+            page = patiently(
+                lambda token=token: self._client.list_trials(self.id, page_size=_PAGE, page_token=token),  # type: ignore[misc]
+                OPEN_S,
+                "reading the trials",
+            )
+            found += map(result_of, page.items)
+            token = page.next_token
+            if not token:
+                return found
+
+    def trials(
+        self,
+        *,
+        limit: int | None = None,
+        client: str = "",
+        lease: float = DEFAULT_LEASE_S,
+        patience: float = PATIENCE_S,
+        algorithm: str = "",
+    ) -> "Iterator[Trial]":
+        """Trials to run, one after the other, until the study has ended or `limit` were run here.
+
+        When the loop comes back for the next one, the trial is COMPLETED with what it has reported. A loop that is left in the
+        middle of a body, as by an exception, leaves the trial in ERROR; see `run` and `with trial:` for more.
+
+        `client` is this program's name. The default is one of its own; one that is started again under its old name goes on
+        with its unfinished trial at once. `lease`, in seconds: how long the manager hears nothing of this program before
+        another one gets its trial; a thread gives a sign several times in it while the body computes. `patience`, in seconds:
+        how long a manager may be away. `algorithm`: another one than the study was created with.
+        """
+        from katib.sdk.loop import Loop
+
+        return Loop(self._client, self.detail(), client or own_name(), lease, patience, algorithm).trials(limit)
+
+    def run(
+        self,
+        body: "Callable[[Trial], object]",
+        *,
+        on_error: str = "raise",
+        limit: int | None = None,
+        client: str = "",
+        lease: float = DEFAULT_LEASE_S,
+        patience: float = PATIENCE_S,
+        algorithm: str = "",
+    ) -> None:
+        """Calls `body(trial)` for each trial. A number that it returns is reported as the objective.
+
+        When it raises, the trial is in ERROR with what was raised; then that is raised here, or with `on_error="continue"`
+        logged, and the next trial begins. The other arguments are those of `trials`.
+        """
+        if on_error not in ("raise", "continue"):
+            raise InvalidArgumentError.of("on_error", on_error, "expected 'raise' or 'continue'")
+        trials = self.trials(limit=limit, client=client, lease=lease, patience=patience, algorithm=algorithm)
+        for trial in trials:
+            try:
+                with trial:
+                    value = body(trial)
+                    if isinstance(value, (int, float)) and not isinstance(value, bool):
+                        trial.report({trial.objective_name: value})
+            except Exception:
+                if on_error == "raise":
+                    raise
+                _log.exception("trial %d failed; the next one begins", trial.number)
+
+    def stop(self) -> None:
+        """Ends the study: its loops end everywhere."""
+        patiently(lambda: self._client.stop_study(self.id), OPEN_S, "stopping the study")
+
+    def detail(self) -> StudyDetail:
+        """The study as it stands, with its whole configuration."""
+        return patiently(lambda: self._client.get_study(self.id), OPEN_S, f"looking at study {self.id}")
+
+
+def result_of(trial: StoredTrial) -> TrialResult:
+    return TrialResult(
+        id=trial.id,
+        number=trial.number,
+        state=trial.state.value,
+        objective=trial.objective,
+        parameters={parameter.name: typed_value(parameter) for parameter in trial.parameters},
+        reason=trial.reason,
+        message=trial.message,
+    )
+
+
+def own_name() -> str:
+    """Of this process alone, and readable in `katib-cli get trial`."""
+    return f"{socket.gethostname()[:80]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
