@@ -172,6 +172,26 @@ class ManagerStub:
                 request_serializer=katib_dot_api_dot_api__pb2.ListAlgorithmsRequest.SerializeToString,
                 response_deserializer=katib_dot_api_dot_api__pb2.ListAlgorithmsReply.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/api.Manager/WhoAmI',
+                request_serializer=katib_dot_api_dot_api__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=katib_dot_api_dot_api__pb2.WhoAmIReply.FromString,
+                _registered_method=True)
+        self.CreateToken = channel.unary_unary(
+                '/api.Manager/CreateToken',
+                request_serializer=katib_dot_api_dot_api__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=katib_dot_api_dot_api__pb2.CreateTokenReply.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/api.Manager/ListTokens',
+                request_serializer=katib_dot_api_dot_api__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=katib_dot_api_dot_api__pb2.ListTokensReply.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/api.Manager/RevokeToken',
+                request_serializer=katib_dot_api_dot_api__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=katib_dot_api_dot_api__pb2.RevokeTokenReply.FromString,
+                _registered_method=True)
 
 
 class ManagerServicer:
@@ -369,6 +389,34 @@ class ManagerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Who the caller is to this manager, and whether it asks that of callers at all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateToken(self, request, context):
+        """A new token of the caller's, or, made by an administrator, anybody's. Its secret is in this reply and nowhere else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """The caller's tokens; for an administrator everybody's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Makes a token worthless, at every manager within ten seconds. Again: no change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ManagerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -501,6 +549,26 @@ def add_ManagerServicer_to_server(servicer, server):
                     servicer.ListAlgorithms,
                     request_deserializer=katib_dot_api_dot_api__pb2.ListAlgorithmsRequest.FromString,
                     response_serializer=katib_dot_api_dot_api__pb2.ListAlgorithmsReply.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=katib_dot_api_dot_api__pb2.WhoAmIRequest.FromString,
+                    response_serializer=katib_dot_api_dot_api__pb2.WhoAmIReply.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=katib_dot_api_dot_api__pb2.CreateTokenRequest.FromString,
+                    response_serializer=katib_dot_api_dot_api__pb2.CreateTokenReply.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=katib_dot_api_dot_api__pb2.ListTokensRequest.FromString,
+                    response_serializer=katib_dot_api_dot_api__pb2.ListTokensReply.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=katib_dot_api_dot_api__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=katib_dot_api_dot_api__pb2.RevokeTokenReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1213,6 +1281,114 @@ class Manager:
             '/api.Manager/ListAlgorithms',
             katib_dot_api_dot_api__pb2.ListAlgorithmsRequest.SerializeToString,
             katib_dot_api_dot_api__pb2.ListAlgorithmsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.Manager/WhoAmI',
+            katib_dot_api_dot_api__pb2.WhoAmIRequest.SerializeToString,
+            katib_dot_api_dot_api__pb2.WhoAmIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.Manager/CreateToken',
+            katib_dot_api_dot_api__pb2.CreateTokenRequest.SerializeToString,
+            katib_dot_api_dot_api__pb2.CreateTokenReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.Manager/ListTokens',
+            katib_dot_api_dot_api__pb2.ListTokensRequest.SerializeToString,
+            katib_dot_api_dot_api__pb2.ListTokensReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.Manager/RevokeToken',
+            katib_dot_api_dot_api__pb2.RevokeTokenRequest.SerializeToString,
+            katib_dot_api_dot_api__pb2.RevokeTokenReply.FromString,
             options,
             channel_credentials,
             insecure,

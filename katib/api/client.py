@@ -15,11 +15,13 @@ import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api.channel import KEEPALIVE, PROMPT_KEEPALIVE
+from katib.api.credentials import bearer
 from katib.api.failover import Failover, parse_addresses
 from katib.api.model_converters import model_from_proto, saved_study_from_proto
 from katib.api.service_converters import service_from_proto
 from katib.api.study_converters import spec_from_proto, spec_to_proto, study_state_to_proto, summary_from_proto
 from katib.api.times import period_to_proto
+from katib.api.token_converters import token_from_proto
 from katib.api.trial_converters import (
     attempt_from_proto,
     observation_from_proto,
@@ -28,10 +30,12 @@ from katib.api.trial_converters import (
     trial_state_to_proto,
 )
 from katib.api.value_converters import parameters_to_proto
+from katib.domain.caller import Caller, CallerKind, Role
 from katib.domain.errors import DeadlineExceededError, UnavailableError
 from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.study import Limits, StudySpec, StudyState
+from katib.domain.tokens import Token
 from katib.domain.trial import Trial, TrialState
 from katib.domain.views import (
     LogChunk,
@@ -61,13 +65,16 @@ class ManagerClient:
         address: str | Sequence[str] = DEFAULT_ADDRESS,
         timeout: float = DEFAULT_TIMEOUT_S,
         tls: "ClientTls | None" = None,
+        token: str = "",
     ) -> None:
-        """`tls`: without it the connection is in plaintext. Raises InvalidArgumentError for a list that is none."""
+        """`tls`: without it the connection is in plaintext. `token`: by which a manager that asks is shown who calls. Raises
+        InvalidArgumentError for a list of addresses that is none."""
         addresses = parse_addresses(address)
         self.address = ",".join(addresses)
         self._timeout = timeout
         self._deadline: float | None = None
         self._failover = Failover(addresses, KEEPALIVE if len(addresses) == 1 else PROMPT_KEEPALIVE, tls)
+        self._metadata = bearer(token)
 
     def __enter__(self) -> "ManagerClient":
         return self
@@ -85,6 +92,12 @@ class ManagerClient:
         bounded = copy.copy(self)
         bounded._deadline = time.monotonic() + seconds
         return bounded
+
+    def with_token(self, token: str) -> "ManagerClient":
+        """The same connection for another caller."""
+        other = copy.copy(self)
+        other._metadata = bearer(token)
+        return other
 
     # Studies
 
@@ -147,7 +160,7 @@ class ManagerClient:
 
     def delete_study(self, study_id: str) -> None:
         request = pb.DeleteStudyRequest(study_id=study_id)
-        self._failover.call("DeleteStudy", request, self._left(), again=True, removes=True)
+        self._failover.call("DeleteStudy", request, self._left(), self._metadata, again=True, removes=True)
 
     def watch_study(self, study_id: str, after_revision: int = 0) -> Iterator[StudyEvent]:
         """Each change as it happens, the present state first; ends when the study has ended.
@@ -177,7 +190,7 @@ class ManagerClient:
 
     def _watch(self, study_id: str, after_revision: int, timeout: float | None) -> Iterator[StudyEvent]:
         request = pb.WatchStudyRequest(study_id=study_id, after_revision=after_revision)
-        manager, call = self._failover.open_stream("WatchStudy", request, timeout)
+        manager, call = self._failover.open_stream("WatchStudy", request, timeout, self._metadata)
         ended = False
         try:
             for reply in call:
@@ -335,9 +348,42 @@ class ManagerClient:
         reply = self._call("ListAlgorithms", pb.ListAlgorithmsRequest())
         return [service_from_proto(a) for a in reply.algorithms]
 
+    # Callers
+
+    def who_am_i(self) -> tuple[Caller, bool]:
+        """The caller, and whether this manager asks who it is."""
+        reply = self._call("WhoAmI", pb.WhoAmIRequest())
+        roles = frozenset(map(Role, reply.roles))
+        return Caller(CallerKind(reply.kind), reply.name, roles, frozenset(reply.groups)), reply.authentication
+
+    def create_token(
+        self,
+        name: str = "",
+        owner: str = "",
+        kind: str = "",
+        roles: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        lifetime: timedelta | None = None,
+    ) -> tuple[Token, str]:
+        """The token and its secret, which nobody will tell again. `owner` empty: the caller; `lifetime` None: for ever."""
+        request = pb.CreateTokenRequest(
+            name=name, owner=owner, kind=kind, roles=roles, groups=groups, lifetime=_period(lifetime)
+        )
+        # Made again it makes another one, which nobody would know of.
+        reply = self._call("CreateToken", request, again=False)
+        return token_from_proto(reply.token), reply.secret
+
+    def list_tokens(self, owner: str = "", page_size: int = 0, page_token: str = "") -> Page[Token]:
+        request = pb.ListTokensRequest(owner=owner, page_size=page_size, page_token=page_token)
+        reply = self._call("ListTokens", request)
+        return Page([token_from_proto(t) for t in reply.tokens], reply.next_page_token)
+
+    def revoke_token(self, token_id: str) -> None:
+        self._call("RevokeToken", pb.RevokeTokenRequest(token_id=token_id))
+
     def _call(self, method: str, request: Any, *, again: bool = True) -> Any:
         """`again`: sent twice it does what it does once, as all but one do: they read, say what should be, or bear a key."""
-        return self._failover.call(method, request, self._left(), again=again)
+        return self._failover.call(method, request, self._left(), self._metadata, again=again)
 
     def _left(self) -> float:
         if self._deadline is None:

@@ -40,6 +40,9 @@ _PINGS_S: Final = 10.0
 _LEAST_SHARE_S: Final = 1.0
 
 
+Metadata = Sequence[tuple[str, str]]
+
+
 class _Fate(Enum):
     """What became of a call that failed. UNSENT: it never left. REFUSED: the manager said that it cannot work now. LOST: it
     may have arrived, and its answer never will. SLOW: its share of the time is over. ANSWERED: by an error that counts."""
@@ -92,7 +95,16 @@ class Failover:
             for channel in (*self._channels.values(), *self._former):
                 channel.close()
 
-    def call(self, method: str, request: Any, timeout: float, *, again: bool, removes: bool = False) -> Any:
+    def call(
+        self,
+        method: str,
+        request: Any,
+        timeout: float,
+        metadata: Metadata = (),
+        *,
+        again: bool,
+        removes: bool = False,
+    ) -> Any:
         """The reply. `again`: made twice it does what it does once. `removes`: NOT_FOUND after an answer that was lost says
         that it took effect, and is no error: None. Raises a KatibError."""
         deadline = time.monotonic() + timeout
@@ -104,7 +116,8 @@ class Failover:
             index, stub = self._pick()
             left = max(deadline - time.monotonic(), 0.0)
             try:
-                return getattr(stub, method)(request, timeout=self._share(left) if again else left)
+                share = self._share(left) if again else left
+                return getattr(stub, method)(request, timeout=share, metadata=metadata or None)
             except grpc.RpcError as error:
                 fate = self._fate(error, deadline)
                 failure = self._translate(error, fate, index, again=again)
@@ -126,10 +139,12 @@ class Failover:
                 raise failure from cause
             time.sleep(pause)
 
-    def open_stream(self, method: str, request: Any, timeout: float | None = None) -> tuple[int, Any]:
+    def open_stream(
+        self, method: str, request: Any, timeout: float | None = None, metadata: Metadata = ()
+    ) -> tuple[int, Any]:
         """Begins a stream at one of the addresses; its number is for `leave` and `translate`. `timeout`: for all of it."""
         index, stub = self._pick()
-        return index, getattr(stub, method)(request, timeout=timeout)
+        return index, getattr(stub, method)(request, timeout=timeout, metadata=metadata or None)
 
     def leave(self, index: int) -> None:
         """The manager there is of no use now: whoever is still with it goes on to the next."""

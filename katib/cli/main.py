@@ -50,6 +50,12 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "delete-study": Entry("changes", "delete_study", "Delete studies with their trials, metrics and output."),
     "push-study": Entry("models", "push_study", "Save a study in the model store."),
     "push-model": Entry("models", "push_model", "Save a model from elsewhere, or where a trial's really is."),
+    "login": Entry("tokens", "login", "Keep a token for a manager that asks who calls."),
+    "logout": Entry("tokens", "logout", "Forget it."),
+    "whoami": Entry("tokens", "whoami", "Who you are to the manager."),
+    "create-token": Entry("tokens", "create_token", "Make a token."),
+    "list-tokens": Entry("tokens", "list_tokens", "Tokens, without what is secret of them."),
+    "revoke-token": Entry("tokens", "revoke_token", "Make tokens worthless."),
     "completion": Entry("completion", "completion", "Print the completion script of a shell."),
 }
 # Katib 0.1 said `get studies`.

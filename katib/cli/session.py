@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from katib.cli.logins import token_for
+
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
     from katib.api.tls import ClientTls
@@ -30,14 +32,16 @@ class Session:
     tls_key: str = ""
     tls_server_name: str = ""
 
-    def connect(self) -> "ManagerClient":
+    def connect(self, token: str | None = None) -> "ManagerClient":
         """A client of the manager; a context manager. Nothing is sent yet. Raises InvalidArgumentError for certificates that
-        cannot be used."""
+        cannot be used. `token`: left out, the one that is kept for this manager."""
         # What gRPC writes of a handshake that fails is said by our error, in words.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from katib.api.client import ManagerClient  # gRPC is most of the start of this program
 
-        return ManagerClient(self.server, self.timeout, self._tls())
+        if token is None:
+            token = token_for(self.server)
+        return ManagerClient(self.server, self.timeout, self._tls(), token)
 
     def _tls(self) -> "ClientTls | None":
         if not (self.tls_ca or self.tls_cert or self.tls_key):

@@ -22,19 +22,24 @@ from katib.manager.changes import Applied, StudyChanges
 
 @dataclass(frozen=True, slots=True)
 class StudyFilter:
+    """`visible_to`: only studies that grant something to one of these (see `domain.permissions`); None: all."""
+
     name: str = ""
     id_prefix: str = ""
     states: frozenset[StudyState] = frozenset()
+    visible_to: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TrialFilter:
-    """With a study: by number, upwards or (newest_first) downwards. Without: newest first by creation."""
+    """With a study: by number, upwards or (newest_first) downwards. Without: newest first by creation, and `visible_to` counts:
+    as for StudyFilter."""
 
     study_id: str = ""
     id_prefix: str = ""
     states: frozenset[TrialState] = frozenset()
     newest_first: bool = False
+    visible_to: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from katib.api.tls_options import server_options
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
 from katib.manager.access import RunAccess
+from katib.manager.auth.cache import CachedTokens
+from katib.manager.auth.open import open_guard
 from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
@@ -29,9 +31,11 @@ from katib.manager.remote.directory import RemoteDirectory
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
 from katib.manager.remote.suggestion import RemoteSuggestionServices
 from katib.manager.service.context import Context
+from katib.manager.service.namespaces import NamespaceRules
 from katib.manager.service.service import ManagerService
 from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
+from katib.manager.storage.credentials import open_tokens
 from katib.manager.storage.open import Opening
 from katib.manager.storage.secrets import open_secrets
 from katib.manager.transport import Transport
@@ -68,6 +72,7 @@ class Manager:
         self._storage = self._opening.storage
         self._models = open_model_store(self._storage, settings.model_store)
         self._worker = _open_worker(settings)
+        tokens = CachedTokens(open_tokens(self._storage))
         access = RunAccess(open_secrets(self._storage), lambda: self._transport.advertised, self._transport.authorities)
         self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker)
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
@@ -92,10 +97,13 @@ class Manager:
                 worker=self._worker,
                 controller=self._controller,
                 access=access,
+                tokens=tokens,
+                namespaces=NamespaceRules.parse(settings.auth_namespace),
             ),
             lambda: self._stopping,
         )
-        self._server = rpc.Server((SERVICE,), self._metrics.rpc)
+        self._guard = open_guard(settings, tokens, access, self.service.permissions)
+        self._server = rpc.Server((SERVICE,), self._metrics.rpc, guard=self._guard)
         servicer = ManagerServicer(self.service)
         add_ManagerServicer_to_server(servicer, self._server.grpc)  # type: ignore[no-untyped-call]
         self.port = self._transport.listen(
@@ -147,6 +155,8 @@ class Manager:
         """Calls under way end, passes under way end, the studies are given up; the runs go on."""
         self._stopping = True
         self._server.drain()
+        if self._guard is not None:
+            self._guard.close()
         with self._lock:
             if self._working:
                 self._controller.stop()
@@ -286,6 +296,37 @@ def _open_worker(settings: Settings) -> Worker:
     default="",
     show_default=False,
     help="The authorities by which trials know this API; or 'system'.  [default: --tls-ca]",
+)
+@click.option(
+    "--auth",
+    default="none",
+    help="How callers show who they are: none (nobody is asked), or one or more of tokens, mtls, kubernetes with commas.",
+)
+@click.option(
+    "--auth-role",
+    metavar="NAME=ROLE,...",
+    multiple=True,
+    help="Roles of callers by certificate or service account; NAME may be group:NAME or *; may be given several times.  "
+    "[default: *=user]",
+    show_default=False,
+)
+@click.option(
+    "--auth-namespace",
+    metavar="NAME=NAMESPACE,...",
+    multiple=True,
+    help="Namespaces that a caller's Pods may go to, the first where a study names none; NAME as above.  "
+    "[default: any that the worker allows]",
+    show_default=False,
+)
+@click.option(
+    "--auth-audience",
+    default=defaults.DEFAULT_AUDIENCE,
+    help="With kubernetes: the audience that service-account tokens must be for.",
+)
+@click.option(
+    "--bootstrap-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file with a token that may do everything as long as it is there, made where it is not: for the first real token.",
 )
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"

@@ -24,6 +24,7 @@ from katib.api.study_converters import (
     summary_to_proto,
 )
 from katib.api.times import period_from_proto
+from katib.api.token_converters import token_to_proto
 from katib.api.trial_converters import (
     attempt_to_proto,
     observation_from_proto,
@@ -35,6 +36,7 @@ from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.study import Setting
 from katib.domain.views import StudySummary
 from katib.manager.service.service import ManagerService
+from katib.manager.service.tokens import TokenRequest
 from katib.manager.service.watch import Watcher
 
 Context = grpc.ServicerContext
@@ -205,6 +207,39 @@ class ManagerServicer(Base):
         self, _request: pb.AddMeasurementToTrialsRequest, _context: Context
     ) -> pb.AddMeasurementToTrialsReply:
         raise UnimplementedError("AddMeasurementToTrials never worked: use ReportMetrics")
+
+    # Callers
+
+    def WhoAmI(self, _request: pb.WhoAmIRequest, _context: Context) -> pb.WhoAmIReply:  # noqa: N802
+        caller, asked = self._service.who_am_i()
+        return pb.WhoAmIReply(
+            authentication=asked,
+            name=caller.name,
+            kind=caller.kind.value,
+            roles=sorted(role.value for role in caller.roles),
+            groups=sorted(caller.groups),
+        )
+
+    def CreateToken(self, request: pb.CreateTokenRequest, _context: Context) -> pb.CreateTokenReply:  # noqa: N802
+        token, secret = self._service.create_token(
+            TokenRequest(
+                request.name,
+                request.owner,
+                request.kind,
+                tuple(request.roles),
+                tuple(request.groups),
+                period_from_proto(request.lifetime, "lifetime") if request.HasField("lifetime") else None,
+            )
+        )
+        return pb.CreateTokenReply(token=token_to_proto(token), secret=secret)
+
+    def ListTokens(self, request: pb.ListTokensRequest, _context: Context) -> pb.ListTokensReply:  # noqa: N802
+        page = self._service.list_tokens(request.owner, request.page_size, request.page_token)
+        return pb.ListTokensReply(tokens=[token_to_proto(t) for t in page.items], next_page_token=page.next_token)
+
+    def RevokeToken(self, request: pb.RevokeTokenRequest, _context: Context) -> pb.RevokeTokenReply:  # noqa: N802
+        self._service.revoke_token(request.token_id)
+        return pb.RevokeTokenReply()
 
     # The model store
 

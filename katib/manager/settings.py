@@ -12,6 +12,7 @@ _PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 DEFAULT_LISTEN: Final = "localhost:6789"
 DEFAULT_HTTP: Final = "localhost:8081"
 DEFAULT_SUGGESTION: Final = "suggestion-{algorithm}:6789"
+DEFAULT_AUDIENCE: Final = "katib"
 DEFAULT_EARLYSTOPPING: Final = "earlystopping-{algorithm}:6789"
 
 
@@ -19,7 +20,8 @@ DEFAULT_EARLYSTOPPING: Final = "earlystopping-{algorithm}:6789"
 class Settings:
     """`http` empty: no HTTP server. `data` is where the local worker keeps runs; `worker_option` is NAME=VALUE each;
     `advertise_address` is where runs reach the manager (see `advertise`). `tls_cert` empty: the manager's own ports are in
-    plaintext; `tls_ca` empty: so is what it says to services. `advertise_ca` is whom runs believe, empty for `tls_ca`."""
+    plaintext; `tls_ca` empty: so is what it says to services. `advertise_ca` is whom runs believe, empty for `tls_ca`. `auth`
+    and on: see `manager.auth.open`."""
 
     listen: str = DEFAULT_LISTEN
     http: str = DEFAULT_HTTP
@@ -40,6 +42,11 @@ class Settings:
     report_listen: str = ""
     tls_ca: str = ""
     advertise_ca: str = ""
+    auth: str = "none"
+    auth_role: tuple[str, ...] = ()
+    auth_namespace: tuple[str, ...] = ()
+    auth_audience: str = DEFAULT_AUDIENCE
+    bootstrap_token_file: Path | None = None
     log_level: str = "INFO"
     log_format: str = "text"
 

@@ -18,6 +18,7 @@ from katib.manager.ports import History, ManagerRecord, Storage
 from katib.manager.service.context import Context
 from katib.manager.service.patience import Patience
 from katib.manager.service.service import ManagerService
+from katib.manager.storage.credentials import MemoryTokens
 from katib.manager.storage.secrets import MemorySecrets
 from katib.worker.base import RunSpec
 from tests.lifecycle.ledger import Ledger
@@ -128,6 +129,7 @@ class Manager:
                 worker=worker,
                 controller=self,
                 access=RunAccess(MemorySecrets(), lambda: ""),
+                tokens=MemoryTokens(),
                 now=lambda: world.now,
                 patience=Patience(0),
             )

@@ -57,7 +57,7 @@ class Manager:
         self.service = Service()
         nothing: Any = None
         self.use_cases = ClientUseCases(
-            Context(self.storage, nothing, self.service, nothing, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
+            Context(self.storage, nothing, self.service, nothing, nothing, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
         )
 
     def suggest(self, study_id: str, count: int = 2, client_id: str = "") -> tuple[Sequence[Trial], bool]:

@@ -178,11 +178,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+OF_STUDIES = ("observations", "attempts", "trials", "study_grants", "model_deliveries", "studies")
+
+
 def empty(url: str) -> None:
     """Removes every row of ours; the schema stays."""
     with connect(url) as cursor:
         cursor.execute("SET foreign_key_checks = 0")
-        for table in ("observations", "attempts", "trials", "studies", "managers", "saved_models", "saved_studies"):
+        for table in (*OF_STUDIES, "managers", "saved_models", "saved_studies", "api_tokens", "secrets"):
             cursor.execute(f"DELETE FROM {table}")
 
 

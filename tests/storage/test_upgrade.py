@@ -84,7 +84,7 @@ class TestUpgrade:
     def test_what_clients_had_before_there_were_leases_stays_theirs(self, upgraded, request):
         trial = upgraded.get_trial("t000000000000004")
         assert (trial.state, trial.lease, trial.lease_until) == (RUNNING, None, None)
-        assert trial.client_id == "worker-1" * ("0004" in request.node.name)
+        assert trial.client_id == "worker-1" * ("0004" in request.node.name or "0005" in request.node.name)
         assert upgraded.hand_out(trial.study_id, "another", 9, timedelta(seconds=1), NOW) == ()
 
     def test_a_deleted_study_leaves_nothing(self, upgraded):
@@ -92,3 +92,24 @@ class TestUpgrade:
         add(upgraded, study)
         upgraded.delete_study(study.id)
         assert [s.id for s in upgraded.list_studies(StudyFilter(), 9, "").items] == ["s000000000000002"]
+
+
+def test_owners_and_permissions_of_before_count_in_lists_from_schema_6_on(empty_url):
+    """More than one batch of them."""
+    released = RELEASED[4]
+    fill(empty_url, released)
+    line = next(line for line in released.read_text().splitlines() if "s000000000000002" in line)
+    granted = '{"owner":"ann","access_permissions":["reader:bob","me, you"],'
+    lines = []
+    for i in range(600):
+        id_ = f"f{i:015x}"
+        assert "'r-2'" not in line
+        lines.append(line.replace("s000000000000002", id_).replace("'{", f"'{granted}", 1))
+    execute(empty_url, *lines)
+    storage = open_storage(empty_url)
+    try:
+        for name, count in (("ann", 600), ("bob", 600), ("me", 0), ("me, you", 0)):
+            page = storage.list_studies(StudyFilter(visible_to=frozenset({name})), 1000, "")
+            assert len(page.items) == count
+    finally:
+        storage.close()

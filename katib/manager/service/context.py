@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from katib.domain.study import Study
 from katib.manager.access import RunAccess
 from katib.manager.models import ModelStore
 from katib.manager.ports import Directory, EarlyStoppingServices, History, Storage, SuggestionServices
+from katib.manager.service.namespaces import NamespaceRules
 from katib.manager.service.patience import Patience
+from katib.manager.service.permissions import StudyAccess
+from katib.manager.tokens import TokenStore
 from katib.worker.base import Worker
 
 
@@ -40,6 +43,8 @@ class Context:
     worker: Worker
     controller: Drives
     access: RunAccess
+    tokens: TokenStore
+    namespaces: NamespaceRules = field(default_factory=lambda: NamespaceRules({}))
     now: Callable[[], datetime] = field(default=_now)
     patience: Patience = field(default_factory=Patience)
 
@@ -50,3 +55,4 @@ class UseCases:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._storage = context.storage
+        self.permissions: Final = StudyAccess(context.storage)

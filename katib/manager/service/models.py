@@ -1,11 +1,19 @@
-"""Use cases of the model store."""
+"""Use cases of the model store.
+
+A model of a study that is there is for those who may read that study. Every other one, which a client saved or whose study is
+gone, is its saved study's owner's: saved studies are known by their names, which several studies may have.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.caller import EVERYBODY, Caller, current_caller
+from katib.domain.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from katib.domain.models import SavedModel, SavedStudy
+from katib.domain.names import is_id
+from katib.domain.permissions import Access, sees_every_study, visible_to
 from katib.domain.views import Page
+from katib.manager.ports import StudyFilter
 from katib.manager.service.checks import MAX_PAGE, page_size_of
 from katib.manager.service.context import UseCases
 
@@ -13,6 +21,9 @@ from katib.manager.service.context import UseCases
 class ModelUseCases(UseCases):
     def save_study(self, study: SavedStudy) -> None:
         _required("study_name", study.name)
+        caller = current_caller()
+        if caller is not EVERYBODY:
+            study = self._owned_by(caller, study)
         self._context.models.save_study(study)
 
     def save_model(self, model: SavedModel, tensor_board: bool = False) -> None:
@@ -22,26 +33,113 @@ class ModelUseCases(UseCases):
             raise InvalidArgumentError.of(
                 "model.model_path", model.model_path, "expected VOLUME:PATH, so that a TensorBoard can be shown"
             )
+        caller = current_caller()
+        if not caller.unrestricted:
+            self._check_may_save(caller, model)
         self._context.models.save_model(replace(model, saved_at=self._context.now()))
 
     def saved_studies(self) -> Sequence[SavedStudy]:
-        return self._context.models.saved_studies()
+        caller = current_caller()
+        found = self._context.models.saved_studies()
+        return found if sees_every_study(caller) else [study for study in found if self._sees_saved(caller, study)]
 
     def saved_models(self, study_name: str, page_size: int = 0, page_token: str = "") -> Page[SavedModel]:
-        """With neither size nor token all of them, as 0.1's clients expect."""
+        """With neither size nor token all of them, as 0.1's clients expect. A page may be shorter than asked for, where the
+        caller may not see all that would be in it, but is empty only at the end."""
         _required("study_name", study_name)
-        if page_size or page_token:
-            return self._context.models.saved_models(study_name, page_size_of(page_size), page_token)
+        caller = current_caller()
+        everything = not (page_size or page_token)
+        size = MAX_PAGE if everything else page_size_of(page_size)
         found: list[SavedModel] = []
         while True:
-            page = self._context.models.saved_models(study_name, MAX_PAGE, page_token)
-            found += page.items
+            page = self._context.models.saved_models(study_name, size, page_token)
+            found += self._visible(caller, study_name, page.items)
             page_token = page.next_token
-            if not page_token:
-                return Page(found)
+            if not page_token or (found and not everything):
+                break
+        if not found and not sees_every_study(caller) and not self._owns_saved(caller, study_name):
+            raise NotFoundError(f"no study {study_name} was saved")
+        return Page(found, page_token)
 
     def saved_model(self, study_name: str, trial_id: str) -> SavedModel:
-        return self._context.models.saved_model(_required("study_name", study_name), _required("trial_id", trial_id))
+        _required("study_name", study_name)
+        model = self._context.models.saved_model(study_name, _required("trial_id", trial_id))
+        if not self._visible(current_caller(), study_name, [model]):
+            raise NotFoundError(f"no model of trial {trial_id} was saved in study {study_name}")
+        return model
+
+    def _visible(self, caller: Caller, study_name: str, models: Sequence[SavedModel]) -> Sequence[SavedModel]:
+        """Those of them that the caller may read."""
+        if sees_every_study(caller):
+            return models
+        owns: bool | None = None
+        found = []
+        for model in models:
+            access = self._access(caller, model.study_id)
+            if access is None:
+                if owns is None:
+                    owns = self._owns_saved(caller, study_name)
+                sees = owns
+            else:
+                sees = access >= Access.READ
+            if sees:
+                found.append(model)
+        return found
+
+    def _access(self, caller: Caller, study_id: str) -> Access | None:
+        """None where there is no such study."""
+        if not study_id:
+            return None
+        try:
+            return self.permissions.of_study(caller, study_id)
+        except NotFoundError:
+            return None
+
+    def _check_may_save(self, caller: Caller, model: SavedModel) -> None:
+        """Raises NotFoundError or PermissionDeniedError."""
+        if is_id(model.trial_id):
+            try:
+                study_id = self.permissions.study_of(model.trial_id)
+            except NotFoundError:
+                study_id = ""
+            if study_id and self._storage.get_study(study_id).spec.name == model.study_name:
+                self.permissions.require_trial(caller, model.trial_id, Access.WRITE)
+                return
+        if not self._owns_saved(caller, model.study_name):
+            raise NotFoundError(f"no study {model.study_name} was saved")
+
+    def _owned_by(self, caller: Caller, study: SavedStudy) -> SavedStudy:
+        there = self._saved(study.name)
+        owner = study.owner or (there.owner if there and caller.unrestricted else caller.name)
+        if caller.unrestricted:
+            return replace(study, owner=owner)
+        if there is not None and there.owner != caller.name:
+            raise PermissionDeniedError(
+                f"study_name: a study {study.name} was saved by another: choose another name, or ask an administrator"
+            )
+        if owner != caller.name:
+            raise InvalidArgumentError.of("owner", owner, f"expected {caller.name} or nothing")
+        return replace(study, owner=owner)
+
+    def _sees_saved(self, caller: Caller, study: SavedStudy) -> bool:
+        if study.owner == caller.name:
+            return True
+        # A study of this name is not enough: names are anybody's.
+        token = ""
+        while True:
+            page = self._storage.list_studies(StudyFilter(study.name, visible_to=visible_to(caller)), MAX_PAGE, token)
+            if any(self._context.models.kept_models(readable) for readable in page.items):
+                return True
+            token = page.next_token
+            if not token:
+                return False
+
+    def _owns_saved(self, caller: Caller, name: str) -> bool:
+        there = self._saved(name)
+        return there is not None and there.owner == caller.name
+
+    def _saved(self, name: str) -> SavedStudy | None:
+        return next((study for study in self._context.models.saved_studies() if study.name == name), None)
 
 
 def _has_volume(path: str) -> bool:

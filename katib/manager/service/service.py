@@ -7,11 +7,12 @@ from katib.manager.service.clients import ClientUseCases
 from katib.manager.service.context import Context
 from katib.manager.service.models import ModelUseCases
 from katib.manager.service.studies import StudyUseCases
+from katib.manager.service.tokens import TokenUseCases
 from katib.manager.service.trials import TrialUseCases
 from katib.manager.service.watch import Watcher, WatchUseCase
 
 
-class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases):
+class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases, TokenUseCases):
     """Takes and gives domain types; raises domain errors. `katib.api.client.ManagerClient` has the same methods."""
 
     def __init__(self, context: Context, stopping: Callable[[], bool] = lambda: False) -> None:

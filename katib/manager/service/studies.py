@@ -1,10 +1,12 @@
 """Use cases of studies: create, look, change, stop, delete."""
 
+import hashlib
 import logging
 import math
 from dataclasses import fields, replace
 from typing import Any, Final
 
+from katib.domain.caller import EVERYBODY, Caller, current_caller
 from katib.domain.collector import MetricsReader
 from katib.domain.errors import (
     DeadlineExceededError,
@@ -18,6 +20,7 @@ from katib.domain.errors import (
     violation,
 )
 from katib.domain.names import is_id_prefix, new_id
+from katib.domain.permissions import check_permissions, visible_to
 from katib.domain.study import (
     MAX_STUDY_NAME,
     PAUSED_MESSAGE,
@@ -51,8 +54,11 @@ class StudyUseCases(UseCases):
         `deadline`: until when the caller waits, by the monotonic clock.
         """
         label_of("request_id", request_id, MAX_REQUEST_ID)
+        caller = current_caller()
+        request_id = _own_request(caller, request_id)
         if request_id and (known := self._storage.find_request(request_id)) is not None:
             return self._same(known, spec)
+        spec = self._owned(caller, spec)
         check_study(spec)
         if spec.collector.pattern:
             field = "study_config.metrics_collector.pattern"
@@ -84,11 +90,28 @@ class StudyUseCases(UseCases):
         self._context.controller.created(stored, history)
         return stored.id
 
+    def _owned(self, caller: Caller, spec: StudySpec) -> StudySpec:
+        """With its owner, and in a namespace where the owner's Pods may go."""
+        if caller is EVERYBODY:
+            return spec
+        owner = spec.owner or caller.name
+        if owner != caller.name and not caller.unrestricted:
+            raise InvalidArgumentError.of(
+                "study_config.owner", owner, f"expected {caller.name} or nothing: a study is owned by who creates it"
+            )
+        found = check_permissions("study_config.access_permissions", spec.access_permissions)
+        if found:
+            raise InvalidArgumentError(found)
+        namespace = self._context.namespaces.choose(caller, spec.pod.namespace)
+        return replace(spec, owner=owner, pod=replace(spec.pod, namespace=namespace))
+
     def _same(self, known: Study, spec: StudySpec) -> str:
         """A request id that was used before: the study if it is the same one, an error if it is another."""
         if known.spec.name != spec.name or known.spec.parameters != spec.parameters:
             raise InvalidArgumentError.of(
-                "request_id", known.request_id, f"expected a new one: study {known.id} was created with it"
+                "request_id",
+                known.request_id.rpartition("/")[2],
+                f"expected a new one: study {known.id} was created with it",
             )
         return known.id
 
@@ -136,7 +159,8 @@ class StudyUseCases(UseCases):
         if len(name) > MAX_STUDY_NAME or (id_prefix and not is_id_prefix(id_prefix)):
             # Nothing can have such a name or id.
             return Page(())
-        page = self._storage.list_studies(StudyFilter(name, id_prefix, frozenset(states)), size, page_token)
+        filter_ = StudyFilter(name, id_prefix, frozenset(states), visible_to(current_caller()))
+        page = self._storage.list_studies(filter_, size, page_token)
         return Page([summary(s) for s in page.items], page.next_token)
 
     def update_study(
@@ -199,6 +223,15 @@ class StudyUseCases(UseCases):
         """It may be ours, another manager's (who notices within a second), or nobody's as it had ended."""
         self._context.controller.wake(study_id)
         self._context.controller.look()
+
+
+def _own_request(caller: Caller, request_id: str) -> str:
+    """A request id as it is stored: each caller has its own, so that nobody comes upon another's study by one."""
+    if caller is EVERYBODY or not request_id:
+        return request_id
+    # As long whatever the name; nothing secret is in it.
+    digest = hashlib.sha256(caller.name.encode(errors="surrogatepass")).hexdigest()[:32]
+    return f"{digest}/{request_id}"
 
 
 def _set(limits: Limits) -> dict[str, Any]:

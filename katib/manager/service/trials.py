@@ -4,10 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
+from katib.domain.caller import EVERYBODY, Caller, CallerKind, current_caller
+from katib.domain.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 from katib.domain.lease import with_lease_shown
 from katib.domain.metrics import Observation
 from katib.domain.names import is_id_prefix, run_name
+from katib.domain.permissions import visible_to
+from katib.domain.tokens import PREFIX
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.domain.views import LogChunk, Page, TrialDetail
 from katib.manager.changes import StopRequest, StudyChanges
@@ -52,7 +61,7 @@ class TrialUseCases(UseCases):
             self._storage.get_study(study_id_of(study_id))
         if id_prefix and not is_id_prefix(id_prefix):
             return Page(())
-        filter_ = TrialFilter(study_id, id_prefix, frozenset(states), newest_first)
+        filter_ = TrialFilter(study_id, id_prefix, frozenset(states), newest_first, visible_to(current_caller()))
         page = self._storage.list_trials(filter_, size, page_token)
         now = self._context.now()
         return Page([with_lease_shown(trial, now) for trial in page.items], page.next_token)
@@ -77,7 +86,8 @@ class TrialUseCases(UseCases):
         """Adds observations, if any; returns whether the trial has been asked to end. Repeating changes nothing but the end of
         the trial's lease, which every report puts off.
 
-        `token`: what the reporter shows; it must be that of the attempt. Without one anybody may report.
+        `token`: what the reporter shows where callers are not asked who they are: it must be that of the attempt; without one
+        anybody may report.
         """
         trial_id_of(trial_id)
         if attempt < 0:
@@ -85,8 +95,11 @@ class TrialUseCases(UseCases):
         source = reporter_of(reporter)
         check_observations(observations)
         trial = self._storage.get_trial(trial_id)
-        if token:
-            self._context.access.check(token, trial.id, attempt or trial.attempt)
+        caller = current_caller()
+        if caller.kind is CallerKind.TRIAL or (caller is EVERYBODY and token and not token.startswith(PREFIX)):
+            # What is shown counts for one attempt, and so does the report, should another one begin meanwhile.
+            attempt = attempt or trial.attempt
+            self._check_own(caller, token, trial.id, attempt)
         if attempt == trial.attempt and trial.state is TrialState.PENDING:
             # Its run exists, and may be faster than the write that says so.
             raise UnavailableError(f"trial {trial.id} is about to be RUNNING at attempt {attempt}: report again")
@@ -103,6 +116,13 @@ class TrialUseCases(UseCases):
             spec.objective_strategy,
         )
         return bool(trial.stop_reason)
+
+    def _check_own(self, caller: Caller, token: str, trial_id: str, attempt: int) -> None:
+        """Raises PermissionDeniedError for any attempt but the caller's own."""
+        if caller is EVERYBODY:
+            self._context.access.check(token, trial_id, attempt)
+        elif caller.name != run_name(trial_id, attempt):
+            raise PermissionDeniedError(f"the token is not that of attempt {attempt} of trial {trial_id}")
 
     def list_observations(
         self, trial_id: str, attempt: int = 0, names: Sequence[str] = (), page_size: int = 0, page_token: str = ""

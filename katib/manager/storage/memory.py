@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from katib.domain.errors import AlreadyExistsError, NotFoundError, UnavailableError
 from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.permissions import grants_of
 from katib.domain.study import Study
 from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
@@ -100,6 +101,7 @@ class MemoryStorage:
                 if (not filter_.name or study.spec.name == filter_.name)
                 and study.id.startswith(filter_.id_prefix)
                 and (not filter_.states or study.state in filter_.states)
+                and _visible(study, filter_.visible_to)
             ]
         found.sort(key=_study_key, reverse=True)
         return _page(list_, [s for s in found if after is None or _study_key(s) < after], page_size, _study_key)
@@ -221,7 +223,7 @@ class MemoryStorage:
         list_ = trial_list(filter_)
         kinds = TRIAL_OF_STUDY_KEY if filter_.study_id else TRIAL_KEY
         after = tuple(read_token(list_, page_token, kinds)) if page_token else None
-        trials = self._of_study(filter_.study_id) if filter_.study_id else self._everyones()
+        trials = self._of_study(filter_.study_id) if filter_.study_id else self._everyones(filter_.visible_to)
         found = [
             trial
             for trial in trials
@@ -410,10 +412,10 @@ class MemoryStorage:
             for study_id in study_ids:
                 listener(study_id)
 
-    def _everyones(self) -> Sequence[Trial]:
+    def _everyones(self, visible_to: frozenset[str] | None) -> Sequence[Trial]:
         with self._lock:
             self._check_open()
-            return list(self._trials.values())
+            return [t for t in self._trials.values() if _visible(self._studies[t.study_id], visible_to)]
 
     def _of_study(self, study_id: str) -> Sequence[Trial]:
         with self._lock:
@@ -444,6 +446,12 @@ def _page(
 ) -> Page[T]:
     page = items[:page_size]
     return Page(page, make_token(list_, key(page[-1])) if len(items) > page_size else "")
+
+
+def _visible(study: Study, visible_to: frozenset[str] | None) -> bool:
+    if visible_to is None:
+        return True
+    return not visible_to.isdisjoint(grants_of(study.spec.owner, study.spec.access_permissions))
 
 
 def _study_key(study: Study) -> tuple[int | str, ...]:

@@ -21,7 +21,7 @@ from katib.manager.storage.sql.rows import DELETED, DELETED_ACTIVE
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import THERE
-from katib.manager.storage.sql.tables import attempts, model_deliveries, observations, studies, trials
+from katib.manager.storage.sql.tables import attempts, model_deliveries, observations, studies, study_grants, trials
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ _DELETE_OBSERVATIONS: Final = Statement(delete(observations).where(observations.
 _DELETE_ATTEMPTS: Final = Statement(delete(attempts).where(attempts.c.trial_id == bindparam("trial")))
 _DELETE_TRIAL: Final = Statement(delete(trials).where(trials.c.id == bindparam("trial")))
 _DELETE_DELIVERIES: Final = Statement(delete(model_deliveries).where(model_deliveries.c.study_id == bindparam("study")))
+_DELETE_GRANTS: Final = Statement(delete(study_grants).where(study_grants.c.study_id == bindparam("study")))
 _DELETE_STUDY: Final = Statement(delete(studies).where(studies.c.id == bindparam("study"), studies.c.state == DELETED))
 
 
@@ -157,6 +158,7 @@ def _delete_chunk(session: Session, study_id: str) -> bool:
     left = session.rows(_TRIALS_LEFT, study=study_id)
     if not left:
         session.write(_DELETE_DELIVERIES, study=study_id)
+        session.write(_DELETE_GRANTS, study=study_id)
         session.write(_DELETE_STUDY, study=study_id)
         return False
     first, taken, _ = left[0]

@@ -13,6 +13,7 @@ from katib.domain.views import Page
 from katib.manager.ports import StudyFilter
 from katib.manager.storage.decisions import decide_study
 from katib.manager.storage.sql.columns import now_micros
+from katib.manager.storage.sql.grants import granted, grantee_values, grantees_in, insert_grants
 from katib.manager.storage.sql.rows import (
     DELETED,
     STUDY_COLUMNS,
@@ -58,6 +59,7 @@ def create_study(session: Session, study: Study) -> Study:
             return there
     session.touch(study.id)
     session.write(_INSERT, **study_to_row(study))
+    insert_grants(session, study)
     return study
 
 
@@ -100,7 +102,14 @@ def list_studies(session: Session, filter_: StudyFilter, page_size: int, page_to
     if page_token:
         created_at, study_id = read_token(list_, page_token, STUDY_KEY)
         key = {"before": created_at, "before_id": study_id}
-    statement = _page(bool(filter_.name), bool(filter_.id_prefix), len(filter_.states), bool(page_token))
+    values |= grantee_values(filter_.visible_to)
+    statement = _page(
+        bool(filter_.name),
+        bool(filter_.id_prefix),
+        len(filter_.states),
+        bool(page_token),
+        grantees_in(filter_.visible_to),
+    )
     rows = session.rows(statement, **values, **key, size=page_size + 1)
     page = [study_from_row(row) for row in rows[:page_size]]
     more = len(rows) > page_size
@@ -136,8 +145,10 @@ def algorithms_in_use(session: Session) -> tuple[frozenset[str], frozenset[str]]
 
 
 @cache
-def _page(name: bool, prefix: bool, states: int, after: bool) -> Statement:
+def _page(name: bool, prefix: bool, states: int, after: bool, grantees: int | None) -> Statement:
     statement = select(*STUDY_COLUMNS).where(THERE)
+    if grantees:
+        statement = statement.where(studies.c.id.in_(granted(grantees)))
     if name:
         statement = statement.where(studies.c.name == bindparam("name"))
     if prefix:

@@ -198,6 +198,37 @@ model_deliveries: Final = Table(
     **OPTIONS,
 )
 
+# Who may do what with a study, of what its spec says: for lists. See domain.permissions; `access` is an Access.
+study_grants: Final = Table(
+    "study_grants",
+    metadata,
+    _column("study_id", Key(ID_LENGTH), ForeignKey("studies.id")),
+    _column("grantee", Key(255)),
+    _column("access", SmallNumber),
+    PrimaryKeyConstraint("study_id", "grantee"),
+    Index(None, "grantee", "study_id"),
+    **OPTIONS,
+)
+
+# See manager.tokens. `roles` and `groups` are lists in JSON.
+api_tokens: Final = Table(
+    "api_tokens",
+    metadata,
+    _column("id", Key(ID_LENGTH)),
+    _column("name", Key(255)),
+    _column("owner", Key(255)),
+    _column("kind", Key(16)),
+    _column("roles", LongText),
+    _column("group_names", LongText),
+    _column("digest", Key(64)),
+    _column("created_at", Time),
+    Column("expires_at", Time),
+    Column("last_used_at", Time),
+    PrimaryKeyConstraint("id"),
+    Index(None, "owner", "id"),
+    **OPTIONS,
+)
+
 # What the managers share: see manager.access.
 secrets: Final = Table(
     "secrets",

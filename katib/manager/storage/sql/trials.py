@@ -12,6 +12,7 @@ from katib.domain.trial import UNFINISHED, Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import TrialFilter
 from katib.manager.storage.sql.columns import now_micros
+from katib.manager.storage.sql.grants import granted, grantee_values, grantees_in
 from katib.manager.storage.sql.rows import DELETED_ACTIVE, TRIAL_COLUMNS, trial_from_row
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, by_index, parameters
@@ -142,7 +143,10 @@ def _page_of_all(
     values = {**values, **{f"state{i}": state.value for i, state in enumerate(filter_.states)}}
     if key is not None:
         values |= {"before": key[0], "before_number": key[1], "before_id": key[2]}
-    statement = _all_page(len(filter_.states), bool(filter_.id_prefix), key is not None)
+    values |= grantee_values(filter_.visible_to)
+    statement = _all_page(
+        len(filter_.states), bool(filter_.id_prefix), key is not None, grantees_in(filter_.visible_to)
+    )
     return session.rows(statement, **values)
 
 
@@ -166,10 +170,12 @@ def _study_page(state: bool, prefix: bool, narrow: bool, newest_first: bool, aft
 
 
 @cache
-def _all_page(states: int, prefix: bool, after: bool) -> Statement:
+def _all_page(states: int, prefix: bool, after: bool, grantees: int | None) -> Statement:
     # Not a join: MariaDB would begin it at the studies and sort all their trials by age.
     deleted = select(studies.c.id).where(studies.c.active == DELETED_ACTIVE)
     statement = select(*TRIAL_COLUMNS).where(trials.c.study_id.not_in(deleted))
+    if grantees:
+        statement = statement.where(trials.c.study_id.in_(granted(grantees)))
     if states:
         statement = statement.where(trials.c.state.in_(parameters("state", states)))
     if prefix:
