@@ -247,6 +247,11 @@ def _open_worker(settings: Settings) -> Worker:
     help="An option of the worker; may be given several times. KATIB_WORKER_OPTION holds several with spaces between.",
 )
 @click.option(
+    "--mount-root",
+    default="",
+    help="With --worker kubernetes: where volume claims are mounted here, each under its name, to read metrics files there.",
+)
+@click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("katib-data"),

@@ -19,9 +19,9 @@ DEFAULT_EARLYSTOPPING: Final = "earlystopping-{algorithm}:6789"
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`http` empty: no HTTP server. `data` is where the local worker keeps runs; `worker_option` is NAME=VALUE each;
-    `advertise_address` is where runs reach the manager (see `advertise`). `tls_cert` empty: the manager's own ports are in
-    plaintext; `tls_ca` empty: so is what it says to services. `advertise_ca` is whom runs believe, empty for `tls_ca`. `auth`
-    and on: see `manager.auth.open`."""
+    `mount_root` is the worker's option of that name. `advertise_address` is where runs reach the manager (see `advertise`).
+    `tls_cert` empty: the manager's own ports are in plaintext; `tls_ca` empty: so is what it says to services. `advertise_ca`
+    is whom runs believe, empty for `tls_ca`. `auth` and on: see `manager.auth.open`."""
 
     listen: str = DEFAULT_LISTEN
     http: str = DEFAULT_HTTP
@@ -29,6 +29,7 @@ class Settings:
     database_password_file: str = ""
     worker: str = "local"
     worker_option: tuple[str, ...] = ()
+    mount_root: str = ""
     data: Path = Path("katib-data")
     advertise_address: str = ""
     suggestion_address: str = DEFAULT_SUGGESTION
@@ -51,12 +52,14 @@ class Settings:
     log_format: str = "text"
 
     def worker_options(self) -> dict[str, str]:
-        """Raises InvalidArgumentError for one that is not NAME=VALUE."""
-        options = {}
+        """Raises InvalidArgumentError for one that is not NAME=VALUE, and for two that contradict each other."""
+        options = {"mount_root": self.mount_root} if self.mount_root else {}
         for text in self.worker_option:
             name, equals, value = text.partition("=")
             if not equals or not name:
                 raise InvalidArgumentError.of("--worker-option", text, "expected NAME=VALUE")
+            if self.mount_root and name == "mount_root" and value != self.mount_root:
+                raise InvalidArgumentError.of("--worker-option", text, f"--mount-root says {self.mount_root}: give one")
             options[name] = value
         return options
 

@@ -49,7 +49,7 @@ def check_metric_files(spec: StudySpec, mount_root: str) -> Sequence[FieldViolat
             violation(
                 at,
                 collector.source.value,
-                "the manager sees no volumes of Pods (the operator can: --worker-option mount_root=PATH): print the metrics, "
+                "the manager sees no volumes of Pods (the operator can: --mount-root PATH): print the metrics, "
                 "report them, or have them read in the trial by reader: sdk",
             )
         ]

@@ -482,7 +482,7 @@ class TestMetricFiles:
     @pytest.mark.parametrize(
         ("mount_root", "mount", "path", "field", "said"),
         [
-            ("", Mount("claim", "/data"), "", "source", "mount_root=PATH.*reader: sdk"),
+            ("", Mount("claim", "/data"), "", "source", "mount-root PATH.*reader: sdk"),
             ("/mnt", None, "", "source", "expected also mount"),
             ("/mnt", Mount("claim", "/data"), "m", "path", "KATIB_METRICS_PATH"),
         ],

@@ -1,0 +1,18 @@
+"""Options that say one thing in two ways."""
+
+import pytest
+
+from katib.domain.errors import InvalidArgumentError
+from katib.manager.settings import Settings
+
+
+def test_mount_root_is_the_worker_s_option_of_that_name() -> None:
+    settings = Settings(worker_option=("namespace=trials",), mount_root="/claims")
+    assert settings.worker_options() == {"namespace": "trials", "mount_root": "/claims"}
+    assert "mount_root" not in Settings().worker_options()
+
+
+def test_mount_root_may_be_said_twice_but_not_in_two_ways() -> None:
+    assert Settings(worker_option=("mount_root=/a",), mount_root="/a").worker_options() == {"mount_root": "/a"}
+    with pytest.raises(InvalidArgumentError, match="--mount-root says /a"):
+        Settings(worker_option=("mount_root=/b",), mount_root="/a").worker_options()
