@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes at once; those of the longer tests wait more than they compute.
 JOBS ?= 2
 SLOW_JOBS ?= 3
+# Each with a cluster of its own, in a gigabyte and a half of memory.
+CLUSTER_JOBS ?= 3
 
 # Stamps: newer than pyproject.toml when what it asks for is installed.
 RUN := $(VENV)/.installed-all
@@ -78,7 +80,7 @@ chromium: ## Install Chromium, which the dashboard's tests look with (Debian or 
 .PHONY: test-cluster
 test-cluster: $(DEV) ## The tests on a real Kubernetes cluster (first time: `make cluster`, ten minutes and 3 GB)
 	$(BIN)/python -m tests.cluster.prepare
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/pytest -n $(CLUSTER_JOBS) --dist loadscope --no-loadscope-reorder -m cluster tests/cluster
 
 # KATIB_TEST_KUBECONFIG names a cluster to use, which takes nothing from this machine; in CI the tests may not be skipped.
 ifeq ($(CI),true)

@@ -27,9 +27,10 @@ def make_account(cluster: Api, namespace: str, kubeconfig: Path) -> None:
     kubeconfig.write_text(json.dumps(config))
 
 
-def grant(cluster: Api, namespace: str) -> None:
-    """What `deploy/` grants, in this namespace: Role and RoleBinding as they stand there."""
-    text = moved(rendered(DEPLOY / "base" / "trials"), namespace, namespace)
+def grant(cluster: Api, namespace: str, home: str = "") -> None:
+    """What `deploy/` grants, in this namespace: Role and RoleBinding as they stand there. `home`: where the account is, if that
+    is another one."""
+    text = moved(rendered(DEPLOY / "base" / "trials"), home or namespace, namespace)
     cluster.kubectl("apply", "-f", "-", data=text)
 
 

@@ -23,14 +23,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import audit, configs, guardian, images, programs
+from tests.cluster import audit, configs, guardian, images, logs, programs
 from tests.cluster.api import Api
 from tests.cluster.certificates import Authority
 from tests.cluster.node import Node, Place
@@ -40,8 +39,6 @@ _PREFIX = "katib-cluster-"
 _START_S = 120
 # What lies in images and volumes is removed with it, which takes minutes where others use the disk.
 _STOP_S = 300
-_LOGS_KEPT = 5
-_LOGS_QUIET_S = 600
 # It waits for clients that may have no wish to end, for a minute.
 _LAST_WORDS_S = 5
 
@@ -59,7 +56,7 @@ class Cluster(Api):
         self._state = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self.name = self._state.name
         super().__init__(programs.folder() / "kubectl", self._state / "unknown", self._state / "kubectl")
-        self._logs = _logs(self.name)
+        self._logs = logs.new_folder(self.name)
         self.audit = self._logs / "audit.log"
         self._guardian: subprocess.Popen[bytes] | None = None
         self._processes: list[Process] = []
@@ -90,11 +87,11 @@ class Cluster(Api):
             self._wait_for_node(self.nodes[0])
             wait_until("a service account in default", lambda: self.get("serviceaccount", "default"), timeout=_START_S)
         except BaseException as error:
-            logs = "\n".join(process.tail() for process in self._processes)
+            ends = "\n".join(process.tail() for process in self._processes)
             self.stop()
             if isinstance(error, (ClusterError, OSError, ValueError, subprocess.SubprocessError, images.ImageError)):
                 raise ClusterError(
-                    f"the cluster does not start: {error}\n{logs}\nthe whole logs: {self._logs}"
+                    f"the cluster does not start: {error}\n{ends}\nthe whole logs: {self._logs}"
                 ) from error
             raise
 
@@ -383,20 +380,3 @@ class Cluster(Api):
         done = subprocess.run([*enter, *command], input=data, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
             raise ClusterError(f"{' '.join(command)}: {done.stderr}")
-
-
-def _last_written(folder: Path) -> float:
-    return max((path.stat().st_mtime for path in (folder, *folder.iterdir())), default=0.0)
-
-
-def _logs(name: str) -> Path:
-    """A folder for this run's logs beside those of the last ones."""
-    parent = programs.cache_folder() / "logs"
-    parent.mkdir(parents=True, exist_ok=True)
-    for old in sorted(parent.iterdir(), key=_last_written)[: -_LOGS_KEPT + 1 or None]:
-        # A cluster that runs beside this one still writes there.
-        if time.time() - _last_written(old) > _LOGS_QUIET_S:
-            shutil.rmtree(old, ignore_errors=True)
-    folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    folder.mkdir()
-    return folder

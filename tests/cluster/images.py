@@ -82,18 +82,28 @@ def build(tag: str, context: Path, dockerfile: Path, *arguments: str) -> Path:
     """
     base = python()
     target = programs.cache_folder() / f"built-{tag.replace('/', '-').replace(':', '-')}.tar"
+    # Which image the archive holds: writing and reading hundreds of megabytes anew takes longer than all else.
+    made = target.with_suffix(".id")
     with programs.lock("buildah"):
         store = programs.cache_folder() / "images"
         place = [f"--root={store / 'root'}", f"--runroot={store / 'run'}", "--storage-driver=overlay"]
         buildah = ["buildah", *place]
+        pulled = store / "base"
         try:
-            _do(*buildah, "pull", "--quiet", f"docker-archive:{base}")
+            if not pulled.exists() or pulled.read_text() != base.name:
+                _do(*buildah, "pull", "--quiet", f"docker-archive:{base}")
+                pulled.write_text(base.name)
             # Whom this machine trusts: a proxy of the place may stand between it and the packages.
             trust = [f"--volume={file}:{file}:ro" for file in _TRUST if Path(file).exists()]
             options = [*trust, "--isolation=chroot", "--pull=never", "--layers", f"--from={PYTHON}", f"--tag={tag}"]
-            _do(*buildah, "build", *options, f"--file={dockerfile}", *arguments, str(context))
-            target.unlink(missing_ok=True)
-            _do(*buildah, "push", "--quiet", tag, f"docker-archive:{target}:{tag}")
+            id_file = store / "id"
+            _do(*buildah, "build", *options, f"--iidfile={id_file}", f"--file={dockerfile}", *arguments, str(context))
+            identity = id_file.read_text()
+            if not target.exists() or not made.exists() or made.read_text() != identity:
+                made.unlink(missing_ok=True)
+                target.unlink(missing_ok=True)
+                _do(*buildah, "push", "--quiet", tag, f"docker-archive:{target}:{tag}")
+                made.write_text(identity)
         finally:
             shutil.rmtree(store / "run", ignore_errors=True)
     return target

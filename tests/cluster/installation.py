@@ -4,8 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from katib.api.client import ManagerClient
@@ -24,6 +23,7 @@ MARIADB = "docker.io/library/mariadb:11.4"
 MYSQL = "docker.io/library/mysql:8.4"
 PYTHON = "docker.io/library/python:3.13-slim"
 NAMESPACE, TRIALS = "katib", "katib-trials"
+_VOLUME = "katib-database"
 # Everything of a start on a machine with other work: images are there, but ten Pythons begin at once.
 READY_S = 420.0
 
@@ -74,9 +74,12 @@ def moved(text: str, namespace: str, trials: str) -> str:
 
 
 def with_mariadb(folder: Path) -> str:
-    """The default installation but for the database; and one of each service."""
+    """The default installation but for the database, with the dashboard; and one of each service. What takes ten leases is not
+    to take a hundred seconds."""
     bases = [f"base/{name}" for name in ("namespaces", "trials", "manager", "services")]
-    return _one_of_each(folder, bases, ["components/images", "components/mariadb"])
+    return _one_of_each(
+        folder, bases, ["components/dashboard", "components/images", "components/mariadb"], "KATIB_LEASE=4"
+    )
 
 
 def overlay(folder: Path, name: str) -> str:
@@ -84,13 +87,17 @@ def overlay(folder: Path, name: str) -> str:
     return _one_of_each(folder, [f"overlays/{name}"], [])
 
 
-def _one_of_each(folder: Path, resources: Sequence[str], components: Sequence[str]) -> str:
+def _one_of_each(folder: Path, resources: Sequence[str], components: Sequence[str], *settings: str) -> str:
     up = "/".join([".."] * (len(folder.resolve().parts) - 1))
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [f"{up}{DEPLOY}/{name}" for name in resources],
         "components": [f"{up}{DEPLOY}/{name}" for name in components],
+        "configMapGenerator": [
+            {"name": "katib-manager", "namespace": NAMESPACE, "behavior": "merge", "literals": [setting]}
+            for setting in settings
+        ],
         "patches": [
             {
                 "target": {"kind": "Deployment", "name": "(vizier-)?(suggestion|earlystopping)-.*"},
@@ -183,47 +190,56 @@ class Installation:
         }
 
 
-@contextmanager
-def installed(cluster: Api, folder: Path, manifest: str, database: Path) -> Iterator[Installation]:
-    """From `kubectl apply` until everything is removed. `database`: the archive of its image."""
-    for archive in (manager_image(), suggestion_image(), database, python_image()):
-        cluster.import_image(archive)
-    it = Installation(cluster)
-    with _volume(cluster, folder):
-        try:
-            cluster.kubectl("apply", "-f", "-", data=manifest)
-            it.wait_until_ready()
-            yield it
-        finally:
-            cluster.kubectl("delete", "namespace", TRIALS, NAMESPACE, "--ignore-not-found", timeout=300)
+class Installations:
+    """At most one at a time: modules that want the same one share it, as it takes a minute and most of a machine. The last one
+    goes with its cluster."""
+
+    def __init__(self, cluster: Api, new_folder: Callable[[], Path]) -> None:
+        self._cluster, self._new_folder = cluster, new_folder
+        self._name = ""
+
+    def get(self, name: str, manifest: Callable[[Path], str], database: Callable[[], Path]) -> Installation:
+        """The one of this name; it is made unless it is there, in the place of any other. `database`: the archive of its
+        image."""
+        it = Installation(self._cluster)
+        if self._name != name:
+            self.remove()
+            self._name = name
+            folder = self._new_folder()
+            text = manifest(folder)
+            for archive in (manager_image(), suggestion_image(), database(), python_image()):
+                self._cluster.import_image(archive)
+            self._cluster.create(_volume(self._cluster, folder))
+            self._cluster.kubectl("apply", "-f", "-", data=text)
+        it.wait_until_ready()
+        return it
+
+    def remove(self) -> None:
+        """Returns when nothing is left of it."""
+        if self._name:
+            self._name = ""
+            self._cluster.kubectl("delete", "namespace", TRIALS, NAMESPACE, "--ignore-not-found", timeout=300)
+            self._cluster.kubectl("delete", "persistentvolume", _VOLUME, "--ignore-not-found", "--wait=false")
 
 
-@contextmanager
-def _volume(cluster: Api, folder: Path) -> Iterator[None]:
+def _volume(cluster: Api, folder: Path) -> Object:
     """A volume for the database, as a cluster without a provisioner has none; it is a folder of this machine."""
     place = folder / "volume"
     place.mkdir()
-    name = "katib-database"
     node = cluster.get("nodes")["items"][0]["metadata"]["name"]
     where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
-    cluster.create(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name},
-            "spec": {
-                "capacity": {"storage": "10Gi"},
-                "accessModes": ["ReadWriteOnce"],
-                "local": {"path": str(place)},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
-                "claimRef": {"namespace": NAMESPACE, "name": "data-katib-database-0"},
-            },
-        }
-    )
-    try:
-        yield
-    finally:
-        cluster.kubectl("delete", "persistentvolume", name, "--wait=false")
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": _VOLUME},
+        "spec": {
+            "capacity": {"storage": "10Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "local": {"path": str(place)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
+            "claimRef": {"namespace": NAMESPACE, "name": "data-katib-database-0"},
+        },
+    }
 
 
 def studies_end(it: Installation, study_id: str, timeout: float = 300) -> None:

@@ -91,10 +91,14 @@ class Katib:
         until(lambda: self.trial(study_id).objective is not None, STUDY_S)
         return self.trial(study_id)
 
-    def pods(self, study_id: str = "") -> list[Object]:
-        """Of a study, or all."""
+    def trials(self, study_id: str) -> list[Trial]:
+        with self.world.client() as client:
+            return trials(client, study_id)
+
+    def pods(self, study_id: str = "", namespace: str = "") -> list[Object]:
+        """Of a study, or all; in the usual namespace, or in another."""
         of = ["-l", f"{LABEL_STUDY}={study_id}"] if study_id else []
-        return list(self.cluster.get("pods", "", self.namespace, *of)["items"])
+        return list(self.cluster.get("pods", "", namespace or self.namespace, *of)["items"])
 
     def pod(self, study_id: str, *phases: str) -> str:
         """The name of a study's first, once it is in one of the phases."""

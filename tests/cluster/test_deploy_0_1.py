@@ -12,9 +12,7 @@ from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialState
-from tests.cluster.api import Api
-from tests.cluster.cluster import Cluster
-from tests.cluster.installation import Installation, build, installed, mysql_image, overlay, studies_end
+from tests.cluster.installation import Installation, Installations, build, mysql_image, overlay, studies_end
 from tests.cluster.people import follow
 from tests.deploy.manifests import ROOT
 from tests.deploy.pages import commands
@@ -61,20 +59,15 @@ command:
 
 
 @pytest.fixture(scope="module")
-def katib(
-    cluster: Api, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Installation]:
-    if not isinstance(cluster, Cluster):
-        pytest.skip("reaches Services at their own addresses, which is the test cluster's alone")
+def katib(installations: Installations, request: pytest.FixtureRequest) -> Iterator[Installation]:
     # Skips where there is none.
     mysql()
-    folder = tmp_path_factory.mktemp("katib-0-1")
-    with installed(cluster, folder, overlay(folder, "katib-0.1"), mysql_image()) as it:
-        it.wait_until_working()
-        failed = request.session.testsfailed
-        yield it
-        if request.session.testsfailed > failed:
-            print(it.described())
+    it = installations.get("katib-0.1", lambda folder: overlay(folder, "katib-0.1"), mysql_image)
+    it.wait_until_working()
+    failed = request.session.testsfailed
+    yield it
+    if request.session.testsfailed > failed:
+        print(it.described())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.deploy.manifests import ROOT
 from tests.e2e.harness import until
 
 DIGITS = ROOT / "examples" / "digits"
-COUNT, EPOCHS = 8, 20
+COUNT, EPOCHS = 4, 20
 
 
 @pytest.fixture
@@ -26,6 +26,9 @@ def image(cluster: Api) -> str:
 def test_the_digits_study_runs_as_pods_that_kubectl_shows(katib: Katib, image: str) -> None:
     text = (DIGITS / "cluster.yaml").read_text()
     assert f"image: {image}\n" in text
+    # Half of them show as much.
+    assert "max_trials: 8\n" in text
+    text = text.replace("max_trials: 8", f"max_trials: {COUNT}")
     file = katib.world.folder / "cluster.yaml"
     # Another than the usual one shows that it is the study's word that counts.
     file.write_text(text.replace("scheduler: default-scheduler", f"scheduler: {katib.cluster.scheduler_name}"))

@@ -1,11 +1,13 @@
 """The Kubernetes worker keeps the workers' contract in a real cluster."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from katib.domain.pod import PodSettings
 from katib.domain.study import StudySpec
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.access import open_access
@@ -28,7 +30,7 @@ def account(cluster: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 class TestKubernetesWorker(WorkerContract):
-    # A Pod takes seconds, and a shell that does not listen to SIGTERM waits out its grace.
+    # A Pod takes seconds.
     deadline_s = 120.0
 
     @pytest.fixture(autouse=True)
@@ -36,7 +38,9 @@ class TestKubernetesWorker(WorkerContract):
         self.busybox = cluster.busybox
 
     def study(self) -> StudySpec:
-        return replace(super().study(), image=self.busybox)
+        """A shell that does not listen to SIGTERM waits out its grace, which is short here."""
+        template = {"spec": {"terminationGracePeriodSeconds": 2, "containers": [{"name": "trial"}]}}
+        return replace(super().study(), image=self.busybox, pod=PodSettings(template=json.dumps(template)))
 
     @pytest.fixture
     def new_worker(self, account: tuple[str, Path]) -> Iterator[Callable[[], KubernetesWorker]]:
