@@ -99,6 +99,14 @@ SEED ?=
 faults: $(DEV) ## Kill everything at random instants, 200 times on each database (SEED=N)
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
 
+# Ten minutes of a core. An input that breaks something is named by its number; the same SEED gives the same inputs.
+INPUTS ?= 10000
+SURFACES ?=
+
+.PHONY: fuzz
+fuzz: $(DEV) ## Put 10,000 hostile inputs to every surface (SEED, INPUTS, SURFACES)
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED)) $(SURFACES)
+
 .PHONY: bench-local
 bench-local: $(RUN) ## Measure what Katib adds to running the same commands by hand
 	$(BIN)/python benchmarks/bench_local.py

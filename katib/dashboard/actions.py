@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -162,10 +162,16 @@ def _endpoint(action: Action) -> Callable[[Request], object]:
 async def _body(request: Request) -> Body:
     """Raises InvalidArgumentError for one that is no object of JSON, or larger than any study file."""
     data = b""
-    async for piece in request.stream():
-        data += piece
-        if len(data) > 2 * MAX_BYTES:
-            raise InvalidArgumentError(f"the request has more than {2 * MAX_BYTES} bytes: no study file is so large")
+    try:
+        async for piece in request.stream():
+            data += piece
+            if len(data) > 2 * MAX_BYTES:
+                raise InvalidArgumentError(
+                    f"the request has more than {2 * MAX_BYTES} bytes: no study file is so large"
+                )
+    except ClientDisconnect:
+        # Nobody is there to be told.
+        raise InvalidArgumentError("the request broke off within its body") from None
     try:
         body = json.loads(data or b"{}")
     except (ValueError, RecursionError):

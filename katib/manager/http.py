@@ -62,6 +62,11 @@ class _Handler(BaseHTTPRequestHandler):
     tls: ServerTls | None
     # A peer that says nothing does not keep its thread.
     timeout = 10
+    # What is no request is told so with a status, not with the bare page of HTTP's first version.
+    default_request_version = "HTTP/1.0"
+
+    def version_string(self) -> str:
+        return "katib"
 
     def setup(self) -> None:
         if self.tls is not None:
