@@ -66,6 +66,13 @@ class Manifests:
         """Deployments and StatefulSets."""
         return self.all(*_WORKLOADS)
 
+    def environment(self, container: Object) -> dict[str, str]:
+        """What a container finds of plain values, its ConfigMaps included."""
+        found: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            found |= self.one("ConfigMap", source["configMapRef"]["name"])["data"]
+        return found | {e["name"]: e["value"] for e in container.get("env", []) if "value" in e}
+
     @property
     def settings(self) -> dict[str, str]:
         """What the manager finds in its environment."""

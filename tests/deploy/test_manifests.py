@@ -60,7 +60,7 @@ def test_the_manifest_is_what_its_sources_render_to() -> None:
 
 
 def test_overlays_are_those_that_are_promised() -> None:
-    assert OVERLAYS == ("default", "external-database", "katib-0.1", "kind")
+    assert OVERLAYS == ("default", "external-database", "katib-0.1", "kind", "secure", "secure-secrets")
 
 
 def test_nothing_is_said_twice(any_overlay: Manifests) -> None:
@@ -252,10 +252,13 @@ def test_a_service_of_ones_own_is_let_to_the_manager_by_its_label_and_what_has_n
 def test_probes_are_grpc_and_only_readiness_depends_on_the_database(any_overlay: Manifests) -> None:
     for workload in filter(is_grpc, any_overlay.workloads):
         (container,) = containers(workload)
-        live = {"port": 6789, "service": rpc.LIVE}
+        # Where the API speaks TLS, which probes do not, health has a port of its own.
+        own = any_overlay.environment(container).get("KATIB_HEALTH_LISTEN", "[::]:6789")
+        port = int(own.rpartition(":")[2])
+        live = {"port": port, "service": rpc.LIVE}
         assert container["startupProbe"]["grpc"] == live
         assert container["livenessProbe"]["grpc"] == live
-        assert container["readinessProbe"]["grpc"] == {"port": 6789}
+        assert container["readinessProbe"]["grpc"] == {"port": port}
 
 
 def test_the_database_is_asked_over_tcp_by_a_program_of_its_image(any_overlay: Manifests) -> None:
