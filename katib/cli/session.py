@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from katib.cli.logins import token_for
+from katib.api.logins import token_for
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from katib.cli import logins
+from katib.api import logins
 from katib.cli.documents import Document, time
 from katib.cli.output import Format, output_option, print_document, print_documents
 from katib.cli.session import Period, Session, connected, pass_session

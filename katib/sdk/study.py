@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from katib.api.client import DEFAULT_ADDRESS, ManagerClient
+from katib.api.logins import token_for
 from katib.api.tls import client_tls
 from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id
@@ -127,12 +128,12 @@ def open_study(study: str, *, server: str | None = None) -> "Study":
 
 
 def connect(server: str | None) -> ManagerClient:
-    """As the command line finds the manager: KATIB_SERVER, and KATIB_TLS_CA and its like for TLS."""
+    """As the command line finds the manager, and shows who calls: KATIB_SERVER, KATIB_TLS_CA and its like for TLS, and
+    KATIB_TOKEN_FILE, or what katib-cli login has kept."""
     names = ("KATIB_TLS_CA", "KATIB_TLS_CERT", "KATIB_TLS_KEY")
     ca, cert, key = (os.environ.get(name, "") for name in names)
-    return ManagerClient(
-        server or os.environ.get("KATIB_SERVER") or DEFAULT_ADDRESS, tls=client_tls(ca, cert, key, options=names)
-    )
+    address = server or os.environ.get("KATIB_SERVER") or DEFAULT_ADDRESS
+    return ManagerClient(address, tls=client_tls(ca, cert, key, options=names), token=token_for(address))
 
 
 class Study:

@@ -1,4 +1,4 @@
-"""Where the command line keeps and finds the token by which it shows who calls.
+"""Where the command line and programs find the token by which they show who calls.
 
 Never an argument, which every process of a machine may read: a file that KATIB_TOKEN_FILE names, or what `katib-cli login` has
 kept for the manager's address.
