@@ -1,5 +1,7 @@
 """From the settings to a guard."""
 
+from importlib import import_module
+
 from katib.domain.errors import InvalidArgumentError
 from katib.manager.access import RunAccess
 from katib.manager.auth.authenticator import Authenticator, Mode, Reviewer, parse_modes
@@ -34,10 +36,14 @@ def open_guard(settings: Settings, tokens: TokenStore, attempts: RunAccess, acce
 
 def _open_reviewer(settings: Settings) -> Reviewer:
     try:
-        from katib.worker.kubernetes.token_review import open_reviewer  # only where it is used
+        # A part of an extra: whoever does without does without its library too.
+        reviews = import_module("katib.worker.kubernetes.token_review")
     except ImportError as error:
         raise InvalidArgumentError.of(
             "--auth", settings.auth, f"kubernetes cannot be loaded ({error}): pip install 'katib[kubernetes]'"
         ) from error
     options = settings.worker_options()
-    return open_reviewer(options.get("kubeconfig", ""), options.get("context", ""), settings.auth_audience)
+    reviewer: Reviewer = reviews.open_reviewer(
+        options.get("kubeconfig", ""), options.get("context", ""), settings.auth_audience
+    )
+    return reviewer
