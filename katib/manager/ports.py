@@ -111,6 +111,23 @@ class Storage(Protocol):
         Own ones keep their revision: a lease that is renewed is no change that anybody waits for.
         """
 
+    def give_trials(
+        self,
+        study_id: str,
+        client_id: str,
+        count: int,
+        lease: timedelta | None,
+        at: datetime,
+        choose: Callable[[Study, int], Sequence[NewTrial]],
+    ) -> Sequence[Trial]:
+        """At most `count` trials for a client to run: those of `hand_out` (none without a lease), then new ones as of
+        `add_trials`, `running`. All in one transaction.
+
+        `choose` is told the study and how many are lacking, and says which become the study's next, possibly fewer; what it
+        raises is raised, and nothing is changed. It may be called more than once, and must not wait for another write. Raises
+        AbortedError where `add_trials` does.
+        """
+
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         """Makes the changes, counters and best trial with them.
 
@@ -118,17 +135,27 @@ class Storage(Protocol):
         in `trial.MOVES` is a ValueError.
         """
 
+    def apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+        """Makes the changes to one trial that `decide` says, of the trial and its study as they are: read and written in one
+        transaction, so none is refused for being late. None: nothing is changed. What `decide` raises is raised, and nothing
+        is changed; it may be called more than once, and must not wait for another write."""
+
     def report(
         self,
         trial_id: str,
         attempt: int,
         observations: Sequence[Observation],
-        objective_name: str,
-        strategy: MetricStrategy,
+        objective_name: str = "",
+        strategy: MetricStrategy = MetricStrategy.LATEST,
+        check: Callable[[Study, Trial], None] | None = None,
     ) -> Trial:
         """Adds reported observations (`attempt` 0: the current one; theirs is replaced by it); those there already are
         passed over. Renews the trial's lease, if it has one; without new observations that is no change of its revision. Raises
-        FailedPreconditionError when the trial is not RUNNING at that attempt."""
+        FailedPreconditionError when the trial is not RUNNING at that attempt.
+
+        Without `objective_name` the objective and its strategy are the study's. `check` sees them before anything is decided,
+        as `decide` does in `apply_to`.
+        """
 
     def get_trial(self, trial_id: str) -> Trial: ...
 

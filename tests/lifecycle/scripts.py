@@ -140,6 +140,7 @@ _at = st.sampled_from(
     )
     + ("set_parameters", "generate", "should_stop", "curves", "finished_trials", "delete_study")
     + ("update_study", "update_study", "report", "get_trial", "create_study", "find_request", "has_trials_for")
+    + ("give_trials", "apply_to")
 )
 crashes = st.builds(Script, st.just("crash"), _at, st.booleans())
 absences = st.builds(Script, st.just("away"), _at, st.booleans())
@@ -174,9 +175,9 @@ client_deeds = st.one_of(
 
 # The calls between which a use case reads and writes.
 _CALLS: Final = {
-    "suggest": ("has_trials_for", "hand_out", "set_parameters", "generate", "add_trials"),
-    "report": ("get_trial", "get_study", "report"),
-    "complete": ("get_trial", "apply"),
+    "suggest": ("has_trials_for", "hand_out", "set_parameters", "generate", "add_trials", "give_trials"),
+    "report": ("get_trial", "report"),
+    "complete": ("apply_to",),
     "stop_trial": ("get_trial", "apply"),
 }
 

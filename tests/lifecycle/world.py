@@ -156,6 +156,9 @@ class Manager:
     def wake(self, study_id: str) -> None:
         self.woken.add(study_id)
 
+    def wake_soon(self, study_id: str) -> None:
+        self.wake(study_id)
+
     def look(self) -> None: ...
 
     # What the controller's threads do

@@ -1,37 +1,48 @@
 """Client-driven trials asked for at several managers of one database at once."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from katib.domain.errors import FailedPreconditionError
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudySpec, StudyState
-from katib.domain.trial import Trial
+from katib.domain.trial import Tag, Trial
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.clients import ClientUseCases
 from katib.manager.service.context import Context
+from katib.manager.service.prepared import FRESH_S, Prepared
 from katib.manager.storage.open import open_storage
 from tests.e2e.harness import study
 from tests.storage import servers
 
 
-class Service:
-    """A suggestion service that gives as many as it is asked for; before it answers it can be made to wait."""
+def value_of(number: int) -> str:
+    return repr(number / 1000)
 
-    def __init__(self) -> None:
+
+class Service:
+    """A suggestion service that gives as many as it is asked for, to each trial its number; before it answers it can be made
+    to wait."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.questions = 0
         self.asked = threading.Event()
         self.answers = threading.Event()
         self.answers.set()
 
     def set_parameters(self, _algorithm: str, _study_id: str, _spec: StudySpec) -> "Future[History]":
         done: Future[History] = Future()
-        done.set_result(History.FINALS)
+        done.set_result(self.history)
         return done
 
     def generate(self, _algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
@@ -39,9 +50,11 @@ class Service:
         assert self.answers.wait(60)
         settings = {s.name: s.value for s in request.spec.settings}
         count = int(settings["MaxParallel"]) - request.unfinished_count
+        self.questions += 1
         reply: Future[SuggestionReply] = Future()
-        suggestion = Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),))
-        reply.set_result(SuggestionReply((suggestion,) * count, completed=False))
+        numbers = range(request.first_number, request.first_number + count)
+        suggestions = [Suggestion((Parameter("x", ParameterType.DOUBLE, value_of(number)),)) for number in numbers]
+        reply.set_result(SuggestionReply(tuple(suggestions), completed=False))
         return reply
 
     def freeze(self) -> None:
@@ -52,9 +65,9 @@ class Service:
 class Manager:
     """What one manager has of its own: a connection to the database, and calls under way."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, history: History) -> None:
         self.storage: Storage = open_storage(url)
-        self.service = Service()
+        self.service = Service(history)
         nothing: Any = None
         self.use_cases = ClientUseCases(
             Context(self.storage, nothing, self.service, nothing, nothing, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
@@ -74,12 +87,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield it
 
 
-@pytest.fixture
-def manager(url: str) -> Iterator[Callable[[], Manager]]:
+@pytest.fixture(params=[History.FINALS, History.NONE])
+def manager(request: pytest.FixtureRequest, url: str) -> Iterator[Callable[[], Manager]]:
     made: list[Manager] = []
 
     def make() -> Manager:
-        made.append(Manager(url))
+        made.append(Manager(url, request.param))
         return made[-1]
 
     yield make
@@ -153,3 +166,85 @@ def test_clients_of_several_managers_at_once_get_each_number_once_and_none_too_m
     assert sorted(t.number for t in given) == list(range(1, 26))
     assert len({t.id for t in given}) == 25
     assert len(all_of(managers[1], study_id)) == 25
+    assert [t.parameters[0].value for t in sorted(given, key=lambda t: t.number)] == [value_of(n) for n in range(1, 26)]
+
+
+@pytest.fixture
+def ahead(tmp_path: Path) -> Iterator[Manager]:
+    """With a service that needs no history, which is asked for more than is needed."""
+    it = Manager(f"sqlite:///{tmp_path}/katib.db", History.NONE)
+    yield it
+    it.storage.close()
+
+
+def test_a_service_that_needs_no_history_is_asked_for_some_trials_ahead(ahead: Manager) -> None:
+    study_id = create(ahead)
+    values = [t.parameters[0].value for _ in range(100) for t in ahead.suggest(study_id, 1)[0]]
+    assert values == [value_of(n) for n in range(1, 101)]
+    assert ahead.service.questions < 10
+
+
+def test_what_was_suggested_ahead_is_used_for_the_number_that_it_was_made_for_alone(
+    ahead: Manager, tmp_path: Path
+) -> None:
+    study_id = create(ahead)
+    ahead.suggest(study_id, 4)
+    ahead.suggest(study_id, 1)
+    other = Manager(f"sqlite:///{tmp_path}/katib.db", History.NONE)
+    taken = other.suggest(study_id, 2)[0]
+    other.storage.close()
+    again = ahead.suggest(study_id, 2)[0]
+    assert [t.number for t in (*taken, *again)] == [6, 7, 8, 9]
+    assert [t.parameters[0].value for t in again] == [value_of(8), value_of(9)]
+
+
+def test_what_was_suggested_ahead_is_not_used_once_the_study_has_changed(ahead: Manager) -> None:
+    study_id = create(ahead)
+    for _ in range(4):
+        ahead.suggest(study_id, 1)
+    asked = ahead.service.questions
+    narrower = replace(ahead.storage.get_study(study_id).spec, tags=(Tag("another", "one"),))
+    ahead.storage.update_study(study_id, lambda it: replace(it, spec=narrower))
+    ahead.suggest(study_id, 1)
+    assert ahead.service.questions == asked + 1
+
+
+def test_what_was_suggested_ahead_is_not_used_beyond_the_studys_limit_nor_after_its_end(ahead: Manager) -> None:
+    study_id = create(ahead, max_trials=6)
+    for _ in range(4):
+        ahead.suggest(study_id, 1)
+    given, completed = ahead.suggest(study_id, 5)
+    assert ([t.number for t in given], completed) == ([5, 6], False)
+    assert ahead.suggest(study_id, 1) == ((), True)
+    ahead.storage.update_study(study_id, lambda it: replace(it, state=StudyState.PAUSED))
+    with pytest.raises(FailedPreconditionError, match="only a running one"):
+        ahead.suggest(study_id, 1)
+
+
+def test_what_was_suggested_ahead_is_thrown_away_after_a_while() -> None:
+    now = [0.0]
+    prepared = Prepared(lambda: now[0])
+    it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)
+    prepared.put(it, "random", [Suggestion(())] * 3, last=False)
+    assert prepared.take(it, "random", 2) == [Suggestion(())] * 2
+    now[0] = FRESH_S + 1
+    assert prepared.take(it, "random", 2) is None
+
+
+def test_a_client_gets_what_there_is_when_a_service_has_less_than_is_asked_for() -> None:
+    prepared = Prepared()
+    it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)
+    prepared.put(it, "grid", [Suggestion(())], last=True)
+    assert prepared.take(it, "grid", 3) == [Suggestion(())]
+    assert prepared.take(replace(it, suggested=1), "grid", 3) is None
+
+
+def test_who_comes_while_another_asks_for_the_same_study_waits_for_the_answer_but_not_for_long() -> None:
+    prepared = Prepared()
+    with prepared.asking("s", "random") as first:
+        began = time.monotonic()
+        with prepared.asking("s", "random") as second:
+            assert time.monotonic() - began >= 0.05
+    assert (first, second) == (0, 0)
+    with prepared.asking("s", "random") as third:
+        assert third == 1

@@ -32,9 +32,10 @@ from katib.domain.study import (
 from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
 from katib.manager.history import StoredHistory
-from katib.manager.ports import AskAgainError, History, StoppingRequest, SuggestionReply, SuggestionRequest
+from katib.manager.ports import AskAgainError, History, StoppingRequest, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import MAX_CLIENT_ID, answer, check_attempt, label_of, study_id_of, trial_id_of
-from katib.manager.service.context import UseCases
+from katib.manager.service.context import Context, UseCases
+from katib.manager.service.prepared import Prepared
 from katib.manager.suggested import checked_parameters
 
 DEFAULT_ALGORITHM: Final = "random"
@@ -54,6 +55,10 @@ _MAX_ERROR: Final = 4000
 
 
 class ClientUseCases(UseCases):
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._prepared = Prepared()
+
     def suggest_trials(
         self,
         study_id: str,
@@ -80,40 +85,68 @@ class ClientUseCases(UseCases):
         if not 0 <= count <= MAX_SUGGESTIONS:
             raise InvalidArgumentError.of("count", count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
         count = count or 1
+        name = check_service_name("suggest_algorithm", algorithm or DEFAULT_ALGORITHM)
         for tried in range(_TRIES):
+            given = self._give(study_id, client_id, count, name, period)
+            if given is not None:
+                return given, not given and not self._may_be_handed_on(study_id, lease)
             study = self._client_driven(study_id)
             own: Sequence[Trial] = ()
             if period is not None and self._storage.has_trials_for(study_id, client_id):
                 own = self._storage.hand_out(study_id, client_id, count, period, self._context.now())
             if len(own) >= count:
                 return own, False
-            name = check_service_name("suggest_algorithm", algorithm or DEFAULT_ALGORITHM)
             inserted = self._suggest(study, count - len(own), client_id, name, deadline, period)
             if inserted is not None:
                 new, completed = inserted
-                if completed and lease is not None and self._storage.has_leases(study_id):
-                    completed = False
-                return (*own, *new), completed and not own and not new
+                completed = completed and not own and not new
+                return (*own, *new), completed and not self._may_be_handed_on(study_id, lease)
+            if self._prepared.has_some(study_id, name):
+                continue
             # Apart from whom it met.
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
         raise FailedPreconditionError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
+
+    def _may_be_handed_on(self, study_id: str, lease: timedelta | None) -> bool:
+        """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
+        return lease is not None and self._storage.has_leases(study_id)
+
+    def _give(
+        self, study_id: str, client_id: str, count: int, algorithm: str, lease: timedelta | None
+    ) -> Sequence[Trial] | None:
+        """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
+        if not self._prepared.has_some(study_id, algorithm):
+            return None
+
+        def choose(study: Study, lacking: int) -> Sequence[NewTrial]:
+            _check_gives(study)
+            found = self._prepared.take(study, algorithm, min(lacking, _left(study)))
+            if found is None:
+                raise AbortedError(f"suggestion-{algorithm} has to be asked first")
+            return [NewTrial(new_id(), s.parameters, s.tags) for s in found]
+
+        try:
+            return self._storage.give_trials(study_id, client_id, count, lease, self._context.now(), choose)
+        except AbortedError:
+            return None
 
     def _suggest(
         self, study: Study, count: int, client_id: str, algorithm: str, deadline: float, lease: timedelta | None
     ) -> tuple[Sequence[Trial], bool] | None:
         """None when another client was faster: what was read is old then."""
-        limit = effective_limits(study.spec).max_trials
-        if limit is not None:
-            count = min(count, limit - study.suggested)
-            if count <= 0:
-                return (), True
-        reply = self._generate(study, self._asking_for(study, count), algorithm, deadline)
+        count = min(count, _left(study))
+        if count <= 0:
+            return (), True
+        spec = self._asking_for(study, count)
+        needs = self._settings_taken(algorithm, study.id, spec, deadline)
+        if needs is History.NONE:
+            return self._prepare(study, count, algorithm)
+        reply = self._generate(study, spec, algorithm, needs)
         if reply is None:
             return None
         if not reply.suggestions:
             return (), reply.completed
-        space = SearchSpace.of(study.spec.parameters)
-        new = [NewTrial(new_id(), checked_parameters(space, s.parameters), s.tags) for s in reply.suggestions[:count]]
+        new = [NewTrial(new_id(), s.parameters, s.tags) for s in _checked(study, reply)[:count]]
         try:
             trials = self._storage.add_trials(
                 study.id, study.suggested, new, self._context.now(), client_id=client_id, running=True, lease=lease
@@ -121,6 +154,22 @@ class ClientUseCases(UseCases):
         except AbortedError:
             return None
         return trials, False
+
+    def _prepare(self, study: Study, count: int, algorithm: str) -> tuple[Sequence[Trial], bool] | None:
+        """Asks for more than is needed. None: now there is enough; otherwise there is none to be had."""
+        with self._prepared.asking(study.id, algorithm) as ahead:
+            # Another client may have asked while this one waited.
+            study = self._client_driven(study.id)
+            if self._prepared.take(study, algorithm, count) is not None:
+                return None
+            spec = self._asking_for(study, max(1, min(count + ahead, _left(study))))
+            reply = self._generate(study, spec, algorithm, History.NONE)
+            if reply is None:
+                return None
+            if not reply.suggestions:
+                return (), reply.completed
+            self._prepared.put(study, algorithm, _checked(study, reply), last=len(reply.suggestions) < count)
+        return None
 
     def _asking_for(self, study: Study, count: int) -> StudySpec:
         """The spec as the service must see it to suggest `count`: how many run at once, and when to end, is the clients'."""
@@ -130,10 +179,9 @@ class ClientUseCases(UseCases):
             settings = (*settings, Setting(SUGGESTION_NUM, str(study.finished_trials + out + count)))
         return replace(study.spec, settings=settings)
 
-    def _generate(self, study: Study, spec: StudySpec, algorithm: str, deadline: float) -> SuggestionReply | None:
+    def _generate(self, study: Study, spec: StudySpec, algorithm: str, needs: History) -> SuggestionReply | None:
         """None when another client was faster."""
         who = f"suggestion-{algorithm}"
-        needs = self._settings_taken(algorithm, study.id, spec, deadline)
         for _ in range(_ASKED_AGAIN):
             request = self._question(study, spec, needs)
             if request is None:
@@ -202,54 +250,22 @@ class ClientUseCases(UseCases):
             raise InvalidArgumentError.of("error", error, "expected nothing for a trial that is complete")
         if attempt < 0:
             raise InvalidArgumentError.of("attempt", attempt, "expected 0 (unknown) or a number from 1 on")
-        study = self._storage.get_study(study_id_of(study_id))
-        trial = self._storage.get_trial(trial_id_of(trial_id))
-        if trial.study_id != study.id:
-            raise NotFoundError(f"there is no trial {trial.id} in study {study.id}")
-        if not study.spec.client_driven:
-            self._end_run(trial)
-            return
-        check_attempt(trial, attempt)
-        wanted = TrialState.COMPLETED if is_complete else TrialState.ERROR if error else TrialState.KILLED
-        reason, message = ("", "") if is_complete else (TrialReason.ABANDONED, "its client gave it up")
-        if error:
-            reason, message = TrialReason.FAILED_AT_CLIENT, error[:_MAX_ERROR]
-        intake = _reported(study, trial, objective, metrics, self._context.now())
-        if trial.state is wanted:
-            return
-        if trial.state.finished:
-            raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
-        if wanted is TrialState.COMPLETED and trial.objective is None and intake is None:
-            raise InvalidArgumentError.of(
-                "objective_value",
-                "",
-                f"expected a number: nothing was reported for {study.spec.objective_name} before",
-            )
-        move = TrialMove(
-            trial.id,
-            trial.attempt,
-            trial.state,
-            wanted,
-            reason,
-            message,
-            at=self._context.now(),
-        )
-        applied = self._storage.apply(study.id, StudyChanges(intakes=(intake,) if intake else (), moves=(move,)))
-        if trial.id in applied.refused:
-            now = self._storage.get_trial(trial.id)
-            check_attempt(now, trial.attempt)
-            if now.state is not wanted:
-                raise FailedPreconditionError(f"trial {trial.id} has ended meanwhile: it is {now.state.value}")
-        self._context.controller.wake(study.id)
+        study_id_of(study_id)
+        now = self._context.now()
 
-    def _end_run(self, trial: Trial) -> None:
-        if trial.state.finished:
-            if trial.state is not TrialState.KILLED:
-                raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
-            return
-        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "a client completed it while its run was going on")
-        self._storage.apply(trial.study_id, StudyChanges(stops=(stop,)))
-        self._context.controller.wake(trial.study_id)
+        def decide(study: Study, trial: Trial) -> StudyChanges | None:
+            if trial.study_id != study_id:
+                raise NotFoundError(f"there is no trial {trial.id} in study {study_id}")
+            if not study.spec.client_driven:
+                return _end_of_run(trial)
+            check_attempt(trial, attempt)
+            intake = _reported(study, trial, objective, metrics, now)
+            return _completion(study, trial, intake, is_complete, error, now)
+
+        if self._storage.apply_to(trial_id_of(trial_id), decide).study.spec.client_driven:
+            self._context.controller.wake_soon(study_id)
+        else:
+            self._context.controller.wake(study_id)
 
     def early_stopping(self, study_id: str, rule: str) -> Sequence[Trial]:
         """The trials that the rule would stop now."""
@@ -283,16 +299,63 @@ class ClientUseCases(UseCases):
 
     def _client_driven(self, study_id: str) -> Study:
         study = self._storage.get_study(study_id)
-        if not study.spec.client_driven:
-            raise FailedPreconditionError(
-                f"study {study_id} is driven by the manager with {study.spec.algorithm}: "
-                "clients ask for trials of studies without an algorithm"
-            )
-        if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
-            raise FailedPreconditionError(
-                f"study {study_id} is {study.state.value} ({study.reason}): only a running one has trials to give"
-            )
+        _check_gives(study)
         return study
+
+
+def _check_gives(study: Study) -> None:
+    """Raises FailedPreconditionError for a study that has no trials for clients."""
+    if not study.spec.client_driven:
+        raise FailedPreconditionError(
+            f"study {study.id} is driven by the manager with {study.spec.algorithm}: "
+            "clients ask for trials of studies without an algorithm"
+        )
+    if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
+        raise FailedPreconditionError(
+            f"study {study.id} is {study.state.value} ({study.reason}): only a running one has trials to give"
+        )
+
+
+def _left(study: Study) -> int:
+    """How many trials it may still get; more than anybody asks for where there is no limit."""
+    limit = effective_limits(study.spec).max_trials
+    return 2**31 if limit is None else limit - study.suggested
+
+
+def _checked(study: Study, reply: SuggestionReply) -> Sequence[Suggestion]:
+    """With its parameters as the study has them; raises InvalidArgumentError for what it does not allow."""
+    space = SearchSpace.of(study.spec.parameters)
+    return [replace(s, parameters=checked_parameters(space, s.parameters)) for s in reply.suggestions]
+
+
+def _end_of_run(trial: Trial) -> StudyChanges | None:
+    if not trial.state.finished:
+        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "a client completed it while its run was going on")
+        return StudyChanges(stops=(stop,))
+    if trial.state is not TrialState.KILLED:
+        raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
+    return None
+
+
+def _completion(
+    study: Study, trial: Trial, intake: Intake | None, is_complete: bool, error: str, now: datetime
+) -> StudyChanges | None:
+    wanted = TrialState.COMPLETED if is_complete else TrialState.ERROR if error else TrialState.KILLED
+    reason, message = ("", "") if is_complete else (TrialReason.ABANDONED, "its client gave it up")
+    if error:
+        reason, message = TrialReason.FAILED_AT_CLIENT, error[:_MAX_ERROR]
+    if trial.state is wanted:
+        return None
+    if trial.state.finished:
+        raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
+    if wanted is TrialState.COMPLETED and trial.objective is None and intake is None:
+        raise InvalidArgumentError.of(
+            "objective_value",
+            "",
+            f"expected a number: nothing was reported for {study.spec.objective_name} before",
+        )
+    move = TrialMove(trial.id, trial.attempt, trial.state, wanted, reason, message, at=now)
+    return StudyChanges(intakes=(intake,) if intake else (), moves=(move,))
 
 
 def _reported(

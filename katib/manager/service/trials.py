@@ -16,6 +16,7 @@ from katib.domain.lease import with_lease_shown
 from katib.domain.metrics import Observation
 from katib.domain.names import is_id_prefix, run_name
 from katib.domain.permissions import visible_to
+from katib.domain.study import Study
 from katib.domain.tokens import PREFIX
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.domain.views import LogChunk, Page, TrialDetail
@@ -94,27 +95,25 @@ class TrialUseCases(UseCases):
             raise InvalidArgumentError.of("attempt", attempt, "expected 0 (the current one) or a number from 1 on")
         source = reporter_of(reporter)
         check_observations(observations)
-        trial = self._storage.get_trial(trial_id)
         caller = current_caller()
         if caller.kind is CallerKind.TRIAL or (caller is EVERYBODY and token and not token.startswith(PREFIX)):
             # What is shown counts for one attempt, and so does the report, should another one begin meanwhile.
-            attempt = attempt or trial.attempt
-            self._check_own(caller, token, trial.id, attempt)
-        if attempt == trial.attempt and trial.state is TrialState.PENDING:
-            # Its run exists, and may be faster than the write that says so.
-            raise UnavailableError(f"trial {trial.id} is about to be RUNNING at attempt {attempt}: report again")
-        if trial.client_id and trial.attempt > 1:
-            check_attempt(trial, attempt)
-        if not observations and trial.lease is None:
-            return _is_to_stop(trial, attempt)
-        spec = self._storage.get_study(trial.study_id).spec
-        trial = self._storage.report(
-            trial_id,
-            attempt,
-            [replace(o, source=source) for o in observations],
-            spec.objective_name,
-            spec.objective_strategy,
-        )
+            attempt = attempt or self._storage.get_trial(trial_id).attempt
+            self._check_own(caller, token, trial_id, attempt)
+
+        def check(_study: Study | None, trial: Trial) -> None:
+            if attempt == trial.attempt and trial.state is TrialState.PENDING:
+                # Its run exists, and may be faster than the write that says so.
+                raise UnavailableError(f"trial {trial.id} is about to be RUNNING at attempt {attempt}: report again")
+            if trial.client_id and trial.attempt > 1:
+                check_attempt(trial, attempt)
+
+        if not observations:
+            trial = self._storage.get_trial(trial_id)
+            check(None, trial)
+            if trial.lease is None:
+                return _is_to_stop(trial, attempt)
+        trial = self._storage.report(trial_id, attempt, [replace(o, source=source) for o in observations], check=check)
         return bool(trial.stop_reason)
 
     def _check_own(self, caller: Caller, token: str, trial_id: str, attempt: int) -> None:

@@ -1,13 +1,13 @@
 """Which trials a client is given that are there already: a pure function of what was read, shared by every storage."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from katib.domain.lease import show_period
 from katib.domain.study import Intent, Study, StudyState
-from katib.domain.trial import Trial, TrialAttempt, TrialReason, TrialState
-from katib.manager.storage.decisions import Decision
+from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialReason, TrialState
+from katib.manager.storage.decisions import Decision, decide_trials
 
 
 def decide_hand_out(
@@ -60,6 +60,32 @@ def decide_hand_out(
         )
     given = (*renewed, *taken)
     return Decision(study, {trial.id: trial for trial in given}, {}, attempts, frozenset()), given
+
+
+def decide_given(
+    study: Study,
+    mine: Sequence[Trial],
+    lapsed: Sequence[Trial],
+    client_id: str,
+    count: int,
+    lease: timedelta | None,
+    at: datetime,
+    now: datetime,
+    choose: Callable[[Study, int], Sequence[NewTrial]],
+) -> tuple[Decision, Sequence[Trial], Study, Sequence[Trial]]:
+    """See Storage.give_trials: as `decide_hand_out`, and the study with the trials that are new beside those."""
+    given: Sequence[Trial] = ()
+    decision = Decision(study, {}, {}, {}, frozenset())
+    if lease is not None:
+        decision, given = decide_hand_out(study, mine, lapsed, client_id, count, lease, at, now)
+    new = choose(decision.study, count - len(given))
+    if not new:
+        return decision, given, decision.study, ()
+    suggested, until = decision.study.suggested, None if lease is None else now + lease
+    changed, added = decide_trials(
+        decision.study, suggested, new, at, client_id, None, running=True, lease=lease, lease_until=until
+    )
+    return decision, given, changed, added
 
 
 def _is_to_go_on(trial: Trial) -> bool:

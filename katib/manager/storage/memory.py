@@ -28,7 +28,7 @@ from katib.manager.storage.decisions import (
     observation_key,
     trials_named,
 )
-from katib.manager.storage.leases import decide_hand_out
+from katib.manager.storage.leases import decide_given, decide_hand_out
 from katib.manager.storage.times import to_micros
 from katib.manager.storage.tokens import (
     OBSERVATION_KEY,
@@ -151,12 +151,7 @@ class MemoryStorage:
             )
             if not added:
                 return added
-            ids = [trial.id for trial in added]
-            if len(set(ids)) < len(ids) or any(trial_id in self._trials for trial_id in ids):
-                raise AlreadyExistsError(f"one of the trials {', '.join(ids)} is there already")
-            self._studies[study_id] = study
-            self._trials.update(zip(ids, added, strict=True))
-            self._trial_ids[study_id] += ids
+            self._insert(study, added)
         self._tell(study_id)
         return added
 
@@ -173,6 +168,37 @@ class MemoryStorage:
             self._tell(study_id)
         return given
 
+    def _insert(self, study: Study, added: Sequence[Trial]) -> None:
+        ids = [trial.id for trial in added]
+        if len(set(ids)) < len(ids) or any(trial_id in self._trials for trial_id in ids):
+            raise AlreadyExistsError(f"one of the trials {', '.join(ids)} is there already")
+        self._studies[study.id] = study
+        self._trials.update(zip(ids, added, strict=True))
+        self._trial_ids[study.id] += ids
+
+    def give_trials(
+        self,
+        study_id: str,
+        client_id: str,
+        count: int,
+        lease: timedelta | None,
+        at: datetime,
+        choose: Callable[[Study, int], Sequence[NewTrial]],
+    ) -> Sequence[Trial]:
+        now = datetime.now(UTC)
+        with self._lock:
+            study = self.get_study(study_id)
+            unfinished = self.unfinished_trials(study_id)
+            mine = [t for t in unfinished if t.client_id == client_id]
+            lapsed = sorted((t for t in unfinished if t.lease_until is not None), key=_lease_end)
+            decision, own, changed, added = decide_given(study, mine, lapsed, client_id, count, lease, at, now, choose)
+            self._store(decision)
+            if added:
+                self._insert(changed, added)
+        if changed is not study:
+            self._tell(study_id)
+        return (*own, *added)
+
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
         with self._lock:
@@ -188,17 +214,36 @@ class MemoryStorage:
             self._tell(study_id)
         return Applied(decision.study, decision.trials, decision.refused)
 
+    def apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+        with self._lock:
+            trial = self.get_trial(trial_id)
+            study = self._studies[trial.study_id]
+            changes = decide(study, trial)
+            if changes is None:
+                return Applied(study, {}, frozenset())
+            check_changes(changes)
+            decision = decide_changes(study, {trial_id: trial}, changes, {trial_id: self._seen(trial)})
+            self._store(decision)
+        if decision.study is not study:
+            self._tell(study.id)
+        return Applied(decision.study, decision.trials, decision.refused)
+
     def report(
         self,
         trial_id: str,
         attempt: int,
         observations: Sequence[Observation],
-        objective_name: str,
-        strategy: MetricStrategy,
+        objective_name: str = "",
+        strategy: MetricStrategy = MetricStrategy.LATEST,
+        check: Callable[[Study, Trial], None] | None = None,
     ) -> Trial:
         with self._lock:
             trial = self.get_trial(trial_id)
             study = self._studies[trial.study_id]
+            if check is not None:
+                check(study, trial)
+            if not objective_name:
+                objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
             seen, now = self._seen(trial), datetime.now(UTC)
             decision = decide_report(study, trial, attempt, observations, objective_name, strategy, seen, now)
             self._store(decision)

@@ -1,6 +1,7 @@
 """The contract of `manager.ports.Storage`: an implementation enrols by a subclass with a fixture `storage`, open and empty."""
 
 from tests.storage.contract.changes import ChangeContract
+from tests.storage.contract.giving import GivingContract
 from tests.storage.contract.grants import GrantContract
 from tests.storage.contract.leases import LeaseContract
 from tests.storage.contract.managers import ManagerContract
@@ -10,6 +11,7 @@ from tests.storage.contract.trials import TrialContract
 
 
 class StorageContract(
-    StudyContract, TrialContract, LeaseContract, ChangeContract, ObservationContract, GrantContract, ManagerContract
+    *(StudyContract, TrialContract, LeaseContract, ChangeContract, GivingContract, ObservationContract, GrantContract),
+    ManagerContract,
 ):
     pass

@@ -4,7 +4,7 @@ The study's row is locked first, so that writes to one study and its trials foll
 statement finds its rows by a primary key or an index, whatever the size of the study.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -19,13 +19,14 @@ from katib.manager.changes import Applied, StudyChanges
 from katib.manager.storage.decisions import (
     Decision,
     Key,
+    check_changes,
     check_driver,
     decide_changes,
     decide_report,
     decide_trials,
     trials_named,
 )
-from katib.manager.storage.leases import decide_hand_out
+from katib.manager.storage.leases import decide_given, decide_hand_out
 from katib.manager.storage.sql.attempts import store_attempts
 from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.observations import seen_keys
@@ -43,7 +44,7 @@ from katib.manager.storage.sql.rows import (
 )
 from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement, by_index, parameters
-from katib.manager.storage.sql.studies import THERE, lock_study, lock_study_at, store_study
+from katib.manager.storage.sql.studies import THERE, lock_study, lock_study_and, lock_study_at, store_study
 from katib.manager.storage.sql.tables import observations, studies, trials
 from katib.manager.storage.sql.trials import in_states
 from katib.manager.storage.times import from_micros, to_micros
@@ -82,6 +83,13 @@ _LAPSED: Final = Statement(
     .order_by(trials.c.lease_ends)
     .limit(bindparam("size"))
 )
+_LAPSED_NOW: Final = Statement(
+    by_index(trials, "ix_trials_study_id_lease_ends", _with_taken.where(trials.c.lease_ends <= now_micros()))
+    .order_by(trials.c.lease_ends)
+    .limit(bindparam("size"))
+)
+# Of those whose lease is over some may be the client's own.
+_MANY: Final = 1000
 # Of those whose lease is over, some may be about to end, and are passed over.
 _SPARE: Final = 100
 
@@ -128,16 +136,16 @@ def report(
     new: Sequence[Observation],
     objective_name: str,
     strategy: MetricStrategy,
+    check: Callable[[Study, Trial], None] | None,
 ) -> Trial:
-    row = session.row(_LOCK_BY_TRIAL, trial=trial_id)
-    if row is None:
-        raise NotFoundError(f"there is no trial {trial_id}")
-    study = study_from_row(row)
-    read, taken = _read_trials(session, study.id, [trial_id])
-    trial = read[trial_id]
-    seen = seen_keys(session, trial_id, trial.attempt, new) if taken[trial_id] else ()
-    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, from_micros(row[-1]))
-    _store(session, study, read, taken, decision)
+    study, now, trial, taken = _lock_trial(session, trial_id)
+    if check is not None:
+        check(study, trial)
+    if not objective_name:
+        objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
+    seen = seen_keys(session, trial_id, trial.attempt, new) if taken else ()
+    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, now)
+    _store(session, study, {trial_id: trial}, {trial_id: taken}, decision)
     return decision.trials.get(trial_id, trial)
 
 
@@ -152,6 +160,57 @@ def hand_out(
     decision, given = decide_hand_out(study, own, others, client_id, count, lease, at, now)
     _store(session, study, {trial.id: trial for trial in (*own, *others)}, taken, decision)
     return given
+
+
+def give_trials(
+    session: Session,
+    study_id: str,
+    client_id: str,
+    count: int,
+    lease: timedelta | None,
+    at: datetime,
+    choose: Callable[[Study, int], Sequence[NewTrial]],
+) -> Sequence[Trial]:
+    about: tuple[tuple[Statement, Mapping[str, Any]], ...] = ()
+    if lease is not None:
+        about = (
+            (_OF_CLIENT, {"study": study_id, "client": client_id}),
+            (_LAPSED_NOW, {"study": study_id, "size": count + _MANY}),
+        )
+    study, now, found = lock_study_and(session, study_id, *about)
+    mine, lapsed = found or ((), ())
+    taken = {row[0]: row[-1] for row in (*mine, *lapsed)}
+    own, others = [trial_from_row(row) for row in mine], [trial_from_row(row) for row in lapsed]
+    decision, given, changed, added = decide_given(study, own, others, client_id, count, lease, at, now, choose)
+    _store(session, study, {trial.id: trial for trial in (*own, *others)}, taken, decision)
+    session.write_all(_INSERT_TRIAL, [trial_to_row(trial) for trial in added])
+    store_study(session, decision.study, changed)
+    return (*given, *added)
+
+
+def apply_to(session: Session, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+    study, _, trial, taken = _lock_trial(session, trial_id)
+    changes = decide(study, trial)
+    if changes is None:
+        return Applied(study, {}, frozenset())
+    check_changes(changes)
+    assert trials_named(changes) <= {trial_id}
+    seen: list[Key] = []
+    if taken:
+        for intake in changes.intakes:
+            seen += seen_keys(session, trial_id, trial.attempt, intake.observations)
+    decision = decide_changes(study, {trial_id: trial}, changes, {trial_id: seen})
+    _store(session, study, {trial_id: trial}, {trial_id: taken}, decision)
+    return Applied(decision.study, decision.trials, decision.refused)
+
+
+def _lock_trial(session: Session, trial_id: str) -> tuple[Study, datetime, Trial, int]:
+    """The trial's study, which is locked, the database's time, the trial and its last `seq`. The lock comes first: what is read
+    of the trial is then as it stays."""
+    studies_, trials_ = session.read((_LOCK_BY_TRIAL, {"trial": trial_id}), (_by_ids(1), {"trial0": trial_id}))
+    if not studies_:
+        raise NotFoundError(f"there is no trial {trial_id}")
+    return study_from_row(studies_[0]), from_micros(studies_[0][-1]), trial_from_row(trials_[0]), trials_[0][-1]
 
 
 def _read_trials(session: Session, study_id: str, trial_ids: Iterable[str]) -> tuple[dict[str, Trial], dict[str, int]]:

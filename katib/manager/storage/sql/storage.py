@@ -83,20 +83,37 @@ class SqlStorage:
     def hand_out(self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime) -> Sequence[Trial]:
         return self.database.write(lambda session: changes_.hand_out(session, study_id, client_id, count, lease, at))
 
+    def give_trials(
+        self,
+        study_id: str,
+        client_id: str,
+        count: int,
+        lease: timedelta | None,
+        at: datetime,
+        choose: Callable[[Study, int], Sequence[NewTrial]],
+    ) -> Sequence[Trial]:
+        return self.database.write(
+            lambda session: changes_.give_trials(session, study_id, client_id, count, lease, at, choose)
+        )
+
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
         return self.database.write(lambda session: changes_.apply(session, study_id, changes, manager_id))
+
+    def apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+        return self.database.write(lambda session: changes_.apply_to(session, trial_id, decide))
 
     def report(
         self,
         trial_id: str,
         attempt: int,
         observations: Sequence[Observation],
-        objective_name: str,
-        strategy: MetricStrategy,
+        objective_name: str = "",
+        strategy: MetricStrategy = MetricStrategy.LATEST,
+        check: Callable[[Study, Trial], None] | None = None,
     ) -> Trial:
         return self.database.write(
-            lambda session: changes_.report(session, trial_id, attempt, observations, objective_name, strategy)
+            lambda session: changes_.report(session, trial_id, attempt, observations, objective_name, strategy, check)
         )
 
     def get_trial(self, trial_id: str) -> Trial:

@@ -1,6 +1,6 @@
 """Studies: create, read, list, update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Final
@@ -26,7 +26,7 @@ from katib.manager.storage.sql.rows import (
     study_state_to_row,
     study_to_row,
 )
-from katib.manager.storage.sql.session import Session
+from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import studies
 from katib.manager.storage.times import from_micros, to_micros
@@ -79,6 +79,15 @@ def lock_study_at(session: Session, study_id: str) -> tuple[Study, datetime]:
     study = _found(row, study_id)
     assert row is not None
     return study, from_micros(row[-1])
+
+
+def lock_study_and(
+    session: Session, study_id: str, *reads: tuple[Statement, Mapping[str, object]]
+) -> tuple[Study, datetime, Sequence[Sequence[Row]]]:
+    """As `lock_study_at`, and what is read once the study is locked."""
+    locked, *found = session.read((_LOCK_AT, {"study": study_id}), *reads)
+    study = _found(locked[0] if locked else None, study_id)
+    return study, from_micros(locked[0][-1]), found
 
 
 def require_study(session: Session, study_id: str) -> None:

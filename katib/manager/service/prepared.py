@@ -1,0 +1,108 @@
+"""Suggestions that a service has made before anybody asked for them.
+
+A service that needs no history (`History.NONE`) answers by the number that a trial will bear: the answer for trial 40 is
+the same whenever it is asked for. So it is asked for some numbers ahead, and a client's trial costs a write of the database in
+place of two calls to the service before it, during which another client takes the number.
+
+What is kept can be thrown away at any moment: another question brings the same. It cannot be stale, for each use is checked
+against the study as it is locked for the write that stores the trial: a suggestion is used for no number but its own, and for
+no specification but that with which it was asked for. Nor is it used for long: the service may be replaced by another.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from katib.domain.study import Study, StudySpec
+from katib.manager.ports import Suggestion
+
+# Each time a service is asked again it is asked for twice as many, up to so many.
+MOST_AHEAD: Final = 64
+# By the monotonic clock.
+FRESH_S: Final = 30.0
+# How long a client waits for the answer to another one's question. It has one of the server's threads meanwhile.
+_PATIENCE_S: Final = 0.1
+# Studies at once; of more, those used last are kept.
+_STUDIES: Final = 1000
+
+
+@dataclass(slots=True)
+class _Shelf:
+    spec: StudySpec | None = None
+    until: float = 0.0
+    # By number.
+    suggestions: dict[int, Suggestion] = field(default_factory=dict)
+    # The service had fewer than were asked for.
+    last: bool = False
+    ahead: int = 0
+    asking: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Prepared:
+    """Safe from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock: Final = clock
+        self._lock: Final = threading.Lock()
+        self._shelves: OrderedDict[tuple[str, str], _Shelf] = OrderedDict()
+
+    def has_some(self, study_id: str, algorithm: str) -> bool:
+        """A hint: whether `take` may find any."""
+        shelf = self._shelves.get((study_id, algorithm))
+        return shelf is not None and bool(shelf.suggestions)
+
+    def take(self, study: Study, algorithm: str, count: int) -> Sequence[Suggestion] | None:
+        """For the study's next `count` trials, or as many as the service had; None when it has to be asked. Called again for
+        the same numbers it says the same: a write may be made twice."""
+        if count <= 0:
+            return ()
+        with self._lock:
+            shelf = self._shelves.get((study.id, algorithm))
+            if shelf is None:
+                return None
+            if (shelf.spec is not study.spec and shelf.spec != study.spec) or self._clock() > shelf.until:
+                shelf.suggestions = {}
+                return None
+            found: list[Suggestion] = []
+            for number in range(study.suggested + 1, study.suggested + count + 1):
+                suggested = shelf.suggestions.get(number)
+                if suggested is None:
+                    return found if found and shelf.last else None
+                found.append(suggested)
+            return found
+
+    def put(self, study: Study, algorithm: str, suggestions: Sequence[Suggestion], *, last: bool) -> None:
+        """What a service has suggested for the trials that come next in the study as it was read. `last`: it had fewer than
+        were needed."""
+        with self._lock:
+            shelf = self._shelf(study.id, algorithm)
+            shelf.spec, shelf.until = study.spec, self._clock() + FRESH_S
+            shelf.suggestions = dict(enumerate(suggestions, study.suggested + 1))
+            shelf.last = last
+
+    @contextmanager
+    def asking(self, study_id: str, algorithm: str) -> Iterator[int]:
+        """For whoever asks the service: how many to ask for beyond what is needed. Comes after another one who asks for the
+        same study, unless that takes long: then both ask, which costs a question and nothing else."""
+        with self._lock:
+            shelf = self._shelf(study_id, algorithm)
+        alone = shelf.asking.acquire(timeout=_PATIENCE_S)
+        try:
+            ahead = shelf.ahead
+            yield ahead
+            shelf.ahead = min(2 * ahead + 1, MOST_AHEAD)
+        finally:
+            if alone:
+                shelf.asking.release()
+
+    def _shelf(self, study_id: str, algorithm: str) -> _Shelf:
+        key = study_id, algorithm
+        shelf = self._shelves.setdefault(key, _Shelf())
+        self._shelves.move_to_end(key)
+        if len(self._shelves) > _STUDIES:
+            self._shelves.popitem(last=False)
+        return shelf
