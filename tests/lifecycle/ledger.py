@@ -24,7 +24,10 @@ from katib.worker.base import RunPhase
 from tests.lifecycle.worker import Place, Run
 
 WRITES: Final = frozenset(
-    {"create_study", "update_study", "delete_study", "add_trials", "apply", "report", "claim_studies", "release"}
+    {
+        *("create_study", "update_study", "delete_study", "claim_studies", "release"),
+        *("add_trials", "give_trials", "hand_out", "apply", "apply_to", "report"),
+    }
 )
 PAGE: Final = 1000
 
@@ -73,6 +76,8 @@ class Ledger:
             return method
 
         def write(*arguments: Any, **named: Any) -> Any:
+            if name == "apply_to":
+                return self._apply_to(*arguments)
             try:
                 result = method(*arguments, **named)
                 self._guard(self._note)(name, arguments, result)
@@ -81,6 +86,21 @@ class Ledger:
                 self._guard(self.look)(name)
 
         return write
+
+    def _apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Any:
+        decided: list[StudyChanges | None] = [None]
+
+        def noted(study: Study, trial: Trial) -> StudyChanges | None:
+            decided[0] = decide(study, trial)
+            return decided[0]
+
+        try:
+            applied = self._storage.apply_to(trial_id, noted)
+            if decided[0] is not None:
+                self._guard(self._note)("apply", (applied.study.id, decided[0]), applied)
+            return applied
+        finally:
+            self._guard(self.look)("apply_to")
 
     def _guard(self, check: Callable[..., None]) -> Callable[..., None]:
         def guarded(*arguments: Any) -> None:

@@ -148,12 +148,14 @@ def float_to_columns(value: float | None) -> tuple[float | None, int | None]:
 
 
 def float_from_columns(value: float | None, kind: int | None) -> float | None:
-    return value if not kind else _SPECIAL[kind]
+    if kind:
+        return _SPECIAL[kind]
+    return value if value is None else float(value)
 
 
 def value_from_columns(value: float, kind: int) -> float:
     """Where there always is one."""
-    return value if not kind else _SPECIAL[kind]
+    return _SPECIAL[kind] if kind else float(value)
 
 
 def study_from_row(row: Row) -> Study:

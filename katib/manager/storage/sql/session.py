@@ -12,8 +12,14 @@ from katib.manager.storage.sql.statement import Statement
 
 Row = Sequence[Any]
 
-# A row that came as one JSON array. Not strict: MariaDB leaves control characters as they are.
-_unpack: Final = json.JSONDecoder(strict=False).decode
+
+def _number(digits: str) -> int | float:
+    """The servers write a whole float without a point; what is a float is made one again by its reader, but for its sign."""
+    return -0.0 if digits == "-0" else int(digits)
+
+
+# A row that came as one JSON array.
+_unpack: Final = json.JSONDecoder(parse_int=_number).decode
 
 # Characters to a packet, and what it takes to go over that once. `max_allowed_packet` is 16 MiB or more by default.
 _PACKET: Final = 1024 * 1024
