@@ -178,11 +178,13 @@ bench-stopping: .peers-stopping/.installed ## Measure what early stopping saves 
 	.peers-stopping/bin/python -m benchmarks.stopping --plot docs/early-stopping.svg
 
 .PHONY: lint
-lint: $(DEV) ## Style, types, and who may import what
+lint: $(DEV) ## Style, types, who may import what, and known weaknesses
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/bandit --quiet --recursive --severity-level medium --configfile pyproject.toml katib deploy
+	$(BIN)/python tools/audit.py
 
 .PHONY: proto
 proto: $(DEV) ## Generate katib/api/*_pb2* from proto/api.proto

@@ -305,7 +305,7 @@ def _set_resources(container: dict[str, Any], spec: StudySpec, policy: Policy) -
     limits = {**{name: amount for name, amount in policy.limits.items() if name not in said}, **limits}
     for name in said:
         if is_extended(name):
-            amount = limits.get(name, requests.get(name))
+            amount = limits[name] if name in limits else requests[name]
             requests[name] = limits[name] = amount
     if requests or limits:
         container["resources"] = {
