@@ -111,6 +111,10 @@ fuzz: $(DEV) ## Put 10,000 hostile inputs to every surface (SEED, INPUTS, SURFAC
 bench-local: $(RUN) ## Measure what Katib adds to running the same commands by hand
 	$(BIN)/python benchmarks/bench_local.py
 
+.PHONY: bench-controller
+bench-controller: $(RUN) ## Measure the controller with 1,000 studies and 10,000 live trials on a simulated worker
+	$(BIN)/python -m benchmarks.controller
+
 RESULTS ?= quality.jsonl
 SEEDS ?= 10
 MINUTES ?= 600
