@@ -183,7 +183,8 @@ class Loop:
             nothing_since = self._nothing(nothing_since)
             if waited == 0:
                 _log.info("study %s has no trial for this program now: others run, or it is paused", self._study_id)
-            pause = min(_WAIT_FIRST_S * 2 ** min(waited, 10), _WAIT_MOST_S)
+            # What others leave is taken up soon after its lease.
+            pause = min(_WAIT_FIRST_S * 2 ** min(waited, 10), _WAIT_MOST_S, self._lease.total_seconds() / 2)
             waited += 1
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many programs wait for the same
 
