@@ -30,15 +30,15 @@ def token_for(server: str) -> str:
     return next((kept[address] for address in (server, *server.split(",")) if address in kept), "")
 
 
-def read_token(path: Path) -> str:
+def read_token(path: Path, named_by: str = TOKEN_FILE) -> str:
     """The token in a file of its own."""
     try:
         text = path.read_text(encoding="ascii").strip()
     except OSError as error:
-        raise InvalidArgumentError(f"{TOKEN_FILE}: {path} cannot be read: {error.strerror}") from error
+        raise InvalidArgumentError(f"{named_by}: {path} cannot be read: {error.strerror}") from error
     except ValueError:
         text = ""
-    return check_token(text, f"{TOKEN_FILE}: {path}")
+    return check_token(text, f"{named_by}: {path}")
 
 
 def check_token(text: str, where: str) -> str:

@@ -15,14 +15,20 @@ from starlette.staticfiles import StaticFiles
 
 from katib.api.client import ManagerClient
 from katib.api.tls import ClientTls
-from katib.dashboard import actions, create, pages, study_data, trial_data
-from katib.dashboard.context import STATIC, Context, environment, render, static_version
+from katib.dashboard import actions, create, login, pages, study_data, trial_data
+from katib.dashboard.context import NOBODY, STATIC, Context, environment, render, static_version
 from katib.dashboard.errors import AWAY, BusyError, status_of
 from katib.dashboard.importance import Importance
 from katib.dashboard.last_values import Metrics
 from katib.dashboard.prefix import Prefix
 from katib.dashboard.security import SecurityHeaders, own_hosts
-from katib.domain.errors import InternalError, InvalidArgumentError, KatibError, NotFoundError
+from katib.domain.errors import (
+    InternalError,
+    InvalidArgumentError,
+    KatibError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -40,11 +46,15 @@ class _Assets(StaticFiles):
 
 
 def create_app(
-    server: str | Sequence[str], root_path: str = "", hosts: Sequence[str] = (), tls: ClientTls | None = None
+    server: str | Sequence[str],
+    root_path: str = "",
+    hosts: Sequence[str] = (),
+    tls: ClientTls | None = None,
+    token: str = "",
 ) -> Starlette:
     """`server`: the manager's address, called with `tls`; `root_path`: the prefix in front of every path; `hosts`: the names by
-    which it may be called, none for this machine's own and every IP address. Raises InvalidArgumentError for an address that is
-    none."""
+    which it may be called, none for this machine's own and every IP address; `token`: for readers who have not logged in.
+    Raises InvalidArgumentError for an address that is none."""
     version = static_version()
     app = Starlette(
         routes=[
@@ -53,6 +63,7 @@ def create_app(
             Route("/studies/{study}/trials/{number}", pages.trial, name="trial"),
             Route("/trials/{trial}", pages.trial_by_id),
             Route("/create", create.create),
+            *login.ROUTES,
             *actions.ROUTES,
             *study_data.ROUTES,
             *trial_data.ROUTES,
@@ -66,7 +77,9 @@ def create_app(
         ],
         exception_handlers={KatibError: _failed, HTTPException: _http_failed, Exception: _broken},
     )
-    app.state.context = Context(ManagerClient(server, CALL_S, tls), environment(), version, Importance(), Metrics())
+    app.state.context = Context(
+        ManagerClient(server, CALL_S, tls), environment(), version, Importance(), Metrics(), token or NOBODY
+    )
     return app
 
 
@@ -98,4 +111,6 @@ def _answer(request: Request, error: KatibError, status: int) -> Response:
             problems = [{"field": v.field, "value": v.value, "expected": v.expected} for v in error.violations]
         headers = {"retry-after": str(error.retry_after)} if isinstance(error, BusyError) else None
         return JSONResponse({"error": error.message, "problems": problems}, status_code=status, headers=headers)
+    if isinstance(error, UnauthenticatedError):
+        return login.refused(request, error)
     return render(request, "error.html", status=status, message=error.message, code=status, away=status in AWAY)

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -13,10 +14,13 @@ from katib.api.client import ManagerClient
 from katib.dashboard import text
 from katib.dashboard.importance import Importance
 from katib.dashboard.last_values import Metrics
-from katib.dashboard.security import set_token, token_of
+from katib.dashboard.security import LOGIN_COOKIE, set_token, token_of
+from katib.domain.tokens import PREFIX
 
 STATIC: Final = Path(__file__).parent / "static"
 
+# A token that is nobody's: a manager that asks who calls takes it before the dashboard's certificate, which is no reader's.
+NOBODY: Final = f"{PREFIX}nobody"
 _CONTEXT: Final = "katib.context"
 _REQUEST_S: Final = 25.0
 
@@ -50,6 +54,17 @@ class Context:
     static: str
     importance: Importance
     metrics: Metrics
+    everybody: str = NOBODY
+
+    def client_for(self, request: Request) -> ManagerClient:
+        """A client that calls as the reader."""
+        return self.client.with_token(login_of(request) or self.everybody)
+
+
+def login_of(request: Request) -> str:
+    """The token that the reader has shown; empty for none."""
+    token = unquote(request.cookies.get(LOGIN_COOKIE, ""))
+    return token if token.isascii() and token.isprintable() else ""
 
 
 def context_of(request: Request) -> Context:
@@ -57,14 +72,14 @@ def context_of(request: Request) -> Context:
     context: Context | None = request.scope.get(_CONTEXT)
     if context is None:
         shared: Context = request.app.state.context
-        context = request.scope[_CONTEXT] = replace(shared, client=shared.client.within(_REQUEST_S))
+        context = request.scope[_CONTEXT] = replace(shared, client=shared.client_for(request).within(_REQUEST_S))
     return context
 
 
 def patient_client_of(request: Request) -> ManagerClient:
     """For a download, which goes on for as long as somebody reads it: each call has its own deadline."""
-    client: ManagerClient = request.app.state.context.client
-    return client
+    shared: Context = request.app.state.context
+    return shared.client_for(request)
 
 
 def base_of(request: Request) -> str:
@@ -79,7 +94,12 @@ def render(request: Request, template: str, /, status: int = 200, **values: Any)
     base = base_of(request)
     response = HTMLResponse(
         context.templates.get_template(template).render(
-            base=base, static=f"{base}/static/{context.static}", token=token, server=context.client.address, **values
+            base=base,
+            static=f"{base}/static/{context.static}",
+            token=token,
+            server=context.client.address,
+            logged_in=bool(login_of(request)),
+            **values,
         ),
         status_code=status,
     )

@@ -24,6 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from katib.domain.errors import PermissionDeniedError
 
 COOKIE: Final = "katib_token"
+# Who the reader is to the manager: see katib.dashboard.login.
+LOGIN_COOKIE: Final = "katib_login"
 TOKEN_HEADER: Final = "x-katib-token"  # noqa: S105 - its name
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 

@@ -4,12 +4,14 @@ import os
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import Final
 
 import click
 import uvicorn
 
 from katib.api import logs, rpc
+from katib.api.logins import read_token
 from katib.api.tls import ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext
 from katib.api.tls_options import CERT_HELP, KEY_HELP
 from katib.dashboard.app import create_app
@@ -29,9 +31,10 @@ def run(
     fd: int | None = None,
     tls: ServerTls | None = None,
     manager_tls: ClientTls | None = None,
+    token: str = "",
 ) -> None:
     """Serves until SIGTERM or SIGINT. `fd`: a socket that listens already, in place of `listen`. `tls`: how the pages are
-    served, `manager_tls`: how the manager is called."""
+    served, `manager_tls`: how the manager is called, `token`: for readers who have not logged in."""
     if root_path and not is_prefix(root_path):
         raise InvalidArgumentError.of(
             "--root-path", root_path, "expected a path such as /katib, without a slash at its end"
@@ -41,7 +44,7 @@ def run(
     if not hosts and host in ("127.0.0.1", "::1"):
         hosts = LOOPBACK_HOSTS
     config = uvicorn.Config(
-        create_app(server, root_path, hosts, manager_tls),
+        create_app(server, root_path, hosts, manager_tls, token),
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -121,6 +124,13 @@ def _end_with_starter(program: uvicorn.Server) -> None:
     help="The private key of --client-cert.  [env: KATIB_TLS_KEY]",
     show_default=False,
 )
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file with the token by which readers who have not logged in see what there is.  [default: they see nothing of a "
+    "manager that asks who calls]",
+    show_default=False,
+)
 @click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
 @click.option(
     "--log-level",
@@ -129,16 +139,25 @@ def _end_with_starter(program: uvicorn.Server) -> None:
 )
 @click.version_option(package_name="katib")
 def main(
-    server: str, listen: str, root_path: str, hosts: tuple[str, ...], fd: int | None, log_level: str, **tls: str
+    server: str,
+    listen: str,
+    root_path: str,
+    hosts: tuple[str, ...],
+    token_file: Path | None,
+    fd: int | None,
+    log_level: str,
+    **tls: str,
 ) -> None:
-    """Web pages about studies and trials, from a manager's API. Anybody who reaches them can do what katib-cli can."""
+    """Web pages about studies and trials, from a manager's API. Where the manager asks nobody who calls,
+    anybody who reaches them can do what katib-cli can."""
     logs.set_up_logging(log_level.upper())
     try:
         manager_tls = client_tls(
             tls["tls_ca"], tls["client_cert"], tls["client_key"], options=("--tls-ca", "--client-cert", "--client-key")
         )
+        token = read_token(token_file, "--token-file") if token_file else ""
         pages_tls = server_tls(tls["tls_cert"], tls["tls_key"])
-        run(server, listen, root_path.rstrip("/"), hosts, fd, pages_tls, manager_tls)
+        run(server, listen, root_path.rstrip("/"), hosts, fd, pages_tls, manager_tls, token)
     except KatibError as error:
         click.echo(f"katib-dashboard: {error.message}", err=True)
         sys.exit(1)
