@@ -119,7 +119,7 @@ RESULTS ?= quality.jsonl
 SEEDS ?= 10
 MINUTES ?= 600
 BATCH ?= 1
-OURS ?= bayesianoptimization tpe cmaes auto sobol
+OURS ?= bayesianoptimization tpe cmaes sobol
 QUALITY := run --seeds $(SEEDS) --batch $(BATCH) --minutes $(MINUTES) --results $(RESULTS) \
   --suite synthetic,mixed,models,synthetic-held-out,noisy
 

@@ -121,6 +121,8 @@ class Desk:
             for i in range(PARAMETERS)
         )
         settings = (Setting("MaxParallel", str(RUNNING_AT_ONCE + 1)), Setting("SuggestionNum", "1000000"))
+        if algorithm == "grid":
+            settings += (Setting("DefaultGrid", "10"),)
         spec = StudySpec("bench", "loss", Objective.MINIMIZE, configs, algorithm=algorithm, settings=settings)
         self.study = self.storage.create_study(Study(new_id(), spec, StudyState.RUNNING, NOW, 1))
         self.random = random.Random(1)

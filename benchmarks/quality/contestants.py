@@ -10,23 +10,26 @@ from benchmarks.quality.problems import Problem, Values
 from katib.api import plugins
 from katib.domain.study import Objective, Setting, StudySpec
 from katib.domain.trial import Trial, TrialState
-from katib.suggestion.room import MAX_PARALLEL
+from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 from katib.suggestion.server import GROUP
 from katib.suggestion.service import Call, generate
 
 
 class Ours:
-    """A service of ours, by the request and the reply that it gets from a manager."""
+    """A service of ours, by the request and the reply that it gets from a manager. `trials`: how many the study has in all."""
 
-    def __init__(self, problem: Problem, seed: int, algorithm: str, settings: dict[str, str]) -> None:
+    def __init__(
+        self, problem: Problem, seed: int, algorithm: str, settings: dict[str, str], trials: int = 100
+    ) -> None:
         self._problem = problem
         self._algorithm = plugins.find(GROUP, "algorithm", algorithm)
         self._settings = (Setting("Seed", str(seed)), *(Setting(k, v) for k, v in settings.items()))
-        self._trials: list[Trial] = []
+        self._limit = Setting(SUGGESTION_NUM.name, str(trials))
+        self.trials: list[Trial] = []
 
     def ask(self, count: int) -> list[tuple[int, Values]]:
-        finished = [t for t in self._trials if t.state.finished]
-        running = [t for t in self._trials if not t.state.finished]
+        finished = [t for t in self.trials if t.state.finished]
+        running = [t for t in self.trials if not t.state.finished]
         room = Setting(MAX_PARALLEL.name, str(len(running) + count))
         spec = StudySpec(
             name=self._problem.name,
@@ -34,13 +37,13 @@ class Ours:
             optimization=Objective.MINIMIZE,
             parameters=self._problem.parameters,
             algorithm=self._algorithm.name,
-            settings=(*self._settings, room, Setting("SuggestionNum", "100000")),
+            settings=(*self._settings, room, self._limit),
         )
-        begin = len(self._trials)
+        begin = len(self.trials)
         call = Call("a" * 16, spec, len(finished), len(running), begin + 1, finished, running)
         for suggestion in generate(self._algorithm, call).suggestions:
-            number = len(self._trials) + 1
-            self._trials.append(
+            number = len(self.trials) + 1
+            self.trials.append(
                 Trial(
                     id=f"b{number:015x}",
                     study_id="a" * 16,
@@ -53,10 +56,10 @@ class Ours:
                     tags=suggestion.tags,
                 )
             )
-        return [(i, self._problem.read(self._trials[i].parameters)) for i in range(begin, len(self._trials))]
+        return [(i, self._problem.read(self.trials[i].parameters)) for i in range(begin, len(self.trials))]
 
     def tell(self, handle: int, value: float) -> None:
-        self._trials[handle] = replace(self._trials[handle], state=TrialState.COMPLETED, objective=value)
+        self.trials[handle] = replace(self.trials[handle], state=TrialState.COMPLETED, objective=value)
 
 
 def version(name: str) -> str:
@@ -69,9 +72,9 @@ def version(name: str) -> str:
         return ""
 
 
-def contestant(name: str, problem: Problem, seed: int) -> Contestant:
+def contestant(name: str, problem: Problem, seed: int, trials: int) -> Contestant:
     """A peer, or one of our algorithms: `ALGORITHM[:SETTING=VALUE,...][@label]`."""
     if name in PEERS:
         return PEERS[name].make(problem, seed)
     algorithm, _, settings = name.partition("@")[0].partition(":")
-    return Ours(problem, seed, algorithm, dict(s.split("=", 1) for s in settings.split(",") if s))
+    return Ours(problem, seed, algorithm, dict(s.split("=", 1) for s in settings.split(",") if s), trials)

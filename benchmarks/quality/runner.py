@@ -40,7 +40,7 @@ def reference(problem: Problem) -> Row:
 def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> Row:
     """One search: `best`, the true value at each budget of the trial that reported the least; `cpu`, what the contestant took
     of the processor, in seconds."""
-    player = contestant(name, problem, seed)
+    player = contestant(name, problem, seed, trials)
     noise = stream(problem.name, "noise", seed)
     trace: list[float] = []
     best, reported, seconds = np.inf, np.inf, 0.0

@@ -41,6 +41,16 @@ def test_a_table_gives_the_loss_of_each_point_and_its_best_is_one_of_them() -> N
         assert SearchSpace.of(problem.parameters).cardinality == losses.size
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_in_the_problems_of_the_tables_auto_uses_bayesianoptimization(batch: int) -> None:
+    """Its row in them would be the same, so there is none."""
+    for suite in ("synthetic", "mixed", "models", "noisy", "synthetic-held-out"):
+        for problem in SUITES[suite]():
+            player = Ours(problem, 1, "auto", {})
+            player.ask(batch)
+            assert {t.value for trial in player.trials for t in trial.tags} == {"bayesianoptimization"}, problem.name
+
+
 def test_a_run_that_was_broken_off_goes_on_and_gives_the_same(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
 

@@ -10,8 +10,19 @@ from katib.domain.trial import Trial, TrialState
 from katib.suggestion.algorithms.auto import CHOSEN, Auto
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
 from katib.suggestion.service import Call, check, generate
-from tests.suggestion.contract import LearningContract
-from tests.suggestion.studies import BOWL, DOUBLE, INT, STUDY_ID, MiniManager, bowl, parameter, study, values
+from tests.suggestion.learning import LearningContract
+from tests.suggestion.studies import (
+    BOWL,
+    CATEGORICAL,
+    DOUBLE,
+    INT,
+    STUDY_ID,
+    MiniManager,
+    bowl,
+    parameter,
+    study,
+    values,
+)
 
 
 @pytest.mark.slow
@@ -20,6 +31,7 @@ class TestAutoKeepsTheContract(LearningContract):
     settings = (("Seed", 1),)
 
 
+CHOICES = (BOWL[0], *(parameter(n, CATEGORICAL, values=("a", "b", "c")) for n in ("x", "y")))
 WIDE = tuple(parameter(f"x{i}", DOUBLE, 0, 1) for i in range(51))
 
 
@@ -56,8 +68,19 @@ class TestChoice:
                 limited(100, None),
                 "auto uses sobol: all trials run at once, so none can be learned from; max_parallel wo",
             ),
-            (limited(1001, 4), "auto uses tpe: 1001 trials want an algorithm whose answers come at once"),
-            (study(BOWL, ("MaxParallel", 4), goal=0.1), "auto uses tpe: trials without a limit want an algorithm"),
+            (
+                limited(1001, 4),
+                "auto uses cmaes: 1001 trials want an answer at once however many there are, and suffice",
+            ),
+            (
+                limited(1001, 34),
+                "auto uses tpe: 1001 trials want an answer at once, and 34 at a time leave too few gen",
+            ),
+            (study(BOWL, ("MaxParallel", 4), goal=0.1), "auto uses cmaes: trials without a limit want an answer at"),
+            (
+                study(CHOICES, ("MaxParallel", 4), max_trials=1001),
+                "auto uses tpe: 1001 trials want an answer at once however many there are, and most parameters are ch",
+            ),
             (
                 study(WIDE, ("MaxParallel", 2), max_trials=100),
                 "auto uses tpe: 51 parameters are too many for a Gaussian",
@@ -81,7 +104,7 @@ class TestChoice:
         assert note(study(BOWL, *asked, algorithm="", limits=Limits(max_trials=80))).startswith(
             "auto uses bayesianoptimization: of 80 trials"
         )
-        assert note(study(BOWL, *asked, algorithm="")).startswith("auto uses tpe: trials without a limit")
+        assert note(study(BOWL, *asked, algorithm="")).startswith("auto uses cmaes: trials without a limit")
 
     def test_it_takes_what_there_is_when_a_change_of_limits_makes_it_another(self) -> None:
         spec = limited(12, 12)

@@ -17,7 +17,7 @@ from katib.suggestion.gp.history import Past
 from katib.suggestion.gp.optimizer import Landscape, Optimizer, Style
 from katib.suggestion.gp.subset import best_and_spread, near_and_spread
 from katib.suggestion.service import check
-from tests.suggestion.contract import LearningContract
+from tests.suggestion.learning import LearningContract
 from tests.suggestion.studies import BOWL, DOUBLE, INFINITE, NOW, MiniManager, bowl, parameter, study, values
 
 

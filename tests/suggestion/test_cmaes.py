@@ -18,7 +18,7 @@ from katib.suggestion.cmaes.runs import GENERATION, RUN, SAMPLE
 from katib.suggestion.cmaes.strategy import Distribution, Rates
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.service import check
-from tests.suggestion.contract import LearningContract
+from tests.suggestion.learning import LearningContract
 from tests.suggestion.studies import (
     BOWL,
     CATEGORICAL,

@@ -15,7 +15,7 @@ from katib.suggestion.cells import Cells, Points
 from katib.suggestion.gp.encoding import Encoding
 from katib.suggestion.service import check
 from katib.suggestion.tpe.parzen import Kernels, Mixture
-from tests.suggestion.contract import LearningContract
+from tests.suggestion.learning import LearningContract
 from tests.suggestion.studies import (
     BOWL,
     CATEGORICAL,

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
+from katib.domain.parameters import ParameterType
 from katib.domain.settings import Option, Options
 from katib.domain.study import Setting
 from katib.domain.trial import Tag
 from katib.suggestion.algorithms.asha import Asha
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
+from katib.suggestion.algorithms.cmaes import CmaEs
 from katib.suggestion.algorithms.sobol import SobolSearch
 from katib.suggestion.algorithms.tpe import Tpe
 from katib.suggestion.base import SETTINGS_PATH, Algorithm, History, Problem, Reply, Request
@@ -26,6 +28,10 @@ from katib.suggestion.rungs.configurations import MODEL
 MODELLED_TRIALS: Final = 1000
 # Of more parameters than this a Gaussian process sees too little in so many trials.
 MODELLED_PARAMETERS: Final = 50
+# Where more than this share of the parameters is a choice, densities of good values find more than a distribution that moves.
+CHOICES: Final = 0.5
+# A distribution that moves with each generation needs generations: so many rounds at the least.
+GENERATIONS: Final = 30
 # With fewer rounds, as many trials as may run at once each, there is nothing to learn from in time.
 ROUNDS: Final = 2
 
@@ -95,7 +101,14 @@ def choose(problem: Problem) -> Choice:
         )
     if total is None or total > MODELLED_TRIALS:
         many = "trials without a limit" if total is None else f"{total} trials"
-        return Choice(Tpe, f"{many} want an algorithm whose answers come at once however many there are")
+        choices = sum(p.type is ParameterType.CATEGORICAL for p in spec.parameters)
+        if choices > CHOICES * len(spec.parameters):
+            return Choice(Tpe, f"{many} want an answer at once however many there are, and most parameters are choices")
+        if total is not None and total < GENERATIONS * parallel:
+            return Choice(Tpe, f"{many} want an answer at once, and {parallel} at a time leave too few generations")
+        return Choice(
+            CmaEs, f"{many} want an answer at once however many there are, and suffice to follow the good ones"
+        )
     if len(problem.space) > MODELLED_PARAMETERS:
         return Choice(Tpe, f"{len(problem.space)} parameters are too many for a Gaussian process")
     return Choice(BayesianOptimization, f"of {total} trials each is worth a model of all those before")
