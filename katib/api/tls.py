@@ -37,13 +37,14 @@ class ServerTls:
         self.mutual: Final = bool(client_ca)
         paths = [cert, key, *([client_ca] if client_ca else [])]
 
-        def load() -> tuple[Pair, bytes | None]:
+        def load() -> tuple[Pair, bytes | None, ssl.SSLContext]:
             authorities = read_authorities(options[2], client_ca) if client_ca else None
-            return read_pair(cert, key, (options[0], options[1])), authorities
+            pair = read_pair(cert, key, (options[0], options[1]))
+            # Now, while the files are as they should be: Python takes a key from a file alone.
+            return pair, authorities, _server_context(cert, key, authorities, options)
 
-        self._paths = cert, key, client_ca
+        self._load: Final = load
         self._files: Final = Reloaded(load, paths, lambda loaded: loaded[0])
-        self._context: tuple[int, ssl.SSLContext] | None = None
 
     def watch(self) -> None:
         """Looks at the files also while nobody connects."""
@@ -55,7 +56,7 @@ class ServerTls:
         served = [0]
 
         def configuration() -> grpc.ServerCertificateConfiguration:
-            (pair, authorities), served[0] = self._files.current()
+            (pair, authorities, _context), served[0] = self._files.current()
             return grpc.ssl_server_certificate_configuration(
                 [(pair.key, pair.certificates)], authorities if asks else None
             )
@@ -68,36 +69,31 @@ class ServerTls:
     def context(self) -> ssl.SSLContext:
         """For one new connection that Python itself serves. A client's certificate is asked for and may be left out: who is
         told what without one is the handler's to say."""
-        (_pair, authorities), version = self._files.current()
-        if self._context is None or self._context[0] != version:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            try:
-                context.load_cert_chain(*self._paths[:2], password="")
-            except OSError:
-                # Changed this moment: the next look finds out whether to something better.
-                if self._context is None:
-                    raise
-                return self._context[1]
-            if authorities is not None:
-                context.verify_mode = ssl.CERT_OPTIONAL
-                context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
-            self._context = version, context
-        return self._context[1]
+        return self._files.current()[0][2]
 
     def following_context(self) -> ssl.SSLContext:
-        """For a server that takes one context for good: it gives each connection the certificate of that time."""
-        context = self.context()
-        first = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        first.minimum_version = ssl.TLSVersion.TLSv1_2
-        first.verify_mode = context.verify_mode
-        first.load_cert_chain(*self._paths[:2], password="")
+        """For a server that takes one context for good: it gives each connection the certificate of that time. Raises
+        InvalidArgumentError."""
+        first = self._load()[2]
 
         def follow(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
             connection.context = self.context()
 
         first.sni_callback = follow
         return first
+
+
+def _server_context(cert: str, key: str, authorities: bytes | None, options: tuple[str, str, str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key, password="")
+    except OSError as error:
+        raise InvalidArgumentError.of(options[1], key, f"expected the key of {cert} ({error.strerror})") from None
+    if authorities is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
+    return context
 
 
 class ClientTls:

@@ -7,7 +7,12 @@ from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+# Up to the last @: who writes an address by hand may have left one of the password as it is.
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
+# Without an @ at all a port is what may stand behind the colon.
+_NO_PORT: Final = re.compile(r"(?<=://)([^:/@\s\[]*):(?!\d+(?:[/?\s]|$))[^@\s]+$")
+# Drivers take passwords there too, by names of their own.
+_OPTION: Final = re.compile(r"(?<=[?&])([^=&\s]*)=[^&\s]*")
 
 DEFAULT_LISTEN: Final = "localhost:6789"
 DEFAULT_HTTP: Final = "localhost:8081"
@@ -69,4 +74,5 @@ class Settings:
 
 
 def hide_password(url: str) -> str:
-    return _PASSWORD.sub(r"\1:***@", url)
+    """Leaves out rather more than the password of an address that is not well formed."""
+    return _OPTION.sub(r"\1=***", _NO_PORT.sub(r"\1:***", _PASSWORD.sub(r"\1:***@", url)))

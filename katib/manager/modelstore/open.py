@@ -7,6 +7,7 @@ from katib.manager.models import Deliveries, ModelStore
 from katib.manager.modelstore.memory import MemoryDeliveries, MemoryModelStore
 from katib.manager.modelstore.sql import SqlModelStore
 from katib.manager.ports import Storage
+from katib.manager.settings import hide_password
 from katib.manager.storage.memory import MemoryStorage
 from katib.manager.storage.sql.deliveries import SqlDeliveries
 from katib.manager.storage.sql.storage import SqlStorage
@@ -25,7 +26,9 @@ def open_model_store(storage: Storage, where: str = DATABASE) -> ModelStore:
         return SqlModelStore(storage.database) if isinstance(storage, SqlStorage) else MemoryModelStore()
     if not where.startswith((_MLFLOW + "http://", _MLFLOW + "https://")):
         raise InvalidArgumentError.of(
-            "--model-store", where, "expected database, or mlflow+http://HOST:PORT (mlflow+https://… with TLS)"
+            "--model-store",
+            hide_password(where),
+            "expected database, or mlflow+http://HOST:PORT (mlflow+https://… with TLS)",
         )
     from katib.manager.modelstore.mlflow import MlflowModelStore  # only where it is used
 
