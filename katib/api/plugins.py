@@ -4,19 +4,23 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Final
 
 import click
 import grpc
 
 from katib.api import logs, rpc
+from katib.api.credentials import bearer_token
+from katib.api.secret_file import SecretFile
 from katib.api.tls import server_tls, warn_of_plaintext
 from katib.api.tls_options import server_options
-from katib.domain.errors import FailedPreconditionError, NotFoundError
+from katib.domain.errors import FailedPreconditionError, NotFoundError, UnauthenticatedError
 
 _log: Final = logging.getLogger(__name__)
 
 DEFAULT_LISTEN: Final = "[::]:6789"
+SERVICE_TOKEN: Final = "--service-token-file"  # noqa: S105 - the name of an option
 COMMAND: Final = {"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120}
 
 
@@ -29,6 +33,7 @@ class Listening:
     tls_key: str = ""
     tls_client_ca: str = ""
     health_listen: str = ""
+    service_token_file: Path | None = None
 
 
 def find(group: str, kind: str, name: str) -> Any:
@@ -54,7 +59,7 @@ def serve(service: str, listening: Listening, add_to: Callable[[grpc.Server], No
     certificates that cannot be used."""
     stop = rpc.stop_on_signals()
     tls = server_tls(listening.tls_cert, listening.tls_key, listening.tls_client_ca)
-    server = rpc.Server((service,))
+    server = rpc.Server((service,), guard=_guard(listening.service_token_file))
     add_to(server.grpc)
     port = server.listen(listening.listen, tls)
     if listening.health_listen:
@@ -71,6 +76,21 @@ def serve(service: str, listening: Listening, add_to: Callable[[grpc.Server], No
     _log.info("ended")
 
 
+def _guard(path: Path | None) -> rpc.Guard | None:
+    """Lets in who shows the token in this file; everybody where there is none."""
+    if path is None:
+        return None
+    token = SecretFile(path, SERVICE_TOKEN)
+
+    def check(_method: str, _request: Any, context: grpc.ServicerContext) -> None:
+        if not token.is_it(bearer_token(context)):
+            raise UnauthenticatedError(
+                f"this service answers only those who show its token: start the manager with the same {SERVICE_TOKEN}"
+            )
+
+    return check
+
+
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every such program: `log_level`, `log_format`, and the fields of Listening."""
     for option in (
@@ -80,6 +100,11 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             "--log-level",
             type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
             default="INFO",
+        ),
+        click.option(
+            SERVICE_TOKEN,
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="A file with a token that callers have to show, which their managers have too.",
         ),
         server_options,
         click.option(

@@ -1,7 +1,7 @@
 """`katib-earlystopping`: one early-stopping rule behind `api.EarlyStopping`."""
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -26,7 +26,7 @@ def run(rule: str, listening: plugins.Listening) -> None:
 @click.command(context_settings=plugins.COMMAND)
 @click.argument("rule")
 @plugins.options
-def main(rule: str, log_level: str, log_format: str, **listening: str) -> None:
+def main(rule: str, log_level: str, log_format: str, **listening: Any) -> None:
     """Serves the early-stopping RULE. Every option is also read from KATIB_*."""
     logs.set_up_logging(log_level.upper(), log_format)
     try:

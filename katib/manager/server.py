@@ -4,6 +4,7 @@ import gc
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import fields
 from importlib.metadata import entry_points
@@ -14,6 +15,8 @@ import click
 
 from katib.api import logs, rpc
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
+from katib.api.plugins import SERVICE_TOKEN
+from katib.api.secret_file import SecretFile
 from katib.api.tls_options import server_options
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager import settings as defaults
@@ -67,7 +70,7 @@ class Manager:
         earlystopping = AddressTemplate.parse("--earlystopping-address", settings.earlystopping_address)
         self._transport = Transport(settings)
         self._metrics = Metrics()
-        self._channels = Channels(standby=standby, tls=self._transport.services)
+        self._channels = Channels(standby=standby, tls=self._transport.services, token=_service_token(settings))
         self._opening = Opening(settings.database, self._ready_or_not, settings.database_password_file)
         self._storage = self._opening.storage
         self._models = open_model_store(self._storage, settings.model_store)
@@ -210,6 +213,11 @@ def run(settings: Settings) -> None:
     _log.info("ended")
 
 
+def _service_token(settings: Settings) -> Callable[[], str] | None:
+    path = settings.service_token_file
+    return None if path is None else SecretFile(path, SERVICE_TOKEN).current
+
+
 def _open_worker(settings: Settings) -> Worker:
     found = {e.name: e for e in entry_points(group="katib.workers")}
     if settings.worker not in found:
@@ -332,6 +340,11 @@ def _open_worker(settings: Settings) -> Worker:
     "--bootstrap-token-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file with a token that may do everything as long as it is there, made where it is not: for the first real token.",
+)
+@click.option(
+    SERVICE_TOKEN,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file with the token that services are shown, which they have too.",
 )
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"

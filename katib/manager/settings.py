@@ -53,6 +53,7 @@ class Settings:
     auth_namespace: tuple[str, ...] = ()
     auth_audience: str = DEFAULT_AUDIENCE
     bootstrap_token_file: Path | None = None
+    service_token_file: Path | None = None
     log_level: str = "INFO"
     log_format: str = "text"
 

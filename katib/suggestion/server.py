@@ -1,7 +1,7 @@
 """`katib-suggestion`: one search algorithm behind `api.Suggestion`."""
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -31,7 +31,7 @@ def run(algorithm: str, listening: plugins.Listening, history_cache_mib: int) ->
     default=256,
     help="How much memory may hold trials that need not be sent again. 0: every question brings all of them.",
 )
-def main(algorithm: str, log_level: str, log_format: str, history_cache_mib: int, **listening: str) -> None:
+def main(algorithm: str, log_level: str, log_format: str, history_cache_mib: int, **listening: Any) -> None:
     """Serves the search ALGORITHM. Every option is also read from KATIB_*."""
     logs.set_up_logging(log_level.upper(), log_format)
     try:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final, Protocol
 
+from katib.api.secret_file import SecretFile
 from katib.domain.caller import Caller, CallerKind
 from katib.domain.errors import InvalidArgumentError, KatibError, UnauthenticatedError
 from katib.domain.names import run_name
 from katib.domain.permissions import EVERY_CALLER, GROUP, MAX_GRANTEE
 from katib.domain.tokens import PREFIX
 from katib.manager.access import RunAccess
-from katib.manager.auth.bootstrap import BOOTSTRAP_CALLER, BootstrapToken
+from katib.manager.auth.bootstrap import BOOTSTRAP_CALLER
 from katib.manager.auth.rules import RoleRules
 from katib.manager.tokens import TokenStore, digest_of, id_in, same
 
@@ -74,7 +75,7 @@ class Authenticator:
         tokens: TokenStore,
         attempts: RunAccess,
         roles: RoleRules,
-        bootstrap: BootstrapToken | None = None,
+        bootstrap: SecretFile | None = None,
         reviewer: Reviewer | None = None,
         now: Callable[[], datetime] = _now,
     ) -> None:

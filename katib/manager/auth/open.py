@@ -5,7 +5,7 @@ from importlib import import_module
 from katib.domain.errors import InvalidArgumentError
 from katib.manager.access import RunAccess
 from katib.manager.auth.authenticator import Authenticator, Mode, Reviewer, parse_modes
-from katib.manager.auth.bootstrap import BootstrapToken
+from katib.manager.auth.bootstrap import open_bootstrap
 from katib.manager.auth.guard import Guard
 from katib.manager.auth.rules import RoleRules
 from katib.manager.service.permissions import StudyAccess
@@ -30,7 +30,7 @@ def open_guard(settings: Settings, tokens: TokenStore, attempts: RunAccess, acce
                 )
         return None
     reviewer = _open_reviewer(settings) if Mode.KUBERNETES in modes else None
-    bootstrap = None if settings.bootstrap_token_file is None else BootstrapToken(settings.bootstrap_token_file)
+    bootstrap = None if settings.bootstrap_token_file is None else open_bootstrap(settings.bootstrap_token_file)
     return Guard(Authenticator(modes, tokens, attempts, roles, bootstrap, reviewer), access)
 
 

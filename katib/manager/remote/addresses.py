@@ -2,12 +2,14 @@
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
 
 from katib.api.channel import TOLERATED_KEEPALIVE, open_channel
+from katib.api.credentials import bearer
 from katib.api.tls import ClientTls
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.names import check_service_name
@@ -84,12 +86,18 @@ class Channels:
     """
 
     def __init__(
-        self, patience: Patience | None = None, standby: Standby | None = None, tls: ClientTls | None = None
+        self,
+        patience: Patience | None = None,
+        standby: Standby | None = None,
+        tls: ClientTls | None = None,
+        token: Callable[[], str] | None = None,
     ) -> None:
-        """`tls`: how all services are called but those at Unix sockets; without it in plaintext."""
+        """`tls`: how all services are called but those at Unix sockets; without it in plaintext. `token`: what services are
+        shown, now."""
         self.watcher: Final = Watcher(patience, tls)
         self._standby = standby
         self._tls = tls
+        self._shown = None if token is None else _Shown(token)
         self._lock = threading.Lock()
         self._lines: dict[str, Line] = {}
 
@@ -110,6 +118,8 @@ class Channels:
                 # Looked at before it connects: should the process change in between, one call too many is asked again.
                 socket = _socket_at(address)
                 channel = open_channel(address, *TOLERATED_KEEPALIVE, tls=self._tls)
+                if self._shown is not None:
+                    channel = grpc.intercept_channel(channel, self._shown)
                 line = self._lines[address] = Line(address, channel, socket, version)
             return line
 
@@ -125,6 +135,30 @@ class Channels:
             lines, self._lines = self._lines, {}
         for line in lines.values():
             line.channel.close()
+
+
+class _Details(NamedTuple):
+    """What gRPC takes of a call."""
+
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: Any
+    compression: Any
+
+
+class _Shown(grpc.UnaryUnaryClientInterceptor):
+    """Adds the token to every call."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        it = client_call_details
+        metadata = (*(it.metadata or ()), *bearer(self._token()))
+        details = _Details(it.method, it.timeout, metadata, it.credentials, it.wait_for_ready, it.compression)
+        return continuation(details, request)
 
 
 _Socket = tuple[int, int, int]
