@@ -181,6 +181,20 @@ bench-service-quick: $(DEV) ## The same for ours and an empty call alone, small 
 bench-stopping: .peers-stopping/.installed ## Measure what early stopping saves and what it costs, beside Optuna's pruners
 	.peers-stopping/bin/python -m benchmarks.stopping --plot docs/early-stopping.svg
 
+# Optuna's pages, in an environment of their own.
+.peers-dashboard/.installed: benchmarks/dashboard/peers.txt
+	$(PYTHON) -m venv .peers-dashboard
+	.peers-dashboard/bin/python -m pip --disable-pip-version-check --quiet install -r benchmarks/dashboard/peers.txt
+	@touch $@
+
+.PHONY: bench-dashboard
+bench-dashboard: $(DEV) .peers-dashboard/.installed ## Measure the pages in a browser beside optuna-dashboard (first: `make chromium`)
+	$(BIN)/python -m benchmarks.dashboard
+
+.PHONY: bench-suggestion
+bench-suggestion: $(DEV) ## Measure what a question to a suggestion service costs as its study grows
+	$(BIN)/python benchmarks/bench_suggestion.py
+
 .PHONY: lint
 lint: $(DEV) ## Style, types, who may import what, and known weaknesses
 	$(BIN)/ruff check
