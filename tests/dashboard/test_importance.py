@@ -37,40 +37,35 @@ def shares(objective: Callable[[float, float, str], float], count: int = 200) ->
     return {share["name"]: share["share"] for share in answer["shares"]}  # type: ignore[attr-defined]
 
 
-@pytest.fixture(params=["forest", "ranks"])
-def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With scikit-learn, and as where it is not installed."""
-    if request.param == "ranks":
-        monkeypatch.setattr(importance, "find_spec", lambda _name: None)
-    return str(request.param)
-
-
 class TestImportance:
-    def test_what_the_objective_depends_on_alone_has_nearly_all(self, method: str) -> None:
+    def test_what_the_objective_depends_on_alone_has_nearly_all(self) -> None:
         assert shares(lambda a, _b, _word: a**3)["a"] > 0.9
 
-    def test_a_word_counts_as_a_number_does(self, method: str) -> None:
+    def test_a_word_counts_as_a_number_does(self) -> None:
         found = shares(lambda a, _b, word: {"x": 0, "y": 3, "z": 1}[word] + 0.1 * a)
         assert max(found, key=found.__getitem__) == "word"
 
-    def test_shares_add_up_to_one_and_the_largest_comes_first(self, method: str) -> None:
+    def test_shares_add_up_to_one_and_the_largest_comes_first(self) -> None:
         found = shares(lambda a, b, _word: 3 * a + b)
         assert sum(found.values()) == pytest.approx(1, abs=1e-3)
         assert list(found) == sorted(found, key=found.__getitem__, reverse=True)
 
-    def test_one_value_of_a_billion_does_not_decide(self, method: str) -> None:
+    def test_one_value_of_a_billion_does_not_decide(self) -> None:
         found = shares(lambda a, b, _word: 1e9 if b > 0.995 else a)
         assert found["a"] > 0.8
 
-    def test_objectives_that_are_all_the_same_have_no_shares(self, method: str) -> None:
+    def test_what_rises_and_falls_is_seen(self) -> None:
+        assert shares(lambda a, _b, _word: abs(a - 0.5))["a"] > 0.9
+
+    def test_parameters_that_matter_only_together_are_seen(self) -> None:
+        found = shares(lambda a, b, _word: (a - 0.5) * (b - 0.5))
+        assert min(found["a"], found["b"]) > 0.3
+
+    def test_objectives_that_are_all_the_same_have_no_shares(self) -> None:
         assert shares(lambda _a, _b, _word: 1.0) == {}
 
-    def test_too_few_trials_have_no_shares(self, method: str) -> None:
+    def test_too_few_trials_have_no_shares(self) -> None:
         assert shares(lambda a, _b, _word: a, count=importance.LEAST - 1) == {}
-
-
-def test_a_forest_sees_what_rises_and_falls() -> None:
-    assert shares(lambda a, _b, _word: abs(a - 0.5))["a"] > 0.9
 
 
 def test_a_study_of_which_no_trial_has_completed_since_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
