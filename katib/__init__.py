@@ -1,6 +1,7 @@
 """Katib: hyperparameter tuning as a service.
 
-In the program of a trial: `import katib`, `katib.report(accuracy=0.93, step=4)`, `katib.should_stop()`.
+In the program of a trial: `import katib`, `katib.report(accuracy=0.93, step=4)`, `katib.report_model(path)`,
+`katib.should_stop()`.
 
 In a program that drives a study itself: `katib.create_study`, `katib.open_study`; see katib.sdk.study.
 """
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from katib.sdk.loop import Trial
     from katib.sdk.space import Categorical, Discrete, Double, Int
     from katib.sdk.study import Study, TrialResult, create_study, open_study
-    from katib.sdk.trial import report, should_stop
+    from katib.sdk.trial import report, report_model, should_stop
 
 __all__ = [
     "Categorical",
@@ -26,11 +27,13 @@ __all__ = [
     "create_study",
     "open_study",
     "report",
+    "report_model",
     "should_stop",
 ]
 
 _HOMES: Final = {
     "report": "katib.sdk.trial",
+    "report_model": "katib.sdk.trial",
     "should_stop": "katib.sdk.trial",
     "KatibError": "katib.domain.errors",
     **dict.fromkeys(("Categorical", "Discrete", "Double", "Int"), "katib.sdk.space"),

@@ -117,6 +117,8 @@ class Trial:
     then becomes KILLED (or ERROR, for a time-out) with that reason and `stop_message`. `cursor` says how far the output of
     this attempt has been taken in; only its worker can read it. `not_before` holds the next attempt back.
 
+    `model_path` is where the program of this attempt has said that its model is; empty when it has said nothing.
+
     `lease`, of an unfinished trial at a client that named itself: how long it stays that client's without a sign of it, and
     `lease_until` when that is over, by the database's clock. From then on it is handed to the next client that asks, as another
     attempt.
@@ -144,3 +146,4 @@ class Trial:
     ended_at: datetime | None = None
     lease: timedelta | None = None
     lease_until: datetime | None = None
+    model_path: str = ""

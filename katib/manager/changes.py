@@ -55,7 +55,8 @@ class StopRequest:
 class Intake:
     """Output taken in: observations, and the cursor after them. Takes place only if the trial is unfinished, at `attempt`
     and its cursor is still `from_cursor`. Observations whose key is there already are passed over. The trial's objective is
-    folded by `strategy` over the values of metric `objective_name` that were new."""
+    folded by `strategy` over the values of metric `objective_name` that were new. `model_path` is what the output says of the
+    model, empty where it says nothing; the latest one counts."""
 
     trial_id: str
     attempt: int
@@ -64,6 +65,7 @@ class Intake:
     observations: tuple[Observation, ...]
     objective_name: str
     strategy: MetricStrategy
+    model_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

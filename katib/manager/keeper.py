@@ -141,7 +141,7 @@ class Keeper:
         if retention.best == 0:
             for trial in trials:
                 if not self._is_clients(study, trial):
-                    self._remove_files(study, self._path(study, trial))
+                    self._remove_files(study, trial)
             return
         values = self._storage.last_values(trials)
         self._store.keep(study, [FinishedTrial(trial, self._model(study, trial, values)) for trial in trials])
@@ -151,9 +151,8 @@ class Keeper:
         maximize = study.spec.optimization is Objective.MAXIMIZE
         candidates = [Candidate(model.trial_id, model.number, _counted(model)) for model in kept]
         gone = surplus(retention, maximize, candidates)
-        by_id = {model.trial_id: model for model in kept}
         # The files first: without its record nobody would know of them any more.
-        removed = [trial_id for trial_id in gone if self._remove_files(study, by_id[trial_id].model_path)]
+        removed = [trial_id for trial_id in gone if self._remove_files(study, self._storage.get_trial(trial_id))]
         self._store.remove(study, removed)
 
     def _model(self, study: Study, trial: Trial, values: Mapping[str, Mapping[str, float]]) -> SavedModel:
@@ -162,7 +161,7 @@ class Keeper:
             trial_id=trial.id,
             parameters=trial.parameters,
             metrics=tuple((name, format_value(value)) for name, value in values.get(trial.id, {}).items()),
-            model_path=self._path(study, trial),
+            model_path=trial.model_path or self._place(study, trial),
             saved_at=self._now(),
             study_id=study.id,
             number=trial.number,
@@ -171,7 +170,8 @@ class Keeper:
             kept=True,
         )
 
-    def _path(self, study: Study, trial: Trial) -> str:
+    def _place(self, study: Study, trial: Trial) -> str:
+        """The one that the worker gave it, if there is anything."""
         return self._worker.model_path(study.spec, study.id, trial.run) if trial.run else ""
 
     def _is_clients(self, study: Study, trial: Trial) -> bool:
@@ -181,9 +181,12 @@ class Keeper:
         except NotFoundError:
             return False
 
-    def _remove_files(self, study: Study, path: str) -> bool:
-        """Whether they are gone; it is no reason to keep the other models waiting when they are not."""
+    def _remove_files(self, study: Study, trial: Trial) -> bool:
+        """Whether they are gone; it is no reason to keep the other models waiting when they are not. Only the place that the
+        worker gave the trial counts: what its program says of its model may be anybody's."""
+        path = ""
         try:
+            path = self._place(study, trial)
             if path:
                 self._worker.remove_model(study.id, path)
         except KatibError as error:

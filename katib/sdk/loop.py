@@ -1,6 +1,7 @@
 """The loop of a program that drives a study: ask for a trial, let the body run, complete it."""
 
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from katib.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
+from katib.domain.models import SavedModel
+from katib.domain.report_lines import check_model_path
 from katib.domain.study import StudyState
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
@@ -91,6 +94,17 @@ class Trial:
                 raise InvalidArgumentError.of(name, value, f"expected a number ({error})") from error
         self._held.add(values, None if step is None else step.__index__())
 
+    def report_model(self, path: str | os.PathLike[str]) -> None:
+        """Says where this program has left the trial's model, for `katib-cli get-model`; what it says again replaces that.
+
+        Katib never removes what is there. Raises InvalidArgumentError for what is no path, and UnavailableError where no
+        manager could be reached for the loop's `patience`.
+        """
+        text = os.fspath(path)
+        if found := check_model_path("path", text):
+            raise InvalidArgumentError(found)
+        self._loop.save_model(self.id, text)
+
     def should_stop(self) -> bool:
         """Whether the body may end early: the trial was stopped, its study ends, or another program has it now. Never waits."""
         return self._held.should_stop or self.over
@@ -135,6 +149,7 @@ class Loop:
             )
         self._client: Final = client
         self._study_id: Final = study.summary.id
+        self._study_name: Final = study.spec.name
         self._name: Final = name
         self._lease: Final = timedelta(seconds=lease)
         self._patience: Final = patience
@@ -207,6 +222,10 @@ class Loop:
 
     def _look(self) -> StudyDetail:
         return patiently(lambda: self._client.get_study(self._study_id), self._patience, "looking at the study")
+
+    def save_model(self, trial_id: str, path: str) -> None:
+        model = SavedModel(self._study_name, trial_id, (), (), path)
+        patiently(lambda: self._client.save_model(model), self._patience, "saying where a model is")
 
     def end(self, held: Held, number: int) -> None:
         held.send(self._patience)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from katib.domain.metrics import Observation
-from katib.domain.report_lines import format_report
+from katib.domain.report_lines import format_model, format_report
 from katib.sdk.environment import TrialEnvironment
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ class Reporter:
             elif len(self._waiting) >= BATCH:
                 self._changed.notify_all()
 
+    def print_model(self, path: str) -> None:
+        with self._changed:
+            if not _print([format_model(path)]):
+                _log.warning("where the model is could not be printed, so nobody knows of it: %s", path)
+
     def should_stop(self) -> bool:
         with self._changed:
             self._asked_at = time.monotonic()
@@ -103,18 +108,13 @@ class Reporter:
         return True
 
     def _print_all(self) -> None:
-        """Under the lock. Straight to the run's output, whatever the program has made of sys.stderr; in one piece, so that no
-        other thread's text comes in between."""
+        """Under the lock."""
         if not self._waiting:
             return
         lines = [format_report(self._name, observation) for observation in self._waiting]
         self._waiting.clear()
-        data = ("\n" + "\n".join(lines) + "\n").encode()
-        try:
-            while data:
-                data = data[os.write(_STDERR, data) :]
-        except OSError as error:
-            _log.warning("%d reports are lost: they could be neither sent nor printed (%s)", len(lines), error)
+        if not _print(lines):
+            _log.warning("%d reports are lost: they could be neither sent nor printed", len(lines))
 
     # In the thread of its own
 
@@ -197,6 +197,19 @@ class Reporter:
                 self._over = self._stop = True
                 self._waiting.clear()
                 _log.warning("nothing more is reported, and the program may end: %s", trouble)
+
+
+def _print(lines: Sequence[str]) -> bool:
+    """Straight to the run's output, whatever the program has made of sys.stderr; in one piece, so that no other thread's text
+    comes in between. Whether it could be done; if not, the log says why."""
+    data = ("\n" + "\n".join(lines) + "\n").encode()
+    try:
+        while data:
+            data = data[os.write(_STDERR, data) :]
+    except OSError as error:
+        _log.warning("the output cannot be written to: %s", error)
+        return False
+    return True
 
 
 def _pause(failures: int) -> float:

@@ -1,4 +1,4 @@
-"""What the program of a trial calls: `katib.report` and `katib.should_stop`."""
+"""What the program of a trial calls: `katib.report`, `katib.report_model` and `katib.should_stop`."""
 
 import atexit
 import logging
@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Final, SupportsFloat, SupportsIndex
 
 from katib.domain.checks import check_name
+from katib.domain.report_lines import check_model_path
 from katib.sdk.environment import trial_environment
 from katib.sdk.reporter import Reporter
 
@@ -60,6 +61,27 @@ def report(
         if number is not None:
             values.append((str(name), number))
     reporter.add(values, _step(step))
+
+
+def report_model(path: str | os.PathLike[str]) -> None:
+    """Says where this program has left its model, to be found by `katib-cli get-model`.
+
+        katib.report_model("s3://models/digits/7")
+
+    For a model that is not at `KATIB_MODEL_DIR`, of which Katib knows by itself. The last call counts. Katib never removes what
+    is there, whatever the study's `keep_models`. Never raises; outside a trial it does nothing, and says so once.
+    """
+    reporter = _reporter()
+    if reporter is None:
+        return
+    try:
+        text = os.fspath(path)
+        if found := check_model_path("path", text):
+            raise ValueError(found[0].expected)
+    except Exception as error:  # noqa: BLE001 - whatever was given, the training goes on
+        _say_once(f"{path!r} is no model's path: {error}")
+        return
+    reporter.print_model(text)
 
 
 def should_stop() -> bool:

@@ -1,6 +1,7 @@
 """Models from a trial's program to the command line, over real processes."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,17 @@ def test_a_trial_says_itself_where_its_model_is(running: World, name: str, tmp_p
     with running.client() as client:
         found = client.saved_model(name, model["trial_id"])
     assert (found.model_path, found.number, found.kept) == ("s3://mine", model["number"], False)
+
+
+def test_a_program_says_where_it_has_left_its_model(running: World) -> None:
+    told = f'{sys.executable} -c "import katib; katib.report_model(\'s3://models/$TRIAL_ID\')"; echo "acc=$x"'
+    with running.client() as client:
+        study_id = client.create_study(study("tells", told, limits={"max_trials": 2}))
+        finished(client, study_id)
+        ids = {trial.id for trial in trials(client, study_id)}
+        until(lambda: len(client.saved_models("tells").items) == 2)
+        models = client.saved_models("tells").items
+    assert {model.model_path for model in models} == {f"s3://models/{trial_id}" for trial_id in ids}
 
 
 def test_models_from_elsewhere_have_a_study_of_their_own(running: World) -> None:

@@ -59,8 +59,9 @@ def keeper(storage, store, worker):
     return Keeper(storage, store, open_deliveries(storage), worker, pace=QUICK, now=lambda: NOW)
 
 
-def end(storage, worker, study, *values, to=COMPLETED, model="weights"):
-    """Trials that ran and ended, each with one value of the objective and, unless it is empty, a model."""
+def end(storage, worker, study, *values, to=COMPLETED, model="weights", says=""):
+    """Trials that ran and ended, each with one value of the objective and, unless it is empty, a model. `says`: where their
+    programs said that it is."""
     trials = []
     for value, trial in zip(values, add(storage, study, len(values)), strict=True):
         name = run_name(trial.id, 1)
@@ -71,7 +72,7 @@ def end(storage, worker, study, *values, to=COMPLETED, model="weights"):
             (folder / "model").mkdir()
             (folder / "model" / "weights").write_text(model)
         observations = [] if value is None else [observe(value), observe(1 - value, "loss")]
-        changes = StudyChanges(intakes=(intake(trial, *observations),), moves=(move(trial, to),))
+        changes = StudyChanges(intakes=(intake(trial, *observations, model_path=says),), moves=(move(trial, to),))
         trials.append(storage.apply(study.id, changes).trials[trial.id])
     return trials
 
@@ -253,6 +254,22 @@ def test_a_model_that_cannot_be_removed_keeps_its_record_and_holds_up_nothing(st
     end(storage, worker, study, 0.75)
     keeper.keep(storage.get_study(study.id))
     assert set(kept(store)) == {3}
+
+
+def test_what_a_program_says_of_its_model_is_recorded_and_never_removed(storage, store, worker, keeper):
+    study = new_study(storage, keep_models="best:1")
+    (best,) = end(storage, worker, study, 0.5)
+    keeper.keep(storage.get_study(study.id))
+    (theirs,) = kept(store).values()
+    # Another trial says that its model is the best one's; its own files go, and those stay.
+    end(storage, worker, study, 0.25, says=theirs.model_path)
+    keeper.keep(storage.get_study(study.id))
+    assert {n: m.model_path for n, m in kept(store).items()} == {1: theirs.model_path}
+    assert files(worker, study) == [best.run]
+    (better,) = end(storage, worker, study, 0.75, says="s3://models/3")
+    keeper.keep(storage.get_study(study.id))
+    assert {n: m.model_path for n, m in kept(store).items()} == {3: "s3://models/3"}
+    assert files(worker, study) == [better.run]
 
 
 def test_files_that_no_run_wrote_are_left_alone(storage, store, worker, keeper, tmp_path):

@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import katib
+from katib.api.client import ManagerClient
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
 from katib.domain.trial import TrialReason
 from katib.sdk.held import Held, Keeper
@@ -81,6 +83,22 @@ def test_the_loop_of_five_lines(it: World) -> None:
     assert best.parameters in [r.parameters for r in results]
     assert until(lambda: study.state == "COMPLETED")
     assert list(study.trials()) == []
+
+
+def test_a_program_says_where_the_models_of_its_trials_are(it: World) -> None:
+    study = katib.create_study("models", {"x": katib.Int(1, 3)}, maximize="acc", max_trials=2, server=it.address)
+    for trial in study.trials():
+        trial.report(acc=trial["x"])
+        trial.report_model("s3://models/first")
+        trial.report_model(Path("/models") / str(trial.number))
+        with pytest.raises(InvalidArgumentError, match="printable"):
+            trial.report_model("a\nb")
+    with closing(ManagerClient(it.address)) as client:
+        assert until(lambda: {m.number for m in client.saved_models("models").items} == {1, 2})
+        models = client.saved_models("models").items
+    assert {(m.model_path, m.objective) for m in models} == {
+        (f"/models/{r.number}", r.objective) for r in study.results()
+    }
 
 
 def test_the_algorithm_goes_with_the_study(it: World) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from katib.domain.metric_lines import TextLines, parse_output
 from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation, OutputLine
-from katib.domain.report_lines import PREFIX, format_report, parse_report
+from katib.domain.report_lines import MODEL_PREFIX, PREFIX, format_model, format_report, parse_model, parse_report
 from tests.e2e.harness import world
 
 NOW = datetime(2026, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -68,6 +68,26 @@ def test_a_program_that_is_alone_ends_in_time_and_prints_what_it_reported() -> N
     (found,) = parse_output([OutputLine(line, 9, NOW)], TextLines(()), 1)
     assert (found.name, found.value, found.step, found.position, found.attempt) == ("acc", 0.5, 7, 1, 1)
     assert found.source.startswith("report:sdk-")
+
+
+def test_a_program_prints_where_its_model_is_and_no_path_of_any_kind_stops_it() -> None:
+    text = """
+import katib, pathlib
+for path in ("s3://models/7", "", None, "a\\nb", "x" * 5000, b"bytes", pathlib.Path("/models/8")):
+    katib.report_model(path)
+print("trained")
+"""
+    done = python(text, TRIAL_ID="t" + "0" * 15, KATIB_ATTEMPT="1")
+    assert done.stdout == "trained\n"
+    lines = [OutputLine(line, 9, NOW) for line in done.stderr.splitlines()]
+    assert [parse_model([line]) for line in lines if line.text.startswith(MODEL_PREFIX)] == [
+        "s3://models/7",
+        "/models/8",
+    ]
+    assert parse_model(lines) == "/models/8"
+    assert done.stderr.count("is no model's path") == 5
+    outside = python("import katib\nkatib.report_model('/m')\nprint('trained')")
+    assert (outside.stdout, outside.stderr.count("\n")) == ("trained\n", 1)
 
 
 def test_where_another_katib_answers_reports_are_printed(tmp_path: Path) -> None:
@@ -128,3 +148,19 @@ def test_a_printed_report_is_read_back_the_same(
 def test_a_line_that_only_begins_like_a_report_does_no_harm(text: str) -> None:
     found = parse_report(OutputLine(PREFIX + text, 5, NOW), 1)
     assert found is None or (0 < found.position < 2**63 and len(found.source) <= MAX_SOURCE)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=4096))
+def test_a_printed_path_of_a_model_is_read_back_the_same(path: str) -> None:
+    line = format_model(path)
+    assert line.isascii()
+    assert parse_model([OutputLine(line, 1, NOW)]) == path
+
+
+@given(
+    st.text()
+    | (st.dictionaries(st.just("path"), st.text() | st.integers() | st.none()) | st.lists(st.text())).map(json.dumps)
+)
+def test_a_line_that_only_begins_like_a_models_does_no_harm(text: str) -> None:
+    found = parse_model([OutputLine(MODEL_PREFIX + text, 1, NOW)])
+    assert found == "" or (found.isprintable() and len(found) <= 4096)

@@ -10,6 +10,7 @@ from katib.domain.errors import NotFoundError
 from katib.domain.metric_lines import LineParser, TextLines, line_parser, parse_output
 from katib.domain.metrics import fold_objective
 from katib.domain.names import run_name
+from katib.domain.report_lines import parse_model
 from katib.domain.study import Study, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import Intake
@@ -107,7 +108,8 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     reading.cursor, reading.end = output.cursor, output.end
     reading.version = -1 if run.phase.ended else run.output_version
     observations = tuple(parse_output(output.lines, _parser(spec), trial.attempt))
-    if not observations and not (output.end and output.cursor != trial.cursor):
+    model = parse_model(output.lines)
+    if not observations and not model and not (output.end and output.cursor != trial.cursor):
         return trial
     taken.metrics = taken.metrics or bool(observations)
     taken.intakes.append(
@@ -119,6 +121,7 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
             observations,
             spec.objective_name,
             spec.objective_strategy,
+            model,
         )
     )
     values = [o.value for o in observations if o.name == spec.objective_name]

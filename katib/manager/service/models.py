@@ -12,6 +12,7 @@ from katib.domain.errors import InvalidArgumentError, NotFoundError, PermissionD
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.names import is_id
 from katib.domain.permissions import Access, sees_every_study, visible_to
+from katib.domain.study import Study
 from katib.domain.views import Page
 from katib.manager.ports import StudyFilter
 from katib.manager.service.checks import MAX_PAGE, page_size_of
@@ -34,9 +35,20 @@ class ModelUseCases(UseCases):
                 "model.model_path", model.model_path, "expected VOLUME:PATH, so that a TensorBoard can be shown"
             )
         caller = current_caller()
-        if not caller.unrestricted:
-            self._check_may_save(caller, model)
-        self._context.models.save_model(replace(model, saved_at=self._context.now()))
+        study = self._study_of(model)
+        if study is not None:
+            self.permissions.require_trial(caller, model.trial_id, Access.WRITE)
+        elif not caller.unrestricted and not self._owns_saved(caller, model.study_name):
+            raise NotFoundError(f"no study {model.study_name} was saved")
+        saved = replace(model, saved_at=self._context.now())
+        try:
+            self._context.models.save_model(saved)
+        except NotFoundError:
+            if study is None:
+                raise
+            # It was created only now: its project would come by itself in a moment.
+            self._context.models.keep(study, ())
+            self._context.models.save_model(saved)
 
     def saved_studies(self) -> Sequence[SavedStudy]:
         caller = current_caller()
@@ -95,18 +107,15 @@ class ModelUseCases(UseCases):
         except NotFoundError:
             return None
 
-    def _check_may_save(self, caller: Caller, model: SavedModel) -> None:
-        """Raises NotFoundError or PermissionDeniedError."""
-        if is_id(model.trial_id):
-            try:
-                study_id = self.permissions.study_of(model.trial_id)
-            except NotFoundError:
-                study_id = ""
-            if study_id and self._storage.get_study(study_id).spec.name == model.study_name:
-                self.permissions.require_trial(caller, model.trial_id, Access.WRITE)
-                return
-        if not self._owns_saved(caller, model.study_name):
-            raise NotFoundError(f"no study {model.study_name} was saved")
+    def _study_of(self, model: SavedModel) -> Study | None:
+        """The one that the model's trial belongs to, where that and the name are those of a study that is there."""
+        if not is_id(model.trial_id):
+            return None
+        try:
+            study = self._storage.get_study(self.permissions.study_of(model.trial_id))
+        except NotFoundError:
+            return None
+        return study if study.spec.name == model.study_name else None
 
     def _owned_by(self, caller: Caller, study: SavedStudy) -> SavedStudy:
         there = self._saved(study.name)

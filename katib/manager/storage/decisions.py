@@ -209,7 +209,9 @@ class _Work:
         ):
             self._refused.add(intake.trial_id)
             return
-        self.take(trial, intake.observations, intake.objective_name, intake.strategy, cursor=intake.to_cursor)
+        self.take(
+            trial, intake.observations, intake.objective_name, intake.strategy, intake.to_cursor, intake.model_path
+        )
 
     def take(
         self,
@@ -218,6 +220,7 @@ class _Work:
         objective_name: str,
         strategy: MetricStrategy,
         cursor: str | None = None,
+        model_path: str = "",
     ) -> None:
         seen = self._seen.setdefault(trial.id, set())
         new = []
@@ -232,11 +235,16 @@ class _Work:
                 )
         if new:
             self._observations.setdefault(trial.id, []).extend(new)
-        elif cursor is None or cursor == trial.cursor:
+        elif (cursor is None or cursor == trial.cursor) and model_path in ("", trial.model_path):
             return
         # Only new values count: under LATEST a repeated report would bring an older value back.
         objective = fold_objective(trial.objective, (o.value for o in new if o.name == objective_name), strategy)
-        self._change(trial, objective=objective, cursor=trial.cursor if cursor is None else cursor)
+        self._change(
+            trial,
+            objective=objective,
+            cursor=trial.cursor if cursor is None else cursor,
+            model_path=model_path or trial.model_path,
+        )
 
     def renew(self, trial_id: str, now: datetime) -> None:
         """Only this of a trial is no change that anybody waits for: its revision stays."""
@@ -270,6 +278,7 @@ class _Work:
                 "attempt": trial.attempt + 1,
                 "run": "",
                 "cursor": "",
+                "model_path": "",
                 "objective": None,
                 "stop_reason": "",
                 "stop_message": "",

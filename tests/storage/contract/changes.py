@@ -9,6 +9,7 @@ from katib.domain.errors import AbortedError
 from katib.domain.study import Objective, StudyState
 from katib.domain.trial import MOVES, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
+from katib.manager.ports import TrialFilter
 from tests.storage.builders import (
     COMPLETED,
     ERROR,
@@ -57,6 +58,22 @@ class ChangeContract:
         (restarted,) = go(storage, again, to=RUNNING, run="pod-2", at=later(31))
         assert (restarted.attempt, restarted.run, restarted.not_before) == (2, "pod-2", None)
         recount(storage, study.id)
+
+    def test_where_a_trial_says_that_its_model_is_counts_for_its_attempt(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = running(storage, study)
+        assert trial.model_path == ""
+        first = intake(trial, observe(0.3), to="7", model_path="s3://models/é/1")
+        (told,) = storage.apply(study.id, StudyChanges(intakes=(first,))).trials.values()
+        assert told.model_path == storage.get_trial(trial.id).model_path == "s3://models/é/1"
+        (more,) = storage.apply(study.id, StudyChanges(intakes=(intake(told, observe(0.4), to="8"),))).trials.values()
+        assert more.model_path == "s3://models/é/1"
+        other = intake(more, to="8", model_path="/models/2")
+        (again,) = storage.apply(study.id, StudyChanges(intakes=(other,))).trials.values()
+        assert (again.model_path, again.revision > more.revision) == ("/models/2", True)
+        assert storage.list_trials(TrialFilter(study.id), 9, "").items == [again]
+        (retried,) = go(storage, again, to=PENDING)
+        assert storage.get_trial(trial.id).model_path == retried.model_path == ""
 
     def test_a_finished_trial_has_an_end_and_a_reason(self, storage):
         study = storage.create_study(make_study())

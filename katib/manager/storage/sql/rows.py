@@ -80,6 +80,7 @@ TRIAL_COLUMNS: Final = (
     trials.c.ended_at,
     trials.c.lease,
     trials.c.lease_ends,
+    trials.c.model_path,
 )
 OBSERVATION_COLUMNS: Final = (
     observations.c.name,
@@ -119,6 +120,7 @@ TRIAL_PROGRESS: Final = (
     "stop_reason",
     "stop_message",
     "output_cursor",
+    "model_path",
     "not_before",
     "started_at",
     "ended_at",
@@ -254,6 +256,7 @@ def trial_from_row(row: Row) -> Trial:
         from_micros_or_none(row[20]),
         period_from_micros_or_none(row[21]),
         from_micros_or_none(row[22]),
+        row[23] or "",
     )
 
 
@@ -269,6 +272,7 @@ def trial_progress_to_row(trial: Trial) -> dict[str, Any]:
         "stop_reason": trial.stop_reason,
         "stop_message": trial.stop_message,
         "output_cursor": trial.cursor,
+        "model_path": trial.model_path or None,
         "not_before": to_micros_or_none(trial.not_before),
         "started_at": to_micros_or_none(trial.started_at),
         "ended_at": to_micros_or_none(trial.ended_at),

@@ -93,6 +93,8 @@ trials: Final = Table(
     # leads past them.
     Column("lease", BigNumber),
     Column("lease_ends", Time),
+    # NULL where nothing was said.
+    Column("model_path", LongText),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("study_id", "number"),
     Index(None, "study_id", "state", "number"),
