@@ -177,18 +177,17 @@ class Loop:
     def _next(self) -> StoredTrial | None:
         """The next trial, once there is one; None when the study has ended."""
         waited = 0
-        nothing_since = None
+        nothing_since = refused_since = None
         while True:
             try:
                 given, completed = patiently(self._ask, self._patience, "asking for a trial")
-            except FailedPreconditionError:
+                refused_since = None
+            except FailedPreconditionError as error:
                 study = self._look()
                 if study.summary.state.finished:
                     _log.info("study %s is %s: %s", self._study_id, study.summary.state.value, study.summary.message)
                     return None
-                resting = study.summary.state is StudyState.PAUSED or bool(study.summary.reason == "Stopping")
-                if not resting:
-                    raise
+                refused_since = self._refused(study, refused_since, error)
                 given, completed = [], False
                 nothing_since = None
             if given:
@@ -206,6 +205,16 @@ class Loop:
     def _ask(self) -> tuple[list[StoredTrial], bool]:
         given, completed = self._client.suggest_trials(self._study_id, 1, self._name, self._algorithm, self._lease)
         return list(given), completed
+
+    def _refused(self, study: StudyDetail, since: float | None, error: FailedPreconditionError) -> float | None:
+        """Since when it gives no trials although it is RUNNING: it may have been resumed between the refusal and the look, and
+        only one that goes on is raised."""
+        if study.summary.state is not StudyState.RUNNING or study.summary.reason == "Stopping":
+            return None
+        now = time.monotonic()
+        if since is not None and now - since >= self._patience:
+            raise error
+        return now if since is None else since
 
     def _nothing(self, since: float | None) -> float | None:
         """Since when there is no trial although none runs, which must not go on for ever."""

@@ -1,4 +1,4 @@
-"""Calls that are made again while the manager cannot be reached, for a stated time."""
+"""Calls that are made again while the manager cannot be reached, or has others to serve first, for a stated time."""
 
 import logging
 import random
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from katib.domain.errors import DeadlineExceededError, UnavailableError
+from katib.domain.errors import AbortedError, DeadlineExceededError, UnavailableError
 
 T = TypeVar("T")
 
@@ -17,13 +17,13 @@ _PAUSE_MOST_S: Final = 10.0
 
 def patiently(call: Callable[[], T], seconds: float, doing: str) -> T:
     """The call's result, which may be made several times: what it does twice must be what it does once. Raises its error, and
-    UnavailableError or DeadlineExceededError only after `seconds` of them."""
+    UnavailableError, DeadlineExceededError or AbortedError only after `seconds` of them."""
     deadline = time.monotonic() + seconds
     tried = 0
     while True:
         try:
             result = call()
-        except (UnavailableError, DeadlineExceededError) as error:
+        except (UnavailableError, DeadlineExceededError, AbortedError) as error:
             pause = pause_s(tried)
             if time.monotonic() + pause >= deadline:
                 raise

@@ -105,7 +105,7 @@ class ClientUseCases(UseCases):
                 continue
             # Apart from whom it met.
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
-        raise FailedPreconditionError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
+        raise AbortedError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
 
     def _may_be_handed_on(self, study_id: str, lease: timedelta | None) -> bool:
         """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
