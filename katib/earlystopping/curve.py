@@ -3,6 +3,10 @@
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+# The greatest step that the wire and the databases hold.
+_LAST: Final = 2**63 - 1
 
 
 class Curve:
@@ -34,7 +38,7 @@ class Curve:
 
     def add(self, value: float, step: int | None = None) -> None:
         last = self.last_step
-        at = last + 1 if step is None else max(step, last) if self._values else step
+        at = min(last + 1, _LAST) if step is None else max(step, last) if self._values else step
         if self._steps is None and at != len(self._values) + 1:
             self._steps = array("q", range(1, len(self._values) + 1))
         self._values.append(value)

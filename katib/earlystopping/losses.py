@@ -42,10 +42,13 @@ class Losses:
         return self.derived(trial, "best", best_so_far)
 
     def standing(self, trial: Trial) -> Sequence[float]:
-        """What the trial would have come to, had it ended at each place: the objective by the study's strategy, NaN passed
-        over; infinite before the first number."""
-        latest = self._request.problem.spec.objective_strategy is MetricStrategy.LATEST
-        return self.derived(trial, "latest", _latest) if latest else self.best(trial)
+        """What the trial would have come to, had it ended at each place: the objective by the study's strategy; infinite before
+        the first number, and where the latest value counts also behind the last one. NaN among numbers is passed over; so is a
+        single one behind them while the trial runs, which may be a gap."""
+        if self._request.problem.spec.objective_strategy is not MetricStrategy.LATEST:
+            return self.best(trial)
+        gap = 0 if trial.state.finished else 1
+        return self.derived(trial, "latest", lambda losses: _latest(losses, gap))
 
     def derived(self, trial: Trial, key: Hashable, make: Callable[[Sequence[float]], T]) -> T:
         """`make` of the trial's losses, by the rules of `Request.once`."""
@@ -60,8 +63,14 @@ def best_so_far(losses: Sequence[float]) -> tuple[float, ...]:
     return tuple(accumulate((math.inf if math.isnan(loss) else loss for loss in losses), min))
 
 
-def _latest(losses: Sequence[float]) -> tuple[float, ...]:
-    return tuple(accumulate(losses, lambda last, loss: last if math.isnan(loss) else loss, initial=math.inf))[1:]
+def _latest(losses: Sequence[float], gap: int) -> tuple[float, ...]:
+    filled = list(accumulate(losses, lambda last, loss: last if math.isnan(loss) else loss, initial=math.inf))[1:]
+    numbers = len(losses)
+    while numbers and math.isnan(losses[numbers - 1]):
+        numbers -= 1
+    if len(losses) - numbers > gap:
+        filled[numbers:] = [math.inf] * (len(losses) - numbers)
+    return tuple(filled)
 
 
 def comparable(trials: Sequence[Trial]) -> Iterator[Trial]:

@@ -86,6 +86,17 @@ def test_a_nan_at_the_rung_is_passed_over() -> None:
     assert stopped([[9, 9, NAN], [1, 1, 1], [NAN, 2, NAN]]) == [2, 3]
 
 
+def test_a_trial_that_has_come_to_nothing_but_nan_has_that_and_not_its_last_number() -> None:
+    assert stopped([[9, 9, NAN, NAN], [1, 1, 1], [2, 2, 2], [0, 0, 0]]) == [1, 2, 4]
+    assert stopped([[9, NAN, NAN], [1, 1, 1], [2, 2, 2], [0, 0, 0]]) == [1, 2, 4]
+    # Where the best value counts it has had that.
+    assert stopped([[9, NAN, NAN], [1, 1, 1], [2, 2, 2]], strategy=MetricStrategy.MAX) == [2, 3]
+
+
+def test_what_a_completed_trial_ended_with_counts() -> None:
+    assert stopped([[1, 1, 1], [2, 2, 2]], [[9, 9, NAN]]) == [1]
+
+
 def test_what_comes_after_the_rung_does_not_count() -> None:
     assert stopped([[1, 9], [2, 0], [3, 0]]) == [1, 2]
 

@@ -94,6 +94,16 @@ def test_nothing_but_nan_is_stopped_unless_others_began_so() -> None:
     assert stopped([[NAN]], [[NAN, 1]]) == []
 
 
+def test_a_trial_that_ended_with_nan_is_not_the_best_that_others_have_to_reach() -> None:
+    assert stopped([[3]], [[0.01, NAN], [4, 1]]) == []
+    assert stopped([[5]], [[0.01, NAN], [4, 1]]) == [1]
+
+
+def test_what_has_become_nan_is_stopped() -> None:
+    assert stopped([[3, NAN]], [[4, 4, 1]]) == []
+    assert stopped([[3, NAN, NAN]], [[4, 4, 4, 1]]) == [1]
+
+
 def test_the_message_says_what_was_needed_and_what_there_was() -> None:
     spec = study(("MinTrialsRequired", 1), objective=Objective.MAXIMIZE)
 

@@ -48,6 +48,11 @@ def test_steps_never_go_back() -> None:
     assert steps(curve((5, 7), (5, 3), 5)) == [7, 7, 8]
 
 
+def test_there_is_no_step_behind_the_greatest() -> None:
+    greatest = 2**63 - 1
+    assert steps(curve(5, (5, greatest), 5, 5)) == [1, greatest, greatest, greatest]
+
+
 @given(st.lists(st.one_of(st.none(), st.integers(-3, 12)), max_size=12), st.integers(-5, 15))
 def test_the_place_of_a_step_is_that_of_the_last_value_until_then(named: list[int | None], step: int) -> None:
     made = curve(*((float(i), at) for i, at in enumerate(named)))
