@@ -42,6 +42,14 @@ _RESTART_FIRST_S: Final = 0.25
 _RESTART_MOST_S: Final = 5.0
 _SETTLED_S: Final = 30.0
 _POLL_S: Final = 0.02
+# What a manager would take for orders to keep others out. Not KATIB_TLS_CA: it is of who calls.
+_PROTECTIONS: Final = (
+    "KATIB_AUTH",
+    "KATIB_TLS_CERT",
+    "KATIB_TLS_KEY",
+    "KATIB_TLS_CLIENT_CA",
+    "KATIB_SERVICE_TOKEN_FILE",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,7 @@ class _OnDemand:
 def run(data: Path, listen: str, http: str, log_level: str, dashboard: str | None = "") -> None:
     """Runs everything until SIGTERM or SIGINT. `dashboard`: where the web pages are, None for the usual address or, where that
     is taken, any other; empty for none."""
+    _check_environment()
     stop = rpc.stop_on_signals()
     _make_folder(data)
     with _only_one(data), _runtime_folder(data) as folder, _lifeline() as lifeline:
@@ -229,10 +238,21 @@ def _greet(address: str, data: Path, pages: socket.socket | None) -> None:
     sys.stdout.flush()
 
 
+def _check_environment() -> None:
+    """Raises FailedPreconditionError rather than to pass over what somebody relies on."""
+    for name in _PROTECTIONS:
+        if os.environ.get(name) not in (None, "", "none"):
+            raise FailedPreconditionError(
+                f"{name} is set, and katib-local asks nobody who calls and speaks no TLS: for a manager that does run "
+                f"katib-manager --worker local, or unset {name}"
+            )
+
+
 def _make_folder(data: Path) -> None:
     """Raises FailedPreconditionError where nothing can be written."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        # For its user alone: what is in it may be secret. One that is there stays as it is.
+        data.mkdir(0o700, parents=True, exist_ok=True)
         (data / "lock").touch()
     except OSError as error:
         raise FailedPreconditionError(

@@ -8,7 +8,8 @@ from sqlalchemy import URL
 from katib.manager.ports import Storage
 from katib.manager.storage.memory import MemoryStorage
 from katib.manager.storage.sql.database import Database
-from katib.manager.storage.sql.engine import create_folder, make_engine, parse_url, shown_url, with_password_file
+from katib.manager.storage.sql.engine import make_engine, parse_url, shown_url, with_password_file
+from katib.manager.storage.sql.file import prepare_file
 from katib.manager.storage.sql.migrate import prepare
 from katib.manager.storage.sql.storage import SqlStorage
 
@@ -91,7 +92,7 @@ class _Sql:
         if self._opened:
             return
         if self._address.drivername == "sqlite":
-            create_folder(self._address)
+            prepare_file(self._address)
         prepare(self._address, self._where, upgrade=upgrade)
         self.database.presence.found()
         self.storage.deletions.finish()

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
+from katib.domain.errors import InvalidArgumentError
 from katib.manager.storage.sql.failures import HANDSHAKE_ERROR, NO_PASSWORD, mysql_code
 
 EXPECTED: Final = "expected sqlite:///PATH, mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE or memory://"
@@ -130,18 +130,6 @@ def ask_before_connecting(engine: Engine, allow: Callable[[], None]) -> None:
     event.listen(engine, "do_connect", lambda *_: allow())
     if connects:
         event.listen(engine, "do_connect", _connect_mysql)
-
-
-def create_folder(url: URL) -> None:
-    """Makes sure that an SQLite file can be created where the address says."""
-    assert url.database is not None
-    folder = Path(url.database).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FailedPreconditionError(
-            f"the folder {folder} of the database cannot be created: {error.strerror}"
-        ) from error
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
