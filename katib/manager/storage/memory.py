@@ -1,21 +1,17 @@
 """A storage that lasts as long as its process: for tests and for trying things out."""
 
-import dataclasses
-import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from katib.domain.errors import AlreadyExistsError, NotFoundError, UnavailableError
+from katib.domain.errors import AlreadyExistsError, NotFoundError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.permissions import grants_of
 from katib.domain.study import Study
 from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
 from katib.manager.changes import Applied, StudyChanges
-from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
+from katib.manager.ports import StudyFilter, TrialFilter
 from katib.manager.storage.decisions import (
     Decision,
     check_changes,
@@ -24,11 +20,11 @@ from katib.manager.storage.decisions import (
     decide_report,
     decide_study,
     decide_trials,
-    needs_driver,
     observation_key,
     trials_named,
 )
 from katib.manager.storage.leases import decide_given, decide_hand_out
+from katib.manager.storage.memory_managers import MemoryManagers
 from katib.manager.storage.times import to_micros
 from katib.manager.storage.tokens import (
     OBSERVATION_KEY,
@@ -45,22 +41,18 @@ from katib.manager.storage.tokens import (
 T = TypeVar("T")
 
 
-class MemoryStorage:
+class MemoryStorage(MemoryManagers):
     """`manager.ports.Storage` in dictionaries under one lock. Studies and trials are immutable, so what is given out is a
     snapshot; the lock is held for looking up and for putting in, never for a listener."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._closed = False
-        self._studies: dict[str, Study] = {}
+        super().__init__()
         self._trials: dict[str, Trial] = {}
         # By study, in the order of their numbers.
         self._trial_ids: dict[str, list[str]] = {}
         # By trial, of all attempts, in the order in which they were taken in.
         self._observations: dict[str, list[Observation]] = {}
         self._attempts: dict[str, list[TrialAttempt]] = {}
-        self._managers: dict[str, tuple[ManagerRecord, float]] = {}
-        self._listeners: list[Callable[[str], None]] = []
 
     # Studies
 
@@ -366,68 +358,6 @@ class MemoryStorage:
             }
         return {trial_id: values for trial_id, values in found.items() if values}
 
-    # Managers
-
-    def heartbeat(self, manager: ManagerRecord) -> None:
-        with self._lock:
-            self._check_open()
-            self._managers[manager.id] = (manager, time.monotonic())
-
-    def managers(self) -> Sequence[ManagerRecord]:
-        with self._lock:
-            self._check_open()
-            now = time.monotonic()
-            return [
-                dataclasses.replace(manager, age=timedelta(seconds=now - seen))
-                for _, (manager, seen) in sorted(self._managers.items())
-            ]
-
-    def claim_studies(self, manager_id: str, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
-        with self._lock:
-            self._check_open()
-            living = self._managers.keys() - set(dead)
-            claimed = [
-                study
-                for study in sorted(self._studies.values(), key=lambda study: study.id)
-                if needs_driver(study)
-                and study.manager != manager_id
-                and study.manager not in living
-                and study.placement in ("", placement)
-            ][:limit]
-            self._set_manager(claimed, manager_id)
-        self._tell(*(study.id for study in claimed))
-        return [study.id for study in claimed]
-
-    def drivers(self, placement: str) -> Mapping[str, int]:
-        with self._lock:
-            self._check_open()
-            return Counter(
-                s.manager for s in self._studies.values() if needs_driver(s) and s.placement in ("", placement)
-            )
-
-    def stranded_studies(self, placement: str, dead: Sequence[str], limit: int) -> Sequence[str]:
-        with self._lock:
-            self._check_open()
-            living = self._managers.keys() - set(dead)
-            return [
-                s.id
-                for s in sorted(self._studies.values(), key=lambda s: s.id)
-                if needs_driver(s) and s.placement not in ("", placement) and s.manager not in living
-            ][:limit]
-
-    def driven_studies(self, manager_id: str) -> Mapping[str, int]:
-        with self._lock:
-            self._check_open()
-            return {s.id: s.revision for s in self._studies.values() if s.manager == manager_id and needs_driver(s)}
-
-    def release(self, manager_id: str) -> None:
-        with self._lock:
-            self._check_open()
-            self._managers.pop(manager_id, None)
-            released = [s for s in self._studies.values() if s.manager == manager_id and needs_driver(s)]
-            self._set_manager(released, "")
-        self._tell(*(study.id for study in released))
-
     # The rest
 
     def algorithms_in_use(self) -> tuple[frozenset[str], frozenset[str]]:
@@ -436,10 +366,6 @@ class MemoryStorage:
             specs = [study.spec for study in self._studies.values()]
         return frozenset(s.algorithm for s in specs) - {""}, frozenset(s.rule for s in specs) - {""}
 
-    def subscribe(self, listener: Callable[[str], None]) -> None:
-        with self._lock:
-            self._listeners.append(listener)
-
     def ping(self) -> None:
         self._check_open()
 
@@ -447,15 +373,6 @@ class MemoryStorage:
         self._closed = True
 
     # What the methods share
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise UnavailableError("the storage is closed")
-
-    def _tell(self, *study_ids: str) -> None:
-        for listener in tuple(self._listeners):
-            for study_id in study_ids:
-                listener(study_id)
 
     def _everyones(self, visible_to: frozenset[str] | None) -> Sequence[Trial]:
         with self._lock:
@@ -480,10 +397,6 @@ class MemoryStorage:
             self._observations.setdefault(trial_id, []).extend(observations)
         for trial_id, attempt in decision.attempts.items():
             self._attempts.setdefault(trial_id, []).append(attempt)
-
-    def _set_manager(self, studies: Iterable[Study], manager_id: str) -> None:
-        for study in studies:
-            self._studies[study.id] = dataclasses.replace(study, manager=manager_id, revision=study.revision + 1)
 
 
 def _page(
