@@ -99,13 +99,16 @@ class TrialAttempt:
 
 @dataclass(frozen=True, slots=True)
 class NewTrial:
-    """A suggestion that is about to become a trial; `reason` and `message` say what it waits for."""
+    """A suggestion that is about to become a trial; `reason` and `message` say what it waits for. `client_id` with its `lease`:
+    where it is to be another client's than those beside it."""
 
     id: str
     parameters: tuple[Parameter, ...]
     tags: tuple[Tag, ...] = ()
     reason: str = ""
     message: str = ""
+    client_id: str = ""
+    lease: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

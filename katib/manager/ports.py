@@ -97,7 +97,8 @@ class Storage(Protocol):
         lease: timedelta | None = None,
     ) -> Sequence[Trial]:
         """Inserts trials numbered expected_suggested + 1 and on: PENDING, or `running` (attempt 1, started at `at`). With
-        `lease` they are the client's for so long from now on, by the database's clock.
+        `lease` they are the client's for so long from now on, by the database's clock. One that names a client of its own is
+        that one's, with its lease.
 
         Raises AbortedError, and inserts none, when `suggested` is not `expected_suggested` any more, when the study is not
         RUNNING or has an intent, or when `manager_id` is given and does not drive the study.

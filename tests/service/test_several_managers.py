@@ -1,7 +1,6 @@
 """Client-driven trials asked for at several managers of one database at once."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from katib.domain.errors import FailedPreconditionError
+from katib.domain.lease import DEFAULT_LEASE
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudySpec, StudyState
@@ -19,9 +19,10 @@ from katib.domain.trial import Tag, Trial
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.clients import ClientUseCases
 from katib.manager.service.context import Context
+from katib.manager.service.lines import Lines
 from katib.manager.service.prepared import FRESH_S, Prepared
 from katib.manager.storage.open import open_storage
-from tests.e2e.harness import study
+from tests.e2e.harness import study, until
 from tests.storage import servers
 
 
@@ -72,6 +73,10 @@ class Manager:
         self.use_cases = ClientUseCases(
             Context(self.storage, nothing, self.service, nothing, nothing, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
         )
+
+    @property
+    def lines(self) -> Lines:
+        return self.use_cases._lines
 
     def suggest(self, study_id: str, count: int = 2, client_id: str = "") -> tuple[Sequence[Trial], bool]:
         return self.use_cases.suggest_trials(study_id, count, client_id)
@@ -239,12 +244,50 @@ def test_a_client_gets_what_there_is_when_a_service_has_less_than_is_asked_for()
     assert prepared.take(replace(it, suggested=1), "grid", 3) is None
 
 
-def test_who_comes_while_another_asks_for_the_same_study_waits_for_the_answer_but_not_for_long() -> None:
+def test_each_time_a_service_is_asked_it_is_asked_for_more_trials_ahead() -> None:
     prepared = Prepared()
-    with prepared.asking("s", "random") as first:
-        began = time.monotonic()
-        with prepared.asking("s", "random") as second:
-            assert time.monotonic() - began >= 0.05
-    assert (first, second) == (0, 0)
-    with prepared.asking("s", "random") as third:
-        assert third == 1
+    assert [prepared.ahead("s", "random") for _ in range(9)] == [0, 1, 3, 7, 15, 31, 63, 64, 64]
+    assert prepared.ahead("s", "grid") == 0
+
+
+def test_clients_that_wait_for_a_service_are_served_by_one_question_and_one_write(
+    manager: Callable[[], Manager],
+) -> None:
+    it = manager()
+    study_id = create(it)
+    it.service.freeze()
+    names = [f"client {i}" for i in range(5)]
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(it.suggest, study_id, 1, "first")
+        assert it.service.asked.wait(60)
+        others = [pool.submit(it.suggest, study_id, 1 + i % 2, name) for i, name in enumerate(names)]
+        until(lambda: it.lines.waiting(study_id, "random") == 5)
+        revision = it.storage.get_study(study_id).revision
+        it.service.answers.set()
+        assert [t.client_id for t in first.result(60)[0]] == ["first"]
+        given = [other.result(60)[0] for other in others]
+    assert [[t.client_id for t in trials] for trials in given] == [[n] * (1 + i % 2) for i, n in enumerate(names)]
+    assert sorted(t.number for trials in given for t in trials) == list(range(2, 9))
+    assert {t.lease for trials in given for t in trials} == {DEFAULT_LEASE}
+    assert it.service.questions == 2
+    if it.service.history is not History.NONE:
+        # The first one's and the others'.
+        assert it.storage.get_study(study_id).revision == revision + 2
+
+
+def test_a_client_that_asks_again_while_its_call_before_waits_gets_the_same_trial(
+    manager: Callable[[], Manager],
+) -> None:
+    it = manager()
+    study_id = create(it)
+    it.service.freeze()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(it.suggest, study_id, 1, "first")
+        assert it.service.asked.wait(60)
+        twice = [pool.submit(it.suggest, study_id, 1, name) for name in ("again", "first")]
+        until(lambda: it.lines.waiting(study_id, "random") == 2)
+        again = pool.submit(it.suggest, study_id, 1, "again")
+        it.service.answers.set()
+        assert twice[1].result(60)[0][0].id == first.result(60)[0][0].id
+        assert again.result(60)[0][0].id == twice[0].result(60)[0][0].id
+    assert len(all_of(it, study_id)) == 2

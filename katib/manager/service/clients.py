@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,6 +35,7 @@ from katib.manager.history import StoredHistory
 from katib.manager.ports import AskAgainError, History, StoppingRequest, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import MAX_CLIENT_ID, answer, check_attempt, label_of, study_id_of, trial_id_of
 from katib.manager.service.context import Context, UseCases
+from katib.manager.service.lines import Lines, Want
 from katib.manager.service.prepared import Prepared
 from katib.manager.suggested import checked_parameters
 
@@ -58,6 +59,7 @@ class ClientUseCases(UseCases):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._prepared = Prepared()
+        self._lines = Lines()
 
     def suggest_trials(
         self,
@@ -86,26 +88,35 @@ class ClientUseCases(UseCases):
             raise InvalidArgumentError.of("count", count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
         count = count or 1
         name = check_service_name("suggest_algorithm", algorithm or DEFAULT_ALGORITHM)
+        until = min(deadline, time.monotonic() + SUGGEST_S)
         for tried in range(_TRIES):
             given = self._give(study_id, client_id, count, name, period)
             if given is not None:
                 return given, not given and not self._may_be_handed_on(study_id, lease)
-            study = self._client_driven(study_id)
-            own: Sequence[Trial] = ()
-            if period is not None and self._storage.has_trials_for(study_id, client_id):
-                own = self._storage.hand_out(study_id, client_id, count, period, self._context.now())
+            if tried and time.monotonic() >= until:
+                break
+            self._client_driven(study_id)
+            own = self._own(study_id, client_id, count, period)
             if len(own) >= count:
                 return own, False
-            inserted = self._suggest(study, count - len(own), client_id, name, deadline, period)
-            if inserted is not None:
-                new, completed = inserted
-                completed = completed and not own and not new
-                return (*own, *new), completed and not self._may_be_handed_on(study_id, lease)
+            want = Want(client_id, count, period, own)
+            answered = self._lines.ask(
+                study_id, name, want, until, MAX_SUGGESTIONS, self._service(study_id, name, deadline)
+            )
+            if answered is not None:
+                trials, completed = answered
+                return trials, completed and not self._may_be_handed_on(study_id, lease)
             if self._prepared.has_some(study_id, name):
                 continue
             # Apart from whom it met.
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
         raise AbortedError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
+
+    def _own(self, study_id: str, client_id: str, count: int, lease: timedelta | None) -> Sequence[Trial]:
+        """Those that are the client's already, or come to it from another."""
+        if lease is None or not self._storage.has_trials_for(study_id, client_id):
+            return ()
+        return self._storage.hand_out(study_id, client_id, count, lease, self._context.now())
 
     def _may_be_handed_on(self, study_id: str, lease: timedelta | None) -> bool:
         """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
@@ -130,45 +141,72 @@ class ClientUseCases(UseCases):
         except AbortedError:
             return None
 
-    def _suggest(
-        self, study: Study, count: int, client_id: str, algorithm: str, deadline: float, lease: timedelta | None
-    ) -> tuple[Sequence[Trial], bool] | None:
-        """None when another client was faster: what was read is old then."""
-        count = min(count, _left(study))
-        if count <= 0:
-            return (), True
-        spec = self._asking_for(study, count)
-        needs = self._settings_taken(algorithm, study.id, spec, deadline)
-        if needs is History.NONE:
-            return self._prepare(study, count, algorithm)
-        reply = self._generate(study, spec, algorithm, needs)
-        if reply is None:
-            return None
-        if not reply.suggestions:
-            return (), reply.completed
-        new = [NewTrial(new_id(), s.parameters, s.tags) for s in _checked(study, reply)[:count]]
-        try:
-            trials = self._storage.add_trials(
-                study.id, study.suggested, new, self._context.now(), client_id=client_id, running=True, lease=lease
-            )
-        except AbortedError:
-            return None
-        return trials, False
+    def _service(self, study_id: str, algorithm: str, deadline: float) -> Callable[[Sequence[Want]], None]:
+        """What serves all that wait by one question."""
 
-    def _prepare(self, study: Study, count: int, algorithm: str) -> tuple[Sequence[Trial], bool] | None:
-        """Asks for more than is needed. None: now there is enough; otherwise there is none to be had."""
-        with self._prepared.asking(study.id, algorithm) as ahead:
-            # Another client may have asked while this one waited.
-            study = self._client_driven(study.id)
-            if self._prepared.take(study, algorithm, count) is not None:
-                return None
-            spec = self._asking_for(study, max(1, min(count + ahead, _left(study))))
-            reply = self._generate(study, spec, algorithm, History.NONE)
-            if reply is None:
-                return None
-            if not reply.suggestions:
-                return (), reply.completed
-            self._prepared.put(study, algorithm, _checked(study, reply), last=len(reply.suggestions) < count)
+        def serve(wants: Sequence[Want]) -> None:
+            study = self._client_driven(study_id)
+            if self._prepared.take(study, algorithm, sum(want.count for want in wants)) is not None:
+                # Brought by the question that they have waited for.
+                return
+            wants = self._lacking(study_id, wants)
+            count = min(sum(want.count - len(want.own) for want in wants), _left(study))
+            reply: SuggestionReply | None = SuggestionReply((), completed=True)
+            if count > 0:
+                spec = self._asking_for(study, count)
+                needs = self._settings_taken(algorithm, study_id, spec, deadline)
+                if needs is History.NONE:
+                    reply = self._prepare(study, count, algorithm)
+                else:
+                    reply = self._generate(study, spec, algorithm, needs)
+            if reply is not None:
+                self._share_out(study, wants, reply, count)
+
+        return serve
+
+    def _lacking(self, study_id: str, wants: Sequence[Want]) -> Sequence[Want]:
+        """Those that are to have new trials. A client that asks twice, since an answer was lost, gets what was its own."""
+        found = []
+        named = set()
+        for want in wants:
+            if want.waited:
+                want.own = self._own(study_id, want.client_id, want.count, want.lease)
+            if len(want.own) >= want.count:
+                want.answer = want.own, False
+            elif not want.client_id or want.client_id not in named:
+                found.append(want)
+                named.add(want.client_id)
+        return found
+
+    def _share_out(self, study: Study, wants: Sequence[Want], reply: SuggestionReply, count: int) -> None:
+        """In one write, as long as nobody else has added trials since the question; otherwise there is no answer."""
+        suggestions, new, shares = _checked(study, reply)[:count], [], []
+        for want in wants:
+            share = suggestions[len(new) : len(new) + want.count - len(want.own)]
+            new += [NewTrial(new_id(), s.parameters, s.tags, client_id=want.client_id, lease=want.lease) for s in share]
+            shares.append(len(share))
+        added: Sequence[Trial] = ()
+        if new:
+            try:
+                added = self._storage.add_trials(study.id, study.suggested, new, self._context.now(), running=True)
+            except AbortedError:
+                return
+        begin = 0
+        for want, size in zip(wants, shares, strict=True):
+            trials = (*want.own, *added[begin : begin + size])
+            begin += size
+            # Without any where others have some it asks again.
+            if trials or not added:
+                want.answer = trials, reply.completed and not trials
+
+    def _prepare(self, study: Study, count: int, algorithm: str) -> SuggestionReply | None:
+        """Asks for more than is needed, and puts it where `_give` finds it. The reply where there is nothing in it."""
+        ahead = self._prepared.ahead(study.id, algorithm)
+        spec = self._asking_for(study, max(1, min(count + ahead, _left(study))))
+        reply = self._generate(study, spec, algorithm, History.NONE)
+        if reply is None or not reply.suggestions:
+            return reply
+        self._prepared.put(study, algorithm, _checked(study, reply), last=len(reply.suggestions) < count)
         return None
 
     def _asking_for(self, study: Study, count: int) -> StudySpec:

@@ -12,8 +12,7 @@ no specification but that with which it was asked for. Nor is it used for long: 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,8 +23,6 @@ from katib.manager.ports import Suggestion
 MOST_AHEAD: Final = 64
 # By the monotonic clock.
 FRESH_S: Final = 30.0
-# How long a client waits for the answer to another one's question. It has one of the server's threads meanwhile.
-_PATIENCE_S: Final = 0.1
 # Studies at once; of more, those used last are kept.
 _STUDIES: Final = 1000
 
@@ -39,7 +36,6 @@ class _Shelf:
     # The service had fewer than were asked for.
     last: bool = False
     ahead: int = 0
-    asking: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Prepared:
@@ -84,20 +80,13 @@ class Prepared:
             shelf.suggestions = dict(enumerate(suggestions, study.suggested + 1))
             shelf.last = last
 
-    @contextmanager
-    def asking(self, study_id: str, algorithm: str) -> Iterator[int]:
-        """For whoever asks the service: how many to ask for beyond what is needed. Comes after another one who asks for the
-        same study, unless that takes long: then both ask, which costs a question and nothing else."""
+    def ahead(self, study_id: str, algorithm: str) -> int:
+        """For whoever asks the service: how many to ask for beyond what is needed."""
         with self._lock:
             shelf = self._shelf(study_id, algorithm)
-        alone = shelf.asking.acquire(timeout=_PATIENCE_S)
-        try:
             ahead = shelf.ahead
-            yield ahead
             shelf.ahead = min(2 * ahead + 1, MOST_AHEAD)
-        finally:
-            if alone:
-                shelf.asking.release()
+            return ahead
 
     def _shelf(self, study_id: str, algorithm: str) -> _Shelf:
         key = study_id, algorithm

@@ -78,9 +78,9 @@ def decide_trials(
     manager_id: str | None,
     running: bool = False,
     lease: timedelta | None = None,
-    lease_until: datetime | None = None,
+    now: datetime | None = None,
 ) -> tuple[Study, Sequence[Trial]]:
-    """See Storage.add_trials."""
+    """See Storage.add_trials. `now` by the clock of leases."""
     check_driver(study, manager_id)
     if study.suggested != expected_suggested:
         raise AbortedError(
@@ -107,12 +107,13 @@ def decide_trials(
             message=_storable(new.message),
             created_at=at,
             started_at=at if running else None,
-            client_id=client_id,
+            client_id=new.client_id or client_id,
             revision=revision,
-            lease=lease,
-            lease_until=lease_until,
+            lease=period,
+            lease_until=None if period is None or now is None else now + period,
         )
         for i, new in enumerate(trials, start=1)
+        for period in (new.lease if new.client_id else lease,)
     )
     counter = _COUNTERS[state]
     changed: dict[str, Any] = {

@@ -81,9 +81,9 @@ def decide_given(
     new = choose(decision.study, count - len(given))
     if not new:
         return decision, given, decision.study, ()
-    suggested, until = decision.study.suggested, None if lease is None else now + lease
+    suggested = decision.study.suggested
     changed, added = decide_trials(
-        decision.study, suggested, new, at, client_id, None, running=True, lease=lease, lease_until=until
+        decision.study, suggested, new, at, client_id, None, running=True, lease=lease, now=now
     )
     return decision, given, changed, added
 

@@ -136,10 +136,17 @@ class MemoryStorage(MemoryManagers):
         manager_id: str | None = None,
         lease: timedelta | None = None,
     ) -> Sequence[Trial]:
-        until = None if lease is None else datetime.now(UTC) + lease
         with self._lock:
             study, added = decide_trials(
-                self.get_study(study_id), expected_suggested, trials, at, client_id, manager_id, running, lease, until
+                self.get_study(study_id),
+                expected_suggested,
+                trials,
+                at,
+                client_id,
+                manager_id,
+                running,
+                lease,
+                datetime.now(UTC),
             )
             if not added:
                 return added

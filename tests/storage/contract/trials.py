@@ -1,6 +1,8 @@
 """What every storage does with trials: adding them, reading them, and listing them."""
 
 import math
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -57,6 +59,22 @@ class TrialContract:
         assert (trial.state, trial.attempt, trial.started_at, trial.client_id) == (RUNNING, 1, NOW, "client 1")
         assert storage.get_trial(trial.id) == trial
         assert storage.get_study(study.id).running == 1
+
+    def test_trials_that_are_added_together_may_be_several_clients(self, storage):
+        study = storage.create_study(make_study())
+        new = new_trials(3)
+        new[0] = replace(new[0], client_id="a", lease=timedelta(minutes=1))
+        new[1] = replace(new[1], client_id="b", lease=timedelta(minutes=9))
+        added = storage.add_trials(study.id, 0, new, NOW, running=True)
+        assert [storage.get_trial(t.id) for t in added] == list(added)
+        assert [(t.client_id, t.lease) for t in added] == [
+            ("a", timedelta(minutes=1)),
+            ("b", timedelta(minutes=9)),
+            ("", None),
+        ]
+        assert added[1].lease_until - added[0].lease_until == timedelta(minutes=8)
+        assert added[2].lease_until is None
+        assert [t.id for t in storage.hand_out(study.id, "a", 5, timedelta(minutes=1), NOW)] == [new[0].id]
 
     def test_unicode_and_empty_texts_come_back(self, storage):
         study = storage.create_study(make_study())

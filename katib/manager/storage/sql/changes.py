@@ -106,9 +106,8 @@ def add_trials(
     lease: timedelta | None,
 ) -> Sequence[Trial]:
     before, now = lock_study_at(session, study_id)
-    until = None if lease is None else now + lease
     study, added = decide_trials(
-        before, expected_suggested, new, at, client_id, manager_id, running, lease=lease, lease_until=until
+        before, expected_suggested, new, at, client_id, manager_id, running, lease=lease, now=now
     )
     session.write_all(_INSERT_TRIAL, [trial_to_row(trial) for trial in added])
     store_study(session, before, study)
