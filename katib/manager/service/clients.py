@@ -180,7 +180,9 @@ class ClientUseCases(UseCases):
 
     def _share_out(self, study: Study, wants: Sequence[Want], reply: SuggestionReply, count: int) -> None:
         """In one write, as long as nobody else has added trials since the question; otherwise there is no answer."""
-        suggestions, new, shares = _checked(study, reply)[:count], [], []
+        suggestions = _checked(study, reply)[:count]
+        new: list[NewTrial] = []
+        shares = []
         for want in wants:
             share = suggestions[len(new) : len(new) + want.count - len(want.own)]
             new += [NewTrial(new_id(), s.parameters, s.tags, client_id=want.client_id, lease=want.lease) for s in share]
