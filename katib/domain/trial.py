@@ -75,6 +75,9 @@ DISRUPTIONS: Final = frozenset(
         TrialReason.NODE_REFUSED,
     }
 )
+# A trial whose machine keeps being taken away, or whose clients fall silent, is tried again so often even without a
+# retry_limit. Its attempts are all counted together: one that fails by itself later is judged by the retry_limit alone.
+MAX_DISRUPTIONS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,10 +104,14 @@ class Storage(Protocol):
         RUNNING or has an intent, or when `manager_id` is given and does not drive the study.
         """
 
-    def hand_out(self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime) -> Sequence[Trial]:
+    def hand_out(
+        self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime, again: bool = True
+    ) -> Sequence[Trial]:
         """At most `count` trials that are there already, each with this lease from now on: the client's own unfinished ones, by
         number, then others' whose lease is over. These begin another attempt, started at `at`, which is this client's; the one
-        before is kept. Trials that are to end, and those of a study that is not RUNNING, are given to nobody.
+        before is kept. Trials that are to end, and those of a study that is not RUNNING, are given to nobody. Those that have
+        been handed on before come last, and only with `again`: they may do the client harm. After MAX_DISRUPTIONS times, or the
+        study's retry_limit if that is more, one is handed on no further: it is ERROR.
 
         Own ones keep their revision: a lease that is renewed is no change that anybody waits for.
         """
@@ -122,7 +126,7 @@ class Storage(Protocol):
         choose: Callable[[Study, int], Sequence[NewTrial]],
     ) -> Sequence[Trial]:
         """At most `count` trials for a client to run: those of `hand_out` (none without a lease), then new ones as of
-        `add_trials`, `running`. All in one transaction.
+        `add_trials`, `running`, and then those of `hand_out` that have been handed on before. All in one transaction.
 
         `choose` is told the study and how many are lacking, and says which become the study's next, possibly fewer; what it
         raises is raised, and nothing is changed. It may be called more than once, and must not wait for another write. Raises

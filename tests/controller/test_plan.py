@@ -9,12 +9,12 @@ import pytest
 from katib.domain.names import run_name
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import PAUSED_MESSAGE, Intent, Limits, Objective, Study, StudyReason, StudySpec, StudyState
-from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
+from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyMove, TrialMove, TrialNote
 from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import NO_SUGGESTIONS_DEADLINE, STOCK, Plan, plan
-from katib.manager.controller.settling import MAX_DISRUPTIONS, ON_ITS_WAY, RETRY_MOST
+from katib.manager.controller.settling import ON_ITS_WAY, RETRY_MOST
 from katib.manager.ports import History
 from katib.worker.base import RunPhase, RunStatus
 

@@ -15,10 +15,9 @@ from katib.domain.errors import NotFoundError
 from katib.domain.metrics import OUTPUT_SOURCE, Observation, fold_objective
 from katib.domain.names import run_name
 from katib.domain.study import Intent, Study, StudyReason, StudyState, effective_limits
-from katib.domain.trial import DISRUPTIONS, MOVES, Trial, TrialReason, TrialState
+from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, MOVES, Trial, TrialReason, TrialState
 from katib.manager.changes import StudyChanges
 from katib.manager.controller.plan import MAX_PARALLEL_CAP
-from katib.manager.controller.settling import MAX_DISRUPTIONS
 from katib.manager.ports import Storage
 from katib.worker.base import RunPhase
 from tests.lifecycle.worker import Place, Run

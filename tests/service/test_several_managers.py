@@ -4,8 +4,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,8 +71,9 @@ class Manager:
         self.storage: Storage = open_storage(url)
         self.service = Service(history)
         nothing: Any = None
+        controller: Any = SimpleNamespace(wake_soon=lambda _study_id: None)
         self.use_cases = ClientUseCases(
-            Context(self.storage, nothing, self.service, nothing, nothing, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
+            Context(self.storage, nothing, self.service, nothing, nothing, nothing, controller, nothing, nothing)  # type: ignore[arg-type]
         )
 
     @property
@@ -291,3 +293,19 @@ def test_a_client_that_asks_again_while_its_call_before_waits_gets_the_same_tria
         assert twice[1].result(60)[0][0].id == first.result(60)[0][0].id
         assert again.result(60)[0][0].id == twice[0].result(60)[0][0].id
     assert len(all_of(it, study_id)) == 2
+
+
+def test_a_trial_that_has_silenced_two_clients_is_given_to_a_third_only_when_there_is_no_other(
+    manager: Callable[[], Manager],
+) -> None:
+    it = manager()
+    study_id = create(it, max_trials=2)
+    ((bad,), _) = it.suggest(study_id, 1, "first")
+    soon = timedelta(milliseconds=1)
+    it.storage.hand_out(study_id, "first", 1, soon, datetime.now(UTC))
+    until(lambda: it.storage.hand_out(study_id, "second", 1, soon, datetime.now(UTC)))
+    assert until(lambda: it.storage.has_trials_for(study_id, "third"))
+    ((other,), _) = it.suggest(study_id, 1, "third")
+    assert other.number == 2
+    ((last,), completed) = it.suggest(study_id, 1, "fourth")
+    assert (last.id, last.attempt, completed) == (bad.id, 3, False)

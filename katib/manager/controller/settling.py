@@ -6,7 +6,7 @@ from typing import Final
 
 from katib.domain.names import run_name
 from katib.domain.study import Limits
-from katib.domain.trial import DISRUPTIONS, Trial, TrialReason, TrialState
+from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, TrialMove, TrialNote
 from katib.manager.controller.actions import Action, FenceRun, StopRun
 from katib.manager.controller.observed import Observed
@@ -15,9 +15,6 @@ from katib.worker.base import RunPhase, RunStatus
 # The wait before attempt k + 1 doubles with k, from RETRY_FIRST to RETRY_MOST.
 RETRY_FIRST: Final = timedelta(seconds=1)
 RETRY_MOST: Final = timedelta(seconds=60)
-# A trial whose machine keeps being taken away is tried again so often even without a retry_limit. Its attempts are all counted
-# together: one that fails by itself later is judged by the retry_limit alone.
-MAX_DISRUPTIONS: Final = 5
 # Times of day come from clocks that are set, and of several managers: a stored one that lies further ahead than it was ever put
 # is not waited for. A clock that is set forward costs a retry its pause. trial_timeout and max_duration go by the time of day
 # as well, since they outlive every process: a clock that is set back by an hour makes them an hour longer, one that is set

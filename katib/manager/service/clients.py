@@ -96,7 +96,7 @@ class ClientUseCases(UseCases):
             if tried and time.monotonic() >= until:
                 break
             self._client_driven(study_id)
-            own = self._own(study_id, client_id, count, period)
+            own = self._own(study_id, client_id, count, period, again=False)
             if len(own) >= count:
                 return own, False
             want = Want(client_id, count, period, own)
@@ -105,6 +105,9 @@ class ClientUseCases(UseCases):
             )
             if answered is not None:
                 trials, completed = answered
+                if not trials:
+                    trials = self._own(study_id, client_id, count, period, again=True)
+                    completed = completed and not trials
                 return trials, completed and not self._may_be_handed_on(study_id, lease)
             if self._prepared.has_some(study_id, name):
                 continue
@@ -112,11 +115,16 @@ class ClientUseCases(UseCases):
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
         raise AbortedError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
 
-    def _own(self, study_id: str, client_id: str, count: int, lease: timedelta | None) -> Sequence[Trial]:
-        """Those that are the client's already, or come to it from another."""
+    def _own(
+        self, study_id: str, client_id: str, count: int, lease: timedelta | None, *, again: bool
+    ) -> Sequence[Trial]:
+        """Those that are its own, and what silent clients have left; with `again` also what more than one has left."""
         if lease is None or not self._storage.has_trials_for(study_id, client_id):
             return ()
-        return self._storage.hand_out(study_id, client_id, count, lease, self._context.now())
+        given = self._storage.hand_out(study_id, client_id, count, lease, self._context.now(), again)
+        # One may have been handed on too often, and the study have come to its end with it.
+        self._context.controller.wake_soon(study_id)
+        return given
 
     def _may_be_handed_on(self, study_id: str, lease: timedelta | None) -> bool:
         """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
@@ -170,7 +178,7 @@ class ClientUseCases(UseCases):
         named = set()
         for want in wants:
             if want.waited:
-                want.own = self._own(study_id, want.client_id, want.count, want.lease)
+                want.own = self._own(study_id, want.client_id, want.count, want.lease, again=False)
             if len(want.own) >= want.count:
                 want.answer = want.own, False
             elif not want.client_id or want.client_id not in named:

@@ -1,13 +1,14 @@
 """Which trials a client is given that are there already: a pure function of what was read, shared by every storage."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from katib.domain.lease import show_period
-from katib.domain.study import Intent, Study, StudyState
-from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialReason, TrialState
-from katib.manager.storage.decisions import Decision, decide_trials
+from katib.domain.study import Intent, Study, StudyState, effective_limits
+from katib.domain.trial import MAX_DISRUPTIONS, NewTrial, Trial, TrialAttempt, TrialReason, TrialState
+from katib.manager.changes import StudyChanges, TrialMove
+from katib.manager.storage.decisions import Decision, decide_changes, decide_trials
 
 
 def decide_hand_out(
@@ -19,6 +20,7 @@ def decide_hand_out(
     lease: timedelta,
     at: datetime,
     now: datetime,
+    again: bool,
 ) -> tuple[Decision, Sequence[Trial]]:
     """See Storage.hand_out: what is to be stored, and what the client gets. `mine` are the client's unfinished trials, `lapsed`
     those whose lease may be over, the one that has been for longest first; `now` by the clock of leases."""
@@ -26,14 +28,21 @@ def decide_hand_out(
         return Decision(study, {}, {}, {}, frozenset()), ()
     own = sorted((t for t in mine if _is_to_go_on(t)), key=lambda trial: trial.number)[:count]
     renewed = [dataclasses.replace(t, lease=lease, lease_until=now + lease) for t in own]
-    others = [t for t in lapsed if _is_to_go_on(t) and t.client_id != client_id and _is_over(t, now)][
-        : count - len(own)
-    ]
-    if others:
+    over = [t for t in lapsed if _is_to_go_on(t) and t.client_id != client_id and _is_over(t, now)]
+    further = max(effective_limits(study.spec).retry_limit or 0, MAX_DISRUPTIONS)
+    hopeless = {t.id: t for t in over if t.attempt > further}
+    ended: Mapping[str, Trial] = {}
+    if hopeless:
+        moved = decide_changes(study, hopeless, StudyChanges(moves=tuple(_end(t, at) for t in hopeless.values())), {})
+        study, ended = moved.study, moved.trials
+    first = [t for t in over if t.attempt == 1]
+    more = [t for t in over if t.attempt > 1 and t.id not in hopeless] if again else []
+    others = [*first, *more][: count - len(own)]
+    if others and not hopeless:
         study = dataclasses.replace(study, revision=study.revision + 1)
     attempts, taken = {}, []
     for trial in others:
-        silent = f"client {trial.client_id} gave no sign of itself for {show_period(trial.lease)}"
+        silent = _silent(trial)
         attempts[trial.id] = TrialAttempt(
             number=trial.attempt,
             run=trial.run,
@@ -59,7 +68,8 @@ def decide_hand_out(
             )
         )
     given = (*renewed, *taken)
-    return Decision(study, {trial.id: trial for trial in given}, {}, attempts, frozenset()), given
+    changed = {**ended, **{trial.id: trial for trial in given}}
+    return Decision(study, changed, {}, attempts, frozenset()), given
 
 
 def decide_given(
@@ -77,8 +87,11 @@ def decide_given(
     given: Sequence[Trial] = ()
     decision = Decision(study, {}, {}, {}, frozenset())
     if lease is not None:
-        decision, given = decide_hand_out(study, mine, lapsed, client_id, count, lease, at, now)
+        decision, given = decide_hand_out(study, mine, lapsed, client_id, count, lease, at, now, again=False)
     new = choose(decision.study, count - len(given))
+    if lease is not None and len(new) < count - len(given):
+        rest = count - len(new)
+        decision, given = decide_hand_out(study, mine, lapsed, client_id, rest, lease, at, now, again=True)
     if not new:
         return decision, given, decision.study, ()
     suggested = decision.study.suggested
@@ -86,6 +99,18 @@ def decide_given(
         decision.study, suggested, new, at, client_id, None, running=True, lease=lease, now=now
     )
     return decision, given, changed, added
+
+
+def _end(trial: Trial, at: datetime) -> TrialMove:
+    message = (
+        f"{_silent(trial)}, as those before it did in {trial.attempt - 1} attempts: whoever has it may be killed by it, as for "
+        "want of memory; see what it does with these parameters"
+    )
+    return TrialMove(trial.id, trial.attempt, trial.state, TrialState.ERROR, TrialReason.LEASE_EXPIRED, message, at=at)
+
+
+def _silent(trial: Trial) -> str:
+    return f"client {trial.client_id} gave no sign of itself for {show_period(trial.lease)}"
 
 
 def _is_to_go_on(trial: Trial) -> bool:

@@ -154,14 +154,16 @@ class MemoryStorage(MemoryManagers):
         self._tell(study_id)
         return added
 
-    def hand_out(self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime) -> Sequence[Trial]:
+    def hand_out(
+        self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime, again: bool = True
+    ) -> Sequence[Trial]:
         with self._lock:
             study = self.get_study(study_id)
             unfinished = self.unfinished_trials(study_id)
             mine = [t for t in unfinished if t.client_id == client_id]
             lapsed = sorted((t for t in unfinished if t.lease_until is not None), key=_lease_end)
             now = datetime.now(UTC)
-            decision, given = decide_hand_out(study, mine, lapsed, client_id, count, lease, at, now)
+            decision, given = decide_hand_out(study, mine, lapsed, client_id, count, lease, at, now, again)
             self._store(decision)
         if decision.study is not study:
             self._tell(study_id)

@@ -7,10 +7,24 @@ from datetime import timedelta
 import pytest
 
 from katib.domain.errors import FailedPreconditionError, NotFoundError
-from katib.domain.study import StudyState
-from katib.domain.trial import TrialAttempt, TrialReason
+from katib.domain.study import Limits, StudyState
+from katib.domain.trial import MAX_DISRUPTIONS, TrialAttempt, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges
-from tests.storage.builders import COMPLETED, LATEST, NOW, RUNNING, add, go, ids, later, make_study, observe, recount
+from tests.storage.builders import (
+    COMPLETED,
+    LATEST,
+    NOW,
+    RUNNING,
+    add,
+    go,
+    ids,
+    later,
+    make_spec,
+    make_study,
+    new_trials,
+    observe,
+    recount,
+)
 
 SHORT = timedelta(milliseconds=1)
 LONG = timedelta(hours=1)
@@ -83,6 +97,45 @@ class LeaseContract:
         assert (ended.objective, ended.lease, ended.lease_until, ended.reason) == (0.75, None, None, "")
         assert storage.get_trial(trial.id) == ended
         assert not storage.has_leases(study.id)
+
+    def test_a_trial_that_silences_every_client_is_handed_on_so_often_and_ends_as_failed(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = lapse(storage, study)
+        for attempt in range(2, MAX_DISRUPTIONS + 2):
+            (given,) = storage.hand_out(study.id, f"client {attempt}", 1, SHORT, later(attempt))
+            assert given.attempt == attempt
+            time.sleep(0.02)
+        assert storage.hand_out(study.id, "last", 1, LONG, later(9)) == ()
+        ended = storage.get_trial(trial.id)
+        assert (ended.state, ended.reason, ended.ended_at) == (TrialState.ERROR, TrialReason.LEASE_EXPIRED, later(9))
+        assert (ended.lease, ended.lease_until, ended.attempt) == (None, None, MAX_DISRUPTIONS + 1)
+        assert "client 6 gave no sign" in ended.message
+        after = storage.get_study(study.id)
+        assert (after.running, after.failed, after.revision) == (0, 1, ended.revision)
+        assert not storage.has_leases(study.id)
+        recount(storage, study.id)
+
+    def test_a_studys_retry_limit_lets_a_trial_be_handed_on_more_often(self, storage):
+        study = storage.create_study(make_study(spec=make_spec(limits=Limits(retry_limit=MAX_DISRUPTIONS + 1))))
+        lapse(storage, study)
+        for attempt in range(2, MAX_DISRUPTIONS + 3):
+            (given,) = storage.hand_out(study.id, f"client {attempt}", 1, SHORT, NOW)
+            assert given.attempt == attempt
+            time.sleep(0.02)
+        assert storage.hand_out(study.id, "last", 1, LONG, NOW) == ()
+
+    def test_what_has_been_handed_on_before_comes_after_everything_else(self, storage):
+        study = storage.create_study(make_study())
+        (twice,) = lapse(storage, study)
+        storage.hand_out(study.id, "b", 1, SHORT, NOW)
+        (once,) = lapse(storage, study)
+        assert storage.hand_out(study.id, "c", 5, LONG, NOW, again=False)[0].id == once.id
+        (new,) = storage.give_trials(study.id, "d", 1, LONG, NOW, lambda _study, lacking: new_trials(lacking))
+        assert new.number == 3
+        given = storage.give_trials(study.id, "e", 3, LONG, NOW, lambda _study, _lacking: new_trials(1))
+        assert [(t.number, t.attempt) for t in given] == [(1, 3), (4, 1)]
+        assert given[0].id == twice.id
+        recount(storage, study.id)
 
     def test_own_trials_come_first_then_those_that_were_left_for_longest(self, storage):
         study = storage.create_study(make_study())

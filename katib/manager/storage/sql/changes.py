@@ -149,14 +149,14 @@ def report(
 
 
 def hand_out(
-    session: Session, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime
+    session: Session, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime, again: bool
 ) -> Sequence[Trial]:
     study, now = lock_study_at(session, study_id)
     mine = session.rows(_OF_CLIENT, study=study_id, client=client_id)
     lapsed = session.rows(_LAPSED, study=study_id, now=to_micros(now), size=count + len(mine) + _SPARE)
     taken = {row[0]: row[-1] for row in (*mine, *lapsed)}
     own, others = [trial_from_row(row) for row in mine], [trial_from_row(row) for row in lapsed]
-    decision, given = decide_hand_out(study, own, others, client_id, count, lease, at, now)
+    decision, given = decide_hand_out(study, own, others, client_id, count, lease, at, now, again)
     _store(session, study, {trial.id: trial for trial in (*own, *others)}, taken, decision)
     return given
 

@@ -80,8 +80,12 @@ class SqlStorage:
             )
         )
 
-    def hand_out(self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime) -> Sequence[Trial]:
-        return self.database.write(lambda session: changes_.hand_out(session, study_id, client_id, count, lease, at))
+    def hand_out(
+        self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime, again: bool = True
+    ) -> Sequence[Trial]:
+        return self.database.write(
+            lambda session: changes_.hand_out(session, study_id, client_id, count, lease, at, again)
+        )
 
     def give_trials(
         self,
