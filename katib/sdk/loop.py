@@ -14,10 +14,10 @@ from katib.domain.checks import check_name
 from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    KatibError,
     NotFoundError,
     UnavailableError,
 )
+from katib.domain.lease import lease_of
 from katib.domain.models import SavedModel
 from katib.domain.report_lines import check_model_path
 from katib.domain.study import StudyState
@@ -38,9 +38,13 @@ _NOTHING_S: Final = 600.0
 # A loop that is left says so to the manager, and does not wait for long to be heard: there is the lease.
 _LEAVE_S: Final = 5.0
 LEFT: Final = (
-    "its loop was left in the middle of its body, by an exception, break or return; trial.complete() before a break keeps its "
-    "result"
+    "its loop was left in the middle of its body, by break, return or an exception; trial.complete() before a break keeps its "
+    "result, and `with trial:` notes an exception on it"
 )
+_COMPLETED: Final = "it is completed"
+# Of what is said of a failure, which may be a traceback; the manager keeps no more.
+_MAX_ERROR: Final = 4000
+_MAX_STEP: Final = 2**63
 
 
 class Trial:
@@ -53,7 +57,8 @@ class Trial:
     def __init__(self, loop: "Loop", stored: StoredTrial, held: Held) -> None:
         self._loop: Final = loop
         self._held: Final = held
-        self._over = False
+        # How it ended here; empty while it has not.
+        self._ended = ""
         self.id: Final = stored.id
         self.number: Final = stored.number
         self.attempt: Final = stored.attempt
@@ -69,7 +74,7 @@ class Trial:
     @property
     def over(self) -> bool:
         """Whether it has come to its end here, or is not this program's any more."""
-        return self._over or bool(self._held.lost)
+        return bool(self._ended or self._held.lost)
 
     def report(
         self,
@@ -82,8 +87,11 @@ class Trial:
         """Values of metrics: `trial.report(accuracy=0.93, loss=0.2, step=4)`.
 
         They are sent in the background, and all of them before the trial is completed. NaN and infinities are values. Raises
-        InvalidArgumentError for what is no number or no name.
+        InvalidArgumentError for what is no number or no name, and FailedPreconditionError once the trial has ended here.
         """
+        self._check_here()
+        if self._ended:
+            raise FailedPreconditionError(f"trial {self.number} takes no more reports: {self._ended}")
         values = []
         for name, value in {**(metrics or {}), **more}.items():
             if found := check_name("metric", name):
@@ -92,7 +100,7 @@ class Trial:
                 values.append((name, float(value)))
             except (TypeError, ValueError) as error:
                 raise InvalidArgumentError.of(name, value, f"expected a number ({error})") from error
-        self._held.add(values, None if step is None else step.__index__())
+        self._held.add(values, None if step is None else _whole(step))
 
     def report_model(self, path: str | os.PathLike[str]) -> None:
         """Says where this program has left the trial's model, for `katib-cli get-model`; what it says again replaces that.
@@ -103,24 +111,55 @@ class Trial:
         text = os.fspath(path)
         if found := check_model_path("path", text):
             raise InvalidArgumentError(found)
+        self._check_here()
         self._loop.save_model(self.id, text)
 
     def should_stop(self) -> bool:
-        """Whether the body may end early: the trial was stopped, its study ends, or another program has it now. Never waits."""
-        return self._held.should_stop or self.over
+        """Whether the body may end early: the trial was stopped, its study ends, or another program has it now. Never waits;
+        the manager is asked every two seconds while this is."""
+        return self._held.should_stop() or self.over
 
     def complete(self) -> None:
         """COMPLETED with what was reported, now and not at the end of the body. Raises InvalidArgumentError without the
-        objective."""
-        if not self._over:
-            self._over = True
+        objective. Where no manager could be reached for the loop's `patience` it may be called again."""
+        self._check_here()
+        if self._ended:
+            if self._ended != _COMPLETED:
+                _log.warning("trial %d cannot be completed: %s", self.number, self._ended)
+            return
+        try:
             self._loop.end(self._held, self.number)
+        except InvalidArgumentError as error:
+            self._ended = str(error)
+            raise
+        self._ended = _COMPLETED
 
     def fail(self, error: str, patience: float | None = None) -> None:
         """ERROR with this text."""
-        if not self._over:
-            self._over = True
-            self._loop.give_up(self._held, self.number, error, patience)
+        self._check_here()
+        if self._ended:
+            _log.warning("trial %d cannot fail any more: %s", self.number, self._ended)
+            return
+        self._loop.give_up(self._held, self.number, error or "failed", patience)
+        self._ended = "it has failed"
+
+    def abandon(self) -> None:
+        """KILLED, which is no failure, unless it has ended."""
+        if not self._ended and self._held.here:
+            self._loop.give_up(self._held, self.number, "", _LEAVE_S)
+            self._ended = LEFT
+
+    def finish(self) -> None:
+        """At the end of its body."""
+        if not self._ended:
+            self.complete()
+
+    def _check_here(self) -> None:
+        if not self._held.here:
+            raise FailedPreconditionError(
+                f"trial {self.number} belongs to the process that this one was forked from: give it what was found, by a pipe "
+                "or a queue, and report, complete or fail the trial there"
+            )
 
     def __enter__(self) -> "Trial":
         return self
@@ -128,13 +167,12 @@ class Trial:
     def __exit__(
         self, type_: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> Literal[False]:
-        if error is not None and not self._over:
+        if error is not None and not self._ended and self._held.here:
             if isinstance(error, Exception):
-                self.fail(f"{type(error).__name__}: {error}", _LEAVE_S)
+                self.fail(_text(error), _LEAVE_S)
             else:
                 # An interrupt is no fault of the trial.
-                self._over = True
-                self._loop.give_up(self._held, self.number, "", _LEAVE_S)
+                self.abandon()
         return False
 
 
@@ -151,7 +189,9 @@ class Loop:
         self._study_id: Final = study.summary.id
         self._study_name: Final = study.spec.name
         self._name: Final = name
-        self._lease: Final = timedelta(seconds=lease)
+        self._lease: Final = _lease_of(lease)
+        if not patience >= 0:
+            raise InvalidArgumentError.of("patience", patience, "expected seconds, 0 or more")
         self._patience: Final = patience
         tagged = next((tag.value for tag in study.spec.tags if tag.name == ALGORITHM_TAG), "")
         self._algorithm: Final = algorithm or tagged
@@ -169,9 +209,11 @@ class Loop:
                 try:
                     yield trial
                 except GeneratorExit:
-                    trial.fail(LEFT, _LEAVE_S)
+                    if not trial.over and held.here:
+                        _log.warning("trial %d is given up: %s", trial.number, LEFT)
+                    trial.abandon()
                     raise
-                trial.complete()
+                trial.finish()
             done += 1
 
     def _next(self) -> StoredTrial | None:
@@ -251,15 +293,17 @@ class Loop:
 
     def give_up(self, held: Held, number: int, error: str, patience: float | None) -> None:
         seconds = self._patience if patience is None else patience
+        # As it can be sent: a file's name may be no UTF-8, and a text be longer than a message.
+        said = error[:_MAX_ERROR].encode(errors="replace").decode()
         try:
             held.send(seconds)
             self._finally(
                 held,
                 number,
-                lambda: self._client.within(seconds).abandon_trial(self._study_id, held.trial_id, held.attempt, error),
+                lambda: self._client.within(seconds).abandon_trial(self._study_id, held.trial_id, held.attempt, said),
                 seconds,
             )
-        except KatibError as trouble:
+        except Exception as trouble:
             if patience is None:
                 raise
             # Something else is on its way out: that is what the user should see.
@@ -270,7 +314,34 @@ class Loop:
             try:
                 patiently(call, self._patience if seconds is None else seconds, f"ending trial {number}")
             except (FailedPreconditionError, NotFoundError) as error:
-                held.lost = str(error)
+                held.lose(str(error))
             else:
                 return
         _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)
+
+
+def _lease_of(seconds: float) -> timedelta:
+    try:
+        period = timedelta(seconds=seconds)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidArgumentError.of("lease", seconds, f"expected a number of seconds ({error})") from error
+    return lease_of("lease", period)
+
+
+def _whole(step: SupportsIndex | float) -> int:
+    """Also a float that is whole, as schedulers count in."""
+    try:
+        whole = int(step)
+        right = whole == step and -_MAX_STEP <= whole < _MAX_STEP
+    except (TypeError, ValueError, OverflowError):
+        right = False
+    if not right:
+        raise InvalidArgumentError.of("step", step, "expected a whole number below 2^63")
+    return whole
+
+
+def _text(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its own text may be what fails
+        return type(error).__name__

@@ -188,7 +188,8 @@ class Study:
         """Trials to run, one after the other, until the study has ended or `limit` were run here.
 
         When the loop comes back for the next one, the trial is COMPLETED with what it has reported. A loop that is left in the
-        middle of a body, as by an exception, leaves the trial in ERROR; see `run` and `with trial:` for more.
+        middle of a body leaves the trial KILLED; `run` and `with trial:` note an exception on it. So does one that nobody holds
+        any more: keep the iterator where you call `next` on it, as in `trials = study.trials(); trial = next(trials)`.
 
         `client` is this program's name. The default is one of its own; one that is started again under its old name goes on
         with its unfinished trial at once. `lease`, in seconds: how long the manager hears nothing of this program before
@@ -197,7 +198,9 @@ class Study:
         """
         from katib.sdk.loop import Loop
 
-        return Loop(self._client, self.detail(), client or own_name(), lease, patience, algorithm).trials(limit)
+        return Loop(self._client, self._detail(patience), client or own_name(), lease, patience, algorithm).trials(
+            limit
+        )
 
     def run(
         self,
@@ -210,7 +213,8 @@ class Study:
         patience: float = PATIENCE_S,
         algorithm: str = "",
     ) -> None:
-        """Calls `body(trial)` for each trial. A number that it returns is reported as the objective.
+        """Calls `body(trial)` for each trial. A number that it returns, or anything else that `float()` takes but a text or a
+        truth value, is reported as the objective.
 
         When it raises, the trial is in ERROR with what was raised; then that is raised here, or with `on_error="continue"`
         logged, and the next trial begins. The other arguments are those of `trials`.
@@ -222,8 +226,11 @@ class Study:
             try:
                 with trial:
                     value = body(trial)
-                    if isinstance(value, (int, float)) and not isinstance(value, bool):
-                        trial.report({trial.objective_name: value})
+                    number = _number(value)
+                    if number is not None:
+                        trial.report({trial.objective_name: number})
+                    if not trial.over:
+                        trial.complete()
             except Exception:
                 if on_error == "raise":
                     raise
@@ -235,7 +242,20 @@ class Study:
 
     def detail(self) -> StudyDetail:
         """The study as it stands, with its whole configuration."""
-        return patiently(lambda: self._client.get_study(self.id), OPEN_S, f"looking at study {self.id}")
+        return self._detail(OPEN_S)
+
+    def _detail(self, patience: float) -> StudyDetail:
+        return patiently(lambda: self._client.get_study(self.id), patience, f"looking at study {self.id}")
+
+
+def _number(value: object) -> float | None:
+    """What a body has returned, if that is meant to be the objective."""
+    if value is None or isinstance(value, (bool, str, bytes, bytearray)):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def result_of(trial: StoredTrial) -> TrialResult:
