@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 # A letter and 7 digits: with the trial's number, enough to find one among the trials of its study.
 SHORT_ID: Final = 8
+# Of a list of numbers as many are written along an axis.
+_MARKS: Final = 12
 _STATES: Final = {
     TrialState.PENDING: "P",
     TrialState.RUNNING: "R",
@@ -86,6 +88,8 @@ def parameter_axes(spec: StudySpec) -> list[Json]:
         elif config.type is ParameterType.DISCRETE:
             numbers = [float(text) for text in feasible.list]
             axis["min"], axis["max"] = min(numbers), max(numbers)
+            if len(numbers) <= _MARKS:
+                axis["values"] = sorted(numbers)
         else:
             axis["min"], axis["max"] = float(feasible.min), float(feasible.max)
             axis["int"] = config.type is ParameterType.INT

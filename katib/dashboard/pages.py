@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from katib.api.client import ManagerClient
 from katib.dashboard.columns import SHORT_ID, parameter_axes
 from katib.dashboard.context import base_of, context_of, fragment, render
+from katib.dashboard.importance import LEAST
 from katib.dashboard.listing import Query, list_studies
 from katib.domain.errors import NotFoundError
 from katib.domain.names import is_id_prefix
@@ -34,6 +35,7 @@ def study(request: Request) -> Response:
         best=detail.best_trial,
         limits=effective_limits(detail.spec),
         axes=parameter_axes(detail.spec),
+        least=LEAST,
         epoch=detail.summary.created_at.timestamp(),
         file=dump_study(detail.spec),
     )

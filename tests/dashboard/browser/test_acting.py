@@ -65,6 +65,7 @@ def test_a_study_is_created_paused_resumed_extended_stopped_and_deleted(eyes: Ey
 
     page.get_by_role("button", name="Stop").click()
     stop = page.locator("#stop-dialog")
+    eyes.check_access()
     stop.get_by_role("button", name="Keep it running").click()
     expect(stop).to_be_hidden()
     expect(state).to_have_text("Running")
@@ -76,6 +77,7 @@ def test_a_study_is_created_paused_resumed_extended_stopped_and_deleted(eyes: Ey
     expect(page.locator("#study-file")).to_have_value(re.compile("name: made-by-hand"))
     page.go_back()
     page.get_by_role("button", name="Delete").click()
+    eyes.check_access()
     page.locator("#delete-dialog").get_by_role("button", name="Keep it").click()
     page.get_by_role("button", name="Delete").click()
     page.locator("#delete-dialog").get_by_role("button", name="Delete the study").click()

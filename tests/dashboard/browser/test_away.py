@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.dashboard.browser.conftest import Eyes, printed, watched
+from tests.dashboard.browser.conftest import SHOTS, Eyes, printed, watched
 from tests.e2e.harness import World, study, until
 
 pytestmark = pytest.mark.slow
@@ -53,6 +53,8 @@ def test_a_manager_that_goes_away_is_said_so_and_pages_come_back_by_themselves(e
     other = page.context.new_page()
     other.goto(eyes.url)
     expect(other.locator("h1")).to_have_text("The manager does not answer")
+    Eyes(other, eyes.url).check_access()
+    other.screenshot(path=SHOTS / "away.png")
 
     katib.processes[0] = katib.manager()
     expect(page.locator("#away")).to_be_hidden()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Setting
@@ -13,6 +13,7 @@ from tests.e2e.harness import World, finished, study, trials, until
 pytestmark = pytest.mark.slow
 
 HOSTILE = "<img src=x onerror=document.title='broken'>"
+NARROW = 360
 PARAMETERS = (
     ParameterConfig("x", ParameterType.DOUBLE, FeasibleSpace("0", "1")),
     ParameterConfig("size", ParameterType.INT, FeasibleSpace("1", "8")),
@@ -93,6 +94,39 @@ class TestLive:
         eyes.check_access()
 
 
+class TestLoading:
+    def test_nothing_is_said_to_be_missing_before_it_is_known(self, eyes: Eyes, whole: str) -> None:
+        held: list[Route] = []
+        eyes.page.route("**/changes?*", lambda route: held.append(route))
+        page = eyes.go(f"/studies/{whole}")
+        until(lambda: bool(held) or page.wait_for_timeout(50))
+        for chart in ("history", "parallel", "timeline"):
+            page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
+            expect(page.locator(f'[data-chart="{chart}"]')).to_have_text("Loading…")
+        expect(page.locator("#trial-pages")).to_have_text("Loading…")
+        expect(page.locator("#importance-note")).to_have_text("Loading…")
+        eyes.shoot("loading", full=True)
+        held.pop().continue_()
+        page.unroute("**/changes?*")
+        expect(page.locator('[data-chart="timeline"] canvas')).to_have_count(1)
+        expect(page.locator("#trial-pages")).to_contain_text("of 40")
+
+    def test_what_could_not_be_loaded_once_is_asked_for_again(self, eyes: Eyes, whole: str) -> None:
+        eyes.expected.append("503")
+        failures = [1, 2]
+        eyes.page.route(
+            "**/curves?*",
+            lambda route: (
+                route.fulfill(status=503, json={"error": "away"}) if failures and failures.pop() else route.continue_()
+            ),
+        )
+        page = eyes.go(f"/studies/{whole}")
+        chart = page.locator('[data-chart="curves"]')
+        chart.scroll_into_view_if_needed()
+        expect(chart).to_have_text("They could not be loaded: away")
+        expect(chart.locator("canvas")).to_have_count(1, timeout=60_000)
+
+
 class TestTable:
     def test_any_column_sorts_either_way(self, eyes: Eyes, whole: str, katib: World) -> None:
         with katib.client() as client:
@@ -114,9 +148,23 @@ class TestTable:
         page.locator("#trial-filter").fill("acc>0.5")
         expect(page.locator("#trial-pages .num")).to_have_text(re.compile(rf" of {good}$"))
         page.locator("#trial-filter").fill("7")
-        expect(page.locator("#trial-table tbody th")).to_have_text(["7"])
+        expect(page.locator("#trial-table tbody th")).to_have_text([re.compile("7$")])
+        page.locator("#trial-filter").fill("7 12 acc>=0")
+        expect(page.locator("#trial-table tbody th")).to_have_text([re.compile("12$"), re.compile("7$")])
         page.locator("#trial-filter").fill("nothing-like-that")
         expect(page.locator("#trial-pages")).to_contain_text("No trial is like that")
+
+    def test_trials_are_compared_by_choosing_them_in_the_table(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go(f"/studies/{whole}")
+        chart = page.locator('[data-chart="curves"]')
+        chart.scroll_into_view_if_needed()
+        expect(chart).to_have_attribute("aria-label", re.compile("^Values of acc of "))
+        page.locator("#curve-choice").select_option("table")
+        expect(chart).to_have_attribute("aria-label", re.compile("of 30 trials"))
+        page.locator("#trial-filter").fill("3 7 12")
+        expect(page.locator("#trial-pages")).to_contain_text("of 3")
+        chart.scroll_into_view_if_needed()
+        expect(chart).to_have_attribute("aria-label", re.compile("of 3 trials"))
 
     def test_pages_turn_and_a_trial_opens(self, eyes: Eyes, whole: str) -> None:
         page = eyes.go(f"/studies/{whole}")
@@ -132,9 +180,9 @@ class TestTable:
         expect(chart.locator("canvas")).to_have_count(1)
         box = chart.bounding_box()
         assert box
-        page.mouse.move(box["x"] + 50, box["y"] + 60)
+        page.mouse.move(box["x"] + 60, box["y"] + 60)
         page.mouse.down()
-        page.mouse.move(box["x"] + 50, box["y"] + 180, steps=8)
+        page.mouse.move(box["x"] + 60, box["y"] + 180, steps=8)
         page.mouse.up()
         expect(page.locator("#parallel-note")).to_contain_text("of 40 trials chosen")
         chosen = int(page.locator("#parallel-note").inner_text().split()[0])
@@ -160,7 +208,7 @@ class TestTable:
 
 
 class TestForEverybody:
-    @pytest.mark.parametrize("width", [360, 768, 1920])
+    @pytest.mark.parametrize("width", [NARROW, 768, 1920])
     def test_no_page_is_wider_than_its_window(self, eyes: Eyes, whole: str, width: int) -> None:
         eyes.page.set_viewport_size({"width": width, "height": 800})
         for path in ("/", "/create", f"/studies/{whole}", f"/studies/{whole}/trials/1", "/nothing"):
@@ -169,7 +217,18 @@ class TestForEverybody:
             eyes.go(path)
             eyes.page.wait_for_timeout(300)
             eyes.check_width()
+            if width == NARROW:
+                eyes.check_access()
             eyes.shoot(f"width-{width}{path.replace('/', '-').replace(whole, 'study')}")
+
+    def test_a_phone_shows_the_state_and_the_best_value_of_each_study_without_scrolling(
+        self, eyes: Eyes, whole: str
+    ) -> None:
+        eyes.page.set_viewport_size({"width": NARROW, "height": 800})
+        row = eyes.go("/").locator(f'tr[data-key="{whole}"]')
+        for part in (".state", ".best-of .num", ".age"):
+            box = until(row.locator(part).bounding_box)
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= NARROW
 
     def test_everything_is_reached_by_the_keyboard(self, eyes: Eyes, whole: str) -> None:
         page = eyes.go("/")

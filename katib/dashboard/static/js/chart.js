@@ -1,4 +1,4 @@
-// One chart: made when it comes into view, drawn again when its data, its size or the colours change.
+// One chart: made when it comes into view and there is something to draw, drawn again when its data, its size or the colours change.
 import {init} from '../vendor/echarts.js';
 import {element, number} from './page.js';
 
@@ -6,20 +6,22 @@ const style = () => getComputedStyle(document.documentElement);
 export const colour = (name) => style().getPropertyValue(`--${name}`).trim();
 
 export class Chart {
-  // `draw()` gives ECharts' option, or a sentence where there is nothing to draw yet.
+  // `draw()` gives ECharts' option, with what there is to see in `label`, or a sentence where there is nothing to draw. Before the
+  // first `refresh` it is not asked: nobody knows yet what there is.
   constructor(box, draw, {click, ready} = {}) {
     this.box = box;
     this.draw = draw;
     this.click = click;
     this.ready = ready;
-    this.stale = true;
+    this.stale = false;
     this.seen = false;
+    box.replaceChildren(element('p', {className: 'muted', textContent: 'Loading…'}));
     new IntersectionObserver((entries) => {
       this.seen = entries.at(-1).isIntersecting;
       if (this.seen && this.stale) this.refresh();
     }, {rootMargin: '200px'}).observe(box);
     new ResizeObserver(() => this.chart?.resize()).observe(box);
-    document.documentElement.addEventListener('themechange', () => this.refresh());
+    document.documentElement.addEventListener('themechange', () => { if (this.chart) this.refresh(); });
   }
 
   refresh() {
@@ -39,10 +41,12 @@ export class Chart {
       if (this.click) this.chart.on('click', this.click);
       this.ready?.(this.chart);
     }
+    const {label, ...given} = option;
+    if (label) this.box.setAttribute('aria-label', label);
     this.chart.setOption({
       animation: false,
       textStyle: {fontFamily: getComputedStyle(document.body).fontFamily, color: colour('text')},
-      ...option,
+      ...given,
     }, {notMerge: true});
   }
 }

@@ -4,22 +4,33 @@ import {getJson, number} from './page.js';
 import {trialLink} from './trial-table.js';
 
 const MOST = 30;
+const AWAY_MS = 5000;
 
 export class Curves {
-  constructor(study, trials) {
+  constructor(study, trials, table) {
     this.study = study;
     this.trials = trials;
+    this.table = table;
     this.metric = document.getElementById('curve-metric');
     this.choice = document.getElementById('curve-choice');
     this.note = document.getElementById('curves-note');
     this.about = this.note.textContent;
     this.got = new Map();
     this.wanted = [];
+    this.asks = 0;
+    this.ready = false;
+    this.trouble = '';
     this.chart = new Chart(document.querySelector('[data-chart="curves"]'), () => this.option(), {click: ({seriesName}) => {
       const trial = trials.byNumber.get(Number(seriesName));
       if (trial) location.href = trialLink(study.id, trial);
     }});
-    for (const input of [this.metric, this.choice]) input.addEventListener('change', () => this.update());
+    for (const input of [this.metric, this.choice]) input.addEventListener('change', () => this.again());
+    let typing = 0;
+    table.listens = () => {
+      if (this.choice.value !== 'table') return;
+      clearTimeout(typing);
+      typing = setTimeout(() => this.again(), 300);
+    };
   }
 
   chosen() {
@@ -30,14 +41,26 @@ export class Curves {
     const pick = {
       best: best.slice(0, MOST),
       latest,
+      table: this.table.listed,
       stopped: all.filter((t) => t.reason === 'EarlyStopped').slice(-MOST),
       mixed: [...running.slice(0, 10), ...best.slice(0, 10), ...all.filter((t) => t.reason === 'EarlyStopped').slice(-6), ...latest.slice(-10)],
     }[this.choice.value];
     return [...new Map(pick.map((t) => [t.number, t])).values()].slice(0, MOST);
   }
 
+  // Beside the page's own looks, which nothing follows once a study has ended.
+  again() {
+    this.update().catch((error) => {
+      this.trouble = error.message;
+      this.chart.refresh();
+      if (error.away) setTimeout(() => this.again(), AWAY_MS);
+    });
+  }
+
   async update() {
+    if (!this.trials.loaded) return;
     if (!this.chart.seen) { this.chart.stale = true; this.later = true; return; }
+    const mine = ++this.asks;
     const metric = this.metric.value;
     const chosen = this.chosen();
     // What has ended does not change.
@@ -50,18 +73,20 @@ export class Curves {
         if (trial) this.got.set(key(trial), curve);
       }
     }
-    if (metric !== this.metric.value) return;
+    if (mine !== this.asks) return;
+    this.ready = true;
     this.wanted = chosen.map((t) => this.got.get(key(t))).filter(Boolean);
     this.chart.refresh();
   }
 
   option() {
-    if (this.later) { this.later = false; this.update(); }
+    if (this.later) { this.later = false; this.again(); }
+    if (!this.ready) return this.trouble ? `They could not be loaded: ${this.trouble}` : 'Loading…';
     const curves = this.wanted.filter((curve) => curve.points.length);
     const cut = curves.filter((curve) => curve.cut).length;
     this.note.textContent = cut ? `${this.about} Of ${cut} with more than 10,000 values these and the latest are shown; what lies between is left out.` : this.about;
     if (!curves.length) return 'None of these trials has reported a value yet.';
-    const best = this.trials.completed.reduce((a, b) => (a === null || (this.study.up ? b.objective > a.objective : b.objective < a.objective) ? b : a), null);
+    const best = this.trials.best(this.study.up);
     const series = curves.map((curve) => {
       const stopped = curve.reason === 'EarlyStopped';
       const of = curve.number === best?.number ? 'completed' : stopped ? 'killed' : curve.state === 'RUNNING' ? 'running' : 'muted';
@@ -74,6 +99,7 @@ export class Curves {
     });
     const ends = curves.filter((curve) => curve.reason === 'EarlyStopped' && Number.isFinite(Number(curve.points.at(-1)[1]))).map((curve) => curve.points.at(-1));
     return {
+      label: `Values of ${this.metric.value} of ${curves.length} trials over their steps; ${ends.length} of them stopped early`,
       grid: GRID,
       tooltip: tooltip(({seriesName, data}) => (seriesName === 'stopped' || !data ? '' : tip(`Trial ${seriesName}`, [[`at ${data[0]}`, number(data[1])]]))),
       xAxis: axis('Step', {splitLine: {show: false}, minInterval: 1}),

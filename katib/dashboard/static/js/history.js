@@ -1,37 +1,41 @@
 // Optimisation history: each trial's objective by number, and the best so far as steps.
 import {Chart, GRID, axis, colour, tipOf, tooltip} from './chart.js';
+import {number} from './page.js';
 import {trialLink} from './trial-table.js';
 
 export function historyChart(study, trials) {
   const box = document.querySelector('[data-chart="history"]');
   const draw = () => {
-    const groups = {C: [], K: [], R: []};
+    const groups = {C: [], K: [], E: [], R: []};
     const line = [];
     let best = null;
     for (const trial of trials.all) {
       if (!Number.isFinite(trial.objective)) continue;
-      (groups[trial.state === 'C' ? 'C' : trial.state === 'R' || trial.state === 'P' ? 'R' : 'K']).push([trial.number, trial.objective]);
+      groups[trial.state === 'P' ? 'R' : trial.state].push([trial.number, trial.objective]);
       if (trial.state === 'C' && (best === null || (study.up ? trial.objective > best : trial.objective < best))) {
         best = trial.objective;
         line.push([trial.number, best]);
       }
     }
-    if (!groups.C.length && !groups.K.length && !groups.R.length) return 'No trial has a value of the objective yet.';
-    if (line.length) line.push([trials.all.at(-1).number, best]);
+    if (Object.values(groups).every((group) => !group.length)) return 'No trial has a value of the objective yet.';
+    const found = line.at(-1);
+    if (found) line.push([trials.all.at(-1).number, best]);
     const dots = (name, data, of, symbol) => ({
       name, type: 'scatter', data, symbol, symbolSize: data.length > 2000 ? 4 : 7, itemStyle: {color: colour(of), opacity: data.length > 500 ? .55 : .8},
     });
     const [low, high] = range(groups.C.map((point) => point[1]));
     return {
+      label: `Optimisation history of ${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${found[0]}` : ''}`,
       grid: GRID,
       tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials.axes))),
       xAxis: axis('Trial', {min: 0, minInterval: 1, splitLine: {show: false}}),
       yAxis: axis('', {min: low, max: high}),
       series: [
-        dots('Completed', groups.C, 'running', 'circle'),
-        dots('Stopped or failed', groups.K, 'killed', 'diamond'),
-        dots('Running', groups.R, 'pending', 'emptyCircle'),
-        {name: 'Best so far', type: 'line', step: 'end', data: line, showSymbol: false, silent: true, lineStyle: {color: colour('completed'), width: 2.2}, z: 5},
+        dots('Completed', groups.C, 'completed', 'circle'),
+        dots('Stopped', groups.K, 'killed', 'diamond'),
+        dots('Failed', groups.E, 'failed', 'triangle'),
+        dots('Running', groups.R, 'running', 'emptyCircle'),
+        {name: 'Best so far', type: 'line', step: 'end', data: line, showSymbol: false, silent: true, lineStyle: {color: colour('text'), width: 1.6}, z: 5},
         ...(Number.isFinite(study.goal) ? [{name: 'Goal', type: 'line', silent: true, showSymbol: false, data: [[0, study.goal], [trials.all.at(-1).number, study.goal]], lineStyle: {color: colour('muted'), type: 'dashed', width: 1.2}}] : []),
       ],
     };

@@ -1,29 +1,40 @@
 // How much each parameter matters: asked for when it comes into view, and again when a tenth more trials have completed.
 import {element, getJson} from './page.js';
 
+const AWAY_MS = 5000;
+// Of what the forest explains, from 0 to 1.
+const LITTLE = .2;
+
 export class Importance {
   constructor(study, trials) {
     this.study = study;
     this.trials = trials;
     this.from = 0;
     this.note = document.getElementById('importance-note');
+    this.least = Number(this.note.dataset.least);
     this.table = document.getElementById('shares');
     new IntersectionObserver((entries) => { this.seen = entries.at(-1).isIntersecting; if (this.seen) this.update(); }).observe(document.getElementById('importance'));
   }
 
   async update() {
     const count = this.trials.completed.length;
-    if (!this.seen || this.asking || count === this.from || count < this.from * 1.1) return;
+    if (!this.seen || this.asking || !this.trials.loaded) return;
+    if (count < this.least) {
+      this.note.textContent = `This needs ${this.least} completed trials; ${count ? `there ${count === 1 ? 'is' : 'are'} ${count}` : 'there are none yet'}.`;
+      return;
+    }
+    if (count === this.from || count < this.from * 1.1) return;
     this.asking = true;
     if (!this.from) this.note.textContent = 'Computing…';
     try {
-      const {method, trials, least, quality, shares} = await getJson(`/api/studies/${this.study.id}/importance`);
+      const {method, trials, quality, shares} = await getJson(`/api/studies/${this.study.id}/importance`);
       this.from = count;
       if (!shares.length) {
-        this.note.textContent = `This needs ${least} completed trials with different values of the objective; there are ${trials}.`;
+        this.note.textContent = trials < this.least ? `This needs ${this.least} completed trials with parameters of the search space; there are ${trials}.`
+          : `All ${trials} completed trials have the same objective: nothing is to be explained.`;
         return;
       }
-      this.note.textContent = `${method}, from ${trials} completed trials${quality === null ? '' : `; it explains ${Math.max(Math.round(quality * 100), 0)} % of what it has not seen`}.`;
+      this.note.textContent = `${method}, from ${trials} completed trials${quality === null ? '' : `; it explains ${Math.max(Math.round(quality * 100), 0)} % of what it has not seen${quality < LITTLE ? ', so the shares mean little' : ''}`}.`;
       this.table.tBodies[0].replaceChildren(...shares.map(({name, share}) => {
         const bar = element('span', {className: 'share', 'aria-hidden': 'true'});
         bar.style.width = `${share * 100}%`;
@@ -31,10 +42,8 @@ export class Importance {
       }));
       this.table.hidden = false;
     } catch (error) {
-      if (error.retryAfter) {
-        setTimeout(() => this.update(), error.retryAfter * (1 + Math.random()));
-        return;
-      }
+      if (error.retryAfter || error.away) setTimeout(() => this.update(), (error.retryAfter || AWAY_MS) * (1 + Math.random()));
+      if (error.retryAfter) return;
       this.note.textContent = `It could not be computed: ${error.message}`;
     } finally {
       this.asking = false;

@@ -12,13 +12,14 @@ export function parallelChart(study, trials, table) {
   const draw = () => {
     lines = trials.completed.slice(-MOST);
     if (lines.length < 2) return 'This needs two completed trials.';
+    const wide = chart.box.clientWidth > 700;
     const rank = ranker(lines.map((t) => t.objective), study.up);
     lines.sort((a, b) => rank(a.objective) - rank(b.objective));
     const low = lines.reduce((m, t) => Math.min(m, t.objective), Infinity);
     const high = lines.reduce((m, t) => Math.max(m, t.objective), -Infinity);
     const axes = [...trials.axes.slice(0, 12), {name: study.objective, min: low, max: high > low ? high : low + 1}];
     return {
-      parallel: {left: 50, right: 60, top: 40, bottom: 24, parallelAxisDefault: {
+      parallel: {left: wide ? 60 : 40, right: wide ? 90 : 44, top: 40, bottom: 24, parallelAxisDefault: {
         nameLocation: 'end', nameGap: 14, nameTextStyle: {color: colour('text'), fontWeight: 600}, min: 0, max: 1,
         axisLine: {lineStyle: {color: colour('muted')}}, areaSelectStyle: {width: 18, borderWidth: 1, borderColor: colour('accent'), color: colour('accent'), opacity: .25},
       }},
@@ -27,7 +28,7 @@ export function parallelChart(study, trials, table) {
         const places = marks(a).map(([place]) => place);
         return {dim, name: a.name.length > 18 ? `${a.name.slice(0, 17)}…` : a.name, type: 'value', min: 0, max: 1,
           axisTick: {customValues: places, lineStyle: {color: colour('muted')}},
-          axisLabel: {color: colour('muted'), customValues: places, formatter: (place) => at.get(place.toFixed(6)) ?? ''}};
+          axisLabel: {color: colour('muted'), backgroundColor: colour('surface'), padding: [0, 2], hideOverlap: true, customValues: places, formatter: (place) => at.get(place.toFixed(6)) ?? ''}};
       }),
       series: [{
         type: 'parallel', smooth: .15, inactiveOpacity: .04, activeOpacity: .9, progressive: 500,

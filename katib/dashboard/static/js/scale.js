@@ -14,6 +14,8 @@ export function unit(axis, value) {
 // The words, or a handful of round numbers, with their places.
 export function marks(axis) {
   if (axis.words) return axis.list.map((word, i) => [(i + 0.5) / axis.list.length, String(word)]);
+  // A list of numbers shows these.
+  if (axis.values) return axis.values.map((value) => [unit(axis, value), number(value)]);
   const found = [];
   if (axis.log && axis.max / axis.min >= 10) {
     for (let power = Math.ceil(Math.log10(axis.min) - 1e-9); power <= Math.log10(axis.max) + 1e-9; power += 1) found.push(10 ** power);
@@ -49,13 +51,14 @@ export function ranker(values, up) {
   };
 }
 
-const LIGHT = [[213, 220, 232], [110, 158, 226], [22, 54, 138]];
-const DARK = [[48, 60, 76], [70, 124, 206], [214, 231, 255]];
+// Three colours from the style sheet, from the worst to the best, for each of the themes.
+const stops = new Map();
 
 export function shade(rank) {
-  const stops = document.documentElement.dataset.theme === 'dark' ? DARK : LIGHT;
-  const place = Math.min(Math.max(rank, 0), 1) * 2;
+  const {theme} = document.documentElement.dataset;
+  if (!stops.has(theme)) stops.set(theme, ['worst', 'middling', 'better'].map((name) => colour(name).match(/\d+/g).map(Number)));
+  const [place, three] = [Math.min(Math.max(rank, 0), 1) * 2, stops.get(theme)];
   const i = Math.min(Math.floor(place), 1);
-  const mixed = stops[i].map((c, k) => Math.round(c + (stops[i + 1][k] - c) * (place - i)));
+  const mixed = three[i].map((c, k) => Math.round(c + (three[i + 1][k] - c) * (place - i)));
   return `rgb(${mixed.join(',')})`;
 }

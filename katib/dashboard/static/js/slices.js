@@ -29,7 +29,7 @@ export function sliceCharts(study, trials) {
         xAxis: unitAxis(a),
         yAxis: axis(''),
         // Later trials are darker, as time goes on.
-        series: [{type: 'scatter', symbolSize: points.length > 500 ? 4 : 7, data: points.map((t) => [unit(a, t.values[i]), t.objective, t.number]),
+        series: [{type: 'scatter', clip: false, symbolSize: points.length > 500 ? 4 : 7, data: points.map((t) => [unit(a, t.values[i]), t.objective, t.number]),
           itemStyle: {color: ({data}) => shade(.35 + .65 * rank(data[2])), opacity: .85}}],
       };
     }, {click: opener(study, trials)});
@@ -47,6 +47,8 @@ export function contourChart(study, trials) {
     const points = trials.completed.slice(-MOST).map((t) => [unit(a, t.values[i]), unit(b, t.values[j]), t.number, t.objective]).filter(([x, y]) => Number.isFinite(x + y));
     if (points.length < 3) return 'This needs three completed trials.';
     const rank = ranker(points.map((p) => p[3]), study.up);
+    const best = points.reduce((a, b) => ((study.up ? b[3] > a[3] : b[3] < a[3]) ? b : a))[2];
+    const [ground, ink, gold] = [colour('surface'), colour('text'), colour('best')];
     const near = points.slice(-NEAR).map((p) => [p[0], p[1], rank(p[3])]);
     const cells = [];
     for (let column = 0; column < CELLS; column += 1) {
@@ -70,11 +72,13 @@ export function contourChart(study, trials) {
         type: 'custom', silent: true, data: cells, renderItem: (_, api) => {
           const [x, y] = api.coord([api.value(0) - .5 / CELLS, api.value(1) + .5 / CELLS]);
           const [width, height] = api.size([1 / CELLS, 1 / CELLS]);
-          return {type: 'rect', shape: {x, y, width: width + .6, height: height + .6}, style: {fill: shade(api.value(2))}};
+          // On whole pixels, or seams show between them.
+          const [left, top] = [Math.floor(x), Math.floor(y)];
+          return {type: 'rect', shape: {x: left, y: top, width: Math.ceil(x + width) - left, height: Math.ceil(y + height) - top}, style: {fill: shade(api.value(2))}};
         },
       }, {
-        type: 'scatter', symbolSize: points.length > 500 ? 4 : 6, data: points,
-        itemStyle: {color: ({data}) => shade(rank(data[3])), borderColor: colour('surface'), borderWidth: 1},
+        type: 'scatter', symbolSize: ([, , n]) => (n === best ? 12 : points.length > 500 ? 3 : 6), data: points, clip: false,
+        itemStyle: {color: ({data}) => (data[2] === best ? gold : ground), borderColor: ink, borderWidth: points.length > 500 ? .5 : 1},
       }],
     };
   };

@@ -28,7 +28,7 @@ const charts = Promise.all(['history', 'curves', 'parallel', 'slices', 'timeline
       slices.contourChart(study, trials),
       timeline.timelineChart(study, trials, () => table.now()),
     ];
-    const asked = [new curves.Curves(study, trials), new importance.Importance(study, trials)];
+    const asked = [new curves.Curves(study, trials, table), new importance.Importance(study, trials)];
     const draw = () => drawn.forEach((chart) => chart.refresh());
     const refresh = async () => {
       draw();
@@ -105,9 +105,10 @@ const poll = repeat(async () => {
   const {refresh} = await charts;
   if (fresh || !shown) {
     table.show();
+    await refresh();
+    // Not before: what failed of it is tried again the next time.
     shown = true;
     fresh = false;
-    await refresh();
   } else if (trials.all.some((trial) => trial.state === 'R')) {
     // What runs reports values without being another trial.
     table.show();

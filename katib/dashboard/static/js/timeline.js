@@ -5,6 +5,8 @@ import {STATES} from './trials.js';
 import {trialLink} from './trial-table.js';
 
 const MOST = 600;
+// What a clock has, in seconds.
+const STEPS = [.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000];
 const COLOURS = {P: 'pending', R: 'running', C: 'completed', K: 'killed', E: 'failed'};
 
 export function timelineChart(study, trials, now) {
@@ -23,14 +25,17 @@ export function timelineChart(study, trials, now) {
       return [t.started, end, lane, t.number];
     });
     note.textContent = `${said} At most ${free.length} at once${run.length === MOST ? `; the latest ${MOST} trials` : ''}.`;
+    const last = bars.reduce((most, [, end]) => Math.max(most, end), 0);
+    chart.box.style.height = `${Math.min(Math.max(free.length * 30, 60), 360) + GRID.top + GRID.bottom}px`;
     return {
+      label: `${run.length} trials over time, at most ${free.length} at once`,
       grid: {...GRID, left: 20},
       tooltip: tooltip(({data}) => {
         const t = trials.byNumber.get(data[3]);
         return tip(`Trial ${t.number}`, [['State', STATES[t.state]], ['Ran', period(data[1] - data[0])], [study.objective, number(t.objective)], ...(t.reason ? [['', t.reason]] : [])]);
       }),
-      xAxis: axis('Since the study was created', {splitLine: {show: false}, axisLabel: {color: colour('muted'), hideOverlap: true, formatter: (s) => period(s)}}),
-      yAxis: {type: 'value', min: -.5, max: Math.max(free.length, 4) - .5, show: false},
+      xAxis: axis('Since the study was created', {splitLine: {show: false}, min: 0, max: last || 1, interval: STEPS.find((step) => step * 8 >= last) ?? last / 8, axisLabel: {color: colour('muted'), hideOverlap: true, formatter: (s) => period(s)}}),
+      yAxis: {type: 'value', min: -.5, max: Math.max(free.length, 2) - .5, show: false},
       series: [{
         type: 'custom', data: bars, encode: {x: [0, 1], y: 2}, renderItem: (_, api) => {
           const [x, y] = api.coord([api.value(0), api.value(2)]);
@@ -42,8 +47,9 @@ export function timelineChart(study, trials, now) {
       }],
     };
   };
-  return new Chart(document.querySelector('[data-chart="timeline"]'), draw, {click: ({data}) => {
+  const chart = new Chart(document.querySelector('[data-chart="timeline"]'), draw, {click: ({data}) => {
     const trial = trials.byNumber.get(data[3]);
     if (trial) location.href = trialLink(study.id, trial);
   }});
+  return chart;
 }

@@ -12,6 +12,9 @@ export class TrialTable {
     this.epoch = epoch;
     this.page = 0;
     this.only = null;
+    // What the table has on all its pages, in its order; `listens` is called when that may have changed.
+    this.listed = [];
+    this.listens = null;
     this.clear = document.getElementById('clear-choice');
     this.clear.addEventListener('click', () => { this.choose(null); this.cleared?.(); });
     this.sort = {key: 'number', down: true};
@@ -58,7 +61,10 @@ export class TrialTable {
   }
 
   matching() {
-    const tests = this.filter.value.trim().split(/\s+/).filter(Boolean).map((word) => this.test(word));
+    const words = this.filter.value.trim().split(/\s+/).filter(Boolean);
+    const numbers = new Set(words.filter((word) => /^\d+$/.test(word)).map(Number));
+    const tests = words.filter((word) => !/^\d+$/.test(word)).map((word) => this.test(word));
+    if (numbers.size) tests.push((trial) => numbers.has(trial.number));
     const state = this.state.value;
     return this.trials.all.filter((trial) => (!this.only || this.only.has(trial.number)) && (!state || trial.state === state) && tests.every((test) => test(trial)));
   }
@@ -75,7 +81,6 @@ export class TrialTable {
         return sign === '<' ? value < wanted : sign === '>' ? value > wanted : sign === '<=' ? value <= wanted : value >= wanted;
       };
     }
-    if (/^\d+$/.test(word)) return (trial) => trial.number === Number(word);
     const text = word.toLowerCase();
     return (trial) => trial.id.startsWith(text) || text.startsWith(trial.id) || STATES[trial.state].toLowerCase().includes(text)
       || trial.reason.toLowerCase().includes(text) || trial.values.some((value) => String(value).toLowerCase() === text);
@@ -92,6 +97,7 @@ export class TrialTable {
       if (none(x) || none(y)) return none(x) - none(y) || b.number - a.number;
       return (x < y ? -sign : x > y ? sign : 0) || b.number - a.number;
     });
+    this.listed = found;
     const pages = Math.max(Math.ceil(found.length / ROWS), 1);
     this.page = Math.min(this.page, pages - 1);
     const shown = found.slice(this.page * ROWS, (this.page + 1) * ROWS);
@@ -99,17 +105,20 @@ export class TrialTable {
       cell.setAttribute('aria-sort', this.columns[i] === column ? (this.sort.down ? 'descending' : 'ascending') : 'none');
     });
     const focused = document.activeElement?.closest?.('#trial-table tbody a')?.textContent;
-    this.table.tBodies[0].replaceChildren(...shown.map((trial) => this.row(trial)));
+    const best = this.trials.best(this.study.up)?.number;
+    this.table.tBodies[0].replaceChildren(...shown.map((trial) => this.row(trial, trial.number === best)));
     if (focused) [...this.table.tBodies[0].querySelectorAll('a')].find((a) => a.textContent === focused)?.focus();
     this.pages(found.length, pages, shown.length);
+    this.listens?.();
   }
 
-  row(trial) {
+  row(trial, best) {
     const row = element('tr');
     for (const column of this.columns) {
       const value = column.of(trial);
       if (column.key === 'number') {
         row.append(element('th', {scope: 'row', className: 'number'},
+          best ? element('span', {className: 'star', role: 'img', 'aria-label': 'The best', title: 'The best', textContent: '★'}) : '',
           element('a', {href: trialLink(this.study.id, trial), textContent: trial.number})));
       } else if (column.key === 'state') {
         row.append(element('td', {}, element('span', {className: `state ${CLASSES[trial.state]}`, textContent: value})));

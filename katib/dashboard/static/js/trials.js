@@ -6,6 +6,7 @@ export class Trials {
     this.axes = axes;
     this.byNumber = new Map();
     this.revision = 0;
+    this.loaded = false;
     this.cached = null;
   }
 
@@ -36,6 +37,7 @@ export class Trials {
         values: columns.p.map(({v, w}) => (v[i] === null ? null : w ? w[v[i]] : Number(v[i]))),
       });
     });
+    this.loaded = true;
     if (columns.n.length) this.cached = null;
     return columns.n.length > 0;
   }
@@ -48,5 +50,10 @@ export class Trials {
 
   get completed() {
     return this.all.filter((trial) => trial.state === 'C' && Number.isFinite(trial.objective));
+  }
+
+  // Of the completed ones, or null.
+  best(up) {
+    return this.completed.reduce((a, b) => (a === null || (up ? b.objective > a.objective : b.objective < a.objective) ? b : a), null);
   }
 }
