@@ -15,6 +15,9 @@
 study, so that a creation that comes late, by a manager that was frozen, meets `started`. A study that has been deleted leaves
 an empty file in the place of its folder, in which no folder of a run can be made.
 
+The command can do with all of this what it likes, as the same user. What it puts in the place of a record costs its own run its
+end, or history a second look, and never holds up who reads it.
+
 Nothing is removed while a study lives: ext4 does not use an inode again for some seconds after it was freed, and finding a free
 one among thousands of those takes half a millisecond.
 """
@@ -29,6 +32,7 @@ from typing import Final
 
 from katib.domain.errors import UnavailableError
 from katib.domain.names import check_id
+from katib.domain.trial import TrialReason
 from katib.worker.names import is_run_name, split_name
 
 STARTED: Final = "started"
@@ -44,14 +48,21 @@ _BACK: Final = " back"
 _FENCED: Final = "fenced"
 _TRASH: Final = ".trash"
 _MAX_RECORD: Final = 4096
+# Of `taken`, some 20 bytes a run: what stands before its last so many is looked at, and becomes history, anew.
+_MAX_TAKEN: Final = 16 * 1024 * 1024
+# Nobody waits at a pipe, or follows a link, that a command has put in a record's place.
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Who created `started`. `pid` 0: a worker, to fence the run; None: a wrapper, of which nothing more is known."""
+    """Who created `started`. `pid` 0: a worker, to fence the run; None: a wrapper, of which nothing more is known. `replaced`:
+    what stands there now nobody of ours has written."""
 
     pid: int | None
     boot_id: str = ""
+    replaced: bool = False
 
     @property
     def fenced(self) -> bool:
@@ -65,6 +76,13 @@ class Verdict:
     code: int | None = None
     reason: str = ""
     message: str = ""
+
+
+REPLACED: Final = Verdict(
+    None,
+    TrialReason.PROCESS_VANISHED,
+    f"nobody knows how it ended: its program has put something else in the place of {STARTED} or {EXIT} in its folder",
+)
 
 
 class RunFolders:
@@ -141,7 +159,10 @@ class RunFolders:
 
 def read_started(folder: str) -> Started | None:
     """None: nobody has started the run."""
-    text = _read(f"{folder}/{STARTED}")
+    try:
+        text = _read(f"{folder}/{STARTED}")
+    except _NotAFileError:
+        return Started(None, replaced=True)
     if text is None:
         return None
     if not text.endswith("\n"):
@@ -161,7 +182,10 @@ def fence(folder: str) -> bool:
 
 def read_verdict(folder: str) -> Verdict | None:
     """None: the run has not ended, or nobody lived to write down how."""
-    text = _read(f"{folder}/{EXIT}")
+    try:
+        text = _read(f"{folder}/{EXIT}")
+    except _NotAFileError:
+        return REPLACED
     if text is None or not text.endswith("\n"):
         return None
     text = text[:-1]
@@ -194,7 +218,11 @@ def mark_taken(folder: str, *, back: bool = False) -> None:
     study, _, name = folder.rpartition("/")
     if back:
         name += _BACK
-    descriptor = os.open(f"{study}/{TAKEN}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    path = f"{study}/{TAKEN}"
+    if _is_replaced(path):
+        # It goes with its study. The runs in it become history once more.
+        os.rename(path, f"{path}.{secrets.token_hex(8)}")
+    descriptor = os.open(path, _APPEND, 0o644)
     try:
         os.write(descriptor, f"{name}\n".encode())
     finally:
@@ -231,19 +259,52 @@ def _create(path: str, text: str) -> bool:
     return True
 
 
-def _read_all(path: str) -> bytes:
-    """Nothing, when the file is not there."""
+class _NotAFileError(Exception):
+    """What stands there no one of ours has made."""
+
+
+def _open(path: str) -> int | None:
+    """Raises _NotAFileError."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
+        descriptor = os.open(path, _READ)
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        # A link; a socket.
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _NotAFileError from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _NotAFileError
+    return descriptor
+
+
+def _is_replaced(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _read_all(path: str) -> bytes:
+    """Nothing, when no file is there; of a long one its end."""
+    try:
+        descriptor = _open(path)
+    except _NotAFileError:
         return b""
+    if descriptor is None:
+        return b""
+    with open(descriptor, "rb", buffering=0) as file:
+        if os.fstat(descriptor).st_size > _MAX_TAKEN:
+            file.seek(-_MAX_TAKEN, os.SEEK_END)
+        return file.read(_MAX_TAKEN) or b""
 
 
 def _read(path: str) -> str | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
+    """Raises _NotAFileError."""
+    descriptor = _open(path)
+    if descriptor is None:
         return None
     try:
         return os.read(descriptor, _MAX_RECORD).decode(errors="replace")

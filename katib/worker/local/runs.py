@@ -40,6 +40,7 @@ from katib.worker.local.diagnosis import OUT_OF_MEMORY, OutOfMemoryCount, explai
 from katib.worker.local.folder import (
     EXIT,
     OUTPUT,
+    REPLACED,
     STARTED,
     Started,
     Verdict,
@@ -198,9 +199,10 @@ class Runs:
             if run.final is not None:
                 return
             verdict = read_verdict(run.folder)
-            if verdict is None and run.child and not self._was_executed(run):
+            unknown = verdict in (None, REPLACED)
+            if unknown and run.child and not self._was_executed(run):
                 return
-            if (verdict is None or run.stopping) and self._kill_survivors(run):
+            if (unknown or run.stopping) and self._kill_survivors(run):
                 self._waiter.call_later(_SURVIVORS_S, partial(self._gone, run))
                 return
             # From here on its number may be another's.
@@ -208,12 +210,14 @@ class Runs:
             run.child = False
             if verdict is None:
                 verdict = self._record(run, self._unrecorded(run, code))
+            elif verdict == REPLACED and code is not None:
+                verdict = Verdict(code)
             self._finish(run, verdict)
 
     def _was_executed(self, run: Run) -> bool:
         """Whether it was our wrapper that executed the run. If not, the run is given to whoever it is."""
         started = read_started(run.folder)
-        if started is not None and started.pid == run.pid:
+        if started is not None and (started.pid == run.pid or started.replaced):
             return True
         if started is None and not os.path.isdir(run.folder):
             return True  # and removed its own folder
@@ -242,6 +246,8 @@ class Runs:
         if code is not None:
             return Verdict(code)
         started = read_started(run.folder)
+        if started is not None and started.replaced:
+            return REPLACED
         return _NEVER_BEGAN if started is None or started.pid is None else _VANISHED
 
     def _record(self, run: Run, verdict: Verdict) -> Verdict:

@@ -22,7 +22,7 @@ TITLE: Final = "katib-run/"
 # there to receive it is kept for it. The command inherits none of the traps. The brackets keep the shell's remarks
 # ("Terminated") out of its output: they go to the outer standard error, /dev/null. The last act ends what the command left
 # behind in its process group, and this shell. When the exit code cannot be written down, the shell ends with it, for its
-# parent to see.
+# parent to see. What stands there already is looked for first: set -C lets it wait at a pipe.
 TEXT: Final = f"""\
 _katib_run=$1 _katib_work=$2 _katib_boot=$3 _katib_stop=
 shift 3
@@ -38,13 +38,17 @@ elif cd "$_katib_work"; then
 else
   _katib_code=126
 fi
-echo "$_katib_code" >"$_katib_run/{EXIT}" && kill -KILL 0
+[ ! -e "$_katib_run/{EXIT}" ] && echo "$_katib_code" >"$_katib_run/{EXIT}" && kill -KILL 0
 exit "$_katib_code"
 """
 
 # A shell cannot trap what it was started with ignored, and Python ignores SIGPIPE: the command begins with every signal at its
 # default and none blocked.
 _DEFAULTS: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+# Appending, so that a second wrapper harms nothing and a command that truncates it leaves no hole. Not waiting, which means
+# nothing for a file: an earlier attempt may have put a pipe there, and who spawns waits until it is open.
+_OUTPUT: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
 
 
 def spawn(folder: str, name: str, boot_id: str, command: Command) -> int:
@@ -55,8 +59,7 @@ def spawn(folder: str, name: str, boot_id: str, command: Command) -> int:
         command.environment,
         file_actions=(
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            # Appending, so that a second wrapper harms nothing and a command that truncates it leaves no hole.
-            (os.POSIX_SPAWN_OPEN, 1, f"{folder}/{OUTPUT}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_OPEN, 1, f"{folder}/{OUTPUT}", _OUTPUT, 0o644),
             (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
         ),
         setsid=True,
