@@ -60,6 +60,8 @@ class Settings:
     def worker_options(self) -> dict[str, str]:
         """Raises InvalidArgumentError for one that is not NAME=VALUE, and for two that contradict each other."""
         options = {"mount_root": self.mount_root} if self.mount_root else {}
+        if self.worker == "kubernetes" and self.auth_audience != DEFAULT_AUDIENCE:
+            options["audience"] = self.auth_audience
         for text in self.worker_option:
             name, equals, value = text.partition("=")
             if not equals or not name:

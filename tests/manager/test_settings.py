@@ -16,3 +16,9 @@ def test_mount_root_may_be_said_twice_but_not_in_two_ways() -> None:
     assert Settings(worker_option=("mount_root=/a",), mount_root="/a").worker_options() == {"mount_root": "/a"}
     with pytest.raises(InvalidArgumentError, match="--mount-root says /a"):
         Settings(worker_option=("mount_root=/b",), mount_root="/a").worker_options()
+
+
+def test_the_kubernetes_worker_knows_the_audience_of_tokens_for_the_manager() -> None:
+    assert Settings(worker="kubernetes", auth_audience="lab").worker_options() == {"audience": "lab"}
+    assert Settings(worker="kubernetes").worker_options() == {}
+    assert Settings(auth_audience="lab").worker_options() == {}

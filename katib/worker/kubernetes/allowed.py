@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from katib.domain.errors import FieldViolation, violation
 from katib.domain.pod import QUANTITY_EXPECTED
+from katib.worker.kubernetes.keys import closed_keys
 from katib.worker.kubernetes.policy import Policy, allows
 
 _SYSTEM_PRIORITY: Final = "system-"
+_DEFAULT_ACCOUNT: Final = "default"
 _APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP: Final = ("seccomp.security.alpha.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/")
 
@@ -26,8 +28,16 @@ def check_template(template: Mapping[str, Any], policy: Policy, namespace: str, 
     return list(_Rules(policy, namespace).template(template, path))
 
 
+def check_labels(labels: Any, policy: Policy, path: str) -> list[FieldViolation]:
+    return list(_Rules(policy, "").labels(labels, path))
+
+
 def check_annotations(annotations: Any, policy: Policy, path: str) -> list[FieldViolation]:
     return list(_Rules(policy, "").annotations(annotations, path))
+
+
+def check_pull_secret(name: str, policy: Policy, path: str) -> list[FieldViolation]:
+    return list(_Rules(policy, "").pull_secret(name, path))
 
 
 def _closed(option: str) -> str:
@@ -48,6 +58,7 @@ class _Rules:
     def __init__(self, policy: Policy, namespace: str) -> None:
         self._policy = policy
         self._namespace = namespace
+        self._account = ""
 
     # Building blocks
 
@@ -117,23 +128,31 @@ class _Rules:
 
     def _metadata(self, value: Any, path: str) -> Iterator[FieldViolation]:
         here = partial(self._only, (self._namespace,), f"expected {self._namespace}; name another one as pod.namespace")
-        known: dict[str, Check] = {"labels": self._texts, "annotations": self.annotations, "namespace": here}
+        known: dict[str, Check] = {"labels": self.labels, "annotations": self.annotations, "namespace": here}
         why = dict.fromkeys(("name", "generateName"), "Katib names its Pods itself")
         yield from self._mapping(known, value, path, why)
 
     def _texts(self, value: Any, path: str) -> Iterator[FieldViolation]:
         yield from self._mapping_of(self._text, value, path)
 
+    def labels(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        yield from self._texts(value, path)
+        yield from closed_keys("labels", self._policy.labels, value, path)
+
     def annotations(self, value: Any, path: str) -> Iterator[FieldViolation]:
         yield from self._texts(value, path)
-        if isinstance(value, dict) and not self._policy.allow_privileged:
-            for key, text in value.items():
-                if key.startswith((_APPARMOR, *_SECCOMP)) and text not in ("runtime/default", "docker/default"):
-                    yield violation(
-                        f"{path}.{key}",
-                        text,
-                        f"expected runtime/default; anything else is {_closed('allow_privileged')}",
-                    )
+        if not isinstance(value, dict):
+            return
+        profiles = {key: text for key, text in value.items() if key.startswith((_APPARMOR, *_SECCOMP))}
+        for key, text in profiles.items():
+            if not self._policy.allow_privileged and text not in ("runtime/default", "docker/default"):
+                yield violation(
+                    f"{path}.{key}",
+                    text,
+                    f"expected runtime/default; anything else is {_closed('allow_privileged')}",
+                )
+        others = {key: text for key, text in value.items() if key not in profiles}
+        yield from closed_keys("annotations", self._policy.annotations, others, path)
 
     def _spec(self, value: Any, path: str) -> Iterator[FieldViolation]:
         host = self._unless(self._policy.allow_host_network, "allow_host_network", _FALSE)
@@ -144,12 +163,12 @@ class _Rules:
                 " runtimeClassName schedulerName schedulingGates schedulingGroup setHostnameAsFQDN shareProcessNamespace"
                 " subdomain terminationGracePeriodSeconds topologySpreadConstraints"
             ),
-            "imagePullSecrets": partial(self._list, _anything),
+            "imagePullSecrets": partial(self._list, partial(self._mapping, {"name": self.pull_secret})),
             "nodeSelector": self._texts,
             "tolerations": partial(self._list, _anything),
             "automountServiceAccountToken": _anything,  # looked at together with the account
-            "serviceAccount": self._account,
-            "serviceAccountName": self._account,
+            "serviceAccount": self._account_name,
+            "serviceAccountName": self._account_name,
             "containers": partial(self._list, self._container),
             "initContainers": partial(self._list, self._init_container),
             "hostNetwork": host,
@@ -162,19 +181,20 @@ class _Rules:
             "volumes": partial(self._list, self._volume),
         }
         why = {"nodeName": "nodes are the scheduler's to choose: use nodeSelector or affinity"}
+        if isinstance(value, dict):
+            self._account = str(value.get("serviceAccountName") or value.get("serviceAccount") or _DEFAULT_ACCOUNT)
         yield from self._mapping(known, value, path, why)
         if not isinstance(value, dict):
             return
         if not isinstance(value.get("containers"), list) or not value["containers"]:
             yield violation(f"{path}.containers", "", "expected at least one container")
         token = value.get("automountServiceAccountToken")
-        account = value.get("serviceAccountName") or value.get("serviceAccount") or "default"
-        if token not in (None, False) and not allows(self._policy.service_accounts, str(account)):
-            yield violation(f"{path}.automountServiceAccountToken", token, self._closed(str(account)))
+        if token not in (None, False) and not allows(self._policy.service_accounts, self._account):
+            yield violation(f"{path}.automountServiceAccountToken", token, self._closed(self._account))
 
-    def _account(self, value: Any, path: str) -> Iterator[FieldViolation]:
+    def _account_name(self, value: Any, path: str) -> Iterator[FieldViolation]:
         # The default account without its token is no more than none.
-        if value not in ("", "default") and not (
+        if value not in ("", _DEFAULT_ACCOUNT) and not (
             isinstance(value, str) and allows(self._policy.service_accounts, value)
         ):
             yield violation(path, value, self._closed(str(value)))
@@ -186,6 +206,16 @@ class _Rules:
     def _priority(self, value: Any, path: str) -> Iterator[FieldViolation]:
         if not isinstance(value, str) or value.startswith(_SYSTEM_PRIORITY):
             yield violation(path, value, "expected a priority class of users, not one of the system's")
+        elif not allows(self._policy.priority_classes, value):
+            option = f"--worker-option priority_classes={value}"
+            yield violation(path, value, f"not open to studies (the operator can: {option})")
+
+    def pull_secret(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        if value == self._policy.pull_secret:
+            return  # everybody's
+        if not isinstance(value, str) or not allows(self._policy.pull_secrets, value):
+            option = f"--worker-option pull_secrets={value if isinstance(value, str) else 'NAME'}"
+            yield violation(path, value, f"not open to studies (the operator can: {option})")
 
     def _init_container(self, value: Any, path: str) -> Iterator[FieldViolation]:
         yield from self._container(value, path, restart=("Always", "Never"))
@@ -320,11 +350,13 @@ class _Rules:
     def _volume(self, value: Any, path: str) -> Iterator[FieldViolation]:
         secret: dict[str, Check] = {**_fields("defaultMode items optional"), "secretName": self._secret}
         csi: dict[str, Check] = {
-            **_fields("driver fsType readOnly volumeAttributes"),
+            **_fields("fsType readOnly volumeAttributes"),
+            "driver": self._driver,
             "nodePublishSecretRef": self._secret_ref,
         }
         known: dict[str, Check] = {
-            **_fields("name configMap downwardAPI emptyDir ephemeral image persistentVolumeClaim"),
+            **_fields("name configMap downwardAPI emptyDir image persistentVolumeClaim"),
+            "ephemeral": partial(self._mapping, {"volumeClaimTemplate": self._claim}),
             "csi": partial(self._mapping, csi),
             "projected": partial(
                 self._mapping, {**_fields("defaultMode"), "sources": partial(self._list, self._source)}
@@ -345,8 +377,33 @@ class _Rules:
             "secret": partial(self._mapping, secret),
         }
         why = {}
-        if self._policy.service_accounts:
-            known["serviceAccountToken"] = _anything
+        if allows(self._policy.service_accounts, self._account):
+            known["serviceAccountToken"] = partial(
+                self._mapping, {**_fields("expirationSeconds path"), "audience": self._audience}
+            )
         else:
-            why["serviceAccountToken"] = "no service account is open to studies (--worker-option service_accounts=NAME)"
+            why["serviceAccountToken"] = self._closed(self._account)
         yield from self._mapping(known, value, path, why)
+
+    def _audience(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        if not isinstance(value, str) or value == self._policy.audience:
+            yield violation(path, value, "expected another audience: a token for Katib itself is for no trial")
+
+    def _driver(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        """Such a volume is whatever its driver makes of it: a Secret of another store, a certificate for any name."""
+        if not isinstance(value, str) or not allows(self._policy.csi_drivers, value):
+            option = f"--worker-option csi_drivers={value if isinstance(value, str) else 'NAME'}"
+            yield violation(path, value, f"this driver is not open to studies (the operator can: {option})")
+
+    def _claim(self, value: Any, path: str) -> Iterator[FieldViolation]:
+        """An empty volume for this Pod: not a copy of another one, nor another one itself."""
+        spec = _fields("accessModes resources storageClassName volumeAttributesClassName volumeMode")
+        why = dict.fromkeys(
+            ("dataSource", "dataSourceRef", "selector", "volumeName"), "a volume of the Pod's own begins empty"
+        )
+        metadata: dict[str, Check] = {"labels": self.labels, "annotations": self.annotations}
+        known: dict[str, Check] = {
+            "metadata": partial(self._mapping, metadata),
+            "spec": partial(self._mapping, spec, why=why),
+        }
+        yield from self._mapping(known, value, path)

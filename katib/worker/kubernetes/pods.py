@@ -18,7 +18,7 @@ from katib.domain.pod import (
 )
 from katib.domain.study import StudySpec
 from katib.worker.base import STOP_GRACE_S, RunSpec
-from katib.worker.kubernetes.allowed import check_annotations, check_template
+from katib.worker.kubernetes.allowed import check_annotations, check_labels, check_pull_secret, check_template
 from katib.worker.kubernetes.metric_files import check_metric_files, pod_path
 from katib.worker.kubernetes.models import model_folder
 from katib.worker.kubernetes.policy import Policy, allows
@@ -115,6 +115,9 @@ def check_pod(spec: StudySpec, policy: Policy) -> Sequence[FieldViolation]:
             violation("gpu", spec.gpu, f"expected {wanted}, as pod says of {policy.gpu_resource}, or leave it out")
         )
     found += check_metric_files(spec, policy.mount_root)
+    if spec.pull_secret:
+        found += check_pull_secret(spec.pull_secret, policy, "pull_secret")
+    found += check_labels(dict(pod.labels), policy, "pod.labels")
     found += check_annotations(dict(pod.annotations), policy, "pod.annotations")
     if pod.template:
         found += _check_template(spec, policy, namespace)

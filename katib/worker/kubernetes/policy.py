@@ -73,6 +73,12 @@ class Policy:
     namespaces: tuple[str, ...] = ()
     service_accounts: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    pull_secrets: tuple[str, ...] = (ANY,)
+    priority_classes: tuple[str, ...] = (ANY,)
+    csi_drivers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    audience: str = "katib"
     allow_host_path: bool = False
     allow_host_network: bool = False
     allow_privileged: bool = False
@@ -130,12 +136,21 @@ def _text(
     return Option(name, meaning, expected, lambda text: text if fits(text) else None, default, shown or default)
 
 
-def _names(name: str, meaning: str, what: str, fits: Callable[[str], bool]) -> Option[tuple[str, ...]]:
+def _names(
+    name: str, meaning: str, what: str, fits: Callable[[str], bool], default: tuple[str, ...] = ()
+) -> Option[tuple[str, ...]]:
     def parse(text: str) -> tuple[str, ...] | None:
         found = tuple(dict.fromkeys(text.replace(",", " ").split()))
         return found if all(n == ANY or fits(n) for n in found) else None
 
-    return Option(name, meaning, f"names of {what} separated by commas, or * for any", parse, (), "none")
+    return Option(
+        name,
+        meaning,
+        f"names of {what} separated by commas, or * for any",
+        parse,
+        default,
+        "any of them" if default else "none",
+    )
 
 
 def _switch(name: str, meaning: str) -> Option[bool]:
@@ -169,6 +184,10 @@ def _period(name: str, default: timedelta, meaning: str) -> Option[timedelta]:
     return Option(name, meaning, expected, parse, default, format_period(default))
 
 
+def _is_key(text: str) -> bool:
+    return is_qualified_name(f"{text}x" if text.endswith("/") else text)
+
+
 def _any_text(text: str) -> bool:
     return text.isprintable()
 
@@ -183,6 +202,40 @@ OPTIONS: Final = Options(
         _names("namespaces", "further namespaces that a study may name", "namespaces", is_dns_label),
         _names("service_accounts", "service accounts that a study may name", "service accounts", is_object_name),
         _names("secrets", "Secrets that a template may use", "Secrets", is_object_name),
+        _names(
+            "pull_secrets",
+            "Secrets that a study may name to pull images",
+            "Secrets",
+            is_object_name,
+            _DEFAULTS.pull_secrets,
+        ),
+        _names(
+            "priority_classes",
+            "priority classes that a template may name; none of the system's in any case",
+            "priority classes",
+            is_object_name,
+            _DEFAULTS.priority_classes,
+        ),
+        _names("csi_drivers", "drivers of CSI volumes that a template may use", "drivers", is_object_name),
+        _names(
+            "labels",
+            "further labels that a study may give its Pods",
+            "labels or, with a / at the end, prefixes",
+            _is_key,
+        ),
+        _names(
+            "annotations",
+            "further annotations that a study may give its Pods",
+            "annotations or, with a / at the end, prefixes",
+            _is_key,
+        ),
+        _text(
+            "audience",
+            _DEFAULTS.audience,
+            "of tokens for Katib itself, which no template may ask for",
+            "the manager's --auth-audience, which it is by itself",
+            _any_text,
+        ),
         _switch("allow_host_path", "templates may mount folders of the node"),
         _switch("allow_host_network", "templates may use the node's network, ports and process table"),
         _switch("allow_privileged", "templates may be privileged and add capabilities"),

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.pod import PodSettings
 from katib.worker.kubernetes.allowed import check_template
-from katib.worker.kubernetes.pods import make_pod
+from katib.worker.kubernetes.pods import check_pod, make_pod
 from katib.worker.kubernetes.policy import Policy
 from tests.worker.kubernetes.test_pods import STUDY, run_of
 
-POLICY = Policy(namespace="katib")
+POLICY = Policy(namespace="katib", csi_drivers=("fast.example",))
 
 CLAIM: Final = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}}
 # As much of a Pod as a study could sensibly want.
@@ -138,7 +138,20 @@ DANGEROUS: Final = [
     (f"{V}.projected", {"sources": [{"secret": {"name": "database"}}]}, "secrets"),
     (f"{V}.projected", {"sources": [{"serviceAccountToken": {"path": "t"}}]}, "service_accounts"),
     (f"{V}.projected", {"sources": [{"podCertificate": {}}]}, ""),
-    (f"{V}.csi", {"driver": "x", "nodePublishSecretRef": {"name": "database"}}, "secrets"),
+    (f"{V}.csi", {"driver": "fast.example", "nodePublishSecretRef": {"name": "database"}}, "secrets"),
+    (f"{V}.csi", {"driver": "secrets-store.csi.k8s.io"}, "csi_drivers"),
+    (
+        f"{V}.ephemeral",
+        {"volumeClaimTemplate": {"spec": {**CLAIM, "dataSource": {"kind": "PersistentVolumeClaim"}}}},
+        "",
+    ),
+    (f"{V}.ephemeral", {"volumeClaimTemplate": {"spec": {**CLAIM, "dataSourceRef": {"namespace": "katib"}}}}, ""),
+    (f"{V}.ephemeral", {"volumeClaimTemplate": {"spec": {**CLAIM, "volumeName": "another's"}}}, ""),
+    ("metadata.annotations.iam.amazonaws.com/role", "admin", "annotations"),
+    ("metadata.annotations.vault.hashicorp.com/agent-inject", "true", "annotations"),
+    ("metadata.annotations.sidecar.istio.io/userVolume", "[]", "annotations"),
+    ("metadata.labels.azure.workload.identity/use", "true", "labels"),
+    ("metadata.labels.app", "somebody's", "labels"),
     *(
         (f"{container}.{where}", value, option)
         for container in (C, I)
@@ -179,6 +192,11 @@ OPEN: Final = {
     "allow_privileged": replace(POLICY, allow_privileged=True),
     "service_accounts": replace(POLICY, service_accounts=("default", "admin")),
     "secrets": replace(POLICY, secrets=("database",)),
+    "csi_drivers": replace(POLICY, csi_drivers=("fast.example", "secrets-store.csi.k8s.io")),
+    "annotations": replace(
+        POLICY, annotations=("iam.amazonaws.com/role", "vault.hashicorp.com/", "sidecar.istio.io/userVolume")
+    ),
+    "labels": replace(POLICY, labels=("*",)),
 }
 NAMES: Final = [f"{where}={json.dumps(value)}" for where, value, _ in DANGEROUS]
 
@@ -246,6 +264,38 @@ def test_a_secret_that_is_open_opens_no_other() -> None:
     assert refused(template, replace(POLICY, secrets=("*",))) == []
 
 
+def test_a_token_of_an_account_is_for_those_who_may_name_the_account_and_never_for_katib_itself() -> None:
+    def asked(account: str, **token: str) -> dict[str, Any]:
+        sources = [{"serviceAccountToken": {"path": "t", **token}}]
+        template = with_value(USEFUL, f"{V}.projected", {"sources": sources})
+        template["spec"]["serviceAccountName"] = account
+        return template
+
+    trainer = replace(POLICY, service_accounts=("trainer",))
+    assert refused(asked("trainer", audience="vault"), trainer) == []
+    for account in ("default", ""):
+        (found,) = refused(asked(account, audience="vault"), trainer)
+        assert "the service account default is not open to studies" in found
+    (found,) = refused(asked("trainer", audience="katib"), trainer)
+    assert "expected another audience: a token for Katib itself is for no trial" in found
+    assert refused(asked("trainer", audience="katib"), replace(trainer, audience="lab")) == []
+    assert refused(asked("trainer", audience="lab"), replace(trainer, audience="lab")) != []
+
+
+def test_priority_classes_and_pull_secrets_are_what_the_operator_says() -> None:
+    listed = replace(POLICY, priority_classes=("batch-low",), pull_secrets=("registry",))
+    assert refused(USEFUL, listed) == []
+    (found,) = refused(with_value(USEFUL, "spec.priorityClassName", "urgent"), listed)
+    assert "--worker-option priority_classes=urgent" in found
+    (found,) = refused(with_value(USEFUL, "spec.imagePullSecrets", [{"name": "finance"}]), listed)
+    assert "--worker-option pull_secrets=finance" in found
+    # The operator's own, which every Pod gets.
+    own = replace(POLICY, pull_secrets=(), pull_secret="registry")
+    assert refused(USEFUL, own) == []
+    closed = check_pod(replace(STUDY, pull_secret="finance", pod=PodSettings(labels={"app": "x"})), listed)
+    assert [v.field for v in closed] == ["pull_secret", "pod.labels.app"]
+
+
 def test_a_parameters_value_cannot_become_what_is_closed() -> None:
     """Where everything under a name is open at creation and closed when the trial starts, too."""
     for where, value in (
@@ -296,7 +346,7 @@ TREES: Final = st.recursive(
 # What a study may write there names nothing on the node, and Kubernetes drops what it does not know.
 FREE: Final = {
     "affinity", "topologySpreadConstraints", "tolerations", "imagePullSecrets", "schedulingGates", "emptyDir",
-    "ephemeral", "configMap", "downwardAPI", "persistentVolumeClaim", "configMapKeyRef", "fieldRef",
+    "configMap", "downwardAPI", "persistentVolumeClaim", "configMapKeyRef", "fieldRef",
     "exec", "restartPolicy", "command", "name", "image", "imagePullPolicy",
     "containerPort", "runtimeClassName", "schedulerName", "shareProcessNamespace", "terminationGracePeriodSeconds", "runAsUser",
     "fsGroup", "runAsNonRoot", "level", "drop", "readOnlyRootFilesystem", "driver",
@@ -312,6 +362,8 @@ def dangers(value: Any, key: str = "") -> Iterator[str]:
             if inner is None or name in FREE:
                 continue
             if name in ("hostPath", "gitRepo", "nfs", "iscsi", "ephemeralContainers", "nodeName", "secretKeyRef"):
+                yield name
+            if name in ("dataSource", "dataSourceRef", "volumeName"):
                 yield name
             if name in ("secretRef", "serviceAccountToken", "ownerReferences", "finalizers", "secretName"):
                 yield name

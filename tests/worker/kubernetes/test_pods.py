@@ -324,8 +324,9 @@ class TestTemplates:
         run = run_of(
             replace(STUDY, pod=template(self.SPEC, labels={"kind": "${trialParameters.kind}"}), image="", command=())
         )
-        assert check_pod(run.study, POLICY) == []
-        pod = make_pod(run, POLICY)
+        policy = replace(POLICY, labels=("kind",))
+        assert check_pod(run.study, policy) == []
+        pod = make_pod(run, policy)
         container = container_of(pod)
         assert pod["metadata"]["labels"]["kind"] == "a"
         assert container["image"] == "train:2"
