@@ -1075,14 +1075,18 @@ class ListTokensReply(_message.Message):
     def __init__(self, tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RevokeTokenRequest(_message.Message):
-    __slots__ = ("token_id",)
+    __slots__ = ("token_id", "owner")
     TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     token_id: str
-    def __init__(self, token_id: _Optional[str] = ...) -> None: ...
+    owner: str
+    def __init__(self, token_id: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class RevokeTokenReply(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("revoked",)
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    revoked: int
+    def __init__(self, revoked: _Optional[int] = ...) -> None: ...
 
 class GenerateTrialsRequest(_message.Message):
     __slots__ = ("study_id", "configs", "completed_trials", "running_trials", "completed_count", "running_count", "first_number")

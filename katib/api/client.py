@@ -365,7 +365,8 @@ class ManagerClient:
         groups: Sequence[str] = (),
         lifetime: timedelta | None = None,
     ) -> tuple[Token, str]:
-        """The token and its secret, which nobody will tell again. `owner` empty: the caller; `lifetime` None: for ever."""
+        """The token and its secret, which nobody will tell again. `owner` empty: the caller; `lifetime` None: as long as the
+        caller's own is good."""
         request = pb.CreateTokenRequest(
             name=name, owner=owner, kind=kind, roles=roles, groups=groups, lifetime=_period(lifetime)
         )
@@ -378,8 +379,10 @@ class ManagerClient:
         reply = self._call("ListTokens", request)
         return Page([token_from_proto(t) for t in reply.tokens], reply.next_page_token)
 
-    def revoke_token(self, token_id: str) -> None:
-        self._call("RevokeToken", pb.RevokeTokenRequest(token_id=token_id))
+    def revoke_token(self, token_id: str = "", owner: str = "") -> int:
+        """One, or all of an owner's; returns how many these were."""
+        revoked: int = self._call("RevokeToken", pb.RevokeTokenRequest(token_id=token_id, owner=owner)).revoked
+        return revoked
 
     def _call(self, method: str, request: Any, *, again: bool = True) -> Any:
         """`again`: sent twice it does what it does once, as all but one do: they read, say what should be, or bear a key."""

@@ -101,7 +101,7 @@ def whoami(session: Session, form: Format) -> None:
 )
 @click.option("--read-only", is_flag=True, help="It has no role: it reads what its owner may read.")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of its owner's; may be given again.")
-@click.option("--expires", type=Period(), help="After this time it is worthless: 12h, 90d.  [default: never]")
+@click.option("--expires", type=Period(), help="After this time it is worthless: 12h, 90d.  [default: when yours is]")
 @click.option(
     "--to-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the token there, for your eyes alone."
 )
@@ -172,12 +172,18 @@ def list_tokens(session: Session, owner: str, form: Format) -> None:
 
 
 @click.command("revoke-token")
-@click.argument("tokens", nargs=-1, required=True, metavar="TOKEN...")
+@click.argument("tokens", nargs=-1, metavar="[TOKEN...]")
+@click.option("--owner", default="", help="All tokens of this caller; of another one for administrators.")
 @connected
 @pass_session
-def revoke_token(session: Session, tokens: tuple[str, ...]) -> None:
-    """Make tokens worthless, by their ids; other managers take up to ten seconds to see it."""
+def revoke_token(session: Session, tokens: tuple[str, ...], owner: str) -> None:
+    """Make tokens worthless, by their ids or all of an owner's; other managers take up to ten seconds to see it."""
+    if bool(tokens) == bool(owner):
+        raise click.UsageError("expected the ids of tokens (katib-cli list-tokens), or --owner NAME")
     with session.connect() as client:
+        if owner:
+            number = client.revoke_token(owner=owner)
+            click.echo(f"{number} token{'' if number == 1 else 's'} of {clean(owner)} revoked.")
         for token_id in tokens:
             client.revoke_token(token_id)
             click.echo(f"Token {clean(token_id)} is revoked.")

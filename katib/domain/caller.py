@@ -5,7 +5,8 @@ the same caller, who may do everything.
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Final
 
@@ -28,14 +29,20 @@ class Role(Enum):
     ADMIN = "admin"  # everything, tokens too
 
 
+# Who has none of them only reads, be it the owner.
+ACTIVE: Final = frozenset({Role.USER, Role.OPERATOR, Role.ADMIN})
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`name` tells it apart from every other of any kind; for a trial, its run's. Empty for ANONYMOUS."""
+    """`name` tells it apart from every other of any kind; for a trial, its run's. Empty for ANONYMOUS. `until`: when what it
+    has shown expires, where that is known and ever."""
 
     kind: CallerKind
     name: str = ""
     roles: frozenset[Role] = frozenset()
     groups: frozenset[str] = frozenset()
+    until: datetime | None = field(default=None, compare=False)
 
     @property
     def unrestricted(self) -> bool:

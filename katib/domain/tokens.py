@@ -35,4 +35,4 @@ class Token:
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.kind, self.owner, self.roles, self.groups)
+        return Caller(self.kind, self.owner, self.roles, self.groups, self.expires_at)

@@ -33,6 +33,7 @@ from katib.manager.remote.addresses import AddressTemplate, Channels, Standby
 from katib.manager.remote.directory import RemoteDirectory
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
 from katib.manager.remote.suggestion import RemoteSuggestionServices
+from katib.manager.reports import ReportServicer
 from katib.manager.service.context import Context
 from katib.manager.service.namespaces import NamespaceRules
 from katib.manager.service.service import ManagerService
@@ -107,11 +108,11 @@ class Manager:
         )
         self._guard = open_guard(settings, tokens, access, self.service.permissions)
         self._server = rpc.Server((SERVICE,), self._metrics.rpc, guard=self._guard)
-        servicer = ManagerServicer(self.service)
-        add_ManagerServicer_to_server(servicer, self._server.grpc)  # type: ignore[no-untyped-call]
+        add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
+        reports = ReportServicer(self.service, access)
         self.port = self._transport.listen(
             self._server,
-            lambda server: add_ManagerServicer_to_server(servicer, server),  # type: ignore[no-untyped-call]
+            lambda server: add_ManagerServicer_to_server(reports, server),  # type: ignore[no-untyped-call]
         )
         self._http: HttpServer | None = None
         if settings.http:
@@ -294,7 +295,7 @@ def _open_worker(settings: Settings) -> Worker:
     metavar="HOST:PORT",
     default="",
     show_default=False,
-    help="With --tls-client-ca: where trials, which have no certificate, report with their token; nothing else is answered.",
+    help="Where trials report with the token of their attempt, which has to be shown there; nothing else is answered.",
 )
 @click.option(
     "--tls-ca",

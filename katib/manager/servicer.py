@@ -238,8 +238,7 @@ class ManagerServicer(Base):
         return pb.ListTokensReply(tokens=[token_to_proto(t) for t in page.items], next_page_token=page.next_token)
 
     def RevokeToken(self, request: pb.RevokeTokenRequest, _context: Context) -> pb.RevokeTokenReply:  # noqa: N802
-        self._service.revoke_token(request.token_id)
-        return pb.RevokeTokenReply()
+        return pb.RevokeTokenReply(revoked=self._service.revoke_token(request.token_id, request.owner))
 
     # The model store
 

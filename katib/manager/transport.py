@@ -6,12 +6,9 @@ from typing import Any, Final
 from katib.api import rpc
 from katib.api.tls import SYSTEM, ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext
 from katib.api.tls_files import Reloaded, read_authorities
-from katib.domain.errors import InvalidArgumentError
 from katib.manager.advertise import advertised_address
+from katib.manager.reports import REPORTS
 from katib.manager.settings import Settings
-
-# What the program of a trial calls, which has its token and no certificate.
-REPORTS: Final = frozenset({"ReportMetrics"})
 
 
 class Transport:
@@ -27,20 +24,15 @@ class Transport:
         # Where runs reach it; empty where they do not.
         self.advertised = ""
 
-    def listen(self, server: rpc.Server, add_to: Callable[[Any], None]) -> int:
-        """Binds every port of the API; returns that of `--listen`. Raises a KatibError that says which cannot be had."""
+    def listen(self, server: rpc.Server, add_reports: Callable[[Any], None]) -> int:
+        """Binds every port of the API; returns that of `--listen`. `add_reports` adds what answers the programs of trials,
+        which have a token and no certificate. Raises a KatibError that says which address cannot be had."""
         settings = self._settings
         port = server.listen(settings.listen, self.tls)
         reached, reached_port = settings.listen, port
         if settings.report_listen:
-            if self.tls is None:
-                raise InvalidArgumentError.of(
-                    "--report-listen",
-                    settings.report_listen,
-                    "expected --tls-cert beside it: without certificates trials report to --listen",
-                )
             reached = settings.report_listen
-            reached_port = server.listen_part(reached, self.tls, REPORTS, add_to)
+            reached_port = server.listen_part(reached, self.tls, REPORTS, add_reports)
         if settings.health_listen:
             server.listen_health(settings.health_listen)
         # Runs have no certificate to show.
@@ -52,7 +44,7 @@ class Transport:
     def start(self) -> None:
         """Looks after the files from now on, or says that there are none."""
         if self.tls is None:
-            warn_of_plaintext(self._settings.listen, self._settings.http)
+            warn_of_plaintext(self._settings.listen, self._settings.report_listen, self._settings.http)
         else:
             self.tls.watch()
 

@@ -80,6 +80,13 @@ def test_the_first_administrator_makes_a_token_and_its_owner_logs_in_with_it(
     assert "log in with katib-cli login" in person.run("list-studies", code=1).stderr
 
 
+def test_all_tokens_of_somebody_are_revoked_by_the_name(guarded: Guarded, person: Person) -> None:
+    guarded.token("gone", "user")
+    person.token_file = str(guarded.world.folder / "bootstrap")
+    assert person.run("revoke-token", "--owner", "gone").stdout == "1 token of gone revoked.\n"
+    assert "--owner NAME" in person.run("revoke-token", code=2).stderr
+
+
 def test_a_token_that_is_none_is_not_kept(person: Person) -> None:
     assert "not one of this manager's" in person.run("login", said="opensesame\n", code=1).stderr
     assert person.run("login", said="", code=2).stderr.startswith("Error: the token: expected")

@@ -15,6 +15,7 @@ from katib.domain.errors import (
     NotFoundError,
     PermissionDeniedError,
     ResourceExhaustedError,
+    UnauthenticatedError,
 )
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.permissions import (
@@ -153,6 +154,27 @@ class TestModels:
             people["carl"].save_model(model("kept", trial.id, "/evil"))
 
 
+    def test_whoever_was_first_to_save_a_name_sees_no_models_of_another_s_study_even_when_that_is_gone(
+        self, guarded: Guarded, people: dict[str, ManagerClient]
+    ) -> None:
+        ann, bob = people["ann"], people["bob"]
+        bob.save_study(SavedStudy("squatted", "", ""))
+        study_id = ann.create_study(study(name="squatted", algorithm=""))
+        (trial,), _ = ann.suggest_trials(study_id)
+        ann.complete_trial(study_id, trial.id, 0.5)
+        kept = guarded.manager._models
+        until(lambda: kept.kept_models(guarded.manager._storage.get_study(study_id)))
+        ann.delete_study(study_id)
+        assert bob.saved_models("squatted").items == []
+        with pytest.raises(NotFoundError):
+            bob.saved_model("squatted", trial.id)
+        with pytest.raises(NotFoundError):
+            bob.save_model(model("squatted", trial.id, "/evil"))
+        assert people["bootstrap"].saved_model("squatted", trial.id).study_id == study_id
+        bob.save_model(model("squatted", "by hand", "/b"))
+        assert [m.trial_id for m in bob.saved_models("squatted").items] == ["by hand"]
+
+
 class TestTokens:
     def test_one_makes_and_sees_and_revokes_one_s_own(self, guarded: Guarded, people: dict[str, ManagerClient]) -> None:
         bob, carl = people["bob"], people["carl"]
@@ -172,6 +194,46 @@ class TestTokens:
             carl.revoke_token("f000000000000000")
         assert str(others.value).replace(token.id, "ID") == str(nobodys.value).replace("f000000000000000", "ID")
         bob.revoke_token(token.id)
+
+    def test_a_token_is_no_way_to_one_that_is_good_for_longer(self, guarded: Guarded) -> None:
+        guarded.token("bob's for an hour", "user", owner="bob", lifetime=timedelta(hours=1))
+        guarded.token("root for an hour", "admin", owner="root", lifetime=timedelta(hours=1))
+        with guarded.client("bob's for an hour") as bob:
+            with pytest.raises(PermissionDeniedError, match=r"expires on .* and so must what is made with it"):
+                bob.create_token(roles=["user"], lifetime=timedelta(hours=2))
+            shorter, _ = bob.create_token(lifetime=timedelta(minutes=5))
+            as_long, _ = bob.create_token()
+        with guarded.client("root for an hour") as root:
+            for_ever, _ = root.create_token(owner="robot")
+        assert shorter.expires_at is not None
+        assert as_long.expires_at is not None
+        assert timedelta(minutes=50) < as_long.expires_at - shorter.expires_at < timedelta(minutes=56)
+        assert for_ever.expires_at is None
+
+    def test_who_only_reads_neither_makes_nor_ends_tokens(self, guarded: Guarded) -> None:
+        guarded.token("rob", "admin")
+        guarded.token("rob's display", owner="rob")
+        with guarded.client("rob") as rob, guarded.client("rob's display") as display:
+            (token,) = [t for t in rob.list_tokens("rob").items if t.roles]
+            for refused in (
+                lambda: display.revoke_token(token.id),
+                lambda: display.revoke_token(owner="rob"),
+                display.create_token,
+            ):
+                with pytest.raises(PermissionDeniedError, match="not for a token that only reads"):
+                    refused()
+
+    def test_all_tokens_of_an_owner_end_at_once(self, guarded: Guarded, people: dict[str, ManagerClient]) -> None:
+        for i in range(3):
+            guarded.token(f"lost {i}", "user", owner="lost")
+        with pytest.raises(PermissionDeniedError, match="only an administrator revokes the tokens of others"):
+            people["bob"].revoke_token(owner="lost")
+        with pytest.raises(InvalidArgumentError):
+            people["bob"].revoke_token("f000000000000000", owner="bob")
+        assert people["bootstrap"].revoke_token(owner="lost") == 3
+        with guarded.client("lost 0") as lost, pytest.raises(UnauthenticatedError):
+            lost.who_am_i()
+        assert people["bootstrap"].revoke_token(owner="lost") == 0
 
     @pytest.mark.parametrize(
         "asked",

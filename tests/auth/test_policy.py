@@ -111,6 +111,8 @@ def expected(name: str, kind: Kind) -> grpc.StatusCode:
     rule = POLICY[name]
     if kind.nobody:
         return UNAUTHENTICATED
+    if rule.active and not kind.trial and not (kind.creates or kind.everywhere >= Access.OPERATE):
+        return DENIED
     if name == "RevokeToken" and not kind.trial:
         # One that is nobody's: to an administrator that is no change.
         return OK if kind.everywhere is Access.OWN else HIDDEN

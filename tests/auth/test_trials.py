@@ -13,6 +13,7 @@ from katib.api.credentials import bearer
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialState
 from tests.e2e.harness import finished, stub, study, trials, until, world
+from tests.tls.test_programs import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,6 +71,44 @@ def test_a_hostile_trial_can_report_its_own_metrics_and_nothing_else(tmp_path: P
             assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
             assert done["token"] not in log.output
             assert all(secret not in log.output for secret in (first, *secrets.values()))
+
+
+def test_the_port_of_the_trials_takes_no_report_without_its_attempts_token_even_where_nobody_is_asked(
+    tmp_path: Path,
+) -> None:
+    with world(tmp_path) as it:
+        it.suggestion("random")
+        port = free_port()
+        it.manager("--report-listen", f"localhost:{port}")
+        told = tmp_path / "told"
+        script = f'echo "$KATIB_SERVER $KATIB_TOKEN" >{told}.part && mv {told}.part {told}; sleep 600'
+        with ManagerClient(it.address, 30) as client:
+            study_id = client.create_study(study(script=script, limits={"max_trials": 1}))
+            (trial,) = until(lambda: [t for t in trials(client, study_id) if t.state is TrialState.RUNNING])
+            until(told.exists)
+            address, token = told.read_text().split()
+            assert address == f"localhost:{port}"
+
+            def report(token: str, trial_id: str = trial.id, at: str = address, attempt: int = 0) -> str:
+                request = pb.ReportMetricsRequest(trial_id=trial_id, attempt=attempt)
+                try:
+                    stub(at).ReportMetrics(request, timeout=20, metadata=bearer(token))
+                except grpc.RpcError as refused:
+                    return refused.code().name
+                return "OK"
+
+            assert [report(shown) for shown in ("", "katib_0_made-up", f"run_{trial.id}_1_{'x' * 43}")] == [
+                "UNAUTHENTICATED"
+            ] * 3
+            assert report(token, trial_id="a000000000000000", attempt=1) == "PERMISSION_DENIED"
+            assert report(token, attempt=2) == "PERMISSION_DENIED"
+            assert report(token) == "OK"
+            with pytest.raises(grpc.RpcError) as refused:
+                stub(address).GetStudies(pb.GetStudiesRequest(), timeout=20, metadata=bearer(token))
+            assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            # Programs of 0.1 report at the other one, as long as nobody is asked there.
+            assert report("", at=it.address) == "OK"
+            client.stop_study(study_id)
 
 
 def test_the_sdk_reports_to_a_manager_that_asks_who_calls(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from katib.api import rpc, tls_files
 from katib.api.channel import open_channel
 from katib.api.errors import tls_failure
 from katib.api.tls import ClientTls, ServerTls
-from katib.domain.errors import InvalidArgumentError
 from katib.manager.settings import Settings
 from katib.manager.transport import Transport
 from tests.cluster.certificates import Authority
@@ -201,7 +200,3 @@ def test_runs_are_told_no_address_at_which_they_would_have_to_show_a_certificate
     assert advertised(tls_client_ca=ca) == ""
     assert advertised(tls_client_ca=ca, report_listen="localhost:0").startswith("localhost:")
     assert advertised(tls_client_ca=ca, advertise_address="proxy:1") == "proxy:1"
-    with pytest.raises(InvalidArgumentError, match=r"^--report-listen: .*expected --tls-cert beside it"):
-        Transport(Settings(listen="localhost:0", report_listen="localhost:0")).listen(
-            rpc.Server((), threads=1), lambda _server: None
-        )

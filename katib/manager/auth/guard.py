@@ -6,7 +6,7 @@ from typing import Any, Final
 import grpc
 
 from katib.api.credentials import bearer_token, certificate_name
-from katib.domain.caller import Caller, CallerKind, enter_caller
+from katib.domain.caller import ACTIVE, Caller, CallerKind, enter_caller
 from katib.domain.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError
 from katib.domain.names import is_id, run_name
 from katib.manager.auth.authenticator import Authenticator
@@ -46,6 +46,10 @@ def check(name: str, rule: Rule, caller: Caller, request: Any, access: StudyAcce
         return
     if caller.unrestricted:
         return
+    if rule.active and not caller.roles & ACTIVE:
+        raise PermissionDeniedError(
+            f"{name} is not for a token that only reads: use one with the role user or operator"
+        )
     study_id = request.study_id if rule.about in (About.STUDY, About.STUDY_OR_ALL) else ""
     if rule.role is not None and rule.role not in caller.roles and not study_id:
         raise PermissionDeniedError(

@@ -28,12 +28,13 @@ class About(Enum):
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`needs`: what the caller must be to the study. `role`: which role it must have where no study is named. `trial`: whether
-    an attempt's token is enough, for its own attempt."""
+    an attempt's token is enough, for its own attempt. `active`: a token that only reads is not enough."""
 
     about: About
     needs: Access = Access.NONE
     role: Role | None = None
     trial: bool = False
+    active: bool = False
     also: str = ""
 
 
@@ -73,9 +74,13 @@ POLICY: Final[Mapping[str, Rule]] = {
     ),
     "GetSavedModel": Rule(About.OWN, also="as GetSavedModels"),
     "WhoAmI": Rule(About.NOTHING),
-    "CreateToken": Rule(About.OWN, also="for itself, with no more roles and groups than it has"),
+    "CreateToken": Rule(
+        About.OWN,
+        active=True,
+        also="for itself, with no more roles and groups than it has, and no longer than it is good",
+    ),
     "ListTokens": Rule(About.OWN, also="sees its own"),
-    "RevokeToken": Rule(About.OWN, also="its own"),
+    "RevokeToken": Rule(About.OWN, active=True, also="its own"),
 }
 
 _WHO: Final = {
@@ -85,6 +90,8 @@ _WHO: Final = {
     Access.OWN: "owner; role `admin`",
 }
 
+_ACTIVE: Final = "role `user`, `operator` or `admin`"
+
 
 def table() -> str:
     """In Markdown, for docs/security.md."""
@@ -93,7 +100,7 @@ def table() -> str:
         if rule.needs is not Access.NONE:
             who = _WHO[rule.needs]
         else:
-            who = f"role `{rule.role.value}` or `admin`" if rule.role else "every caller"
+            who = f"role `{rule.role.value}` or `admin`" if rule.role else _ACTIVE if rule.active else "every caller"
         if rule.needs is not Access.NONE and rule.role:
             who += f"; without a study, role `{rule.role.value}` or `admin`"
         if rule.trial:

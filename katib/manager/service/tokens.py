@@ -1,7 +1,7 @@
 """Use cases of callers and their tokens."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from katib.domain.caller import EVERYBODY, Caller, CallerKind, Role, current_caller
@@ -21,6 +21,7 @@ from katib.manager.tokens import digest_of, new_secret
 MAX_TOKENS: Final = 100
 MAX_GROUPS: Final = 50
 _MAX_NAME: Final = 128
+_ROUNDS: Final = 100
 _LONGEST: Final = timedelta(days=3650)
 _KINDS: Final = {"user": CallerKind.USER, "service": CallerKind.SERVICE}
 _ROLES: Final = {role.value: role for role in Role}
@@ -28,7 +29,8 @@ _ROLES: Final = {role.value: role for role in Role}
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What is asked of a new token. `owner` empty: the caller; `roles` and `kind` by their words; `lifetime` None: for ever."""
+    """What is asked of a new token. `owner` empty: the caller; `roles` and `kind` by their words; `lifetime` None: as long as
+    the caller's own token is good, and for ever where that is."""
 
     name: str = ""
     owner: str = ""
@@ -69,9 +71,14 @@ class TokenUseCases(UseCases):
         found = self._context.tokens.list_tokens(owner, page_token, size + 1)
         return Page(found[:size], found[size - 1].id if len(found) > size else "")
 
-    def revoke_token(self, token_id: str) -> None:
-        """Gone already: no change. Another's, for who is no administrator, is as if it were gone."""
+    def revoke_token(self, token_id: str = "", owner: str = "") -> int:
+        """One, or all of an owner's; returns how many there were of these. Gone already: no change. Another's, for who is no
+        administrator, is as if it were gone."""
         caller = current_caller()
+        if owner:
+            if token_id:
+                raise InvalidArgumentError.of("owner", owner, "expected none beside a token_id")
+            return self._revoke_all(owner, caller)
         if not is_id(token_id):
             raise InvalidArgumentError.of("token_id", token_id, "expected the id of a token (katib-cli list-tokens)")
         if not caller.unrestricted:
@@ -79,6 +86,21 @@ class TokenUseCases(UseCases):
             if found is None or found[0].owner != caller.name:
                 raise NotFoundError(f"{caller.name} has no token {token_id}")
         self._context.tokens.remove(token_id)
+        return 1
+
+    def _revoke_all(self, owner: str, caller: Caller) -> int:
+        if not caller.unrestricted and owner != caller.name:
+            raise PermissionDeniedError("only an administrator revokes the tokens of others")
+        revoked = 0
+        # Who has one may make others meanwhile, at a manager that has not heard of it yet.
+        for _ in range(_ROUNDS):
+            found = self._context.tokens.list_tokens(owner, "", MAX_TOKENS)
+            if not found:
+                break
+            for token in found:
+                self._context.tokens.remove(token.id)
+            revoked += len(found)
+        return revoked
 
     def _checked(self, request: TokenRequest, caller: Caller) -> Token:
         owner = request.owner or caller.name
@@ -107,7 +129,7 @@ class TokenUseCases(UseCases):
             roles=frozenset(_ROLES[word] for word in request.roles),
             groups=frozenset(request.groups),
             created_at=now,
-            expires_at=None if request.lifetime is None else now + request.lifetime,
+            expires_at=_end(request.lifetime, now, caller),
         )
         if not caller.unrestricted:
             _check_no_more(token, caller)
@@ -127,6 +149,17 @@ def _check_no_more(token: Token, caller: Caller) -> None:
             f"{caller.name} does not have {', '.join(more)} itself: ask for no more roles and groups than the caller has, or "
             "have an administrator make the token"
         )
+    if caller.until is not None and (token.expires_at is None or token.expires_at > caller.until):
+        raise PermissionDeniedError(
+            f"the token of the caller expires on {caller.until:%Y-%m-%d at %H:%M} UTC, and so must what is made with it: ask "
+            "for a shorter time, or have an administrator make the token"
+        )
+
+
+def _end(lifetime: timedelta | None, now: datetime, caller: Caller) -> datetime | None:
+    if lifetime is not None:
+        return now + lifetime
+    return None if caller.unrestricted else caller.until
 
 
 def _own_kind(caller: Caller) -> str:
