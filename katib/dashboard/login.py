@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from katib.api.logins import check_token
 from katib.dashboard.context import context_of, login_of, render
-from katib.dashboard.security import LOGIN_COOKIE, check_same_site
+from katib.dashboard.security import LOGIN_COOKIE, check_same_site, is_encrypted
 from katib.domain.errors import InvalidArgumentError, UnauthenticatedError
 
 # A cookie has at most 4096 bytes.
@@ -44,7 +44,7 @@ async def _login(request: Request) -> Response:
         path=request.scope.get("root_path") or "/",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_encrypted(request),
     )
     return response
 

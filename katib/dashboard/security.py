@@ -91,6 +91,12 @@ def own_hosts() -> tuple[str, ...]:
     return tuple(dict.fromkeys(("localhost", socket.gethostname().lower(), socket.getfqdn().lower())))
 
 
+def is_encrypted(request: Request) -> bool:
+    """Between the browser and whoever it speaks to: this program, or a proxy before it, which says so. Who makes that up for a
+    request of its own gets a cookie that its browser will not send."""
+    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "").strip().lower() == "https"
+
+
 def token_of(request: Request) -> str:
     """The browser's token, or a new one, which the answer has to set."""
     token = request.cookies.get(COOKIE, "")
@@ -106,7 +112,7 @@ def set_token(request: Request, response: Response, token: str) -> None:
         path=request.scope.get("root_path") or "/",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_encrypted(request),
     )
 
 

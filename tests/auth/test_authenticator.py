@@ -145,6 +145,22 @@ def test_what_is_remembered_is_bounded_and_made_up_tokens_drive_nothing_out() ->
     assert scene.store.finds == 1000
 
 
+def test_a_look_up_that_began_before_a_token_was_revoked_does_not_bring_it_back() -> None:
+    scene = Scene()
+    token_id = id_in(scene.token())
+    find = scene.store.find
+
+    def revoked_meanwhile(wanted: str) -> tuple[Token, str] | None:
+        found = find(wanted)
+        scene.cached.remove(wanted)
+        return found
+
+    scene.store.find = revoked_meanwhile  # type: ignore[method-assign]
+    assert scene.cached.find(token_id) is not None
+    scene.store.find = find  # type: ignore[method-assign]
+    assert scene.cached.find(token_id) is None
+
+
 def test_all_that_is_not_good_is_answered_in_the_same_words() -> None:
     scene = Scene()
     expired = scene.token(expires_at=NOW - timedelta(days=1))

@@ -43,11 +43,12 @@ def log_in(pages: TestClient, secret: str) -> httpx2.Response:
     return send(pages, "/api/login", {"token": secret})
 
 
-def test_who_has_not_logged_in_is_asked_to_whatever_the_page(pages: TestClient, of_dora: str) -> None:
+def test_who_has_not_logged_in_is_asked_to_whatever_the_page(guarded: Guarded, pages: TestClient, of_dora: str) -> None:
     for path in ("/", f"/studies/{of_dora}", "/trials/a000000000000000", f"/create?from={of_dora}", "/login"):
         answer = pages.get(path)
         assert answer.status_code == (200 if path == "/login" else 401), path
         assert 'id="login"' in answer.text
+        assert guarded.world.address not in answer.text
         assert "dora" not in answer.text
     for path in (
         f"/api/studies/{of_dora}/changes",
@@ -84,10 +85,19 @@ def test_who_has_logged_in_sees_and_does_what_the_token_lets_it(
 
 def test_the_cookie_is_for_this_site_and_no_script(guarded: Guarded, of_dora: str) -> None:
     app = create_app(guarded.world.address, "/katib")
-    for scheme, secure in (("http", False), ("https", True)):
+    for scheme, proxy, secure in (
+        ("http", "", False),
+        ("http", "http", False),
+        ("http", "https", True),
+        ("https", "", True),
+    ):
         with TestClient(app, base_url=f"{scheme}://localhost") as client:
-            client.get("/katib/login")
+            client.headers |= {"x-forwarded-proto": proxy} if proxy else {}
+            first = client.get("/katib/login").headers["set-cookie"]
+            assert ("secure" in first.lower()) is secure
             token = client.cookies["katib_token"]
+            # What the browser sends to the proxy, which the client here does not know of.
+            client.headers["cookie"] = f"katib_token={token}"
             headers = {"x-katib-token": token, "origin": f"{scheme}://localhost", "sec-fetch-site": "same-origin"}
             answer = client.post("/katib/api/login", json={"token": guarded.secrets["dora"]}, headers=headers)
             (cookie,) = [c for c in answer.headers.get_list("set-cookie") if c.startswith("katib_login=")]

@@ -153,7 +153,6 @@ class TestModels:
         with pytest.raises(PermissionDeniedError):
             people["carl"].save_model(model("kept", trial.id, "/evil"))
 
-
     def test_whoever_was_first_to_save_a_name_sees_no_models_of_another_s_study_even_when_that_is_gone(
         self, guarded: Guarded, people: dict[str, ManagerClient]
     ) -> None:

@@ -93,6 +93,18 @@ def test_a_study_gives_its_trials_variables_but_never_katibs_own(driver):
     assert line.text == f"/data {run.trial_id} 1"
 
 
+def test_what_the_manager_shows_others_is_not_in_the_environment_of_trials(tmp_path, monkeypatch):
+    secrets = ("KATIB_DATABASE", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    for name in (*secrets, "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "hunter2")
+    worker = create_worker(WorkerSettings(tmp_path))
+    driver = driver_of(worker)
+    names = [text.partition("=")[0] for text in driver.texts(driver.start("env"))]
+    worker.close()
+    assert "MLFLOW_TRACKING_URI" in names
+    assert not set(secrets) & set(names)
+
+
 def test_a_name_that_no_environment_can_have_is_a_failed_run(driver):
     assert "no process can be given" in refused(driver, driver.run("echo", environment={"a=b": "c"}))
 

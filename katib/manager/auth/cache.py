@@ -32,6 +32,7 @@ class CachedTokens:
         self._clock = clock
         self._lock = threading.Lock()
         self._found: OrderedDict[str, tuple[float, tuple[Token, str]]] = OrderedDict()
+        self._removals = 0
 
     def find(self, token_id: str) -> tuple[Token, str] | None:
         now = self._clock()
@@ -40,11 +41,12 @@ class CachedTokens:
             if kept is not None and now < kept[0]:
                 self._found.move_to_end(token_id)
                 return kept[1]
+            removals = self._removals
         found = self._store.find(token_id)
         with self._lock:
             if found is None:
                 self._found.pop(token_id, None)
-            else:
+            elif removals == self._removals:  # else this may be it, as it was just before
                 # As old as the question: what is revoked behind it is seen in time.
                 self._found[token_id] = now + self._seconds, found
                 self._found.move_to_end(token_id)
@@ -61,6 +63,7 @@ class CachedTokens:
     def remove(self, token_id: str) -> None:
         self._store.remove(token_id)
         with self._lock:
+            self._removals += 1
             self._found.pop(token_id, None)
 
     def used(self, token_id: str, at: datetime) -> None:

@@ -1,7 +1,8 @@
 """Use cases of the model store.
 
-A model of a study that is there is for those who may read that study. Every other one, which a client saved or whose study is
-gone, is its saved study's owner's: saved studies are known by their names, which several studies may have.
+A model of a study is for those who may read that study, and once the study is gone for those who may read all. Every other one,
+which a client has saved by hand, is its saved study's owner's. Saved studies are known by their names, which several studies
+may have and anybody may have been the first to save: who owns one sees no model of another's study by that.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class ModelUseCases(UseCases):
         study = self._study_of(model)
         if study is not None:
             self.permissions.require_trial(caller, model.trial_id, Access.WRITE)
-        elif not caller.unrestricted and not self._owns_saved(caller, model.study_name):
+        elif not caller.unrestricted and (not self._owns_saved(caller, model.study_name) or self._is_of_a_study(model)):
             raise NotFoundError(f"no study {model.study_name} was saved")
         saved = replace(model, saved_at=self._context.now())
         try:
@@ -88,7 +89,9 @@ class ModelUseCases(UseCases):
         found = []
         for model in models:
             access = self._access(caller, model.study_id)
-            if access is None:
+            if access is None and model.study_id:
+                sees = False  # whose it was is gone with the study
+            elif access is None:
                 if owns is None:
                     owns = self._owns_saved(caller, study_name)
                 sees = owns
@@ -116,6 +119,13 @@ class ModelUseCases(UseCases):
         except NotFoundError:
             return None
         return study if study.spec.name == model.study_name else None
+
+    def _is_of_a_study(self, model: SavedModel) -> bool:
+        """Whether there is one that the manager has kept or completed, whatever became of its study."""
+        try:
+            return self._context.models.saved_model(model.study_name, model.trial_id).study_id != ""
+        except NotFoundError:
+            return False
 
     def _owned_by(self, caller: Caller, study: SavedStudy) -> SavedStudy:
         there = self._saved(study.name)

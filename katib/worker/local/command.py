@@ -13,7 +13,14 @@ _STUDY_ID: Final = "{{STUDY_ID}}"
 _TRIAL_ID: Final = "{{TRIAL_ID}}"
 _PYTHON: Final = frozenset({"python", "python3"})
 # The manager's settings, its database password among them, and the wrapper's own variables.
-_WITHHELD: Final = (b"KATIB_", b"_katib_")
+_WITHHELD: Final = (
+    b"KATIB_",
+    b"_katib_",
+    # By which the manager keeps models. The server's address, without them, is no secret, and trials may log there.
+    b"MLFLOW_TRACKING_TOKEN",
+    b"MLFLOW_TRACKING_USERNAME",
+    b"MLFLOW_TRACKING_PASSWORD",
+)
 
 
 class CommandError(Exception):
