@@ -13,12 +13,14 @@ from typing import Final
 import grpc
 
 from katib.api.tls_files import Pair, Reloaded, is_pem, read_authorities, read_pair
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 
 _log: Final = logging.getLogger(__name__)
 
 # In place of a file: the authorities that gRPC brings, or that GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names.
 SYSTEM: Final = "system"
+# The variable that lets a token go in plaintext anywhere.
+INSECURE: Final = "KATIB_INSECURE"
 _LOOPBACK: Final = frozenset({"localhost", "ip6-localhost"})
 
 
@@ -183,6 +185,25 @@ def is_elsewhere(address: str) -> bool:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
         return True
+
+
+def refuse_plaintext(server: str) -> None:
+    """Before a token is sent there without TLS. Raises FailedPreconditionError, unless nothing of it leaves the machine."""
+    elsewhere = next((address for address in server.split(",") if is_elsewhere(address)), None)
+    if elsewhere is not None:
+        raise FailedPreconditionError(
+            f"your token would go to {elsewhere} in plaintext, for whoever is on the network to read: speak TLS (--tls-ca or "
+            f"KATIB_TLS_CA), or say --insecure or {INSECURE}=true where that does no harm"
+        )
+
+
+def warn_of_sent(what: str, *servers: str) -> None:
+    """The same for programs that nobody looks at: a warning for `what` they send there."""
+    elsewhere = [address for server in servers for address in server.split(",") if is_elsewhere(address)]
+    if elsewhere:
+        _log.warning(
+            "%s goes to %s in plaintext, for whoever is on the network to read: give it --tls-ca", what, elsewhere[0]
+        )
 
 
 def warn_of_plaintext(*addresses: str) -> None:

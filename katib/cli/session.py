@@ -31,17 +31,24 @@ class Session:
     tls_cert: str = ""
     tls_key: str = ""
     tls_server_name: str = ""
+    insecure: bool = False
 
     def connect(self, token: str | None = None) -> "ManagerClient":
         """A client of the manager; a context manager. Nothing is sent yet. Raises InvalidArgumentError for certificates that
-        cannot be used. `token`: left out, the one that is kept for this manager."""
+        cannot be used, and FailedPreconditionError where a token would be for everybody to read. `token`: left out, the one
+        that is kept for this manager."""
         # What gRPC writes of a handshake that fails is said by our error, in words.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from katib.api.client import ManagerClient  # gRPC is most of the start of this program
 
         if token is None:
             token = token_for(self.server)
-        return ManagerClient(self.server, self.timeout, self._tls(), token)
+        tls = self._tls()
+        if token and tls is None and not self.insecure:
+            from katib.api.tls import refuse_plaintext
+
+            refuse_plaintext(self.server)
+        return ManagerClient(self.server, self.timeout, tls, token)
 
     def _tls(self) -> "ClientTls | None":
         if not (self.tls_ca or self.tls_cert or self.tls_key):
@@ -124,6 +131,11 @@ def _set_tls(ctx: click.Context, param: click.Parameter, value: str | None) -> N
         setattr(ctx.ensure_object(Session), param.name, value)
 
 
+def _set_insecure(ctx: click.Context, _param: click.Parameter, value: bool | None) -> None:
+    if value:
+        ctx.ensure_object(Session).insecure = True
+
+
 _TLS: Final = (
     ("--tls-ca", "FILE", "Speak TLS, to a manager for which the authorities in this PEM file vouch; or 'system'."),
     ("--tls-cert", "FILE", "The certificate by which you show who you are, in PEM."),
@@ -150,6 +162,16 @@ def _options(*, environment: bool) -> Callable[[F], F]:
                 hidden=not environment,
                 help=f"{text}  [env: {named(option)}]",
             )(function)
+        function = click.option(
+            "--insecure",
+            is_flag=True,
+            callback=_set_insecure,
+            expose_value=False,
+            envvar=named("--insecure"),
+            hidden=not environment,
+            help="Send your token in plaintext where there is no TLS, for whoever is on the network to read.  "
+            f"[env: {named('--insecure')}]",
+        )(function)
         function = click.option(
             "--timeout",
             type=Period(),

@@ -12,7 +12,7 @@ import uvicorn
 
 from katib.api import logs, rpc
 from katib.api.logins import read_token
-from katib.api.tls import ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext
+from katib.api.tls import ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext, warn_of_sent
 from katib.api.tls_options import CERT_HELP, KEY_HELP
 from katib.dashboard.app import create_app
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, url
@@ -59,6 +59,8 @@ def run(
     else:
         tls.watch()
         config.ssl = tls.following_context()
+    if manager_tls is None:
+        warn_of_sent("the token by which a reader logs in", server)
     program = uvicorn.Server(config)
     _end_with_starter(program)
     if fd is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from katib.api import rpc
-from katib.api.tls import SYSTEM, ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext
+from katib.api.tls import SYSTEM, ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext, warn_of_sent
 from katib.api.tls_files import Reloaded, read_authorities
 from katib.manager.advertise import advertised_address
 from katib.manager.reports import REPORTS
@@ -47,6 +47,11 @@ class Transport:
             warn_of_plaintext(self._settings.listen, self._settings.report_listen, self._settings.http)
         else:
             self.tls.watch()
+        settings = self._settings
+        if settings.service_token_file is not None and self.services is None:
+            warn_of_sent(
+                "the token in --service-token-file", settings.suggestion_address, settings.earlystopping_address
+            )
 
 
 def _authorities_of_runs(settings: Settings) -> Callable[[], str]:

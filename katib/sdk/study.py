@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from katib.api.client import DEFAULT_ADDRESS, ManagerClient
 from katib.api.logins import token_for
-from katib.api.tls import client_tls
+from katib.api.tls import INSECURE, client_tls, refuse_plaintext
 from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id
 from katib.domain.study import Limits, Objective, Setting, StudySpec
@@ -133,7 +133,10 @@ def connect(server: str | None) -> ManagerClient:
     names = ("KATIB_TLS_CA", "KATIB_TLS_CERT", "KATIB_TLS_KEY")
     ca, cert, key = (os.environ.get(name, "") for name in names)
     address = server or os.environ.get("KATIB_SERVER") or DEFAULT_ADDRESS
-    return ManagerClient(address, tls=client_tls(ca, cert, key, options=names), token=token_for(address))
+    tls, token = client_tls(ca, cert, key, options=names), token_for(address)
+    if token and tls is None and os.environ.get(INSECURE, "").lower() not in ("1", "true", "yes"):
+        refuse_plaintext(address)
+    return ManagerClient(address, tls=tls, token=token)
 
 
 class Study:
