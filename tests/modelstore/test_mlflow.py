@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.names import new_id, run_name
 from katib.domain.trial import Tag
@@ -163,6 +163,34 @@ class TestOnAServer:
         ask(mlflow_address, "experiments/delete", {"experiment_id": store._experiment(project)})
         with pytest.raises(FailedPreconditionError, match="restore it there"):
             store.save_model(SavedModel(project, new_id(), (), (), "/m"))
+
+    def test_an_experiment_of_somebody_else_is_left_as_it_is(self, storage, mlflow_address, project):
+        store = open_model_store(storage, f"mlflow+{mlflow_address}")
+        note = {"key": "mlflow.note.content", "value": "theirs"}
+        theirs = ask(mlflow_address, "experiments/create", {"name": project, "tags": [note]})["experiment_id"]
+        study = storage.create_study(make_study(spec=make_spec(name=project)))
+        for write in (
+            lambda: store.save_study(SavedStudy(project, "me", "mine now")),
+            lambda: store.save_model(SavedModel(project, new_id(), (), (), "/m")),
+            lambda: store.keep(study, ()),
+        ):
+            with pytest.raises(FailedPreconditionError, match="not of Katib's making"):
+                write()
+        assert store.kept_models(study) == []
+        with pytest.raises(NotFoundError):
+            store.saved_models(project, 9, "")
+        assert runs_of(mlflow_address, project) == {}
+        with urlopen(f"{mlflow_address}/api/2.0/mlflow/experiments/get?experiment_id={theirs}", timeout=30) as answer:
+            assert pairs(json.load(answer)["experiment"]["tags"])["mlflow.note.content"] == "theirs"
+        # Unless it is given to Katib.
+        ask(
+            mlflow_address,
+            "experiments/set-experiment-tag",
+            {"experiment_id": theirs, "key": "katib.study", "value": "1"},
+        )
+        store.keep(study, ())
+        store.save_model(SavedModel(project, "by hand", (), (), "/m"))
+        assert [m.trial_id for m in store.saved_models(project, 9, "").items] == ["by hand"]
 
     def test_its_outage_hurts_no_study_and_what_was_missed_is_sent_later(self, storage, worker, project, caplog):
         with mlflow.started() as server:

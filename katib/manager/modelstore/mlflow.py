@@ -53,14 +53,14 @@ class MlflowModelStore:
     def save_study(self, study: SavedStudy) -> None:
         check_study(study)
         tags = {_STUDY: "1", _OWNER: study.owner, _NOTE: study.description}
-        experiment = self._experiment(study.name)
+        experiment = self._own(study.name)
         if experiment is None:
             experiment = self._create(study.name, tags)
         self._api.tag_experiment(experiment, tags)
 
     def save_model(self, model: SavedModel) -> None:
         check_model(model)
-        experiment = self._require(model.study_name)
+        experiment = self._required(model.study_name, self._own(model.study_name))
         before = self._find(experiment, model.trial_id)
         if before is not None:
             model = with_known(model, _model(before, model.study_name))
@@ -84,7 +84,7 @@ class MlflowModelStore:
     def saved_models(self, study_name: str, page_size: int, page_token: str) -> Page[SavedModel]:
         list_ = model_list(study_name)
         (after,) = read_token(list_, page_token, MODEL_KEY) if page_token else ("",)
-        experiment = self._require(study_name)
+        experiment = self._required(study_name, self._experiment(study_name))
         runs, token = self._api.page_of_runs(
             experiment, f"tags.`{_KEY}` != ''", [f"tags.`{_TRIAL}` ASC"], page_size, after
         )
@@ -98,7 +98,7 @@ class MlflowModelStore:
         return _model(run, study_name)
 
     def keep(self, study: Study, finished: Sequence[FinishedTrial]) -> None:
-        experiment = self._experiment(study.spec.name)
+        experiment = self._own(study.spec.name)
         if experiment is None:
             project = project_of(study)
             tags = {_STUDY: "1", _OWNER: project.owner, _NOTE: project.description}
@@ -195,27 +195,42 @@ class MlflowModelStore:
     # Finding
 
     def _experiment(self, name: str) -> str | None:
-        found = self._api.find_experiment(name)
+        """One that somebody else has made is none of Katib's."""
+        found = self._find_experiment(name)
+        return str(found["experiment_id"]) if found is not None and _STUDY in _tags(found) else None
+
+    def _own(self, name: str) -> str | None:
+        """To write to. Raises FailedPreconditionError where the name is taken."""
+        found = self._find_experiment(name)
+        if found is not None and _STUDY not in _tags(found):
+            raise FailedPreconditionError(
+                f"experiment {name!r} in MLflow is not of Katib's making, and is left as it is: give the study another name, "
+                f"or the experiment the tag {_STUDY} with the value 1 to have its models there"
+            )
+        return str(found["experiment_id"]) if found is not None else None
+
+    def _find_experiment(self, name: str) -> Json | None:
+        found = self._api.find_experiment(name) if name else None
         if found is None:
             return None
         if found.get("lifecycle_stage") == "deleted":
             raise FailedPreconditionError(
                 f"experiment {name!r} was deleted in MLflow: restore it there, or remove it for good, to keep its models"
             )
-        return str(found["experiment_id"])
+        return found
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         try:
             return self._api.create_experiment(name, tags)
         except FailedPreconditionError:
             # Somebody else was faster; or else this raises why.
-            return self._require(name)
+            return self._required(name, self._own(name))
 
-    def _require(self, name: str) -> str:
-        found = self._experiment(name) if name else None
-        if found is None:
+    @staticmethod
+    def _required(name: str, experiment: str | None) -> str:
+        if experiment is None:
             raise NotFoundError(f"no study {name} was saved")
-        return found
+        return experiment
 
     def _find(self, experiment: str | None, trial_id: str) -> Json | None:
         if experiment is None:
