@@ -110,7 +110,9 @@ def test_trials_of_different_studies_share_a_csv() -> None:
 )
 def test_a_spreadsheet_takes_no_cell_for_a_formula(text: str) -> None:
     (row,) = rows(to_csv([{"name": text}], ["name"]))
-    assert row["name"] == "'" + text.replace("\r\n", "\n").replace("\r", "\n")
+    assert row["name"].startswith("'")
+    # Behind a tab or the end of a line another cell begins for some.
+    assert row["name"].replace("'", "") == text.replace("\r\n", "\n").replace("\r", "\n")
     assert to_csv([{text: "x"}], [text]).startswith(("'", "\"'"))
 
 
