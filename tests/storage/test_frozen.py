@@ -59,9 +59,9 @@ class Frozen:
 
     def _write(self) -> None:
         def change(session: Session) -> None:
-            study = lock_study(session, self._study_id)
-            store_study(session, study, replace(study, message="late", revision=study.revision + 1))
-            session.flush()
+            study = lock_study(session, self._study_id).study
+            store_study(session, replace(study, message="late", revision=study.revision + 1))
+            session.settle()
             self._holds.set()
             self._go_on.wait(60)
 

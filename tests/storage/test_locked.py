@@ -112,7 +112,7 @@ def test_writes_to_other_studies_in_the_same_batch_take_place(storage, server_ur
             lambda session: studies.lock_study(session, held.id),
             lambda session: studies.lock_study(session, free.id),
         )
-    assert (first, third.id) == (made, free.id)
+    assert (first, third.study.id) == (made, free.id)
     assert isinstance(second, UnavailableError)
     assert storage.get_study(made.id) == made
 

@@ -1,20 +1,19 @@
 """What changes a study and its trials: lock the study, read the trials, decide, write.
 
 The study's row is locked first, so that writes to one study and its trials follow one another in every process. Each
-statement finds its rows by a primary key or an index, whatever the size of the study.
+statement finds its rows by a primary key or an index, whatever the size of the study. Those that a group of writes can share
+are shared (held.py).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, update
 
-from katib.domain.errors import NotFoundError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
-from katib.domain.trial import UNFINISHED, NewTrial, Trial
+from katib.domain.trial import NewTrial, Trial
 from katib.manager.changes import Applied, StudyChanges
 from katib.manager.storage.decisions import (
     Decision,
@@ -28,35 +27,25 @@ from katib.manager.storage.decisions import (
 )
 from katib.manager.storage.leases import decide_given, decide_hand_out
 from katib.manager.storage.sql.attempts import store_attempts
-from katib.manager.storage.sql.columns import now_micros
+from katib.manager.storage.sql.locking import lock_client, lock_trial, read_by_ids
 from katib.manager.storage.sql.observations import seen_keys
 from katib.manager.storage.sql.rows import (
-    STUDY_COLUMNS,
-    TRIAL_COLUMNS,
     TRIAL_LEASE,
     TRIAL_PROGRESS,
     observation_to_row,
-    study_from_row,
     trial_from_row,
     trial_lease_to_row,
     trial_progress_to_row,
     trial_to_row,
 )
 from katib.manager.storage.sql.session import Session
-from katib.manager.storage.sql.statement import Statement, by_index, parameters
-from katib.manager.storage.sql.studies import THERE, lock_study, lock_study_and, lock_study_at, store_study
-from katib.manager.storage.sql.tables import observations, studies, trials
-from katib.manager.storage.sql.trials import in_states
-from katib.manager.storage.times import from_micros, to_micros
+from katib.manager.storage.sql.statement import Statement
+from katib.manager.storage.sql.studies import lock_study, store_study
+from katib.manager.storage.sql.tables import observations, trials
 
 # At most this many trials are looked up by one statement.
 _AT_ONCE: Final = 256
 
-_LOCK_BY_TRIAL: Final = Statement(
-    select(*STUDY_COLUMNS, now_micros())
-    .where(studies.c.id == select(trials.c.study_id).where(trials.c.id == bindparam("trial")).scalar_subquery(), THERE)
-    .with_for_update()
-)
 _INSERT_TRIAL: Final = Statement(insert(trials))
 _INSERT_OBSERVATION: Final = Statement(insert(observations))
 _as_read: Final = (
@@ -70,28 +59,6 @@ _MOVE: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", "state", "attempt"
 _LEASED_PROGRESS: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", *TRIAL_LEASE))
 _LEASED_MOVE: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", *TRIAL_LEASE, "state", "attempt"))
 _HAND_ON: Final = Statement(_as_read, (*TRIAL_PROGRESS, "taken", *TRIAL_LEASE, "attempt", "client_id"))
-_with_taken: Final = select(*TRIAL_COLUMNS, trials.c.taken).where(trials.c.study_id == bindparam("study"))
-_OF_CLIENT: Final = Statement(
-    by_index(
-        trials,
-        "ix_trials_study_id_client_id_state",
-        _with_taken.where(trials.c.client_id == bindparam("client"), in_states(UNFINISHED)),
-    )
-)
-_LAPSED: Final = Statement(
-    by_index(trials, "ix_trials_study_id_lease_ends", _with_taken.where(trials.c.lease_ends <= bindparam("now")))
-    .order_by(trials.c.lease_ends)
-    .limit(bindparam("size"))
-)
-_LAPSED_NOW: Final = Statement(
-    by_index(trials, "ix_trials_study_id_lease_ends", _with_taken.where(trials.c.lease_ends <= now_micros()))
-    .order_by(trials.c.lease_ends)
-    .limit(bindparam("size"))
-)
-# Of those whose lease is over some may be the client's own.
-_MANY: Final = 1000
-# Of those whose lease is over, some may be about to end, and are passed over.
-_SPARE: Final = 100
 
 
 def add_trials(
@@ -105,17 +72,17 @@ def add_trials(
     running: bool,
     lease: timedelta | None,
 ) -> Sequence[Trial]:
-    before, now = lock_study_at(session, study_id)
+    held = lock_study(session, study_id)
     study, added = decide_trials(
-        before, expected_suggested, new, at, client_id, manager_id, running, lease=lease, now=now
+        held.study, expected_suggested, new, at, client_id, manager_id, running, lease=lease, now=held.at
     )
-    session.write_all(_INSERT_TRIAL, [trial_to_row(trial) for trial in added])
-    store_study(session, before, study)
+    _insert(session, added)
+    store_study(session, study)
     return added
 
 
 def apply(session: Session, study_id: str, changes: StudyChanges, manager_id: str | None) -> Applied:
-    study = lock_study(session, study_id)
+    study = lock_study(session, study_id).study
     check_driver(study, manager_id)
     read, taken = _read_trials(session, study_id, trials_named(changes))
     seen: dict[str, list[Key]] = {}
@@ -124,7 +91,7 @@ def apply(session: Session, study_id: str, changes: StudyChanges, manager_id: st
         if trial is not None and trial.attempt == intake.attempt and taken[trial.id] and intake.observations:
             seen.setdefault(trial.id, []).extend(seen_keys(session, trial.id, trial.attempt, intake.observations))
     decision = decide_changes(study, read, changes, seen)
-    _store(session, study, read, taken, decision)
+    _store(session, read, taken, decision)
     return Applied(decision.study, decision.trials, decision.refused)
 
 
@@ -137,27 +104,24 @@ def report(
     strategy: MetricStrategy,
     check: Callable[[Study, Trial], None] | None,
 ) -> Trial:
-    study, now, trial, taken = _lock_trial(session, trial_id)
+    held, trial, taken = lock_trial(session, trial_id)
+    study = held.study
     if check is not None:
         check(study, trial)
     if not objective_name:
         objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
     seen = seen_keys(session, trial_id, trial.attempt, new) if taken else ()
-    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, now)
-    _store(session, study, {trial_id: trial}, {trial_id: taken}, decision)
+    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, held.at)
+    _store(session, {trial_id: trial}, {trial_id: taken}, decision)
     return decision.trials.get(trial_id, trial)
 
 
 def hand_out(
     session: Session, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime, again: bool
 ) -> Sequence[Trial]:
-    study, now = lock_study_at(session, study_id)
-    mine = session.rows(_OF_CLIENT, study=study_id, client=client_id)
-    lapsed = session.rows(_LAPSED, study=study_id, now=to_micros(now), size=count + len(mine) + _SPARE)
-    taken = {row[0]: row[-1] for row in (*mine, *lapsed)}
-    own, others = [trial_from_row(row) for row in mine], [trial_from_row(row) for row in lapsed]
-    decision, given = decide_hand_out(study, own, others, client_id, count, lease, at, now, again)
-    _store(session, study, {trial.id: trial for trial in (*own, *others)}, taken, decision)
+    held, mine, lapsed = lock_client(session, study_id, client_id)
+    decision, given = decide_hand_out(held.study, mine, lapsed, client_id, count, lease, at, held.at, again)
+    _store_held(session, decision)
     return given
 
 
@@ -170,25 +134,24 @@ def give_trials(
     at: datetime,
     choose: Callable[[Study, int], Sequence[NewTrial]],
 ) -> Sequence[Trial]:
-    about: tuple[tuple[Statement, Mapping[str, Any]], ...] = ()
-    if lease is not None:
-        about = (
-            (_OF_CLIENT, {"study": study_id, "client": client_id}),
-            (_LAPSED_NOW, {"study": study_id, "size": count + _MANY}),
-        )
-    study, now, found = lock_study_and(session, study_id, *about)
-    mine, lapsed = found or ((), ())
-    taken = {row[0]: row[-1] for row in (*mine, *lapsed)}
-    own, others = [trial_from_row(row) for row in mine], [trial_from_row(row) for row in lapsed]
-    decision, given, changed, added = decide_given(study, own, others, client_id, count, lease, at, now, choose)
-    _store(session, study, {trial.id: trial for trial in (*own, *others)}, taken, decision)
-    session.write_all(_INSERT_TRIAL, [trial_to_row(trial) for trial in added])
-    store_study(session, decision.study, changed)
+    mine: Sequence[Trial] = ()
+    lapsed: Sequence[Trial] = ()
+    if lease is None:
+        held = lock_study(session, study_id)
+    else:
+        held, mine, lapsed = lock_client(session, study_id, client_id)
+    decision, given, changed, added = decide_given(
+        held.study, mine, lapsed, client_id, count, lease, at, held.at, choose
+    )
+    _store_held(session, decision)
+    _insert(session, added)
+    store_study(session, changed)
     return (*given, *added)
 
 
 def apply_to(session: Session, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
-    study, _, trial, taken = _lock_trial(session, trial_id)
+    held, trial, taken = lock_trial(session, trial_id)
+    study = held.study
     changes = decide(study, trial)
     if changes is None:
         return Applied(study, {}, frozenset())
@@ -199,17 +162,14 @@ def apply_to(session: Session, trial_id: str, decide: Callable[[Study, Trial], S
         for intake in changes.intakes:
             seen += seen_keys(session, trial_id, trial.attempt, intake.observations)
     decision = decide_changes(study, {trial_id: trial}, changes, {trial_id: seen})
-    _store(session, study, {trial_id: trial}, {trial_id: taken}, decision)
+    _store(session, {trial_id: trial}, {trial_id: taken}, decision)
     return Applied(decision.study, decision.trials, decision.refused)
 
 
-def _lock_trial(session: Session, trial_id: str) -> tuple[Study, datetime, Trial, int]:
-    """The trial's study, which is locked, the database's time, the trial and its last `seq`. The lock comes first: what is read
-    of the trial is then as it stays."""
-    studies_, trials_ = session.read((_LOCK_BY_TRIAL, {"trial": trial_id}), (_by_ids(1), {"trial0": trial_id}))
-    if not studies_:
-        raise NotFoundError(f"there is no trial {trial_id}")
-    return study_from_row(studies_[0]), from_micros(studies_[0][-1]), trial_from_row(trials_[0]), trials_[0][-1]
+def _insert(session: Session, new: Sequence[Trial]) -> None:
+    session.write_all(_INSERT_TRIAL, [trial_to_row(trial) for trial in new])
+    for trial in new:
+        session.held.change(trial, 0)
 
 
 def _read_trials(session: Session, study_id: str, trial_ids: Iterable[str]) -> tuple[dict[str, Trial], dict[str, int]]:
@@ -217,12 +177,8 @@ def _read_trials(session: Session, study_id: str, trial_ids: Iterable[str]) -> t
     ids = list(trial_ids)
     found, taken = {}, {}
     for start in range(0, len(ids), _AT_ONCE):
-        some = ids[start : start + _AT_ONCE]
-        # One statement for each power of two: the last id is named again to fill it up.
-        size = 1 << (len(some) - 1).bit_length()
-        some += some[-1:] * (size - len(some))
-        values = {f"trial{i}": trial_id for i, trial_id in enumerate(some)}
-        for row in session.rows(_by_ids(size), **values):
+        statement, values = read_by_ids(ids[start : start + _AT_ONCE])
+        for row in session.rows(statement, **values):
             trial = trial_from_row(row)
             # Looked at here: as a condition it could tempt the database to read the whole study.
             if trial.study_id == study_id:
@@ -230,14 +186,13 @@ def _read_trials(session: Session, study_id: str, trial_ids: Iterable[str]) -> t
     return found, taken
 
 
-@cache
-def _by_ids(size: int) -> Statement:
-    return Statement(select(*TRIAL_COLUMNS, trials.c.taken).where(trials.c.id.in_(parameters("trial", size))))
+def _store_held(session: Session, decision: Decision) -> None:
+    found = {trial_id: session.held.trials[trial_id] for trial_id in decision.trials}
+    read, taken = {i: trial for i, (trial, _) in found.items()}, {i: seq for i, (_, seq) in found.items()}
+    _store(session, read, taken, decision)
 
 
-def _store(
-    session: Session, study: Study, read: Mapping[str, Trial], taken: Mapping[str, int], decision: Decision
-) -> None:
+def _store(session: Session, read: Mapping[str, Trial], taken: Mapping[str, int], decision: Decision) -> None:
     rows: dict[Statement, list[dict[str, Any]]] = {}
     new = []
     for trial_id, trial in decision.trials.items():
@@ -250,11 +205,12 @@ def _store(
         row |= {"state": trial.state.value, "attempt": trial.attempt, "client_id": trial.client_id}
         row |= trial_lease_to_row(trial)
         rows.setdefault(_statement(before, trial), []).append(row)
+        session.held.change(trial, seq)
     session.write_all(_INSERT_OBSERVATION, new)
     store_attempts(session, decision.attempts)
     for statement, changed in rows.items():
         session.write_all(statement, changed, exactly=True)
-    store_study(session, study, decision.study)
+    store_study(session, decision.study)
 
 
 def _statement(before: Trial, trial: Trial) -> Statement:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from katib.manager.storage.sql.connections import Connections
 from katib.manager.storage.sql.failures import Failure
+from katib.manager.storage.sql.held import About
 from katib.manager.storage.sql.session import Session, make_session
 from katib.manager.storage.sql.writer import Writer
 
@@ -50,6 +51,12 @@ class Database:
     def write(self, function: Callable[[Session], T]) -> T:
         """See Writer.write. For what concerns a study the function calls `Session.touch`."""
         return self._writer.write(function)
+
+    def write_study(self, function: Callable[[Session], T], about: About | None = None) -> T:
+        """As `write`, for a function that locks a study before it reads or writes anything of it, and changes it and its trials
+        by `changes` and `store_study` alone: it shares with those beside it what is held (held.py). `about`: what it will ask
+        for."""
+        return self._writer.write(function, shares=True, about=about)
 
     def write_apart(self, function: Callable[[Session], T]) -> T:
         """As `write`, but waits for none of the writes there, which a locked study may hold up: for what keeps a manager alive.

@@ -19,6 +19,8 @@ from katib.manager.storage.sql.tables import observations, trials
 from katib.manager.storage.sql.trials import OF_LIVING
 from katib.manager.storage.tokens import OBSERVATION_KEY, make_token, observation_list, read_token
 
+# Statements to a packet.
+_AT_ONCE: Final = 64
 _ATTEMPT: Final = Statement(
     select(trials.c.attempt).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE)
 )
@@ -96,10 +98,12 @@ def curves(
 
 def last_values(session: Session, of: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
     found = {}
-    for trial in of:
-        rows = session.rows(_LAST_VALUES, trial=trial.id, attempt=trial.attempt)
-        if rows:
-            found[trial.id] = {name: value_from_columns(value, kind) for name, value, kind in rows}
+    for begin in range(0, len(of), _AT_ONCE):
+        some = of[begin : begin + _AT_ONCE]
+        read = session.read(*[(_LAST_VALUES, {"trial": trial.id, "attempt": trial.attempt}) for trial in some])
+        for trial, rows in zip(some, read, strict=True):
+            if rows:
+                found[trial.id] = {name: value_from_columns(value, kind) for name, value, kind in rows}
     return found
 
 

@@ -1,13 +1,14 @@
 """A connection at work for one function: what it reads and writes, and which studies its writes are about."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from katib.domain.errors import InternalError
+from katib.manager.storage.sql.held import About, Held
 from katib.manager.storage.sql.statement import Statement
 
 Row = Sequence[Any]
@@ -34,6 +35,11 @@ class Session:
         self.touched: dict[str, None] = {}
         # How many statements have written, or may have.
         self.writes = 0
+        self.held: Final = Held()
+        # What the writes of this transaction that have not run yet will ask for.
+        self.expected: Sequence[About] = ()
+        # What is left to be written of what is held, by study.
+        self.unsettled: dict[str, Callable[[], None]] = {}
 
     def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
         self._run(statement, values)
@@ -74,6 +80,14 @@ class Session:
     def flush(self) -> None:
         """Runs what has been put off."""
 
+    def settle(self) -> None:
+        """Writes what is held and has changed, and holds nothing from then on."""
+        unsettled, self.unsettled = self.unsettled, {}
+        for write in unsettled.values():
+            write()
+        self.flush()
+        self.held.clear()
+
     def touch(self, study_id: str) -> None:
         """Those who subscribed are told of this study once the transaction is committed."""
         self.touched[study_id] = None
@@ -100,14 +114,16 @@ class Session:
 
 class MySqlSession(Session):
     """Over a network each statement is a round trip, and they are most of a write's time. So `write_all` puts off, and all
-    that has been put off goes to the server in one packet: an `apply` takes four round trips instead of eight and more."""
+    that has been put off goes to the server in one packet, the rows for a table as one statement: a group of writes to a study
+    takes three round trips with its commit."""
 
     def __init__(self, connection: DBAPIConnection, dialect: Dialect) -> None:
         super().__init__(connection, dialect)
-        self._statements: list[str] = []
-        # For each of them how many rows it must find, or None.
-        self._expected: list[int | None] = []
+        # Each with how many rows it must find, or None; of inserts the rows, in groups that fit in a packet.
+        self._put_off: list[tuple[str, int | None] | tuple[str, list[str]]] = []
+        self._inserts: dict[Statement, list[str]] = {}
         self._length = 0
+        self._escape: Callable[[Any], str] = connection.escape
 
     def write_all(self, statement: Statement, rows: Sequence[Mapping[str, Any]], *, exactly: bool = False) -> None:
         if not rows:
@@ -116,77 +132,71 @@ class MySqlSession(Session):
         sql, names, rows = self._prepared(statement, rows)
         # An insert takes all its rows in one statement.
         insert, values, one = sql.partition(" VALUES ")
-        texts = [self._cursor.mogrify(one if values else sql, [row[name] for name in names]) for row in rows]
-        if values:
-            for group in _grouped(texts):
-                self._put(f"{insert} VALUES {','.join(group)}", None)
-        else:
-            for text in texts:
-                self._put(text, 1 if exactly else None)
+        for row in rows:
+            text = (one if values else sql) % self._literals([row[name] for name in names])
+            if not values:
+                self._put_off.append((text, 1 if exactly else None))
+            elif statement in self._inserts:
+                self._inserts[statement].append(text)
+            else:
+                # Before what was put off since the first of them: new rows are in nobody's way.
+                self._put_off.append((f"{insert} VALUES ", self._inserts.setdefault(statement, [text])))
+            self._length += len(text)
+            if self._length > _PACKET:
+                self.flush()
 
     def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
         self.flush()
-        rows = super().rows(statement, **values)
-        return [_unpack(row[0]) for row in rows] if statement.packed else rows
+        self._cursor.execute(self._text(statement, values))
+        return self._unpacked(statement, self._cursor.fetchall())
 
     def read(self, *reads: tuple[Statement, Mapping[str, Any]]) -> Sequence[Sequence[Row]]:
         self.flush()
-        texts = []
-        for statement, values in reads:
-            sql, names, constants = statement.compiled(self._dialect)
-            values = {**constants, **values}
-            texts.append(self._cursor.mogrify(sql, [values[name] for name in names]))
-        self._cursor.execute(";".join(texts))
+        self._cursor.execute(";".join(self._text(statement, values) for statement, values in reads))
         found = [self._cursor.fetchall()]
         while self._cursor.nextset():
             found.append(self._cursor.fetchall())
-        return [
-            [_unpack(row[0]) for row in rows] if statement.packed else rows
-            for (statement, _), rows in zip(reads, found, strict=True)
-        ]
+        return [self._unpacked(statement, rows) for (statement, _), rows in zip(reads, found, strict=True)]
 
     def write(self, statement: Statement, **values: Any) -> int:
         self.flush()
-        return super().write(statement, **values)
+        self.writes += 1
+        self._cursor.execute(self._text(statement, values))
+        return int(self._cursor.rowcount)
 
     def flush(self) -> None:
-        if not self._statements:
+        if not self._put_off:
             return
-        statements, expected = ";".join(self._statements), self._expected
-        self._statements, self._expected, self._length = [], [], 0
-        self._cursor.execute(statements)
+        put_off, self._put_off, self._inserts, self._length = self._put_off, [], {}, 0
+        texts = [text if not isinstance(what, list) else text + ",".join(what) for text, what in put_off]
+        self._cursor.execute(";".join(texts))
         found = [self._cursor.rowcount]
         # Every result is read before one is judged: the connection is of use only then.
         while self._cursor.nextset():
             found.append(self._cursor.rowcount)
-        for rows, wanted in zip(found, expected, strict=True):
-            if wanted is not None:
+        for rows, (_, wanted) in zip(found, put_off, strict=True):
+            if isinstance(wanted, int):
                 _check(rows, wanted)
 
-    def _put(self, sql: str, expected: int | None) -> None:
-        self._statements.append(sql)
-        self._expected.append(expected)
-        self._length += len(sql)
-        if self._length > _PACKET:
-            self.flush()
+    def _text(self, statement: Statement, values: Mapping[str, Any]) -> str:
+        sql, names, constants = statement.compiled(self._dialect)
+        if constants:
+            values = {**constants, **values}
+        return sql % self._literals([values[name] for name in names])
+
+    def _literals(self, values: Sequence[Any]) -> tuple[str, ...]:
+        """As PyMySQL would write them; most are none or a whole number, for which it takes five times as long."""
+        escape = self._escape
+        return tuple(
+            ["NULL" if value is None else str(value) if type(value) is int else escape(value) for value in values]
+        )
+
+    def _unpacked(self, statement: Statement, rows: Sequence[Row]) -> Sequence[Row]:
+        return [_unpack(row[0]) for row in rows] if statement.packed else rows
 
 
 def make_session(connection: DBAPIConnection, dialect: Dialect) -> Session:
     return Session(connection, dialect) if dialect.name == "sqlite" else MySqlSession(connection, dialect)
-
-
-def _grouped(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """In packets that MySQL takes."""
-    group: list[str] = []
-    length = 0
-    for text in texts:
-        group.append(text)
-        length += len(text)
-        if length > _PACKET:
-            yield group
-            group, length = [], 0
-    if group:
-        yield group
 
 
 def _check(found: int, wanted: int) -> None:

@@ -18,6 +18,7 @@ from katib.manager.storage.sql import attempts, managers, observations, studies,
 from katib.manager.storage.sql import changes as changes_
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.deletion import Deletions
+from katib.manager.storage.sql.held import About
 from katib.manager.storage.sql.history import History
 from katib.manager.storage.sql.statement import Statement
 
@@ -55,7 +56,7 @@ class SqlStorage:
         return self.database.read(lambda session: studies.list_studies(session, filter_, page_size, page_token))
 
     def update_study(self, study_id: str, change: Callable[[Study], Study]) -> Study:
-        return self.database.write(lambda session: studies.update_study(session, study_id, change))
+        return self.database.write_study(lambda session: studies.update_study(session, study_id, change))
 
     def delete_study(self, study_id: str) -> None:
         self.deletions.delete(study_id)
@@ -74,7 +75,7 @@ class SqlStorage:
         manager_id: str | None = None,
         lease: timedelta | None = None,
     ) -> Sequence[Trial]:
-        return self.database.write(
+        return self.database.write_study(
             lambda session: changes_.add_trials(
                 session, study_id, expected_suggested, trials, at, client_id, manager_id, running, lease
             )
@@ -83,8 +84,9 @@ class SqlStorage:
     def hand_out(
         self, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime, again: bool = True
     ) -> Sequence[Trial]:
-        return self.database.write(
-            lambda session: changes_.hand_out(session, study_id, client_id, count, lease, at, again)
+        return self.database.write_study(
+            lambda session: changes_.hand_out(session, study_id, client_id, count, lease, at, again),
+            About(study_id=study_id, client_id=client_id),
         )
 
     def give_trials(
@@ -96,16 +98,19 @@ class SqlStorage:
         at: datetime,
         choose: Callable[[Study, int], Sequence[NewTrial]],
     ) -> Sequence[Trial]:
-        return self.database.write(
-            lambda session: changes_.give_trials(session, study_id, client_id, count, lease, at, choose)
+        return self.database.write_study(
+            lambda session: changes_.give_trials(session, study_id, client_id, count, lease, at, choose),
+            None if lease is None else About(study_id=study_id, client_id=client_id),
         )
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
-        return self.database.write(lambda session: changes_.apply(session, study_id, changes, manager_id))
+        return self.database.write_study(lambda session: changes_.apply(session, study_id, changes, manager_id))
 
     def apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
-        return self.database.write(lambda session: changes_.apply_to(session, trial_id, decide))
+        return self.database.write_study(
+            lambda session: changes_.apply_to(session, trial_id, decide), About(trial_id=trial_id)
+        )
 
     def report(
         self,
@@ -116,8 +121,9 @@ class SqlStorage:
         strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
     ) -> Trial:
-        return self.database.write(
-            lambda session: changes_.report(session, trial_id, attempt, observations, objective_name, strategy, check)
+        return self.database.write_study(
+            lambda session: changes_.report(session, trial_id, attempt, observations, objective_name, strategy, check),
+            About(trial_id=trial_id),
         )
 
     def get_trial(self, trial_id: str) -> Trial:

@@ -1,7 +1,6 @@
 """Studies: create, read, list, update."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
@@ -14,6 +13,7 @@ from katib.manager.ports import StudyFilter
 from katib.manager.storage.decisions import decide_study
 from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.grants import granted, grantee_values, grantees_in, insert_grants
+from katib.manager.storage.sql.held import HeldStudy
 from katib.manager.storage.sql.rows import (
     DELETED,
     STUDY_COLUMNS,
@@ -40,8 +40,7 @@ LAST_CHARACTER: Final = "\U0010ffff"
 _by_id: Final = select(*STUDY_COLUMNS).where(studies.c.id == bindparam("study"), THERE)
 _GET: Final = Statement(_by_id)
 # On SQLite the transaction has the lock; this is for MySQL, where it makes the writes to a study follow one another.
-_LOCK: Final = Statement(_by_id.with_for_update())
-_LOCK_AT: Final = Statement(_by_id.add_columns(now_micros()).with_for_update())
+LOCK: Final = Statement(_by_id.add_columns(now_micros()).with_for_update())
 _EXISTS: Final = Statement(select(studies.c.id).where(studies.c.id == bindparam("study"), THERE))
 _BY_REQUEST: Final = Statement(select(*STUDY_COLUMNS).where(studies.c.request_id == bindparam("request"), THERE))
 _INSERT: Final = Statement(insert(studies))
@@ -67,27 +66,17 @@ def get_study(session: Session, study_id: str) -> Study:
     return _found(session.row(_GET, study=study_id), study_id)
 
 
-def lock_study(session: Session, study_id: str) -> Study:
+def lock_study(session: Session, study_id: str) -> HeldStudy:
     """The study, which nobody else changes, nor any of its trials, until this transaction ends."""
-    return _found(session.row(_LOCK, study=study_id), study_id)
+    held = session.held.studies.get(study_id)
+    return held or hold(session, session.rows(LOCK, study=study_id), study_id)
 
 
-def lock_study_at(session: Session, study_id: str) -> tuple[Study, datetime]:
-    """The same, and the database's time. Where it had to wait for the lock, that is from before: too early to end a lease too
-    early."""
-    row = session.row(_LOCK_AT, study=study_id)
-    study = _found(row, study_id)
-    assert row is not None
-    return study, from_micros(row[-1])
-
-
-def lock_study_and(
-    session: Session, study_id: str, *reads: tuple[Statement, Mapping[str, object]]
-) -> tuple[Study, datetime, Sequence[Sequence[Row]]]:
-    """As `lock_study_at`, and what is read once the study is locked."""
-    locked, *found = session.read((_LOCK_AT, {"study": study_id}), *reads)
-    study = _found(locked[0] if locked else None, study_id)
-    return study, from_micros(locked[0][-1]), found
+def hold(session: Session, rows: Sequence[Row], study_id: str) -> HeldStudy:
+    """From what LOCK, or a statement with the same columns, has found. The database's time is from before where it had to wait
+    for the lock, as it is for the second write to the study in a transaction: too early to end a lease too early."""
+    study = _found(rows[0] if rows else None, study_id)
+    return session.held.studies.setdefault(study.id, HeldStudy(study, study, from_micros(rows[0][-1])))
 
 
 def require_study(session: Session, study_id: str) -> None:
@@ -126,17 +115,25 @@ def list_studies(session: Session, filter_: StudyFilter, page_size: int, page_to
 
 
 def update_study(session: Session, study_id: str, change: Callable[[Study], Study]) -> Study:
-    before = lock_study(session, study_id)
+    before = lock_study(session, study_id).study
     study = decide_study(before, change(before))
-    store_study(session, before, study)
+    store_study(session, study)
     return study
 
 
-def store_study(session: Session, before: Study, study: Study) -> None:
-    """Writes what has changed; `before` is what stands in the row, which is locked."""
-    if study is before:
+def store_study(session: Session, study: Study) -> None:
+    """It is locked. What has changed of it is written when the transaction ends, at the latest."""
+    held = session.held.studies[study.id]
+    if study is held.study:
         return
     session.touch(study.id)
+    session.writes += 1
+    held.study = study
+    session.unsettled[study.id] = lambda: _write(session, held)
+
+
+def _write(session: Session, held: HeldStudy) -> None:
+    before, study = held.stored, held.study
     values = {"study": study.id, **study_counts_to_row(study)}
     statement = _UPDATE_COUNTS
     if study.spec != before.spec:

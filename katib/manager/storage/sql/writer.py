@@ -24,6 +24,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.pool import PoolProxiedConnection
@@ -32,6 +33,7 @@ from katib.domain.errors import KatibError, UnavailableError
 from katib.manager.storage.sql.connections import Connections
 from katib.manager.storage.sql.failures import Failure, failure_of
 from katib.manager.storage.sql.group import Group, Job
+from katib.manager.storage.sql.held import About
 from katib.manager.storage.sql.session import Session, make_session
 
 T = TypeVar("T")
@@ -49,7 +51,13 @@ _LOCKED_AT_MOST: Final = 3
 _DEADLINE_S: Final = 120.0
 
 
-Write = Callable[[Session], Any]
+@dataclass(frozen=True, slots=True)
+class Write:
+    """`shares`: it knows of what is held (held.py). `about`: what it will ask for, if that is known."""
+
+    function: Callable[[Session], Any]
+    shares: bool = False
+    about: About | None = None
 
 
 class _NotBegunError(UnavailableError):
@@ -77,13 +85,14 @@ class Writer:
         self._connection: PoolProxiedConnection | None = None
         self._group: Group[Write] = Group(self._work_or_drop, MAX_BATCH, _DEADLINE_S, connections.where)
 
-    def write(self, function: Callable[[Session], T]) -> T:
+    def write(self, function: Callable[[Session], T], *, shares: bool = False, about: About | None = None) -> T:
         """The function's result, once it is committed. The function may run more than once and must not wait for others.
+        `shares` and `about` as in Write.
 
         Raises what the function raised; UnavailableError when the database does not work; DeadlineExceededError when it took
         too long.
         """
-        result: T = self._group.do(function)
+        result: T = self._group.do(Write(function, shares, about))
         return result
 
     def close(self) -> None:
@@ -150,16 +159,23 @@ class Writer:
         session = self._begin()
         done: list[tuple[Job[Write], Any, KatibError | None]] = []
         try:
+            session.expected = [job.function.about for job in jobs if job.function.about is not None]
             for job in jobs:
+                # What it reads is as the others have left it, and what it changes they must not take for known.
+                alone = not job.function.shares
+                if alone:
+                    session.settle()
                 writes = session.writes
                 try:
-                    result = job.function(session)
-                    session.flush()
+                    result = job.function.function(session)
+                    if alone:
+                        session.settle()
                     done.append((job, result, None))
                 except KatibError as error:
                     if session.writes != writes:
                         raise
                     done.append((job, None, error))
+            session.settle()
             session.close()
         except Exception as error:
             failure = self._connections.failure(error, began)

@@ -1,0 +1,66 @@
+"""What a transaction knows of the studies that it has locked.
+
+Until it ends nobody else changes such a study nor any of its trials. So what has been read of it since it was locked holds for
+all the writes of a group that are about it: the study is read once and written once, and the trials that the group will ask
+for are read by one statement together. Nothing of this outlives the transaction, nor a write that knows nothing of it (see
+Writer), and each change of a trial or of its study that is made in between is made here too.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from katib.domain.study import Study
+from katib.domain.trial import UNFINISHED, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a write will ask for, as far as that is known before it runs: a trial by its id, or a client's trials of a study."""
+
+    trial_id: str = ""
+    study_id: str = ""
+    client_id: str = ""
+
+
+@dataclass(slots=True)
+class HeldStudy:
+    """`stored` is as in its row, `study` as it is to be when the transaction ends; `at` is the database's time of the lock."""
+
+    stored: Study
+    study: Study
+    at: datetime
+
+
+@dataclass(slots=True)
+class Held:
+    studies: dict[str, HeldStudy] = field(default_factory=dict)
+    # As they stand, each with its last `seq`. Of held studies alone.
+    trials: dict[str, tuple[Trial, int]] = field(default_factory=dict)
+    # By study and client: the ids of what it had unfinished when that was read.
+    of_clients: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    # By study: the ids of trials whose lease may be over.
+    lapsed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def learn(self, trial: Trial, taken: int) -> None:
+        """Of a trial that was read. What this transaction has made of it counts for more."""
+        self.trials.setdefault(trial.id, (trial, taken))
+
+    def change(self, trial: Trial, taken: int) -> None:
+        self.trials[trial.id] = trial, taken
+
+    def of_client(self, study_id: str, client_id: str) -> Iterator[Trial]:
+        """The client's unfinished trials of a study for which `of_clients` has been read."""
+        named = dict.fromkeys(self.of_clients[study_id, client_id])
+        # Those that this transaction has given it.
+        named |= dict.fromkeys(i for i, (t, _) in self.trials.items() if t.study_id == study_id)
+        for trial in self.named(named):
+            if trial.client_id == client_id and trial.state in UNFINISHED:
+                yield trial
+
+    def named(self, trial_ids: Iterable[str]) -> Iterator[Trial]:
+        return (self.trials[trial_id][0] for trial_id in trial_ids)
+
+    def clear(self) -> None:
+        for of in (self.studies, self.trials, self.of_clients, self.lapsed):
+            of.clear()

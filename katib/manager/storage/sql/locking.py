@@ -1,0 +1,122 @@
+"""Locks a study and reads of its trials what a write is about, and with the same statements what those behind it in the
+group are about. See held.py for why that holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select
+
+from katib.domain.errors import NotFoundError
+from katib.domain.trial import UNFINISHED, Trial
+from katib.manager.storage.sql.columns import now_micros
+from katib.manager.storage.sql.held import About, HeldStudy
+from katib.manager.storage.sql.rows import STUDY_COLUMNS, TRIAL_COLUMNS, trial_from_row
+from katib.manager.storage.sql.session import Row, Session
+from katib.manager.storage.sql.statement import Statement, by_index, parameters
+from katib.manager.storage.sql.studies import LOCK, THERE, hold
+from katib.manager.storage.sql.tables import studies, trials
+from katib.manager.storage.sql.trials import in_states
+
+_LOCK_BY_TRIAL: Final = Statement(
+    select(*STUDY_COLUMNS, now_micros())
+    .where(studies.c.id == select(trials.c.study_id).where(trials.c.id == bindparam("trial")).scalar_subquery(), THERE)
+    .with_for_update()
+)
+_with_taken: Final = select(*TRIAL_COLUMNS, trials.c.taken).where(trials.c.study_id == bindparam("study"))
+_LAPSED: Final = Statement(
+    by_index(trials, "ix_trials_study_id_lease_ends", _with_taken.where(trials.c.lease_ends <= now_micros()))
+    .order_by(trials.c.lease_ends)
+    .limit(bindparam("size"))
+)
+# Of those whose lease is over: more than anybody may ask for, since some may be about to end, or be the client's own.
+_MANY: Final = 2000
+
+Read = tuple[Statement, Mapping[str, Any]]
+
+
+def lock_trial(session: Session, trial_id: str) -> tuple[HeldStudy, Trial, int]:
+    """The trial's study, which is locked, the trial as it stays, and its last `seq`. Raises NotFoundError."""
+    held = session.held
+    if trial_id not in held.trials:
+        _read(session, (_LOCK_BY_TRIAL, {"trial": trial_id}), About(trial_id=trial_id))
+    if trial_id not in held.trials:
+        raise NotFoundError(f"there is no trial {trial_id}")
+    trial, taken = held.trials[trial_id]
+    return held.studies[trial.study_id], trial, taken
+
+
+def lock_client(session: Session, study_id: str, client_id: str) -> tuple[HeldStudy, Sequence[Trial], Sequence[Trial]]:
+    """The study, which is locked, the client's unfinished trials, and those whose lease may be over, the one that has been for
+    longest first. Raises NotFoundError."""
+    held = session.held
+    if (study_id, client_id) not in held.of_clients:
+        _read(session, (LOCK, {"study": study_id}), About(study_id=study_id, client_id=client_id))
+        if study_id not in held.studies:
+            raise NotFoundError(f"there is no study {study_id}")
+    mine = list(held.of_client(study_id, client_id))
+    return held.studies[study_id], mine, list(held.named(held.lapsed[study_id]))
+
+
+def _read(session: Session, lock: Read, about: About) -> None:
+    """The lock comes first: what is read behind it of a study's trials is then as it stays."""
+    held = session.held
+    every, session.expected = (about, *session.expected), ()
+    trial_ids = [i for i in dict.fromkeys(a.trial_id for a in every) if i and i not in held.trials]
+    clients: dict[str, list[str]] = {}
+    for study_id, client_id in dict.fromkeys((a.study_id, a.client_id) for a in every if a.client_id):
+        if (study_id, client_id) not in held.of_clients:
+            clients.setdefault(study_id, []).append(client_id)
+    reads = [lock]
+    if trial_ids:
+        reads.append(read_by_ids(trial_ids))
+    for study_id, names in clients.items():
+        filled = _filled(names)
+        values = {f"client{i}": name for i, name in enumerate(filled)}
+        reads.append((_of_clients(len(filled)), {"study": study_id, **values}))
+        reads.append((_LAPSED, {"study": study_id, "size": _MANY}))
+    locked, *found = session.read(*reads)
+    if not locked:
+        return
+    hold(session, locked, locked[0][0])
+    rest = iter(found)
+    if trial_ids:
+        _learn(session, next(rest))
+    for study_id, names in clients.items():
+        of_clients, lapsed = next(rest), next(rest)
+        # Read before it was locked, if it is another one.
+        if study_id in held.studies:
+            there = _learn(session, of_clients)
+            for name in names:
+                held.of_clients[study_id, name] = tuple(t.id for t in there if t.client_id == name)
+            held.lapsed[study_id] = tuple(t.id for t in _learn(session, lapsed))
+
+
+def _learn(session: Session, rows: Iterable[Row]) -> Sequence[Trial]:
+    """From rows of TRIAL_COLUMNS and `taken`: those of held studies."""
+    of_held = [(trial_from_row(row), int(row[-1])) for row in rows if row[1] in session.held.studies]
+    for trial, taken in of_held:
+        session.held.learn(trial, taken)
+    return [trial for trial, _ in of_held]
+
+
+def read_by_ids(trial_ids: Sequence[str]) -> Read:
+    """TRIAL_COLUMNS and `taken` of each that is there."""
+    filled = _filled(trial_ids)
+    return _by_ids(len(filled)), {f"trial{i}": trial_id for i, trial_id in enumerate(filled)}
+
+
+def _filled(names: Sequence[str]) -> Sequence[str]:
+    """One statement for each power of two: the last is named again to fill it up."""
+    return [*names, *[names[-1]] * ((1 << (len(names) - 1).bit_length()) - len(names))]
+
+
+@cache
+def _by_ids(size: int) -> Statement:
+    return Statement(select(*TRIAL_COLUMNS, trials.c.taken).where(trials.c.id.in_(parameters("trial", size))))
+
+
+@cache
+def _of_clients(size: int) -> Statement:
+    of = _with_taken.where(trials.c.client_id.in_(parameters("client", size)), in_states(UNFINISHED))
+    return Statement(by_index(trials, "ix_trials_study_id_client_id_state", of))
