@@ -198,7 +198,8 @@ class Keeper:
 
     def _wake(self, study_id: str) -> None:
         with self._changed:
-            if study_id not in self._later:
+            # Told at each commit: the thread, which has this study to look at already, is not woken for it again.
+            if study_id not in self._later and study_id not in self._dirty:
                 self._dirty.add(study_id)
                 self._changed.notify()
 

@@ -62,8 +62,9 @@ class Identity:
     is_gone: Callable[[ManagerRecord], bool] = lambda _record: False
 
 
-# How long a study that clients drive may wait for a pass. It only finds out that the study has come to its end.
-_SOON_S: Final = 0.05
+# How long a study that clients drive may wait for a pass: its trials are theirs to move, and whoever sees that it has come to
+# its end wakes it at once.
+_SOON_S: Final = 0.5
 
 
 class Controller:

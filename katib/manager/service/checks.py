@@ -15,6 +15,7 @@ from katib.domain.errors import (
 from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation
 from katib.domain.names import is_id
 from katib.domain.search_space import check_name
+from katib.domain.study import Study, effective_limits
 from katib.domain.trial import Trial
 
 DEFAULT_PAGE: Final = 100
@@ -112,3 +113,13 @@ def answer(call: "Future[Reply]", seconds: float, who: str) -> Reply:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+def is_to_end(study: Study) -> bool:
+    """Whether a pass is to end it now; of what else may, the controller learns in time."""
+    limits, best = effective_limits(study.spec), study.best_objective
+    return (
+        (limits.max_trials is not None and study.finished_trials >= limits.max_trials)
+        or (limits.max_failed_trials is not None and study.failed >= limits.max_failed_trials)
+        or (best is not None and study.spec.reaches_goal(best))
+    )

@@ -33,7 +33,15 @@ from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
 from katib.manager.history import StoredHistory
 from katib.manager.ports import AskAgainError, History, StoppingRequest, Suggestion, SuggestionReply, SuggestionRequest
-from katib.manager.service.checks import MAX_CLIENT_ID, answer, check_attempt, label_of, study_id_of, trial_id_of
+from katib.manager.service.checks import (
+    MAX_CLIENT_ID,
+    answer,
+    check_attempt,
+    is_to_end,
+    label_of,
+    study_id_of,
+    trial_id_of,
+)
 from katib.manager.service.context import Context, UseCases
 from katib.manager.service.lines import Lines, Want
 from katib.manager.service.prepared import Prepared
@@ -310,7 +318,8 @@ class ClientUseCases(UseCases):
             intake = _reported(study, trial, objective, metrics, now)
             return _completion(study, trial, intake, is_complete, error, now)
 
-        if self._storage.apply_to(trial_id_of(trial_id), decide).study.spec.client_driven:
+        study = self._storage.apply_to(trial_id_of(trial_id), decide).study
+        if study.spec.client_driven and not is_to_end(study):
             self._context.controller.wake_soon(study_id)
         else:
             self._context.controller.wake(study_id)
