@@ -171,6 +171,10 @@ bench-service: $(DEV) $(PEERS_SERVICE)/.installed ## Measure what clients get of
 bench-service-quick: $(DEV) ## The same for ours and an empty call alone, small studies: a minute, no tables written
 	$(BIN)/python -m benchmarks.service run --quick
 
+.PHONY: bench-start
+bench-start: $(RUN) ## Measure how long users wait for the command line and a manager to start
+	$(BIN)/python -m benchmarks.bench_start
+
 # Optuna's pruners, in an environment of their own.
 .peers-stopping/.installed: benchmarks/stopping/peers.txt pyproject.toml
 	$(PYTHON) -m venv .peers-stopping

@@ -50,10 +50,30 @@ class Manager:
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("Rss:")).split()[1])
 
-    def ends(self, since: float, until: float) -> list[float]:
-        """The seconds from a run's end to its trial's, of those that ended between the two times."""
-        rows = (line.split() for line in (self.folder / "data" / ENDS).read_text().splitlines())
-        return [float(row[1]) for row in rows if len(row) == 2 and since <= float(row[0]) < until]
+    def ends(self, since: float, until: float, patience: float) -> "tuple[list[float], int]":
+        """The seconds from a run's end to its trial's, of those that ended between the two times. Of what is not stored after
+        `patience` seconds, how many there are; each counts with its age."""
+        deadline = time.monotonic() + patience
+        while True:
+            # The last line may be on its way.
+            whole, _, _ = (self.folder / "data" / ENDS).read_text().rpartition("\n")
+            rows = [line.split() for line in whole.splitlines()]
+            found = told(rows, since, until, time.monotonic())
+            if not found[1] or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
+
+def told(rows: Sequence[Sequence[str]], since: float, until: float, now: float) -> "tuple[list[float], int]":
+    """From the lines of ENDS: the seconds of each that ended between the two times, and how many of them are not stored yet."""
+    ended: dict[str, float] = {}
+    stored: dict[str, float] = {}
+    for name, at, *seconds in rows:
+        if since <= float(at) < until:
+            ended[name] = float(at)
+            if seconds:
+                stored[name] = float(seconds[0])
+    return [stored.get(name, now - at) for name, at in ended.items()], len(ended) - len(stored)
 
 
 @contextmanager
@@ -175,10 +195,11 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             begin, cpu = time.monotonic(), it.cpu_s()
             time.sleep(options.window)
             end, used = time.monotonic(), it.cpu_s() - cpu
-            latencies = it.ends(begin, end - 1)
+            latencies, outstanding = it.ends(begin, end, options.late)
             window = {
                 "finished_before": done,
-                "ends_per_s": round(len(latencies) / (end - begin - 1), 1),
+                "ends_per_s": round(len(latencies) / (end - begin), 1),
+                "not_stored": outstanding,
                 "p50_ms": round(percentile(latencies, 0.5) * 1000, 1),
                 "p99_ms": round(percentile(latencies, 0.99) * 1000, 1),
                 "most_ms": round(max(latencies, default=float("nan")) * 1000, 1),
@@ -206,6 +227,7 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=30, help="seconds of doing nothing that are measured")
     parser.add_argument("--windows", type=int, default=3)
     parser.add_argument("--window", type=float, default=30, help="seconds of each window")
+    parser.add_argument("--late", type=float, default=30, help="seconds that the last ends of a window are waited for")
     parser.add_argument("--patience", type=float, default=600)
     parser.add_argument("--database", default="", help="left out: an SQLite file")
     _say(measure(parser.parse_args()))

@@ -2,8 +2,8 @@
 
 It is a worker as any other: the manager of the benchmark finds it by an entry point and is told `--worker simulated`. Each run
 prints the objective `reports` times, evenly over its length, and ends well. Nothing goes on before the file `begin` is there: a
-manager can be looked at while its runs are silent. How long after a run's end the manager stored it, which is when it lets go
-of the run, is written to the file `ends` in the worker's folder, a line for each: time of the end, seconds until it was stored.
+manager can be looked at while its runs are silent. The file `ends` in the worker's folder has a line for each run that ended
+well, with its name and the time, and another with the seconds until the manager had stored it, when it lets go of the run.
 """
 
 import heapq
@@ -115,8 +115,8 @@ class SimulatedWorker:
             if run is not None and not run.phase.ended:
                 self._end(run, RunPhase.FAILED)
             self._studies.get(study_id, {}).pop(name, None)
-        if run is not None and run.phase is RunPhase.SUCCEEDED:
-            self._ends.write(f"{run.ended:.6f} {time.monotonic() - run.ended:.6f}\n")
+            if run is not None and run.phase is RunPhase.SUCCEEDED:
+                self._ends.write(f"{name} {run.ended:.6f} {time.monotonic() - run.ended:.6f}\n")
 
     def log(self, study_id: str, name: str, offset: int, max_bytes: int) -> LogChunk:
         raise NotFoundError("a simulated run has no log")
@@ -175,6 +175,8 @@ class SimulatedWorker:
     def _end(self, run: Run, phase: RunPhase) -> None:
         """Under the lock."""
         run.phase, run.ended, run.ended_at = phase, time.monotonic(), datetime.now(UTC)
+        if phase is RunPhase.SUCCEEDED:
+            self._ends.write(f"{run.spec.name} {run.ended:.6f}\n")
 
     def _work(self) -> None:
         """What happens to the runs, each at its time."""

@@ -26,11 +26,15 @@ from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig,
 from katib.domain.study import Objective, StudySpec
 from katib.domain.trial import NewTrial, TrialState
 from katib.manager.changes import Intake, StudyChanges, TrialMove
+from katib.manager.modelstore.sql import SqlModelStore
 from katib.manager.ports import Storage
 from katib.manager.storage.open import open_storage
+from katib.manager.storage.sql.deliveries import SqlDeliveries
+from katib.manager.storage.sql.storage import SqlStorage
 
 _ROOT: Final = Path(__file__).parents[2]
 _READY_S: Final = 60.0
+_SETTLED_S: Final = 600.0
 _BLOCK: Final = 1000
 # The clients' processes, at most: as many as there are processors for them beside the server on a small machine.
 _GENERATORS: Final = 2
@@ -115,8 +119,15 @@ def start_katib(stack: ExitStack, name: str, url: str) -> System:
     _wait_for(address)
     client = stack.enter_context(ManagerClient(address))
     storage = stack.enter_context(closing(open_storage(url)))
+    assert isinstance(storage, SqlStorage)
     clients = _generators(stack, sys.executable, "loop_katib", address)
-    return System(name, lambda trials: fill(client, storage, trials), clients)
+
+    def fill_and_settle(trials: int) -> str:
+        study = fill(client, storage, trials)
+        _settle(client, storage, study)
+        return study
+
+    return System(name, fill_and_settle, clients)
 
 
 def _start_echo(stack: ExitStack) -> System:
@@ -167,6 +178,21 @@ def fill(client: ManagerClient, storage: Storage, trials: int) -> str:
             ),
         )
     return study
+
+
+def _settle(client: ManagerClient, storage: SqlStorage, study: str) -> None:
+    """Until the manager has done what is left to do of trials that have finished, which here finished a thousand at a time: it
+    keeps a record of each in its model store."""
+    (trial,), _ = client.suggest_trials(study, client_id="fill")
+    client.report_metrics(trial.id, [Observation(work.OBJECTIVE, 0.5, datetime.now(UTC), trial.attempt, "fill", 1)])
+    client.complete_trial(study, trial.id)
+    done = storage.get_trial(trial.id).revision
+    deliveries = SqlDeliveries(storage.database)
+    deadline = time.monotonic() + _SETTLED_S
+    while (kept := deliveries.delivered(SqlModelStore.name, study)) < done:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {_SETTLED_S:g} s trials are kept up to revision {kept} of {done}")
+        time.sleep(0.1)
 
 
 def _wait_for(address: str) -> None:

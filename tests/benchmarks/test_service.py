@@ -28,7 +28,8 @@ def test_clients_run_trials_of_a_study_that_was_filled_and_each_loop_is_a_trial_
             (last,) = storage.list_trials(TrialFilter(study, newest_first=True), 1, "").items
             reported, _ = storage.latest_observations(last.id, 10)
     assert found["loops"] >= 3
-    assert (after.completed, after.suggested) == (100 + found["loops"], 100 + found["loops"])
+    # One more with which the manager was told of those that were there.
+    assert (after.completed, after.suggested) == (101 + found["loops"], 101 + found["loops"])
     assert last.state is TrialState.COMPLETED
     assert [o.name for o in reported] == [name for name, _ in work.METRICS]
 
