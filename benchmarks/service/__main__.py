@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.service import report, results, systems, work
+from benchmarks.service import processor, report, results, systems, work
 from tests.storage import servers
 
 SIZES = (100, 1000, 5000, 10_000, 100_000)
@@ -95,7 +95,9 @@ def measure(
                             # What it did to make the study is over before it is measured.
                             system.measure(study, n, min(0.2, seconds / 5))
                         load = os.getloadavg()[0]
+                        used = processor.seconds()
                         found = system.measure(study, n, seconds)
+                        used = (processor.seconds() - used) / found["loops"]
                         row = results.Row(
                             round=round_,
                             system=system.name,
@@ -103,12 +105,14 @@ def measure(
                             clients=n,
                             load=round(load, 2),
                             at=time.time(),
+                            processor_ms=round(used * 1e3, 3),
                             **found,
                         )
                         results.add(path, row)
                         print(
                             f"round {round_}, {size:6} trials, {n:2} clients: {system.name:16} {row.rate:8.1f}/s, "
-                            f"p50 {row.p50_ms:.1f} ms, p99 {row.p99_ms:.1f} ms (load {load:.1f})",
+                            f"p50 {row.p50_ms:.1f} ms, p99 {row.p99_ms:.1f} ms, "
+                            f"processor {row.processor_ms:.2f} ms (load {load:.1f})",
                             flush=True,
                         )
             lasting = {key: study for key, study in lasting.items() if key[1] > _LASTING}

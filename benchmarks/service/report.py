@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.service import work
 from benchmarks.service.plot import svg
-from benchmarks.service.results import Row, Spread, rates, ratio, spread
+from benchmarks.service.results import Row, Spread, processor, rates, ratio, spread
 
 BEGIN, END = "<!-- service: begin -->", "<!-- service: end -->"
 _SHOWN = {
@@ -28,6 +28,7 @@ def markdown(rows: Sequence[Row]) -> str:
         f"{rounds} round{'s' if rounds > 1 else ''}, at a load average of {min(loads):.1f} to {max(loads):.1f}.",
         "",
         *_rates(rows, clients, sizes),
+        *_processor(rows, clients, sizes),
         *_commits(rows, clients),
         *_ratios(rows, clients, sizes),
     ]
@@ -47,6 +48,27 @@ def _rates(rows: Sequence[Row], clients: Sequence[int], sizes: Sequence[int]) ->
         if any(cell != "–" for cell in cells):
             lines.append(f"| {shown} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _processor(rows: Sequence[Row], clients: Sequence[int], sizes: Sequence[int]) -> list[str]:
+    """Where processors are what there is too little of, the limits' ratio of these is that of loops a second; and other work on
+    the machine tells on it less."""
+    many = clients[-1] if 8 not in clients else 8
+    lines = []
+    for name, shown in _SHOWN.items():
+        found = [spread(processor(rows, name, size, many)) for size in sizes]
+        if any(found):
+            cells = ["–" if s is None else f"{s.median:.1f} ms ({s.low:.1f} to {s.high:.1f})" for s in found]
+            lines.append(f"| {shown} | {' | '.join(cells)} |")
+    if not lines:
+        return []
+    head = f"| processor for a loop: server, database and client, {many} clients | "
+    return [
+        head + " | ".join(f"{n:,} trials" for n in sizes) + " |",
+        "| --- |" + " --- |" * len(sizes),
+        *lines,
+        "",
+    ]
 
 
 def _commits(rows: Sequence[Row], clients: Sequence[int]) -> list[str]:

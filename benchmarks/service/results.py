@@ -9,7 +9,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. `rate`: loops a second; `load`: the machine's load average of a minute before it."""
+    """One measurement. `rate`: loops a second; `load`: the machine's load average of a minute before it; `processor_ms`: what a
+    loop takes of all processors together, the server's, the database's and the client's."""
 
     round: int
     system: str
@@ -22,6 +23,7 @@ class Row:
     p99_ms: float
     load: float
     at: float
+    processor_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ def next_round(path: Path) -> int:
 def rates(rows: Iterable[Row], system: str, trials: int, clients: int) -> dict[int, float]:
     """By round."""
     return {r.round: r.rate for r in rows if r.system == system and r.trials == trials and r.clients == clients}
+
+
+def processor(rows: Iterable[Row], system: str, trials: int, clients: int) -> list[float]:
+    """Milliseconds for a loop, where that was measured."""
+    of = (r for r in rows if r.system == system and r.trials == trials and r.clients == clients)
+    return [r.processor_ms for r in of if r.processor_ms]
 
 
 def spread(values: Sequence[float]) -> Spread | None:

@@ -1,15 +1,18 @@
 """The benchmark of the manager's speed: a run of it, small, and what is said of its results."""
 
 import json
+import subprocess
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.service import plot, report, results, systems, work
+from benchmarks.service import plot, processor, report, results, systems, work
 from katib.domain.trial import TrialState
 from katib.manager.ports import TrialFilter
 from katib.manager.storage.open import open_storage
+from tests.e2e.harness import until
 
 
 def row(system: str, rate: float, *, round_: int = 1, trials: int = 100, clients: int = 8) -> results.Row:
@@ -61,6 +64,20 @@ def test_a_run_that_broke_off_goes_on_with_the_next_round(tmp_path):
     assert results.read(path) == [row(work.ECHO, 5.0, round_=3)]
     assert results.next_round(path) == 4
     assert json.loads(path.read_text())["system"] == work.ECHO
+
+
+def test_the_processor_that_a_loop_takes_is_that_of_every_process_below():
+    before = processor.seconds()
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass\ninput()"], stdin=subprocess.PIPE
+    )
+    try:
+        until(lambda: processor.seconds() - before >= 0.25)
+    finally:
+        child.communicate(b"\n")
+    rows = [replace(row(work.ECHO, 5.0), processor_ms=p) for p in (2.0, 0.0, 4.0)]
+    assert results.processor(rows, work.ECHO, 100, 8) == [2.0, 4.0]
+    assert "| three gRPC calls that do nothing | 3.0 ms (2.0 to 4.0) |" in report.markdown(rows)
 
 
 def test_the_page_gets_a_table_and_a_picture_between_its_marks(tmp_path):
