@@ -20,13 +20,12 @@ from katib.domain.errors import (
 from katib.domain.lease import lease_of
 from katib.domain.models import SavedModel
 from katib.domain.report_lines import check_model_path
-from katib.domain.study import StudyState
+from katib.domain.study import ALGORITHM_TAG, StudyState
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
 from katib.sdk.held import Held, Keeper
 from katib.sdk.patience import patiently
 from katib.sdk.space import Value, typed_value
-from katib.sdk.study import ALGORITHM_TAG
 
 _log: Final = logging.getLogger("katib")
 

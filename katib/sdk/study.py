@@ -22,7 +22,7 @@ from katib.api.logins import token_for
 from katib.api.tls import INSECURE, client_tls, refuse_plaintext
 from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id
-from katib.domain.study import Limits, Objective, Setting, StudySpec
+from katib.domain.study import ALGORITHM_TAG, Limits, Objective, Setting, StudySpec
 from katib.domain.trial import Tag
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("katib")
 
-# With a study, so that whoever opens it goes on with the algorithm that it was created with.
-ALGORITHM_TAG: Final = "katib.algorithm"
 # For as long a manager may be away, as one that is upgraded, before a program that drives a study gives up.
 PATIENCE_S: Final = 600.0
 # Those who create or open a study look at the screen.
@@ -78,8 +76,9 @@ def create_study(
 
     `maximize` or `minimize` names the metric to make better; `goal` ends the study when it is reached, as the limits do.
     `algorithm` with its `settings` (`{"Seed": 1}`) is one that `katib-cli list algorithms` shows. `exist_ok`: a study that was
-    created so under this name is opened in place of a second one, however many programs do this at the same time. `server` is
-    where the manager is, `HOST:PORT`, `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
+    created so under this name is opened in place of a second one, however many programs do this at the same time; it must have
+    the same parameters, objective, algorithm and settings, and keeps its goal and limits. `server` is where the manager is,
+    `HOST:PORT`, `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
 
     Raises a katib.KatibError: InvalidArgumentError says which argument is wrong, UnavailableError that no manager answers.
     """
@@ -103,10 +102,12 @@ def create_study(
     try:
         study_id = patiently(lambda: client.create_study(spec, request_id), OPEN_S, f"creating study {name}")
     except InvalidArgumentError as error:
-        if any(violation.field == "request_id" for violation in error.violations):
-            raise InvalidArgumentError(
-                f"there is a study {name!r} with other parameters: give this one another name, or leave out exist_ok"
-            ) from error
+        for violation in error.violations:
+            if violation.field == "request_id":
+                other = violation.expected.removeprefix("expected a new one: ")
+                raise InvalidArgumentError(
+                    f"there is another study {name!r} ({other}): give this one another name, or leave out exist_ok"
+                ) from error
         raise
     return Study(client, study_id)
 

@@ -527,6 +527,18 @@ def test_a_deleted_study_is_removed_when_nothing_of_it_is_left() -> None:
     assert len(actions(o, StopRun)) == 1
 
 
+def test_a_client_driven_study_asks_its_rule_and_says_when_that_cannot_be_asked() -> None:
+    s = study(suggested=1, running=1, spec={"algorithm": "", "early_stopping": "medianstopping"})
+    t = trial(1, RUNNING, client_id="me")
+    assert len(actions(observed(s, [t], rule_due=True), AskRule)) == 1
+    assert actions(observed(s, [t]), AskRule) == actions(observed(s, rule_due=True), AskRule) == []
+    trouble = (StudyReason.EARLY_STOPPING_UNAVAILABLE, "nobody answers")
+    (note,) = actions(observed(s, [t], rule_trouble=trouble), StudyMove)
+    assert (note.reason, note.message) == trouble
+    stopped = replace(t, stop_reason=TrialReason.EARLY_STOPPED, stop_message="hopeless")
+    assert moves(observed(s, [stopped])) == [(1, RUNNING, KILLED, TrialReason.EARLY_STOPPED)]
+
+
 def test_a_client_driven_study_asks_nobody_and_ends_its_trials_without_runs() -> None:
     s = study(suggested=1, running=1, spec={"algorithm": ""})
     t = trial(1, RUNNING, client_id="me")

@@ -16,6 +16,7 @@ import pytest
 import katib
 from katib.api.client import ManagerClient
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
+from katib.domain.study import StudyReason, StudyState
 from katib.domain.trial import TrialReason
 from katib.sdk.held import Held, Keeper
 from tests.e2e.harness import World, until, world
@@ -112,6 +113,10 @@ def test_the_algorithm_goes_with_the_study(it: World) -> None:
     assert sorted(seen) == [1, 2, 3]
     assert opened.best_trial is not None
     assert opened.best_trial.parameters == {"x": 1}
+    # Nobody else can end it: it has no limit.
+    summary = opened.detail().summary
+    assert (summary.state, summary.reason) == (StudyState.COMPLETED, StudyReason.EXHAUSTED)
+    assert "grid has nothing more to try" in summary.message
 
 
 def test_a_body_that_raises_leaves_its_trial_in_error_and_ends_the_loop_or_not(it: World) -> None:
@@ -209,6 +214,16 @@ def test_many_that_create_the_same_study_get_one(it: World) -> None:
     assert len(found) == 1
     with pytest.raises(InvalidArgumentError, match="other parameters"):
         katib.create_study("shared", {"y": katib.Int(1, 2)}, maximize="acc", exist_ok=True, server=it.address)
+    for changes, named in (
+        ({"maximize": "f1"}, "its objective is to maximize acc, not to maximize f1"),
+        ({"maximize": "", "minimize": "acc"}, "its objective is to maximize acc, not to minimize acc"),
+        ({"algorithm": "tpe"}, "its algorithm is random, not tpe"),
+        ({"settings": {"Seed": 1}}, "its setting is left to the algorithm, not Seed=1"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=named):
+            create(it, "shared", exist_ok=True, **changes)
+    # What can be changed later may differ.
+    assert create(it, "shared", exist_ok=True, max_trials=50, goal=0.5).id in found
 
 
 def test_what_a_killed_program_had_goes_to_another_after_the_lease(it: World) -> None:

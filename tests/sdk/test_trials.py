@@ -12,9 +12,11 @@ import pytest
 import katib
 from katib.api.client import ManagerClient
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from katib.domain.study import Setting
 from katib.domain.trial import TrialReason
 from katib.sdk.held import Held, Keeper
 from tests.e2e.harness import World, until, world
+from tests.service.test_contract import idle
 
 # Nothing is heard of such a one by its own signs within a test.
 LONG_S = 86_400.0
@@ -208,6 +210,19 @@ def test_who_asks_whether_to_stop_learns_of_it_soon_whatever_the_lease(it: World
             until(trial.should_stop)
             assert trial.should_stop()
     assert states(study) == [("KILLED", TrialReason.STOPPED_BY_USER)]
+
+
+def test_the_rule_of_a_study_that_programs_drive_stops_their_trials(it: World) -> None:
+    it.earlystopping("threshold")
+    rule = {"early_stopping": "threshold", "early_stopping_settings": (Setting("Lower", "0.5"),)}
+    with it.client() as client:
+        study = katib.open_study(client.create_study(idle("ruled", **rule)), server=it.address)
+    for trial in study.trials(lease=LONG_S, limit=2):
+        trial.report(acc=0.1 if trial.number == 1 else 0.9, step=1)
+        if trial.number == 1:
+            until(trial.should_stop)
+    assert states(study)[0] == ("KILLED", TrialReason.EARLY_STOPPED)
+    assert states(study)[1][0] == "COMPLETED"
 
 
 def test_a_trial_that_is_lost_keeps_nothing_that_is_reported_afterwards(it: World) -> None:

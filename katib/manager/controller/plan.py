@@ -6,7 +6,6 @@ of a table test (tests/controller/test_crash_points.py). The order of writes tha
 docs/architecture.md.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +18,7 @@ from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, De
 from katib.manager.controller.observed import Observed
 from katib.manager.controller.settling import RETRY_MOST, Settling, seconds
 from katib.manager.ports import History
+from katib.manager.suggested import nothing_more
 
 # A study without a limit of its own still may not take the whole machine: 0.1's grid asked for everything at once.
 MAX_PARALLEL_CAP: Final = 1000
@@ -27,8 +27,6 @@ STOCK: Final = 16
 # How long a service may answer "nothing now" while nothing runs before the study is given up.
 NO_SUGGESTIONS_DEADLINE: Final = timedelta(minutes=10)
 # What a service may give as its reason for having nothing more to try; anything else is shown as a message, cut.
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
-_SHOWN_REASON: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class _Planner:
         if asking.completed_at is not None and asking.completed_at == self.trials.finished:
             return _End(
                 StudyState.COMPLETED,
-                *_completed(self.spec.algorithm, asking.completed_reason),
+                *nothing_more(self.spec.algorithm, asking.completed_reason),
             )
         if asking.empty_since is not None and asking.empty_since + NO_SUGGESTIONS_DEADLINE <= self.now:
             return _End(
@@ -170,7 +168,9 @@ class _Planner:
 
     def _go_on(self) -> None:
         if self.spec.client_driven:
-            self._note(StudyReason.CLIENT_DRIVEN, "clients ask for its trials (SuggestTrials)")
+            told = (StudyReason.CLIENT_DRIVEN, "clients ask for its trials (SuggestTrials)")
+            self._note(*(self.observed.rule_trouble or told))
+            self._ask_rule()
             return
         room = min(self.limits.max_parallel or MAX_PARALLEL_CAP, MAX_PARALLEL_CAP)
         room -= sum(t.state is TrialState.RUNNING for t in self.trials.open)
@@ -202,6 +202,9 @@ class _Planner:
             self.trials.wake(trouble_until)
         if not waiting:
             self._ask(room)
+        self._ask_rule()
+
+    def _ask_rule(self) -> None:
         if self.spec.rule and self.observed.rule_due and any(t.state is TrialState.RUNNING for t in self.trials.open):
             self.actions.append(AskRule())
 
@@ -234,11 +237,3 @@ class _Planner:
     def _note(self, reason: str, message: str) -> None:
         if (self.study.reason, self.study.message) != (reason, message):
             self.actions.append(StudyMove(self.study.state, reason, message, self.study.ended_at, self.study))
-
-
-def _completed(algorithm: str, reason: str) -> tuple[str, str]:
-    """Reason and message for a service that has nothing more to try. Its own word for it is taken if it is one."""
-    message = f"{algorithm} has nothing more to try"
-    if not reason or _WORD.fullmatch(reason):
-        return reason or StudyReason.EXHAUSTED, message
-    return StudyReason.EXHAUSTED, f"{message}: {reason[:_SHOWN_REASON]}"

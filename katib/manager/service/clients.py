@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from katib.domain.errors import (
@@ -16,9 +16,8 @@ from katib.domain.errors import (
     UnavailableError,
 )
 from katib.domain.lease import DEFAULT_LEASE, lease_of
-from katib.domain.metrics import Observation, parse_value
 from katib.domain.names import check_service_name, new_id
-from katib.domain.search_space import SearchSpace, check_name
+from katib.domain.search_space import SearchSpace
 from katib.domain.study import (
     SUGGESTION_NUM,
     Intent,
@@ -29,8 +28,8 @@ from katib.domain.study import (
     effective_limits,
     with_effective_settings,
 )
-from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
-from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
+from katib.domain.trial import NewTrial, Trial, TrialState
+from katib.manager.changes import StudyChanges, StudyMove
 from katib.manager.history import StoredHistory
 from katib.manager.ports import AskAgainError, History, StoppingRequest, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import (
@@ -42,10 +41,12 @@ from katib.manager.service.checks import (
     study_id_of,
     trial_id_of,
 )
+from katib.manager.service.completion import completion, end_of_run, reported
 from katib.manager.service.context import Context, UseCases
 from katib.manager.service.lines import Lines, Want
 from katib.manager.service.prepared import Prepared
-from katib.manager.suggested import checked_parameters
+from katib.manager.service.same import algorithm_of
+from katib.manager.suggested import checked_parameters, nothing_more
 
 DEFAULT_ALGORITHM: Final = "random"
 MAX_SUGGESTIONS: Final = 1000
@@ -57,10 +58,6 @@ _ASKED_AGAIN: Final = 5
 # After a race that was lost: up to so long, doubling.
 _PAUSE_FIRST_S: Final = 0.002
 _PAUSE_MOST_S: Final = 0.25
-# Where the values come from that are sent with a trial's completion.
-COMPLETION_SOURCE: Final = "completion"
-# Of what a client says of a failure, which may be a traceback.
-_MAX_ERROR: Final = 4000
 
 
 class ClientUseCases(UseCases):
@@ -176,7 +173,7 @@ class ClientUseCases(UseCases):
                 else:
                     reply = self._generate(study, spec, algorithm, needs)
             if reply is not None:
-                self._share_out(study, wants, reply, count)
+                self._share_out(study, algorithm, wants, reply, count)
 
         return serve
 
@@ -194,7 +191,9 @@ class ClientUseCases(UseCases):
                 named.add(want.client_id)
         return found
 
-    def _share_out(self, study: Study, wants: Sequence[Want], reply: SuggestionReply, count: int) -> None:
+    def _share_out(
+        self, study: Study, algorithm: str, wants: Sequence[Want], reply: SuggestionReply, count: int
+    ) -> None:
         """In one write, as long as nobody else has added trials since the question; otherwise there is no answer."""
         suggestions = _checked(study, reply)[:count]
         new: list[NewTrial] = []
@@ -216,6 +215,18 @@ class ClientUseCases(UseCases):
             # Without any where others have some it asks again.
             if trials or not added:
                 want.answer = trials, reply.completed and not trials
+        if count > 0 and reply.completed and not reply.suggestions:
+            self._exhausted(study, algorithm, reply)
+
+    def _exhausted(self, study: Study, algorithm: str, reply: SuggestionReply) -> None:
+        """Ends the study whose algorithm has nothing more to try, once no trial of it is open. Where the study does not say
+        which algorithm that is, a client may ask with another one."""
+        if study.unfinished_trials or algorithm_of(study.spec) != algorithm:
+            return
+        state, (reason, message) = StudyState.COMPLETED, nothing_more(algorithm, reply.reason)
+        move = StudyMove(state, reason, message, self._context.now(), study)
+        self._storage.apply(study.id, StudyChanges(study=move))
+        self._context.controller.wake(study.id)
 
     def _prepare(self, study: Study, count: int, algorithm: str) -> SuggestionReply | None:
         """Asks for more than is needed, and puts it where `_give` finds it. The reply where there is nothing in it."""
@@ -313,10 +324,10 @@ class ClientUseCases(UseCases):
             if trial.study_id != study_id:
                 raise NotFoundError(f"there is no trial {trial.id} in study {study_id}")
             if not study.spec.client_driven:
-                return _end_of_run(trial)
+                return end_of_run(trial)
             check_attempt(trial, attempt)
-            intake = _reported(study, trial, objective, metrics, now)
-            return _completion(study, trial, intake, is_complete, error, now)
+            intake = reported(study, trial, objective, metrics, now)
+            return completion(study, trial, intake, is_complete, error, now)
 
         study = self._storage.apply_to(trial_id_of(trial_id), decide).study
         if study.spec.client_driven and not is_to_end(study):
@@ -383,65 +394,3 @@ def _checked(study: Study, reply: SuggestionReply) -> Sequence[Suggestion]:
     """With its parameters as the study has them; raises InvalidArgumentError for what it does not allow."""
     space = SearchSpace.of(study.spec.parameters)
     return [replace(s, parameters=checked_parameters(space, s.parameters)) for s in reply.suggestions]
-
-
-def _end_of_run(trial: Trial) -> StudyChanges | None:
-    if not trial.state.finished:
-        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "a client completed it while its run was going on")
-        return StudyChanges(stops=(stop,))
-    if trial.state is not TrialState.KILLED:
-        raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
-    return None
-
-
-def _completion(
-    study: Study, trial: Trial, intake: Intake | None, is_complete: bool, error: str, now: datetime
-) -> StudyChanges | None:
-    wanted = TrialState.COMPLETED if is_complete else TrialState.ERROR if error else TrialState.KILLED
-    reason, message = ("", "") if is_complete else (TrialReason.ABANDONED, "its client gave it up")
-    if error:
-        reason, message = TrialReason.FAILED_AT_CLIENT, error[:_MAX_ERROR]
-    if trial.state is wanted:
-        return None
-    if trial.state.finished:
-        raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
-    if wanted is TrialState.COMPLETED and trial.objective is None and intake is None:
-        raise InvalidArgumentError.of(
-            "objective_value",
-            "",
-            f"expected a number: nothing was reported for {study.spec.objective_name} before",
-        )
-    move = TrialMove(trial.id, trial.attempt, trial.state, wanted, reason, message, at=now)
-    return StudyChanges(intakes=(intake,) if intake else (), moves=(move,))
-
-
-def _reported(
-    study: Study, trial: Trial, objective: str, metrics: Sequence[tuple[str, str]], now: datetime
-) -> Intake | None:
-    """The values that came with the completion, the objective last so that it is the latest."""
-    values = []
-    named = [(f"metrics[{i}].value", name, text) for i, (name, text) in enumerate(metrics)]
-    if objective:
-        named.append(("objective_value", study.spec.objective_name, objective))
-    for field, name, text in named:
-        value = parse_value(text)
-        if value is None:
-            raise InvalidArgumentError.of(field, text, "expected a number")
-        if found := check_name(field.replace("value", "name"), name):
-            raise InvalidArgumentError(found)
-        values.append((name, value))
-    if not values:
-        return None
-    observations = tuple(
-        Observation(name, value, now, trial.attempt, COMPLETION_SOURCE, 1, ordinal)
-        for ordinal, (name, value) in enumerate(values)
-    )
-    return Intake(
-        trial.id,
-        trial.attempt,
-        trial.cursor,
-        trial.cursor,
-        observations,
-        study.spec.objective_name,
-        study.spec.objective_strategy,
-    )

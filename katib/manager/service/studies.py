@@ -40,6 +40,7 @@ from katib.manager.ports import History, StudyFilter
 from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of
 from katib.manager.service.context import UseCases
 from katib.manager.service.patience import Asked, Reply
+from katib.manager.service.same import difference
 
 _log: Final = logging.getLogger(__name__)
 
@@ -107,11 +108,12 @@ class StudyUseCases(UseCases):
 
     def _same(self, known: Study, spec: StudySpec) -> str:
         """A request id that was used before: the study if it is the same one, an error if it is another."""
-        if known.spec.name != spec.name or known.spec.parameters != spec.parameters:
+        other = difference(known.spec, spec)
+        if other:
             raise InvalidArgumentError.of(
                 "request_id",
                 known.request_id.rpartition("/")[2],
-                f"expected a new one: study {known.id} was created with it",
+                f"expected a new one: study {known.id} was created with it, and {other}",
             )
         return known.id
 

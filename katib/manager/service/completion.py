@@ -1,0 +1,79 @@
+"""What becomes of a trial that its client ends."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
+from katib.domain.metrics import Observation, parse_value
+from katib.domain.search_space import check_name
+from katib.domain.study import Study
+from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
+
+# Where the values come from that are sent with a trial's completion.
+COMPLETION_SOURCE: Final = "completion"
+# Of what a client says of a failure, which may be a traceback.
+_MAX_ERROR: Final = 4000
+
+
+def end_of_run(trial: Trial) -> StudyChanges | None:
+    if not trial.state.finished:
+        stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "a client completed it while its run was going on")
+        return StudyChanges(stops=(stop,))
+    if trial.state is not TrialState.KILLED:
+        raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
+    return None
+
+
+def completion(
+    study: Study, trial: Trial, intake: Intake | None, is_complete: bool, error: str, now: datetime
+) -> StudyChanges | None:
+    wanted = TrialState.COMPLETED if is_complete else TrialState.ERROR if error else TrialState.KILLED
+    reason, message = ("", "") if is_complete else (TrialReason.ABANDONED, "its client gave it up")
+    if error:
+        reason, message = TrialReason.FAILED_AT_CLIENT, error[:_MAX_ERROR]
+    if trial.state is wanted:
+        return None
+    if trial.state.finished:
+        raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
+    if wanted is TrialState.COMPLETED and trial.objective is None and intake is None:
+        raise InvalidArgumentError.of(
+            "objective_value",
+            "",
+            f"expected a number: nothing was reported for {study.spec.objective_name} before",
+        )
+    move = TrialMove(trial.id, trial.attempt, trial.state, wanted, reason, message, at=now)
+    return StudyChanges(intakes=(intake,) if intake else (), moves=(move,))
+
+
+def reported(
+    study: Study, trial: Trial, objective: str, metrics: Sequence[tuple[str, str]], now: datetime
+) -> Intake | None:
+    """The values that came with the completion, the objective last so that it is the latest."""
+    values = []
+    named = [(f"metrics[{i}].value", name, text) for i, (name, text) in enumerate(metrics)]
+    if objective:
+        named.append(("objective_value", study.spec.objective_name, objective))
+    for field, name, text in named:
+        value = parse_value(text)
+        if value is None:
+            raise InvalidArgumentError.of(field, text, "expected a number")
+        if found := check_name(field.replace("value", "name"), name):
+            raise InvalidArgumentError(found)
+        values.append((name, value))
+    if not values:
+        return None
+    observations = tuple(
+        Observation(name, value, now, trial.attempt, COMPLETION_SOURCE, 1, ordinal)
+        for ordinal, (name, value) in enumerate(values)
+    )
+    return Intake(
+        trial.id,
+        trial.attempt,
+        trial.cursor,
+        trial.cursor,
+        observations,
+        study.spec.objective_name,
+        study.spec.objective_strategy,
+    )

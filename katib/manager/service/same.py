@@ -1,0 +1,38 @@
+"""Whether a study that is asked for again is the one that there is."""
+
+from collections.abc import Callable
+from typing import Final
+
+from katib.domain.study import ALGORITHM_TAG, StudySpec
+
+
+def difference(known: StudySpec, wanted: StudySpec) -> str:
+    """A sentence about the first thing in which they differ; empty where they do not. What may be changed later, as limits and
+    the goal, may differ."""
+    if known.parameters != wanted.parameters:
+        return "it has other parameters"
+    for what, of in _COMPARED:
+        if of(known) != of(wanted):
+            return f"its {what} is {of(known)}, not {of(wanted)}"
+    return ""
+
+
+def algorithm_of(spec: StudySpec) -> str:
+    """With which its programs ask, where programs drive it; empty where each says."""
+    return spec.algorithm or next((tag.value for tag in spec.tags if tag.name == ALGORITHM_TAG), "")
+
+
+def _objective(spec: StudySpec) -> str:
+    return f"to {'optimize' if spec.optimization is None else spec.optimization.value} {spec.objective_name}"
+
+
+def _settings(spec: StudySpec) -> str:
+    return ", ".join(sorted(f"{setting.name}={setting.value}" for setting in spec.settings)) or "left to the algorithm"
+
+
+_COMPARED: Final[tuple[tuple[str, Callable[[StudySpec], str]], ...]] = (
+    ("name", lambda spec: repr(spec.name)),
+    ("objective", _objective),
+    ("algorithm", algorithm_of),
+    ("setting", _settings),
+)
