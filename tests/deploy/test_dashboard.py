@@ -36,7 +36,7 @@ def test_the_pages_are_of_the_manager_s_image_and_reach_it(manifests: Manifests)
 def test_probes_call_it_by_a_name_that_it_answers_to(manifests: Manifests) -> None:
     (container,) = containers(manifests.one("Deployment", "katib-dashboard"))
     hosts = next(e["value"] for e in container["env"] if e["name"] == "KATIB_DASHBOARD_HOSTS").split()
-    for kind in ("readinessProbe", "livenessProbe"):
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         (header,) = container[kind]["httpGet"]["httpHeaders"]
         assert header["name"] == "Host"
         assert header["value"] in hosts

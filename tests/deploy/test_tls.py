@@ -124,7 +124,7 @@ def test_the_dashboard_speaks_tls_to_browsers_and_to_the_manager(tmp_path: Path)
         assert (environment[f"{prefix}_CERT"], environment[f"{prefix}_KEY"]) == (f"{FILES}/tls.crt", f"{FILES}/tls.key")
     assert environment["KATIB_TLS_CA"] == f"{FILES}/ca.crt"
     assert mounted(dashboard) == "katib-dashboard-tls"
-    for kind in ("readiness", "liveness"):
+    for kind in ("startup", "readiness", "liveness"):
         assert container[f"{kind}Probe"]["httpGet"]["scheme"] == "HTTPS"
 
 
