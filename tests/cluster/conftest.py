@@ -33,6 +33,7 @@ _FIRST = (
     "test_deploy_algorithms",
     "test_deploy_trials",
     "test_deploy_0_1",
+    "test_deploy_secure",
     "test_troubles",
     "test_digits",
     "test_teardown",
@@ -43,6 +44,7 @@ _TOGETHER = {
     "test_deploy_algorithms": "installed",
     "test_deploy_trials": "installed",
     "test_deploy_0_1": "installed 0.1",
+    "test_deploy_secure": "installed secure",
     "test_operators": "operators",
 }
 _HANDFULS = 5

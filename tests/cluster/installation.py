@@ -73,13 +73,12 @@ def moved(text: str, namespace: str, trials: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
 
 
-def with_mariadb(folder: Path) -> str:
+def with_mariadb(folder: Path, *components: str) -> str:
     """The default installation but for the database, with the dashboard; and one of each service. What takes ten leases is not
-    to take a hundred seconds."""
+    to take a hundred seconds. `components`: further ones."""
     bases = [f"base/{name}" for name in ("namespaces", "trials", "manager", "services")]
-    return _one_of_each(
-        folder, bases, ["components/dashboard", "components/images", "components/mariadb"], "KATIB_LEASE=4"
-    )
+    usual = ["components/dashboard", "components/images", "components/mariadb"]
+    return _one_of_each(folder, bases, [*usual, *components], "KATIB_LEASE=4")
 
 
 def overlay(folder: Path, name: str) -> str:

@@ -16,6 +16,7 @@ from tests.cluster.certificates import Authority
 from tests.cluster.processes import Process, wait_until
 
 _IMPORT_S = 300
+_IMPORT = ("--namespace=k8s.io", "images", "import")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,11 @@ class Node:
 
     def import_image(self, archive: Path) -> None:
         """Makes the image in an archive known here."""
-        self._ctr("--namespace=k8s.io", "images", "import", str(archive))
+        self._ctr(*_IMPORT, str(archive))
+
+    def loading(self, archive: str) -> list[str]:
+        """The command that does it from outside."""
+        return self._in_here(*_IMPORT, archive)
 
     def image_names(self) -> set[str]:
         """The images that it knows."""
@@ -111,11 +116,13 @@ class Node:
         return [*shims, *(child for shim in shims for child in shim.children(recursive=True))]
 
     def _ctr(self, *arguments: str) -> str:
-        command = [*self._enter, "ctr", f"--address={self._socket}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_IMPORT_S, check=False)
+        done = subprocess.run(self._in_here(*arguments), capture_output=True, text=True, timeout=_IMPORT_S, check=False)
         if done.returncode != 0:
             raise OSError(f"ctr {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+    def _in_here(self, *arguments: str) -> list[str]:
+        return [*self._enter, "ctr", f"--address={self._socket}", *arguments]
 
     def _write_containerd(self) -> None:
         network = self._folder / "network"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.cluster import programs
+from tests.cluster import images, programs
 from tests.cluster.api import Api, states
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import ClusterError, wait_until
@@ -51,6 +51,13 @@ def test_a_pod_is_bound_by_the_scheduler_runs_and_its_log_is_read_through_the_ap
             and "default-scheduler" in (event["reportingComponent"], event["source"].get("component"))
         ],
     )
+
+
+def test_an_image_in_an_archive_is_one_that_pods_run_once_it_is_imported(cluster: Api, namespace: str) -> None:
+    cluster.import_image(images.python())
+    cluster.run("python", namespace, "python3", "-c", "print(6 * 7)", image=images.PYTHON)
+    cluster.wait_for_phase("python", namespace, "Succeeded")
+    assert cluster.kubectl("logs", "-n", namespace, "python") == "42\n"
 
 
 def test_a_pod_that_takes_more_than_its_memory_is_killed_for_it(cluster: Api, namespace: str) -> None:

@@ -1,5 +1,6 @@
 """Trials of a Katib in the cluster: what their programs tell the managers, what ends them, and what managers may do."""
 
+import re
 import urllib.request
 from dataclasses import replace
 
@@ -76,22 +77,29 @@ def test_a_rule_in_a_container_ends_the_pods_of_hopeless_trials_and_nothing_wait
 
 def test_the_dashboard_answers_through_its_service_with_what_the_managers_know(installed: Installation) -> None:
     service = installed.cluster.get("service", "katib-dashboard", installed.namespace)["spec"]
+
+    def page(path: str) -> str:
+        # As whoever has its port forwarded calls it.
+        at = f"http://{service['clusterIP']}:{service['ports'][0]['port']}{path}"
+        with urllib.request.urlopen(urllib.request.Request(at, headers={"Host": "localhost"}), timeout=30) as answer:
+            assert answer.status == 200
+            return str(answer.read().decode())
+
     with installed.client() as client:
         study_id = client.create_study(
             study(name="on-a-page", image=installed.cluster.busybox, limits={"max_trials": 1})
         )
-    # As whoever has its port forwarded calls it.
-    request = urllib.request.Request(
-        f"http://{service['clusterIP']}:{service['ports'][0]['port']}/", headers={"Host": "localhost"}
-    )
-
-    def page() -> str:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 200
-            return str(answer.read().decode())
-
-    assert "on-a-page" in page()
-    studies_end(installed, study_id)
+        assert "on-a-page" in page("/")
+        (trial,) = ended(installed, study_id)
+    shown = page(f"/studies/{study_id}")
+    assert "on-a-page" in shown
+    assert StudyState.COMPLETED.value.lower() in shown.lower()
+    # What the page draws its charts with is in the image, and the trial is in what it draws.
+    for script in re.findall(r'<script type="module" src="([^"]+)"', shown):
+        assert "import" in page(script)
+    header, row = page(f"/studies/{study_id}/trials.csv").splitlines()
+    assert "number" in header
+    assert trial.id in row
 
 
 def test_the_manager_of_a_study_that_is_killed_is_followed_by_the_other(installed: Installation) -> None:

@@ -23,7 +23,7 @@ from tests.e2e.harness import until, world
 CLAIM = "shared"
 GPU = "nvidia.com/gpu"
 # Printed in a moment, and more than a manager may take for it.
-LOG_MIB, ROOM_MIB = 48, 32
+LOG_MIB, ROOM_MIB = 100, 32
 
 
 @pytest.fixture(scope="module")
