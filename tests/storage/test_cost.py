@@ -7,13 +7,23 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import bindparam, event, update
 
 from katib.domain.study import StudyState
 from katib.manager.changes import StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
-from katib.manager.storage.sql import changes, deletion, deliveries, managers, models, observations, studies, trials
+from katib.manager.storage.sql import (
+    changes,
+    deletion,
+    deliveries,
+    managers,
+    models,
+    observations,
+    studies,
+    tables,
+    trials,
+)
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.engine import make_engine, parse_url
 from katib.manager.storage.sql.rows import study_to_row
@@ -133,6 +143,39 @@ def costs(storage, counter, finished):
     }
     storage.delete_study(study.id)
     return found
+
+
+def test_what_a_client_is_given_costs_the_same_however_many_clients_have_died(storage, counter):
+    study = storage.create_study(make_study())
+
+    def cost(dead):
+        add(storage, study, dead, client_id="gone", running=True, lease=timedelta(milliseconds=1))
+        time.sleep(0.02)
+        hand_out = counter.cost(lambda: storage.hand_out(study.id, f"c{dead}", 1, timedelta(hours=1), NOW))
+        give = counter.cost(
+            lambda: storage.give_trials(study.id, f"d{dead}", 1, timedelta(hours=1), NOW, lambda _study, _lacking: ())
+        )
+        return hand_out, give
+
+    (hand_out, give), (hand_out_of_many, give_of_many) = cost(100), cost(2000)
+    assert hand_out_of_many[0] <= 1.2 * hand_out[0]
+    assert give_of_many[0] <= 1.2 * give[0]
+
+
+def test_a_lease_that_an_older_manager_has_left_to_a_trial_that_has_ended_is_none(storage):
+    study = storage.create_study(make_study())
+    (trial,) = add(storage, study, client_id="gone", running=True, lease=timedelta(milliseconds=1))
+    time.sleep(0.02)
+    go(storage, trial, to=COMPLETED)
+    storage.database.write(
+        lambda session: session.write_all(
+            Statement(update(tables.trials).where(tables.trials.c.id == bindparam("trial")), ("lease_ends",)),
+            [{"trial": trial.id, "lease_ends": 1}],
+        )
+    )
+    assert not storage.has_leases(study.id)
+    assert not storage.has_trials_for(study.id, "another")
+    assert storage.hand_out(study.id, "another", 1, timedelta(hours=1), NOW) == ()
 
 
 def test_no_call_costs_more_in_a_large_study(storage, counter):

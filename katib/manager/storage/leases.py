@@ -35,7 +35,7 @@ def decide_hand_out(
     if hopeless:
         moved = decide_changes(study, hopeless, StudyChanges(moves=tuple(_end(t, at) for t in hopeless.values())), {})
         study, ended = moved.study, moved.trials
-    first = [t for t in over if t.attempt == 1]
+    first = [t for t in over if is_free(t, client_id, now)]
     more = [t for t in over if t.attempt > 1 and t.id not in hopeless] if again else []
     others = [*first, *more][: count - len(own)]
     if others and not hopeless:
@@ -99,6 +99,11 @@ def decide_given(
         decision.study, suggested, new, at, client_id, None, running=True, lease=lease, now=now
     )
     return decision, given, changed, added
+
+
+def is_free(trial: Trial, client_id: str, now: datetime) -> bool:
+    """Whether it is handed on to whoever asks next, before anything new."""
+    return trial.attempt == 1 and trial.client_id != client_id and _is_to_go_on(trial) and _is_over(trial, now)
 
 
 def _end(trial: Trial, at: datetime) -> TrialMove:

@@ -137,6 +137,16 @@ class LeaseContract:
         assert given[0].id == twice.id
         recount(storage, study.id)
 
+    def test_all_that_many_silent_clients_have_left_can_be_handed_out(self, storage):
+        study = storage.create_study(make_study())
+        left = [t.id for t in lapse(storage, study, 150)]
+        given = storage.hand_out(study.id, "b", 3, LONG, NOW)
+        more = storage.give_trials(study.id, "c", 140, LONG, NOW, lambda _study, lacking: new_trials(lacking))
+        last = storage.give_trials(study.id, "d", 9, LONG, NOW, lambda _study, lacking: new_trials(lacking))
+        assert sorted(t.id for t in (*given, *more, *last) if t.number <= 150) == sorted(left)
+        assert [t.number for t in last if t.number > 150] == [151, 152]
+        recount(storage, study.id)
+
     def test_own_trials_come_first_then_those_that_were_left_for_longest(self, storage):
         study = storage.create_study(make_study())
         old, older = *lapse(storage, study, client="x"), *lapse(storage, study, client="y")

@@ -119,7 +119,7 @@ def report(
 def hand_out(
     session: Session, study_id: str, client_id: str, count: int, lease: timedelta, at: datetime, again: bool
 ) -> Sequence[Trial]:
-    held, mine, lapsed = lock_client(session, study_id, client_id)
+    held, mine, lapsed = lock_client(session, study_id, client_id, count)
     decision, given = decide_hand_out(held.study, mine, lapsed, client_id, count, lease, at, held.at, again)
     _store_held(session, decision)
     return given
@@ -139,7 +139,7 @@ def give_trials(
     if lease is None:
         held = lock_study(session, study_id)
     else:
-        held, mine, lapsed = lock_client(session, study_id, client_id)
+        held, mine, lapsed = lock_client(session, study_id, client_id, count)
     decision, given, changed, added = decide_given(
         held.study, mine, lapsed, client_id, count, lease, at, held.at, choose
     )

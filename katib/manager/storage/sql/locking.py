@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from katib.domain.errors import NotFoundError
 from katib.domain.trial import UNFINISHED, Trial
+from katib.manager.storage.leases import is_free
 from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.held import About, HeldStudy
 from katib.manager.storage.sql.rows import STUDY_COLUMNS, TRIAL_COLUMNS, trial_from_row
@@ -16,7 +17,7 @@ from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, by_index, parameters
 from katib.manager.storage.sql.studies import LOCK, THERE, hold
 from katib.manager.storage.sql.tables import studies, trials
-from katib.manager.storage.sql.trials import in_states
+from katib.manager.storage.sql.trials import IS_RUNNING, in_states
 
 _LOCK_BY_TRIAL: Final = Statement(
     select(*STUDY_COLUMNS, now_micros())
@@ -25,11 +26,15 @@ _LOCK_BY_TRIAL: Final = Statement(
 )
 _with_taken: Final = select(*TRIAL_COLUMNS, trials.c.taken).where(trials.c.study_id == bindparam("study"))
 _LAPSED: Final = Statement(
-    by_index(trials, "ix_trials_study_id_lease_ends", _with_taken.where(trials.c.lease_ends <= now_micros()))
+    by_index(
+        trials, "ix_trials_study_id_lease_ends", _with_taken.where(trials.c.lease_ends <= now_micros(), IS_RUNNING)
+    )
     .order_by(trials.c.lease_ends)
     .limit(bindparam("size"))
 )
-# Of those whose lease is over: more than anybody may ask for, since some may be about to end, or be the client's own.
+# Of those whose lease is over, which are many after many clients died at once: enough for a group of clients that ask for a few
+# each; and more than anybody may ask for, since some may be about to end, or have been handed on before.
+_SOME: Final = 64
 _MANY: Final = 2000
 
 Read = tuple[Statement, Mapping[str, Any]]
@@ -46,16 +51,23 @@ def lock_trial(session: Session, trial_id: str) -> tuple[HeldStudy, Trial, int]:
     return held.studies[trial.study_id], trial, taken
 
 
-def lock_client(session: Session, study_id: str, client_id: str) -> tuple[HeldStudy, Sequence[Trial], Sequence[Trial]]:
+def lock_client(
+    session: Session, study_id: str, client_id: str, count: int
+) -> tuple[HeldStudy, Sequence[Trial], Sequence[Trial]]:
     """The study, which is locked, the client's unfinished trials, and those whose lease may be over, the one that has been for
-    longest first. Raises NotFoundError."""
+    longest first: `count` to hand on, if there are so many. Raises NotFoundError."""
     held = session.held
     if (study_id, client_id) not in held.of_clients:
         _read(session, (LOCK, {"study": study_id}), About(study_id=study_id, client_id=client_id))
         if study_id not in held.studies:
             raise NotFoundError(f"there is no study {study_id}")
     mine = list(held.of_client(study_id, client_id))
-    return held.studies[study_id], mine, list(held.named(held.lapsed[study_id]))
+    study, lapsed = held.studies[study_id], list(held.named(held.lapsed[study_id]))
+    if _SOME <= len(lapsed) < _MANY and sum(is_free(t, client_id, study.at) for t in lapsed) < count - len(mine):
+        (rows,) = session.read((_LAPSED, {"study": study_id, "size": _MANY}))
+        held.lapsed[study_id] = tuple(t.id for t in _learn(session, rows))
+        lapsed = list(held.named(held.lapsed[study_id]))
+    return study, mine, lapsed
 
 
 def _read(session: Session, lock: Read, about: About) -> None:
@@ -74,7 +86,7 @@ def _read(session: Session, lock: Read, about: About) -> None:
         filled = _filled(names)
         values = {f"client{i}": name for i, name in enumerate(filled)}
         reads.append((_of_clients(len(filled)), {"study": study_id, **values}))
-        reads.append((_LAPSED, {"study": study_id, "size": _MANY}))
+        reads.append((_LAPSED, {"study": study_id, "size": _SOME}))
     locked, *found = session.read(*reads)
     if not locked:
         return

@@ -35,6 +35,8 @@ def in_states(states: Iterable[TrialState]) -> ColumnElement[bool]:
     return trials.c.state.in_([literal(value) for value in sorted(state.value for state in states)])
 
 
+# Of what has a lease: a manager of an older version may have left one to a trial that has ended.
+IS_RUNNING: Final = in_states((TrialState.RUNNING,))
 # Few of many: put in order here, since SQLite, asked to, would rather read the whole study by number.
 _UNFINISHED: Final = Statement(
     by_index(trials, "ix_trials_study_id_state_number", _by_study.where(in_states(UNFINISHED)))
@@ -49,14 +51,16 @@ _client_ids: Final = by_index(
 _lapsed_ids: Final = by_index(
     trials,
     "ix_trials_study_id_lease_ends",
-    select(trials.c.id).where(trials.c.study_id == bindparam("study"), trials.c.lease_ends <= now_micros()),
+    select(trials.c.id).where(trials.c.study_id == bindparam("study"), trials.c.lease_ends <= now_micros(), IS_RUNNING),
 )
 _FOR_CLIENT: Final = Statement(union_all(_client_ids, _lapsed_ids).limit(literal(1)))
 _LEASED: Final = Statement(
     by_index(
         trials,
         "ix_trials_study_id_lease_ends",
-        select(trials.c.id).where(trials.c.study_id == bindparam("study"), trials.c.lease_ends.is_not(None)),
+        select(trials.c.id).where(
+            trials.c.study_id == bindparam("study"), trials.c.lease_ends.is_not(None), IS_RUNNING
+        ),
     ).limit(literal(1))
 )
 _CHANGED: Final = Statement(
