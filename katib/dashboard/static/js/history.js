@@ -23,6 +23,16 @@ export function historyChart(study, trials) {
     const dots = (name, data, of, symbol) => ({
       name, type: 'scatter', data, symbol, symbolSize: data.length > 2000 ? 4 : 7, itemStyle: {color: colour(of), opacity: data.length > 500 ? .55 : .8},
     });
+    // Not ECharts' own step line: it leaves out what rises by less than a pixel, and then slopes.
+    const ink = colour('text');
+    const steps = (name, corners) => ({
+      name, type: 'custom', silent: true, clip: true, z: 5, encode: {x: [0, 1], y: 2},
+      data: corners.slice(0, -1).map(([x, y], i) => [x, corners[i + 1][0], y, corners[Math.max(i - 1, 0)][1]]),
+      renderItem: (_, api) => ({
+        type: 'polyline', shape: {points: [api.coord([api.value(0), api.value(3)]), api.coord([api.value(0), api.value(2)]), api.coord([api.value(1), api.value(2)])]},
+        style: {fill: null, stroke: ink, lineWidth: 1.6},
+      }),
+    });
     const [low, high] = range(groups.C.map((point) => point[1]));
     return {
       label: `Optimisation history of ${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${found[0]}` : ''}`,
@@ -35,7 +45,7 @@ export function historyChart(study, trials) {
         dots('Stopped', groups.K, 'killed', 'diamond'),
         dots('Failed', groups.E, 'failed', 'triangle'),
         dots('Running', groups.R, 'running', 'emptyCircle'),
-        {name: 'Best so far', type: 'line', step: 'end', data: line, showSymbol: false, silent: true, lineStyle: {color: colour('text'), width: 1.6}, z: 5},
+        steps('Best so far', line),
         ...(Number.isFinite(study.goal) ? [{name: 'Goal', type: 'line', silent: true, showSymbol: false, data: [[0, study.goal], [trials.all.at(-1).number, study.goal]], lineStyle: {color: colour('muted'), type: 'dashed', width: 1.2}}] : []),
       ],
     };

@@ -77,7 +77,7 @@ export function contourChart(study, trials) {
           return {type: 'rect', shape: {x: left, y: top, width: Math.ceil(x + width) - left, height: Math.ceil(y + height) - top}, style: {fill: shade(api.value(2))}};
         },
       }, {
-        type: 'scatter', symbolSize: ([, , n]) => (n === best ? 12 : points.length > 500 ? 3 : 6), data: points, clip: false,
+        type: 'scatter', symbolSize: ([, , n]) => (n === best ? 12 : points.length > 500 ? 3 : 6), data: [...points].sort((a, b) => (a[2] === best) - (b[2] === best)), clip: false,
         itemStyle: {color: ({data}) => (data[2] === best ? gold : ground), borderColor: ink, borderWidth: points.length > 500 ? .5 : 1},
       }],
     };
