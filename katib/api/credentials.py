@@ -16,7 +16,11 @@ def bearer(token: str) -> tuple[tuple[str, str], ...]:
 
 def bearer_token(context: grpc.ServicerContext) -> str:
     """The token that came with a call, or empty."""
-    for key, value in context.invocation_metadata():
+    return token_in(context.invocation_metadata())
+
+
+def token_in(metadata: Sequence[tuple[str, str | bytes]]) -> str:
+    for key, value in metadata:
         if key == _KEY and isinstance(value, str) and value.startswith(_SCHEME):
             return value.removeprefix(_SCHEME)
     return ""

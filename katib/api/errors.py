@@ -1,5 +1,7 @@
 """The one table between the domain's errors and gRPC's status codes, both ways."""
 
+import math
+import re
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -12,6 +14,10 @@ from katib.domain.errors import FieldViolation, InvalidArgumentError, KatibError
 # What gRPC says when it is this side whose time is over; a peer that gave up waiting for another says so in a sentence.
 TIMED_OUT_HERE: Final = "Deadline Exceeded"
 DETAIL_KEY: Final = "katib-error-bin"
+# By this name gRPC's own retry policies look for it (its proposal A6).
+_RETRY_KEY: Final = "grpc-retry-pushback-ms"
+# What gRPC says of a message that it does not even read.
+_TOO_LARGE: Final = re.compile(r"(?:\w+: )?Received message larger than max \((\d+) vs\. (\d+)\)")
 # Status message and details travel in the trailers, for which peers accept 8 KiB in all.
 _MAX_MESSAGE: Final = 2000
 _MAX_DETAIL: Final = 3000
@@ -47,8 +53,10 @@ def message_of(error: KatibError) -> str:
     return f"{_cut(text, _MAX_MESSAGE - 3, _size_on_wire)}..."
 
 
-def detail_of(error: KatibError) -> tuple[tuple[str, bytes], ...]:
-    """The trailing metadata that carries what a status cannot: the violations, as many as fit."""
+def detail_of(error: KatibError) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailing metadata that carries what a status cannot: the violations, as many as fit, or when to try again."""
+    if isinstance(error, errors.ResourceExhaustedError) and error.retry_after is not None:
+        return ((_RETRY_KEY, str(math.ceil(error.retry_after * 1000))),)
     if not isinstance(error, InvalidArgumentError) or not error.violations:
         return ()
     detail = api_pb2.ErrorDetail()
@@ -92,6 +100,8 @@ def from_rpc_error(rpc_error: grpc.RpcError, peer: str = "") -> KatibError:
     text = call.details() or code.name
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return _invalid_argument(call, text)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return _resource_exhausted(call, text)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and peer and text == TIMED_OUT_HERE:
         return errors.DeadlineExceededError(f"{peer} did not answer in time")
     if code is grpc.StatusCode.CANCELLED:
@@ -154,6 +164,24 @@ def tls_failure(text: str, *, tls: bool) -> str:
             else "it ended the connection: it may want TLS (--tls-ca)"
         )
     return ""
+
+
+def _resource_exhausted(call: grpc.Call, text: str) -> errors.ResourceExhaustedError:
+    too_large = _TOO_LARGE.match(text)
+    if too_large:
+        return errors.ResourceExhaustedError(
+            f"a message of {too_large[1]} bytes is more than the {too_large[2]} that are taken: send less at once, or raise "
+            "--max-message where it was to go"
+        )
+    return errors.ResourceExhaustedError(text, retry_after_of(call))
+
+
+def retry_after_of(call: grpc.Call) -> float | None:
+    """The seconds after which a call that was refused may be made again; None where nothing was said of that."""
+    for key, value in call.trailing_metadata() or ():
+        if key == _RETRY_KEY and isinstance(value, str) and value.isdecimal():
+            return int(value) / 1000
+    return None
 
 
 def _invalid_argument(call: grpc.Call, text: str) -> InvalidArgumentError:

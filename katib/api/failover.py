@@ -19,7 +19,14 @@ import grpc
 
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
-from katib.api.errors import TIMED_OUT_HERE, from_rpc_error, said_by_grpc, tls_failure, was_not_sent
+from katib.api.errors import (
+    TIMED_OUT_HERE,
+    from_rpc_error,
+    retry_after_of,
+    said_by_grpc,
+    tls_failure,
+    was_not_sent,
+)
 from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
@@ -45,12 +52,14 @@ Metadata = Sequence[tuple[str, str]]
 
 class _Fate(Enum):
     """What became of a call that failed. UNSENT: it never left. REFUSED: the manager said that it cannot work now. LOST: it
-    may have arrived, and its answer never will. SLOW: its share of the time is over. ANSWERED: by an error that counts."""
+    may have arrived, and its answer never will. SLOW: its share of the time is over. BUSY: the manager has too many calls, and
+    said when to try again. ANSWERED: by an error that counts."""
 
     UNSENT = "unsent"
     REFUSED = "refused"
     LOST = "lost"
     SLOW = "slow"
+    BUSY = "busy"
     ANSWERED = "answered"
 
 
@@ -111,6 +120,7 @@ class Failover:
         first_failure = None
         patience = 0.0
         failures = 0
+        busy = 0
         lost = False
         while True:
             index, stub = self._pick()
@@ -123,6 +133,12 @@ class Failover:
                 failure = self._translate(error, fate, index, again=again)
                 if removes and lost and isinstance(failure, NotFoundError):
                     return None
+                if fate is _Fate.BUSY:
+                    # It was not begun, so it may be made again in any case.
+                    busy += 1
+                    self._wait_until_asked(failure, busy, deadline, error)
+                    self.leave(index)
+                    continue
                 if fate is _Fate.ANSWERED or (fate is not _Fate.UNSENT and not again):
                     raise failure from error
                 self.leave(index)
@@ -138,6 +154,14 @@ class Failover:
             if time.monotonic() + pause >= min(deadline, first_failure + patience):
                 raise failure from cause
             time.sleep(pause)
+
+    def _wait_until_asked(self, failure: KatibError, times: int, deadline: float, cause: grpc.RpcError) -> None:
+        """As long as the manager said at least, and longer each time. Raises what it said where that is past the deadline."""
+        asked = getattr(failure, "retry_after", None) or 0.0
+        pause = max(asked, _PAUSE_FIRST_S * 2 ** min(times, 6)) * random.uniform(1.0, 1.5)  # noqa: S311
+        if time.monotonic() + pause >= deadline:
+            raise failure from cause
+        time.sleep(pause)
 
     def open_stream(
         self, method: str, request: Any, timeout: float | None = None, metadata: Metadata = ()
@@ -195,6 +219,8 @@ class Failover:
             if was_not_sent(text):
                 return _Fate.UNSENT
             return _Fate.LOST if said_by_grpc(text) else _Fate.REFUSED
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_of(call) is not None:
+            return _Fate.BUSY
         if code is grpc.StatusCode.CANCELLED:
             # A server that has drained long enough.
             return _Fate.LOST

@@ -15,8 +15,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from katib.api import errors
+from katib.api.admission import Admission, Lane
 from katib.api.channel import MAX_MESSAGE_BYTES
-from katib.api.malformed import readable, whole
+from katib.api.malformed import Deserializer, readable, whole
 from katib.domain.errors import FailedPreconditionError, InternalError, KatibError, ResourceExhaustedError
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ _STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 
 _OPTIONS: Final[tuple[tuple[str, int], ...]] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # No compressed requests: a few kilobytes of them may be gigabytes. No client of Katib's compresses.
     ("grpc.compression_enabled_algorithms_bitset", 1),
@@ -54,6 +54,8 @@ _OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # On one connection; further calls wait at their client.
+    ("grpc.max_concurrent_streams", 1000),
 )
 
 Observer = Callable[[str, str, float], None]
@@ -73,15 +75,21 @@ class Server:
         observe: Observer | None = None,
         threads: int = UNARY_THREADS,
         guard: Guard | None = None,
+        admission: Admission | None = None,
+        max_message: int = MAX_MESSAGE_BYTES,
     ) -> None:
         """`services`: the full names, such as `api.Manager`. `guard` is asked before every call of theirs, on the call's own
-        thread and in its own context; health and reflection are open to all."""
+        thread and in its own context; health and reflection are open to all. `admission` has threads of its own for them, and
+        says which calls are taken at all."""
         self._services = services
+        self._admission = admission
+        self._options = (*_OPTIONS, ("grpc.max_receive_message_length", max_message))
         self._unary_pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
-        self._stream_pool = ThreadPoolExecutor(MAX_STREAMS + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
+        streams = MAX_STREAMS if admission is None else admission.limits.streams
+        self._stream_pool = ThreadPoolExecutor(streams + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._stream_pool)
-        self._errors = _Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard)
-        self.grpc: Final = grpc.server(self._unary_pool, interceptors=[self._errors], options=_OPTIONS)
+        self._errors = _Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard, admission)
+        self.grpc: Final = grpc.server(self._unary_pool, interceptors=[self._errors], options=self._options)
         # What answers a part of it elsewhere.
         self._others: list[grpc.Server] = []
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
@@ -116,7 +124,7 @@ class Server:
 
         Raises FailedPreconditionError when the address cannot be had.
         """
-        part = grpc.server(self._unary_pool, interceptors=[self._errors], options=_OPTIONS)
+        part = grpc.server(self._unary_pool, interceptors=[self._errors], options=self._options)
         add_to(_Part(part, methods))
         self._others.append(part)
         return _bind(part, address, tls, mutual=False)
@@ -140,6 +148,8 @@ class Server:
         stopped = [server.stop(seconds) for server in (self.grpc, *self._others)]
         for one in stopped:
             one.wait(seconds + 5)
+        if self._admission is not None:
+            self._admission.close()
         self._unary_pool.shutdown(wait=False, cancel_futures=True)
         self._stream_pool.shutdown(wait=False, cancel_futures=True)
 
@@ -221,14 +231,21 @@ class _Errors(grpc.ServerInterceptor):
     """Turns what handlers raise into statuses, and gives streams their own threads."""
 
     def __init__(
-        self, stream_pool: ThreadPoolExecutor, observe: Observer | None, guarded: tuple[str, ...], guard: Guard | None
+        self,
+        stream_pool: ThreadPoolExecutor,
+        observe: Observer | None,
+        guarded: tuple[str, ...],
+        guard: Guard | None,
+        admission: Admission | None,
     ) -> None:
-        """`guarded`: how the methods begin that the guard is asked for."""
+        """`guarded`: how the methods begin that the guard is asked for, and the admission."""
         self._stream_pool = stream_pool
         self._guarded = guarded
         self._guard = guard
+        self._admission = admission
         self._observe = observe or (lambda _method, _code, _seconds: None)
         self._streams = 0
+        self._most_streams = MAX_STREAMS if admission is None else admission.limits.streams
         self._lock = threading.Lock()
 
     def intercept_service(
@@ -246,6 +263,10 @@ class _Errors(grpc.ServerInterceptor):
                 return handler
             return grpc.unary_unary_rpc_method_handler(self._elsewhere(method, handler.unary_unary), *serializers)
         guard = self._guard if method.startswith(self._guarded) else None
+        if self._admission is not None and method.startswith(self._guarded):
+            admitted = self._admitted(method, handler, guard, self._admission)
+            if admitted is not None:
+                return admitted
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, guard), *serializers)
         if handler.unary_stream is not None:
@@ -255,6 +276,36 @@ class _Errors(grpc.ServerInterceptor):
                 self._stream(method, handler.stream_stream, guard), *serializers
             )
         return handler
+
+    def _admitted(
+        self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]", guard: Guard | None, admission: Admission
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """To gRPC these take a stream of requests: it begins to read the one that there is only when it is asked for."""
+        read = readable(handler.request_deserializer)
+        if handler.unary_unary is not None:
+            answer = self._unary(method, handler.unary_unary, guard)
+            lane = admission.unary()
+            one = self._one(method, answer, read, lane)
+            return grpc.stream_unary_rpc_method_handler(one, None, handler.response_serializer)
+        if handler.unary_stream is not None:
+            answers = self._stream(method, handler.unary_stream, guard)
+            lane = admission.stream(self._stream_pool)
+            several = self._one(method, answers, read, lane)
+            return grpc.stream_stream_rpc_method_handler(several, None, handler.response_serializer)
+        return None
+
+    def _one(
+        self, method: str, behaviour: Callable[..., Any], read: Deserializer | None, lane: Lane
+    ) -> Callable[..., Any]:
+        def call(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+            if lane.refusal is not None:
+                self._fail(method, context, lane.refusal, time.monotonic())
+            # An error here is gRPC's own: the caller has gone.
+            data = next(requests, b"")
+            return behaviour(data if read is None else read(data), context)
+
+        call.experimental_thread_pool = lane  # type: ignore[attr-defined]
+        return call
 
     def _elsewhere(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         """A call that is answered however many others wait: a probe that is not would end the process for being busy."""
@@ -293,9 +344,9 @@ class _Errors(grpc.ServerInterceptor):
                 self._streams += 1
                 streams = self._streams
             try:
-                if streams > MAX_STREAMS:
+                if streams > self._most_streams:
                     raise ResourceExhaustedError(
-                        f"{MAX_STREAMS} streams are open already; close one, or ask again without a stream"
+                        f"{self._most_streams} streams are open already; close one, or ask again without a stream"
                     )
                 request = whole(request)
                 if guard is not None:

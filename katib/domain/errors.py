@@ -88,7 +88,12 @@ class AbortedError(KatibError):
 
 
 class ResourceExhaustedError(KatibError):
-    """A limit is reached."""
+    """A limit is reached. `retry_after`: the call was not begun, and may be made again after so many seconds; None where trying
+    again is of no use before something has been removed or a limit raised."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnavailableError(KatibError):

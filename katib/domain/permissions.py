@@ -64,10 +64,15 @@ def grants_of(owner: str, permissions: Iterable[str]) -> Grants:
         if parsed is not None:
             grantee, access = parsed
             grants[grantee] = max(access, grants.get(grantee, Access.NONE))
-    # A name that looks like a group's would make an owner of the group.
-    if owner and len(owner) <= MAX_GRANTEE and owner != EVERY_CALLER and not owner.startswith(GROUP):
+    if owner_of(owner):
         grants[owner] = Access.OWN
     return MappingProxyType(grants)
+
+
+def owner_of(owner: str) -> str:
+    """The name by which somebody owns a study that says this; empty where nobody does."""
+    # A name that looks like a group's would make an owner of the group.
+    return owner if len(owner) <= MAX_GRANTEE and owner != EVERY_CALLER and not owner.startswith(GROUP) else ""
 
 
 def grantees(caller: Caller) -> frozenset[str]:

@@ -77,6 +77,7 @@ class StudyReason:
     WORKER_UNAVAILABLE: Final = "WorkerUnavailable"
     CONTROLLER_FAILED: Final = "ControllerFailed"
     NO_MANAGER: Final = "NoManager"
+    QUOTA: Final = "QuotaReached"
     # when it has ended
     MAX_TRIALS: Final = "MaxTrialsReached"
     GOAL: Final = "GoalReached"

@@ -53,6 +53,14 @@ class ManagerRecord:
     age: timedelta = timedelta(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many there are."""
+
+    studies: int
+    trials: int
+
+
 class Storage(Protocol):
     """The only truth. Every method is one transaction, safe from any thread and process.
 
@@ -64,8 +72,14 @@ class Storage(Protocol):
 
     # Studies
 
-    def create_study(self, study: Study) -> Study:
-        """Stores a new study. One with the same `request_id` (not empty) that is there already is returned instead."""
+    def create_study(self, study: Study, most: int = 0, most_of_owner: int = 0) -> Study:
+        """Stores a new study. One with the same `request_id` (not empty) that is there already is returned instead.
+
+        Raises ResourceExhaustedError where there are `most` studies already, or its owner has `most_of_owner`; 0: any number.
+        """
+
+    def usage(self) -> Mapping[str, Usage]:
+        """By owner (`permissions.owner_of`), empty for nobody. Its cost grows with the studies, not with their trials."""
 
     def get_study(self, study_id: str) -> Study: ...
 
@@ -153,13 +167,15 @@ class Storage(Protocol):
         objective_name: str = "",
         strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
+        most: int = 0,
     ) -> Trial:
         """Adds reported observations (`attempt` 0: the current one; theirs is replaced by it); those there already are
         passed over. Renews the trial's lease, if it has one; without new observations that is no change of its revision. Raises
         FailedPreconditionError when the trial is not RUNNING at that attempt.
 
         Without `objective_name` the objective and its strategy are the study's. `check` sees them before anything is decided,
-        as `decide` does in `apply_to`.
+        as `decide` does in `apply_to`. Raises ResourceExhaustedError for new ones with which the trial would have more than
+        `most`; 0: any number.
         """
 
     def get_trial(self, trial_id: str) -> Trial: ...

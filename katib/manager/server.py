@@ -14,21 +14,26 @@ from typing import Any, Final
 import click
 
 from katib.api import logs, rpc
+from katib.api.admission import Admission
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.api.plugins import SERVICE_TOKEN
 from katib.api.secret_file import SecretFile
 from katib.api.tls_options import server_options
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
+from katib.manager import limits
 from katib.manager import settings as defaults
 from katib.manager.access import RunAccess
+from katib.manager.auth.askers import Askers
 from katib.manager.auth.cache import CachedTokens
 from katib.manager.auth.open import open_guard
 from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
 from katib.manager.keeper import Keeper
+from katib.manager.limits import limit_options
 from katib.manager.metrics import Metrics
 from katib.manager.modelstore.open import DATABASE, open_deliveries, open_model_store
+from katib.manager.quotas import Room
 from katib.manager.remote.addresses import AddressTemplate, Channels, Standby
 from katib.manager.remote.directory import RemoteDirectory
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
@@ -79,6 +84,7 @@ class Manager:
         tokens = CachedTokens(open_tokens(self._storage))
         access = RunAccess(open_secrets(self._storage), lambda: self._transport.advertised, self._transport.authorities)
         self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker)
+        room = Room(self._storage, limits.quotas(settings))
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
         self._controller = Controller(
@@ -90,6 +96,7 @@ class Manager:
             self._metrics,
             settings.lease,
             access.environment,
+            room,
         )
         self.service: Final = ManagerService(
             Context(
@@ -103,11 +110,18 @@ class Manager:
                 access=access,
                 tokens=tokens,
                 namespaces=NamespaceRules.parse(settings.auth_namespace),
+                room=room,
             ),
             lambda: self._stopping,
         )
         self._guard = open_guard(settings, tokens, access, self.service.permissions)
-        self._server = rpc.Server((SERVICE,), self._metrics.rpc, guard=self._guard)
+        self._server = rpc.Server(
+            (SERVICE,),
+            self._metrics.rpc,
+            guard=self._guard,
+            admission=Admission(Askers(access, tokens, self.service.permissions), limits.call_limits(settings)),
+            max_message=limits.message_bytes(settings),
+        )
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         reports = ReportServicer(self.service, access)
         self.port = self._transport.listen(
@@ -347,6 +361,7 @@ def _open_worker(settings: Settings) -> Worker:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file with the token that services are shown, which they have too.",
 )
+@limit_options
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"
 )

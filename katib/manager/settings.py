@@ -26,7 +26,7 @@ class Settings:
     """`http` empty: no HTTP server. `data` is where the local worker keeps runs; `worker_option` is NAME=VALUE each;
     `mount_root` is the worker's option of that name. `advertise_address` is where runs reach the manager (see `advertise`).
     `tls_cert` empty: the manager's own ports are in plaintext; `tls_ca` empty: so is what it says to services. `advertise_ca`
-    is whom runs believe, empty for `tls_ca`. `auth` and on: see `manager.auth.open`."""
+    is whom runs believe, empty for `tls_ca`. `auth` and on: see `manager.auth.open`; `max_` and on: `manager.limits`."""
 
     listen: str = DEFAULT_LISTEN
     http: str = DEFAULT_HTTP
@@ -54,6 +54,20 @@ class Settings:
     auth_audience: str = DEFAULT_AUDIENCE
     bootstrap_token_file: Path | None = None
     service_token_file: Path | None = None
+    max_message: int = 16
+    max_rate: int = 50_000
+    max_rate_per_caller: int = 10_000
+    max_rate_per_trial: int = 100
+    max_waiting: int = 10_000
+    max_waiting_per_caller: int = 1_000
+    max_streams: int = 256
+    max_streams_per_caller: int = 128
+    max_studies: int = 100_000
+    max_studies_per_owner: int = 10_000
+    max_trials: int = 100_000_000
+    max_trials_per_owner: int = 10_000_000
+    max_trials_per_study: int = 1_000_000
+    max_observations_per_trial: int = 1_000_000
     log_level: str = "INFO"
     log_format: str = "text"
 

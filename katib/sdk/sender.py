@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import grpc
 
@@ -10,6 +10,7 @@ from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
 from katib.api.credentials import bearer
+from katib.api.errors import retry_after_of
 from katib.api.trial_converters import observation_to_proto
 from katib.domain.metrics import Observation
 from katib.sdk.environment import TrialEnvironment
@@ -65,6 +66,9 @@ class Sender:
                 return Outcome.STRANGER
             if code is grpc.StatusCode.INVALID_ARGUMENT:
                 return Outcome.REFUSED
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                # Too often, for now; or more than is ever taken.
+                return Outcome.REFUSED if retry_after_of(cast(grpc.Call, error)) is None else Outcome.LATER
             self.close()
             self._current += 1
             return Outcome.LATER

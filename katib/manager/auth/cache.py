@@ -54,6 +54,12 @@ class CachedTokens:
                     self._found.popitem(last=False)
         return found
 
+    def known(self, token_id: str) -> tuple[Token, str] | None:
+        """What was found at last, however long ago: good for no more than to tell callers apart."""
+        with self._lock:
+            kept = self._found.get(token_id)
+        return None if kept is None else kept[1]
+
     def add(self, token: Token, digest: str) -> None:
         self._store.add(token, digest)
 

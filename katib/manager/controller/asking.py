@@ -36,6 +36,7 @@ from katib.manager.ports import (
     SuggestionRequest,
     SuggestionServices,
 )
+from katib.manager.quotas import Room
 from katib.manager.suggested import checked_parameters
 
 # A service that comes back is used within two seconds, however long it was away.
@@ -49,6 +50,8 @@ _SHOWN_EVERY_S: Final = 30
 # No service may fill the database with one reply.
 MOST_AT_ONCE: Final = 1000
 MAX_TAG_CHARACTERS: Final = 64 * 1024
+# Where no more trials are kept, so often it is looked whether that is so.
+_FULL: Final = timedelta(seconds=10)
 # Of a sentence for people.
 MAX_NOTE: Final = 1000
 
@@ -56,7 +59,10 @@ MAX_NOTE: Final = 1000
 class Conversation:
     """One study's. Used by the thread that reconciles the study; `wake` is called from any when an answer has come."""
 
-    def __init__(self, services: SuggestionServices, storage: Storage, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, services: SuggestionServices, storage: Storage, wake: Callable[[], None], room: Room | None = None
+    ) -> None:
+        self._room = room or Room(storage)
         self._services = services
         self._storage = storage
         self._wake = wake
@@ -99,6 +105,10 @@ class Conversation:
             # More has finished since the service had nothing: it may have something now.
             waits = None
         trouble, until = self._shown(study)
+        room, why = self._room.of(study)
+        if room == 0 and _allowed(study) > 0:
+            trouble, until = (StudyReason.QUOTA, why), None
+            waits = max(waits or now, now + _FULL) if (now := self._now) is not None else waits
         return Asking(
             in_flight=self._preparing is not None or self._generating is not None,
             not_before=waits and waits + ahead,
@@ -171,7 +181,8 @@ class Conversation:
         self._taken, self._generating = self._generating, None
         try:
             reply = self._taken.result()
-            trials = [self._new_trial(study, s) for s in reply.suggestions[: _allowed(study)]]
+            most = min(_allowed(study), self._room.of(study)[0])
+            trials = [self._new_trial(study, s) for s in reply.suggestions[:most]]
         except AskAgainError:
             # Nothing is out any more, so this pass asks.
             return []

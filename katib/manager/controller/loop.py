@@ -19,6 +19,7 @@ from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.controller.stranded import Stranded
 from katib.manager.metrics import Metrics
 from katib.manager.ports import EarlyStoppingServices, History, ManagerRecord, Storage, SuggestionServices
+from katib.manager.quotas import Room
 from katib.manager.seldom import Seldom
 from katib.worker.base import Worker
 
@@ -80,6 +81,7 @@ class Controller:
         metrics: Metrics,
         lease_s: float = LEASE_S,
         environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {},
+        room: Room | None = None,
     ) -> None:
         """`environment(trial_id, attempt)`: variables for a run."""
         self._identity = identity
@@ -99,6 +101,7 @@ class Controller:
             metrics,
             term=self._term,
             environment=environment,
+            room=room,
         )
         self._stranded = Stranded(storage, worker.placement, lease_s)
         self._failures: dict[str, int] = {}

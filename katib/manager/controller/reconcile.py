@@ -45,6 +45,7 @@ from katib.manager.controller.plan import Plan, plan
 from katib.manager.controller.ruling import Ruling, asked_to_stop
 from katib.manager.metrics import Metrics
 from katib.manager.ports import EarlyStoppingServices, History, Storage, SuggestionServices
+from katib.manager.quotas import Room
 from katib.worker.base import RunPhase, RunSpec, Worker
 
 _log: Final = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Reconciler:
         term: Callable[[], int | None] = lambda: 1,
         steady: Callable[[], datetime] | None = None,
         environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {},
+        room: Room | None = None,
     ) -> None:
         """`term()`: for how long this manager's lease has held on end, as a number that is another one after each lapse; None
         while it is over. `clock` is the time of day, which is stored and may be set; `steady` one that only ever goes on.
@@ -89,6 +91,7 @@ class Reconciler:
         self._metrics = metrics
         self._clock = clock
         self._environment = environment
+        self._room = room or Room(storage)
         self._memories: dict[str, Memory] = {}
 
     def prime(self, study: Study, history: History | None) -> None:
@@ -382,7 +385,8 @@ class Reconciler:
         def wake() -> None:
             self._wake(study_id)
 
-        made = Memory(Conversation(self._suggestions, self._storage, wake), Ruling(self._rules, self._storage, wake))
+        conversation = Conversation(self._suggestions, self._storage, wake, self._room)
+        made = Memory(conversation, Ruling(self._rules, self._storage, wake))
         # The thread that created the study and the one that reconciles it may both come first.
         return self._memories.setdefault(study_id, made)
 

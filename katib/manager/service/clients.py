@@ -13,6 +13,7 @@ from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    ResourceExhaustedError,
     UnavailableError,
 )
 from katib.domain.lease import DEFAULT_LEASE, lease_of
@@ -144,9 +145,10 @@ class ClientUseCases(UseCases):
 
         def choose(study: Study, lacking: int) -> Sequence[NewTrial]:
             _check_gives(study)
-            found = self._prepared.take(study, algorithm, min(lacking, _left(study)))
+            found = self._prepared.take(study, algorithm, min(lacking, _left(study), self._room_of(study, lacking)))
             if found is None:
                 raise AbortedError(f"suggestion-{algorithm} has to be asked first")
+            self._room.added(study, len(found))
             return [NewTrial(new_id(), s.parameters, s.tags) for s in found]
 
         try:
@@ -166,6 +168,7 @@ class ClientUseCases(UseCases):
             count = min(sum(want.count - len(want.own) for want in wants), _left(study))
             reply: SuggestionReply | None = SuggestionReply((), completed=True)
             if count > 0:
+                count = min(count, self._room_of(study, count))
                 spec = self._asking_for(study, count)
                 needs = self._settings_taken(algorithm, study_id, spec, deadline)
                 if needs is History.NONE:
@@ -176,6 +179,15 @@ class ClientUseCases(UseCases):
                 self._share_out(study, algorithm, wants, reply, count)
 
         return serve
+
+    def _room_of(self, study: Study, wanted: int) -> int:
+        """How many trials it may still be given, apart from its own limit. Raises ResourceExhaustedError for none."""
+        if wanted <= 0:
+            return wanted
+        room, why = self._room.of(study)
+        if room == 0:
+            raise ResourceExhaustedError(why)
+        return room
 
     def _lacking(self, study_id: str, wants: Sequence[Want]) -> Sequence[Want]:
         """Those that are to have new trials. A client that asks twice, since an answer was lost, gets what was its own."""
@@ -208,6 +220,7 @@ class ClientUseCases(UseCases):
                 added = self._storage.add_trials(study.id, study.suggested, new, self._context.now(), running=True)
             except AbortedError:
                 return
+        self._room.added(study, len(added))
         begin = 0
         for want, size in zip(wants, shares, strict=True):
             trials = (*want.own, *added[begin : begin + size])

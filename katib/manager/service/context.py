@@ -9,6 +9,7 @@ from katib.domain.study import Study
 from katib.manager.access import RunAccess
 from katib.manager.models import ModelStore
 from katib.manager.ports import Directory, EarlyStoppingServices, History, Storage, SuggestionServices
+from katib.manager.quotas import Room
 from katib.manager.service.namespaces import NamespaceRules
 from katib.manager.service.patience import Patience
 from katib.manager.service.permissions import StudyAccess
@@ -49,6 +50,8 @@ class Context:
     namespaces: NamespaceRules = field(default_factory=lambda: NamespaceRules({}))
     now: Callable[[], datetime] = field(default=_now)
     patience: Patience = field(default_factory=Patience)
+    # None: any number of anything.
+    room: Room | None = None
 
 
 class UseCases:
@@ -57,4 +60,5 @@ class UseCases:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._storage = context.storage
+        self._room: Final = context.room or Room(context.storage)
         self.permissions: Final = StudyAccess(context.storage)

@@ -73,6 +73,14 @@ class StudyAccess:
             self._studies.put(trial_id, study_id)
         return study_id
 
+    def known_study_of(self, trial_id: str) -> str:
+        """Without asking the database; empty where it is not known."""
+        return self._studies.get(trial_id) or ""
+
+    def learn(self, trial_id: str, study_id: str) -> None:
+        if self._studies.get(trial_id) is None:
+            self._studies.put(trial_id, study_id)
+
     def _require(self, caller: Caller, study_id: str, needs: Access, what: str) -> None:
         has = self.of_study(caller, study_id)
         if has is Access.NONE:

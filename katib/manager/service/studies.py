@@ -84,7 +84,10 @@ class StudyUseCases(UseCases):
             placement="" if spec.client_driven else self._context.worker.placement,
             request_id=request_id,
         )
-        stored = self._storage.create_study(study)
+        quotas = self._room.quotas
+        stored = self._storage.create_study(
+            study, quotas.studies, 0 if caller is EVERYBODY else quotas.studies_of_owner
+        )
         if stored.id != study.id:
             return self._same(stored, spec)
         _log.info("study created", extra={"study_id": study.id, "study": spec.name, "algorithm": spec.algorithm})

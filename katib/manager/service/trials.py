@@ -113,7 +113,14 @@ class TrialUseCases(UseCases):
             check(None, trial)
             if trial.lease is None:
                 return _is_to_stop(trial, attempt)
-        trial = self._storage.report(trial_id, attempt, [replace(o, source=source) for o in observations], check=check)
+        trial = self._storage.report(
+            trial_id,
+            attempt,
+            [replace(o, source=source) for o in observations],
+            check=check,
+            most=self._room.quotas.observations_of_trial,
+        )
+        self.permissions.learn(trial.id, trial.study_id)
         return bool(trial.stop_reason)
 
     def _check_own(self, caller: Caller, token: str, trial_id: str, attempt: int) -> None:

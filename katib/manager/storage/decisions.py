@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from katib.domain.errors import AbortedError, FailedPreconditionError
+from katib.domain.errors import AbortedError, FailedPreconditionError, ResourceExhaustedError
 from katib.domain.metrics import MetricStrategy, Observation, fold_objective
+from katib.domain.permissions import owner_of
 from katib.domain.study import Intent, Study, StudyState
 from katib.domain.trial import FINISHED, MOVES, NewTrial, Trial, TrialAttempt, TrialReason, TrialState
 from katib.manager.changes import Intake, StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
@@ -39,6 +40,21 @@ class Decision:
     observations: Mapping[str, Sequence[Observation]]
     attempts: Mapping[str, TrialAttempt]
     refused: frozenset[str]
+
+
+def check_studies(study: Study, there: int, of_owner: int, most: int, most_of_owner: int) -> None:
+    """See Storage.create_study."""
+    owner = owner_of(study.spec.owner)
+    if most_of_owner and owner and of_owner >= most_of_owner:
+        raise ResourceExhaustedError(
+            f"{owner} has {of_owner} studies, the most of one owner (--max-studies-per-owner): delete some that are not needed "
+            "any more, or have the limit raised"
+        )
+    if most and there >= most:
+        raise ResourceExhaustedError(
+            f"there are {there} studies, the most that are kept here (--max-studies): delete some that are not needed any "
+            "more, or have the limit raised"
+        )
 
 
 def observation_key(observation: Observation) -> Key:
@@ -152,8 +168,10 @@ def decide_report(
     strategy: MetricStrategy,
     seen: Iterable[Key],
     now: datetime,
+    taken: int,
+    most: int,
 ) -> Decision:
-    """See Storage.report. `now` by the clock of leases."""
+    """See Storage.report. `now` by the clock of leases; `taken`: how many the trial has."""
     if trial.state is not TrialState.RUNNING:
         raise FailedPreconditionError(
             f"trial {trial.id} is {trial.state.value}: only a running trial can report metrics"
@@ -164,6 +182,12 @@ def decide_report(
         )
     work = _Work(study, {trial.id: trial}, {trial.id: seen})
     work.take(trial, observations, objective_name, strategy)
+    new = work.new_observations(trial.id)
+    if most and new and taken + new > most:
+        raise ResourceExhaustedError(
+            f"trial {trial.id} has reported {taken} values, and {new} more would be beyond {most}, the most of one trial "
+            "(--max-observations-per-trial): report less often, for instance once for each epoch"
+        )
     work.renew(trial.id, now)
     return work.decision()
 
@@ -246,6 +270,9 @@ class _Work:
             cursor=trial.cursor if cursor is None else cursor,
             model_path=model_path or trial.model_path,
         )
+
+    def new_observations(self, trial_id: str) -> int:
+        return len(self._observations.get(trial_id, ()))
 
     def renew(self, trial_id: str, now: datetime) -> None:
         """Only this of a trial is no change that anybody waits for: its revision stays."""

@@ -6,16 +6,17 @@ from typing import TypeVar
 
 from katib.domain.errors import AlreadyExistsError, NotFoundError
 from katib.domain.metrics import MetricStrategy, Observation
-from katib.domain.permissions import grants_of
+from katib.domain.permissions import grants_of, owner_of
 from katib.domain.study import Study
 from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
 from katib.manager.changes import Applied, StudyChanges
-from katib.manager.ports import StudyFilter, TrialFilter
+from katib.manager.ports import StudyFilter, TrialFilter, Usage
 from katib.manager.storage.decisions import (
     Decision,
     check_changes,
     check_driver,
+    check_studies,
     decide_changes,
     decide_report,
     decide_study,
@@ -56,7 +57,7 @@ class MemoryStorage(MemoryManagers):
 
     # Studies
 
-    def create_study(self, study: Study) -> Study:
+    def create_study(self, study: Study, most: int = 0, most_of_owner: int = 0) -> Study:
         with self._lock:
             self._check_open()
             there = self.find_request(study.request_id)
@@ -64,6 +65,9 @@ class MemoryStorage(MemoryManagers):
                 return there
             if study.id in self._studies:
                 raise AlreadyExistsError(f"there is a study {study.id} already")
+            usage = self.usage()
+            of_owner = usage.get(owner_of(study.spec.owner), Usage(0, 0)).studies
+            check_studies(study, len(self._studies), of_owner, most, most_of_owner)
             self._studies[study.id] = study
             self._trial_ids[study.id] = []
         self._tell(study.id)
@@ -76,6 +80,16 @@ class MemoryStorage(MemoryManagers):
         if study is None:
             raise NotFoundError(f"there is no study {study_id}")
         return study
+
+    def usage(self) -> Mapping[str, Usage]:
+        with self._lock:
+            self._check_open()
+            all_ = list(self._studies.values())
+        studies = Counter(owner_of(study.spec.owner) for study in all_)
+        trials: Counter[str] = Counter()
+        for study in all_:
+            trials[owner_of(study.spec.owner)] += study.suggested
+        return {owner: Usage(count, trials[owner]) for owner, count in studies.items()}
 
     def find_request(self, request_id: str) -> Study | None:
         with self._lock:
@@ -237,6 +251,7 @@ class MemoryStorage(MemoryManagers):
         objective_name: str = "",
         strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
+        most: int = 0,
     ) -> Trial:
         with self._lock:
             trial = self.get_trial(trial_id)
@@ -246,7 +261,10 @@ class MemoryStorage(MemoryManagers):
             if not objective_name:
                 objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
             seen, now = self._seen(trial), datetime.now(UTC)
-            decision = decide_report(study, trial, attempt, observations, objective_name, strategy, seen, now)
+            taken = len(self._observations.get(trial_id, ()))
+            decision = decide_report(
+                study, trial, attempt, observations, objective_name, strategy, seen, now, taken, most
+            )
             self._store(decision)
         if decision.study is not study:
             self._tell(study.id)

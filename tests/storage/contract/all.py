@@ -8,10 +8,12 @@ from tests.storage.contract.managers import ManagerContract
 from tests.storage.contract.observations import ObservationContract
 from tests.storage.contract.studies import StudyContract
 from tests.storage.contract.trials import TrialContract
+from tests.storage.contract.usage import UsageContract
 
 
 class StorageContract(
     *(StudyContract, TrialContract, LeaseContract, ChangeContract, GivingContract, ObservationContract, GrantContract),
     ManagerContract,
+    UsageContract,
 ):
     pass

@@ -103,6 +103,7 @@ def report(
     objective_name: str,
     strategy: MetricStrategy,
     check: Callable[[Study, Trial], None] | None,
+    most: int,
 ) -> Trial:
     held, trial, taken = lock_trial(session, trial_id)
     study = held.study
@@ -111,7 +112,7 @@ def report(
     if not objective_name:
         objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
     seen = seen_keys(session, trial_id, trial.attempt, new) if taken else ()
-    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, held.at)
+    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, held.at, taken, most)
     _store(session, {trial_id: trial}, {trial_id: taken}, decision)
     return decision.trials.get(trial_id, trial)
 

@@ -12,10 +12,11 @@ from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.views import Page
 from katib.manager.changes import Applied, StudyChanges
-from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
+from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter, Usage
 from katib.manager.storage.decisions import check_changes
 from katib.manager.storage.sql import attempts, managers, observations, studies, trials
 from katib.manager.storage.sql import changes as changes_
+from katib.manager.storage.sql import usage as usage_
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.deletion import Deletions
 from katib.manager.storage.sql.held import About
@@ -33,18 +34,24 @@ class SqlStorage:
         self.database: Final = database
         self.deletions: Final = Deletions(database)
         self._history = History(database)
+        self._counting = usage_.Counting()
 
     # Studies
 
-    def create_study(self, study: Study) -> Study:
+    def create_study(self, study: Study, most: int = 0, most_of_owner: int = 0) -> Study:
+        if most or most_of_owner:
+            self._counting.prepare(self.database)
         try:
-            return self.database.write(lambda session: studies.create_study(session, study))
+            return self.database.write(lambda session: studies.create_study(session, study, most, most_of_owner))
         except AlreadyExistsError:
             # Another process may have stored the same request after this one had looked for it.
             there = self.find_request(study.request_id)
             if there is None:
                 raise
             return there
+
+    def usage(self) -> Mapping[str, Usage]:
+        return self.database.read(usage_.usage)
 
     def get_study(self, study_id: str) -> Study:
         return self.database.read(lambda session: studies.get_study(session, study_id))
@@ -120,9 +127,12 @@ class SqlStorage:
         objective_name: str = "",
         strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
+        most: int = 0,
     ) -> Trial:
         return self.database.write_study(
-            lambda session: changes_.report(session, trial_id, attempt, observations, objective_name, strategy, check),
+            lambda session: changes_.report(
+                session, trial_id, attempt, observations, objective_name, strategy, check, most
+            ),
             About(trial_id=trial_id),
         )
 

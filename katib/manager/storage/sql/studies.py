@@ -7,10 +7,11 @@ from typing import Final
 from sqlalchemy import BindParameter, bindparam, insert, or_, select, update
 
 from katib.domain.errors import NotFoundError
+from katib.domain.permissions import owner_of
 from katib.domain.study import Study
 from katib.domain.views import Page
 from katib.manager.ports import StudyFilter
-from katib.manager.storage.decisions import decide_study
+from katib.manager.storage.decisions import check_studies, decide_study
 from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.grants import granted, grantee_values, grantees_in, insert_grants
 from katib.manager.storage.sql.held import HeldStudy
@@ -29,6 +30,7 @@ from katib.manager.storage.sql.rows import (
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import studies
+from katib.manager.storage.sql.usage import count_studies
 from katib.manager.storage.times import from_micros, to_micros
 from katib.manager.storage.tokens import STUDY_KEY, make_token, read_token, study_list
 
@@ -51,11 +53,15 @@ _UPDATE_SPEC: Final = Statement(_update, STUDY_COUNTS + STUDY_STATE + STUDY_SPEC
 _ALGORITHMS: Final = Statement(select(studies.c.algorithm, studies.c.rule).distinct())
 
 
-def create_study(session: Session, study: Study) -> Study:
+def create_study(session: Session, study: Study, most: int, most_of_owner: int) -> Study:
     if study.request_id:
         there = find_request(session, study.request_id)
         if there is not None:
             return there
+    if most or most_of_owner:
+        owner = owner_of(study.spec.owner)
+        there_are, of_owner = count_studies(session, owner)
+        check_studies(study, there_are, of_owner, most, most_of_owner)
     session.touch(study.id)
     session.write(_INSERT, **study_to_row(study))
     insert_grants(session, study)

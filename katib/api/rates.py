@@ -1,0 +1,30 @@
+"""So many calls a second, of each of many."""
+
+from collections import OrderedDict
+from typing import Final
+
+# A program that begins with a number of calls at once, after which it makes few, is not held up.
+BURST_S: Final = 2.0
+_MOST: Final = 20_000
+
+
+class Rates:
+    """Not safe from several threads at once."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        """Remembers so many; who called longest ago is forgotten, and may begin anew."""
+        self._most = most
+        # Until when each has used up what it may (the generic cell rate algorithm).
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def wait(self, key: str, rate: float, now: float) -> float:
+        """0 if one more call is within the rate, which it then counts for; else the seconds until one would be."""
+        until = max(self._until.get(key, 0.0), now)
+        wait = until - now - BURST_S
+        if wait > 0:
+            return wait
+        self._until[key] = until + 1 / rate
+        self._until.move_to_end(key)
+        if len(self._until) > self._most:
+            self._until.popitem(last=False)
+        return 0.0

@@ -1,0 +1,276 @@
+"""Threads that serve callers in turns, so that nobody waits for another's calls longer than for a few of them.
+
+Each caller has a queue of its own. Next is who has had least of the processor so far, among those that wait (start-time fair
+queueing). How many of a caller's calls are in hand at once depends on how many others have called within a second: alone it
+may have most of the threads, beside others its share of them, and never all. Who has a crowd of calls waiting beside others
+gets one at a time, and pauses between them: the processor that a flood takes is bounded even where a single other caller is to
+be served.
+"""
+
+import heapq
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+from queue import SimpleQueue
+from typing import Any, Final
+
+from katib.api.later import Later
+from katib.domain.errors import ResourceExhaustedError
+
+# More do not help calls that compute: Python runs one thread at a time (docs/adr/0001). Some calls wait for a service.
+THREADS: Final = 24
+# Of these, the most that a caller has alone: whoever comes next finds some that are free.
+_ALONE: Final = 2 / 3
+# Who has called within this time counts as one of those who share.
+_ACTIVE_S: Final = 1.0
+# A caller that has more calls waiting than this is a crowd: a program with as many threads is rare, one that does not wait for
+# answers is not. For so long after, too.
+_CROWD: Final = 64
+_CROWD_S: Final = 2.0
+# The most of the processor that a crowd gets beside others, and what a call of it is taken to cost at least.
+_CROWD_SHARE: Final = 0.1
+_LEAST_COST_S: Final = 0.0003
+# Of a caller's calls so far, as an estimate of its next one's.
+_OLD: Final = 0.8
+_RETRY_S: Final = 1.0
+# Crowds that have gone are remembered for a while, up to so many.
+_FORMER: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who a call seems to come from, by what it shows before anything of it is read. `key`: whose turns and places it takes;
+    `name` is for sentences; `meter`: whose calls its rate is counted with, `trial` if that is a trial's attempt."""
+
+    key: str
+    name: str
+    meter: str
+    trial: bool = False
+
+
+class _Job:
+    __slots__ = ("args", "fn", "future")
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.fn: Final = fn
+        self.args: Final = args
+        self.future: Final[Future[Any]] = Future()
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.fn(*self.args)
+        except BaseException as error:  # noqa: BLE001 - as every executor does
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
+class _Caller:
+    __slots__ = (
+        "cost",
+        "crowd_until",
+        "held",
+        "name",
+        "not_before",
+        "queue",
+        "ready",
+        "running",
+        "seen",
+        "trial",
+        "used",
+    )
+
+    def __init__(self, asker: Asker) -> None:
+        self.name: Final = asker.name
+        self.trial: Final = asker.trial
+        self.queue: Final[deque[_Job]] = deque()
+        self.running = 0
+        # In the heap; or waiting for its pause to end.
+        self.ready = False
+        self.held = False
+        self.seen = 0.0
+        self.used = 0.0
+        self.cost = 0.0
+        self.crowd_until = 0.0
+        self.not_before = 0.0
+
+
+class Turns:
+    def __init__(
+        self,
+        later: Later,
+        threads: int = THREADS,
+        waiting: int = 0,
+        waiting_of_caller: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """At most so many calls wait, in all and of one caller; 0: any number."""
+        self._later = later
+        self._threads = threads
+        self._most = waiting
+        self._most_of_caller = waiting_of_caller
+        self._clock = clock
+        # For all that follows.
+        self._lock = threading.Lock()
+        self._callers: dict[str, _Caller] = {}
+        # By when they were seen last.
+        self._recent: OrderedDict[str, _Caller] = OrderedDict()
+        # Callers that have a call to begin with. For each a token is in `_tokens`, which threads wait for.
+        self._heap: list[tuple[float, int, _Caller]] = []
+        self._numbers = count()
+        self._tokens: SimpleQueue[bool] = SimpleQueue()
+        self._virtual = 0.0
+        self._waiting = 0
+        self._started = 0
+        self._idle = 0
+        self._closed = False
+
+    def offer(
+        self, asker: Asker, fn: Callable[..., Any], args: tuple[Any, ...]
+    ) -> "Future[Any] | ResourceExhaustedError":
+        """The call's future, or why it is not taken."""
+        job = _Job(fn, args)
+        now = self._clock()
+        with self._lock:
+            caller = self._callers.get(asker.key)
+            if caller is None:
+                caller = self._callers[asker.key] = _Caller(asker)
+            self._see(asker.key, caller, now)
+            refusal = self._refusal(caller)
+            if refusal is not None:
+                caller.crowd_until = now + _CROWD_S
+                return refusal
+            if self._closed:
+                job.future.cancel()
+                return job.future
+            caller.queue.append(job)
+            self._waiting += 1
+            if len(caller.queue) > _CROWD:
+                caller.crowd_until = now + _CROWD_S
+            self._consider(caller, now)
+            # As many threads as there are calls to begin, up to the most.
+            start = self._idle < len(self._heap) and self._started < self._threads
+            if start:
+                self._started += 1
+                self._idle += 1
+        if start:
+            threading.Thread(target=self._work, name=f"rpc_{self._started}", daemon=True).start()
+        return job.future
+
+    def close(self) -> None:
+        """What waits is never begun."""
+        with self._lock:
+            self._closed = True
+            waiting = [job for caller in self._callers.values() for job in caller.queue]
+            for caller in self._callers.values():
+                caller.queue.clear()
+            self._heap.clear()
+            started = self._started
+        for job in waiting:
+            job.future.cancel()
+        for _ in range(started):
+            self._tokens.put(False)  # noqa: FBT003
+
+    def _refusal(self, caller: _Caller) -> ResourceExhaustedError | None:
+        if self._most_of_caller and len(caller.queue) >= self._most_of_caller:
+            return ResourceExhaustedError(
+                f"{caller.name} has {len(caller.queue)} calls waiting, the most of one caller (--max-waiting-per-caller): "
+                "wait for their answers, then call again",
+                retry_after=_RETRY_S,
+            )
+        if self._most and self._waiting >= self._most:
+            return ResourceExhaustedError(
+                f"{self._waiting} calls wait for this manager, the most that it takes (--max-waiting): call again in a moment, "
+                "or another manager",
+                retry_after=_RETRY_S,
+            )
+        return None
+
+    def _see(self, key: str, caller: _Caller, now: float) -> None:
+        caller.seen = now
+        self._recent[key] = caller
+        self._recent.move_to_end(key)
+        while True:
+            oldest, other = next(iter(self._recent.items()))
+            if now - other.seen < _ACTIVE_S:
+                return
+            if other.queue or other.running:
+                # Still there: it waits.
+                other.seen = now
+                self._recent.move_to_end(oldest)
+                continue
+            del self._recent[oldest]
+            if now >= other.crowd_until:
+                self._callers.pop(oldest, None)
+            elif len(self._callers) > 2 * len(self._recent) + _FORMER:
+                self._callers = dict(self._recent)
+
+    def _consider(self, caller: _Caller, now: float) -> None:
+        """Puts the caller among those that have a call to begin with, if it has and may."""
+        if caller.ready or caller.held or not caller.queue:
+            return
+        if caller.running >= self._share(caller, now):
+            return  # considered again when one of its calls has ended
+        if now < caller.not_before:
+            caller.held = True
+            self._later.at(caller.not_before, lambda: self._release(caller))
+            return
+        if not caller.running:
+            caller.used = max(caller.used, self._virtual)
+        caller.ready = True
+        heapq.heappush(self._heap, (caller.used, next(self._numbers), caller))
+        self._tokens.put(True)  # noqa: FBT003
+
+    def _share(self, caller: _Caller, now: float) -> int:
+        """How many of its calls may be in hand at once."""
+        others = len(self._recent) - 1
+        if others <= 0:
+            return max(1, int(self._threads * _ALONE))
+        if self._is_crowd(caller, now):
+            return 1
+        return max(2, self._threads // (others + 1))
+
+    def _is_crowd(self, caller: _Caller, now: float) -> bool:
+        # Of a study's trials there may be thousands, each of which waits for its own answer.
+        return now < caller.crowd_until and not caller.trial
+
+    def _release(self, caller: _Caller) -> None:
+        with self._lock:
+            caller.held = False
+            self._consider(caller, self._clock())
+
+    def _work(self) -> None:
+        while self._tokens.get():
+            with self._lock:
+                if not self._heap:
+                    continue
+                self._virtual, _, caller = heapq.heappop(self._heap)
+                caller.ready = False
+                job = caller.queue.popleft()
+                self._waiting -= 1
+                self._idle -= 1
+                caller.running += 1
+                guess = caller.cost
+                caller.used += guess
+                self._consider(caller, self._clock())
+            began = time.thread_time()
+            job.run()
+            cost = max(time.thread_time() - began, _LEAST_COST_S)
+            # Held by nobody while this thread waits for the next one.
+            del job
+            with self._lock:
+                self._idle += 1
+                caller.running -= 1
+                caller.used += cost - guess
+                caller.cost = _OLD * caller.cost + (1 - _OLD) * cost
+                now = self._clock()
+                if self._is_crowd(caller, now) and len(self._recent) > 1:
+                    caller.not_before = now + cost * (1 / _CROWD_SHARE - 1)
+                self._consider(caller, now)
+            del caller

@@ -1,0 +1,113 @@
+"""How much may be stored: studies, trials and observations, of each owner and in all. What there is, the database says.
+
+The studies are counted where a new one is written. A study's row has the number of its trials, and a trial's that of its
+observations, so a limit of these is looked at for nothing, in the transaction that would go beyond it. The trials of an owner,
+and all trials, are added up over studies now and then: between two times each manager knows of its own new ones.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from katib.domain.errors import KatibError
+from katib.domain.permissions import owner_of
+from katib.domain.study import Study
+from katib.manager.ports import Storage, Usage
+
+# Between two times, and as a multiple of what one takes: it is a hundredth of a connection's time at most.
+_EVERY_S: Final = 10.0
+_TIMES: Final = 100
+_NOTHING: Final = Usage(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """0: no limit. Those of owners count where callers are asked who they are: else anybody may name any owner."""
+
+    studies: int = 0
+    studies_of_owner: int = 0
+    trials: int = 0
+    trials_of_owner: int = 0
+    trials_of_study: int = 0
+    observations_of_trial: int = 0
+
+
+class Room:
+    """How many trials a study may still get. Safe from any thread."""
+
+    def __init__(
+        self, storage: Storage, quotas: Quotas = Quotas(), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.quotas: Final = quotas
+        self._storage = storage
+        self._clock = clock
+        self._reading = threading.Lock()
+        # What was read at last, and what this manager has added since it was.
+        self._lock = threading.Lock()
+        self._stored: Mapping[str, Usage] = {}
+        self._all = 0
+        self._added: Counter[str] = Counter()
+        self._next = 0.0
+
+    def of(self, study: Study) -> tuple[int, str]:
+        """How many trials, and the sentence that says why it is not more."""
+        quotas = self.quotas
+        least, sentence = 2**31, ""
+        if quotas.trials_of_study:
+            least = quotas.trials_of_study - study.suggested
+            sentence = (
+                f"study {study.id} has {study.suggested} trials, the most of one study (--max-trials-per-study): go on in "
+                "another study, or have the limit raised"
+            )
+        if not quotas.trials and not quotas.trials_of_owner:
+            return max(least, 0), sentence
+        owner = owner_of(study.spec.owner)
+        of_owner, of_all = self._counts(owner)
+        if quotas.trials_of_owner and owner and quotas.trials_of_owner - of_owner < least:
+            least = quotas.trials_of_owner - of_owner
+            sentence = (
+                f"the studies of {owner} have {of_owner} trials, the most of one owner (--max-trials-per-owner): delete "
+                "studies that are not needed any more, or have the limit raised"
+            )
+        if quotas.trials and quotas.trials - of_all < least:
+            least = quotas.trials - of_all
+            sentence = (
+                f"there are {of_all} trials, the most that are kept here (--max-trials): delete studies that are not needed "
+                "any more, or have the limit raised"
+            )
+        return max(least, 0), sentence
+
+    def added(self, study: Study, count: int) -> None:
+        """So many trials by this manager."""
+        if count and (self.quotas.trials or self.quotas.trials_of_owner):
+            with self._lock:
+                self._added[owner_of(study.spec.owner)] += count
+
+    def _counts(self, owner: str) -> tuple[int, int]:
+        if self._clock() >= self._next and self._reading.acquire(blocking=False):
+            try:
+                self._read()
+            finally:
+                self._reading.release()
+        with self._lock:
+            added = self._added
+            return self._stored.get(owner, _NOTHING).trials + added[owner], self._all + added.total()
+
+    def _read(self) -> None:
+        began = self._clock()
+        with self._lock:
+            before = self._added.copy()
+        try:
+            stored = self._storage.usage()
+        except KatibError:
+            # What comes next will say so itself.
+            self._next = began + 1
+            return
+        with self._lock:
+            self._stored, self._all = stored, sum(usage.trials for usage in stored.values())
+            # Some of these may have been counted already: too many for a while, never too few.
+            self._added -= before
+        self._next = began + max(_EVERY_S, _TIMES * (self._clock() - began))

@@ -1,0 +1,119 @@
+"""What may be stored is limited, of each owner and in all; a client is told which limit, how much there is and what to do."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from katib.domain.errors import ResourceExhaustedError
+from katib.domain.metrics import Observation
+from katib.domain.study import StudyReason
+from tests.e2e.harness import study, until
+from tests.limits.conftest import Limited
+
+
+def values(count: int, first: int = 1) -> list[Observation]:
+    return [Observation("acc", 0.5, datetime.now(UTC), 1, "", i) for i in range(first, first + count)]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is added up at every look."""
+    monkeypatch.setattr("katib.manager.quotas._EVERY_S", 0.0)
+    monkeypatch.setattr("katib.manager.quotas._TIMES", 0)
+
+
+def test_studies_are_limited_for_each_owner_and_in_all(limited: Limited) -> None:
+    it = limited(max_studies=3, max_studies_per_owner=2)
+    for name in ("ann", "bob"):
+        it.token(name, "user")
+    with it.client("ann") as ann, it.client("bob") as bob:
+        first = ann.create_study(study(algorithm=""))
+        again = ann.create_study(study(algorithm=""), request_id="r")
+        with pytest.raises(
+            ResourceExhaustedError, match=r"ann has 2 studies, .*\(--max-studies-per-owner\): delete some"
+        ):
+            ann.create_study(study(algorithm=""))
+        assert ann.create_study(study(algorithm=""), request_id="r") == again
+        bob.create_study(study(algorithm=""))
+        with pytest.raises(ResourceExhaustedError, match=r"there are 3 studies, .*\(--max-studies\)") as refused:
+            bob.create_study(study(algorithm=""))
+        assert refused.value.retry_after is None
+        ann.delete_study(first)
+
+        def gone() -> bool:
+            try:
+                return bool(bob.create_study(study(algorithm="")))
+            except ResourceExhaustedError:
+                return False
+
+        assert until(gone)
+
+
+def test_a_client_gets_no_more_trials_than_a_study_may_have(limited: Limited) -> None:
+    it = limited(max_trials_per_study=3, auth="none")
+    with it.client("") as client:
+        study_id = client.create_study(study(algorithm="", limits={"max_trials": 100}))
+        trials, _ = client.suggest_trials(study_id, 5, "c")
+        assert len(trials) == 3
+        with pytest.raises(
+            ResourceExhaustedError,
+            match=rf"study {study_id} has 3 trials, .*\(--max-trials-per-study\): go on in another",
+        ):
+            client.suggest_trials(study_id, 1, "d")
+        # Those that it has are still to be had.
+        again, _ = client.suggest_trials(study_id, 3, "c")
+        assert [t.id for t in again] == [t.id for t in trials]
+
+
+@pytest.mark.usefixtures("short")
+def test_the_trials_of_an_owner_are_limited_over_all_its_studies(limited: Limited) -> None:
+    it = limited(max_trials_per_owner=4, max_trials=6)
+    for name in ("ann", "bob"):
+        it.token(name, "user")
+    with it.client("ann") as ann, it.client("bob") as bob:
+        one, two = (ann.create_study(study(algorithm="", limits={"max_trials": 100})) for _ in range(2))
+        assert len(ann.suggest_trials(one, 3, "c")[0]) == 3
+        assert len(ann.suggest_trials(two, 3, "c")[0]) == 1
+        with pytest.raises(
+            ResourceExhaustedError, match=r"the studies of ann have 4 trials, .*\(--max-trials-per-owner\)"
+        ):
+            ann.suggest_trials(two, 1, "d")
+        of_bob = bob.create_study(study(algorithm="", limits={"max_trials": 100}))
+        assert len(bob.suggest_trials(of_bob, 9, "c")[0]) == 2
+        with pytest.raises(ResourceExhaustedError, match=r"there are 6 trials, .*\(--max-trials\)"):
+            bob.suggest_trials(of_bob, 1, "d")
+
+
+def test_a_study_that_the_manager_drives_says_why_it_has_no_more_trials(limited: Limited) -> None:
+    it = limited(max_trials_per_study=2, auth="none")
+    with it.client("") as client:
+        study_id = client.create_study(study(limits={"max_trials": 5}))
+        summary = until(
+            lambda: s if (s := client.get_study(study_id).summary).reason == StudyReason.QUOTA else None, 60
+        )
+        assert "has 2 trials, the most of one study (--max-trials-per-study)" in summary.message
+        assert len(client.list_trials(study_id).items) == 2
+
+
+def test_a_trial_reports_no_more_values_than_it_may(limited: Limited) -> None:
+    it = limited(max_observations_per_trial=5, auth="none")
+    with it.client("") as client:
+        study_id = client.create_study(study(algorithm="", limits={"max_trials": 100}))
+        (trial,), _ = client.suggest_trials(study_id, 1, "c")
+        client.report_metrics(trial.id, values(4))
+        with pytest.raises(
+            ResourceExhaustedError, match=rf"trial {trial.id} has reported 4 values, and 2 more would be beyond 5"
+        ):
+            client.report_metrics(trial.id, values(2, 5))
+        # Sent again they are there already, and the fifth has room.
+        client.report_metrics(trial.id, values(5))
+        assert len(client.list_observations(trial.id).items) == 5
+        client.complete_trial(study_id, trial.id)
+
+
+def test_without_limits_nothing_is_counted(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = limited(max_studies=0, max_studies_per_owner=0, max_trials=0, max_trials_per_owner=0, auth="none")
+    monkeypatch.setattr("katib.manager.quotas.Room._read", None)
+    with it.client("") as client:
+        study_id = client.create_study(study(algorithm="", limits={"max_trials": 100}))
+        assert len(client.suggest_trials(study_id, 3, "c")[0]) == 3
