@@ -15,7 +15,7 @@ import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api.channel import KEEPALIVE, PROMPT_KEEPALIVE
-from katib.api.credentials import bearer
+from katib.api.credentials import LOGIN_KEY, bearer
 from katib.api.failover import Failover, parse_addresses
 from katib.api.model_converters import model_from_proto, saved_study_from_proto
 from katib.api.service_converters import service_from_proto
@@ -350,9 +350,11 @@ class ManagerClient:
 
     # Callers
 
-    def who_am_i(self) -> tuple[Caller, bool]:
-        """The caller, and whether this manager asks who it is."""
-        reply = self._call("WhoAmI", pb.WhoAmIRequest())
+    def who_am_i(self, login: bool = False) -> tuple[Caller, bool]:
+        """The caller, and whether this manager asks who it is. `login`: somebody has just shown this token, which the manager's
+        audit log notes."""
+        metadata = (*self._metadata, (LOGIN_KEY, "1")) if login else self._metadata
+        reply = self._failover.call("WhoAmI", pb.WhoAmIRequest(), self._left(), metadata, again=True)
         roles = frozenset(map(Role, reply.roles))
         return Caller(CallerKind(reply.kind), reply.name, roles, frozenset(reply.groups)), reply.authentication
 

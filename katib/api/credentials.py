@@ -7,6 +7,8 @@ import grpc
 
 _KEY: Final = "authorization"
 _SCHEME: Final = "Bearer "
+# With WhoAmI: somebody logs in by it.
+LOGIN_KEY: Final = "katib-login"
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:

@@ -61,6 +61,8 @@ _OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 Observer = Callable[[str, str, float], None]
 # Given a call's method, request and context before its handler: raises the KatibError with which it is refused.
 Guard = Callable[[str, Any, grpc.ServicerContext], None]
+# Given a call's method, request (None: it was none), context, reply (None: it was refused) and code when it has been answered.
+Audit = Callable[[str, Any, grpc.ServicerContext, Any, str], None]
 
 
 class Server:
@@ -77,10 +79,11 @@ class Server:
         guard: Guard | None = None,
         admission: Admission | None = None,
         max_message: int = MAX_MESSAGE_BYTES,
+        audit: Audit | None = None,
     ) -> None:
         """`services`: the full names, such as `api.Manager`. `guard` is asked before every call of theirs, on the call's own
         thread and in its own context; health and reflection are open to all. `admission` has threads of its own for them, and
-        says which calls are taken at all."""
+        says which calls are taken at all. `audit` is told of every call of theirs that was taken, in its context."""
         self._services = services
         self._admission = admission
         self._options = (*_OPTIONS, ("grpc.max_receive_message_length", max_message))
@@ -88,7 +91,7 @@ class Server:
         streams = MAX_STREAMS if admission is None else admission.limits.streams
         self._stream_pool = ThreadPoolExecutor(streams + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._stream_pool)
-        self._errors = _Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard, admission)
+        self._errors = _Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard, admission, audit)
         self.grpc: Final = grpc.server(self._unary_pool, interceptors=[self._errors], options=self._options)
         # What answers a part of it elsewhere.
         self._others: list[grpc.Server] = []
@@ -237,12 +240,14 @@ class _Errors(grpc.ServerInterceptor):
         guarded: tuple[str, ...],
         guard: Guard | None,
         admission: Admission | None,
+        audit: Audit | None,
     ) -> None:
-        """`guarded`: how the methods begin that the guard is asked for, and the admission."""
+        """`guarded`: how the methods begin that the guard is asked for, the admission, and the audit."""
         self._stream_pool = stream_pool
         self._guarded = guarded
         self._guard = guard
         self._admission = admission
+        self._audit = audit
         self._observe = observe or (lambda _method, _code, _seconds: None)
         self._streams = 0
         self._most_streams = MAX_STREAMS if admission is None else admission.limits.streams
@@ -323,13 +328,18 @@ class _Errors(grpc.ServerInterceptor):
     def _unary(self, method: str, behaviour: Callable[..., Any], guard: Guard | None) -> Callable[..., Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             begin = time.monotonic()
+            known = None
             try:
-                request = whole(request)
+                known = request = whole(request)
                 if guard is not None:
                     guard(method, request, context)
                 reply = behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - the last place that can answer the caller
+                if self._audit is not None and method.startswith(self._guarded):
+                    self._audit(method, known, context, None, _code_name(error))
                 self._fail(method, context, error, begin)
+            if self._audit is not None and method.startswith(self._guarded):
+                self._audit(method, known, context, reply, "OK")
             self._observe(method, "OK", time.monotonic() - begin)
             return reply
 
@@ -375,3 +385,7 @@ class _Errors(grpc.ServerInterceptor):
         self._observe(method, code.name, time.monotonic() - begin)
         context.set_trailing_metadata(errors.detail_of(error))
         context.abort(code, errors.message_of(error))
+
+
+def _code_name(error: Exception) -> str:
+    return (errors.code_of(error) if isinstance(error, KatibError) else grpc.StatusCode.INTERNAL).name

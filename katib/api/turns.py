@@ -154,13 +154,6 @@ class Turns:
             if len(caller.queue) > _CROWD:
                 caller.crowd_until = now + _CROWD_S
             self._consider(caller, now)
-            # As many threads as there are calls to begin, up to the most.
-            start = self._idle < len(self._heap) and self._started < self._threads
-            if start:
-                self._started += 1
-                self._idle += 1
-        if start:
-            threading.Thread(target=self._work, name=f"rpc_{self._started}", daemon=True).start()
         return job.future
 
     def close(self) -> None:
@@ -226,6 +219,11 @@ class Turns:
         caller.ready = True
         heapq.heappush(self._heap, (caller.used, next(self._numbers), caller))
         self._tokens.put(True)  # noqa: FBT003
+        # As many threads as there are calls to begin, up to the most.
+        if self._idle < len(self._heap) and self._started < self._threads:
+            self._started += 1
+            self._idle += 1
+            threading.Thread(target=self._work, name=f"rpc_{self._started}", daemon=True).start()
 
     def _share(self, caller: _Caller, now: float) -> int:
         """How many of its calls may be in hand at once."""

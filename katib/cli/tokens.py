@@ -36,7 +36,7 @@ def login(session: Session) -> None:
         text = sys.stdin.read(16384)
     token = logins.check_token(text.strip(), "the token")
     with session.connect(token) as client:
-        caller, asked = client.who_am_i()
+        caller, asked = client.who_am_i(login=True)
     if not asked:
         raise FailedPreconditionError(
             f"the manager at {session.server} asks nobody who calls: there is nothing to log in to (see its option --auth)"

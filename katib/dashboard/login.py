@@ -34,7 +34,7 @@ async def _login(request: Request) -> Response:
     check_same_site(request)
     token = await _token_in(request)
     client = context_of(request).client.with_token(token)
-    _, asked = await run_in_threadpool(client.who_am_i)
+    _, asked = await run_in_threadpool(client.who_am_i, True)  # noqa: FBT003
     if not asked:
         raise InvalidArgumentError("this manager asks nobody who calls: there is nothing to log in to")
     response = JSONResponse({})

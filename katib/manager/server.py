@@ -23,6 +23,7 @@ from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableErr
 from katib.manager import limits
 from katib.manager import settings as defaults
 from katib.manager.access import RunAccess
+from katib.manager.audit import AuditLog
 from katib.manager.auth.askers import Askers
 from katib.manager.auth.cache import CachedTokens
 from katib.manager.auth.open import open_guard
@@ -115,12 +116,14 @@ class Manager:
             lambda: self._stopping,
         )
         self._guard = open_guard(settings, tokens, access, self.service.permissions)
+        self._audit = AuditLog(settings.audit_log, self._controller.manager_id) if settings.audit_log else None
         self._server = rpc.Server(
             (SERVICE,),
             self._metrics.rpc,
             guard=self._guard,
             admission=Admission(Askers(access, tokens, self.service.permissions), limits.call_limits(settings)),
             max_message=limits.message_bytes(settings),
+            audit=self._audit,
         )
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         reports = ReportServicer(self.service, access)
@@ -185,6 +188,8 @@ class Manager:
         self._channels.close()
         self._models.close()
         self._storage.close()
+        if self._audit is not None:
+            self._audit.close()
 
     def _work(self) -> None:
         with self._lock:
@@ -360,6 +365,13 @@ def _open_worker(settings: Settings) -> Worker:
     SERVICE_TOKEN,
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file with the token that services are shown, which they have too.",
+)
+@click.option(
+    "--audit-log",
+    metavar="FILE",
+    default="",
+    show_default=False,
+    help="Where every change that a caller makes or tries leaves a line of JSON; - for standard output.",
 )
 @limit_options
 @click.option(

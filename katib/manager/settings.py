@@ -54,6 +54,7 @@ class Settings:
     auth_audience: str = DEFAULT_AUDIENCE
     bootstrap_token_file: Path | None = None
     service_token_file: Path | None = None
+    audit_log: str = ""
     max_message: int = 16
     max_rate: int = 50_000
     max_rate_per_caller: int = 10_000

@@ -87,6 +87,15 @@ def test_a_caller_never_has_all_threads_and_beside_others_its_share(later: Later
     turns.close()
 
 
+def test_calls_that_come_at_once_are_all_begun_though_none_ends(later: Later) -> None:
+    for _ in range(50):
+        turns, work = Turns(later, threads=6), Work()
+        offered(turns, asker("ann"), work.hold, 4)
+        until(lambda work=work: work.running == 4)
+        work.gate.set()
+        turns.close()
+
+
 def test_a_crowd_gets_one_call_at_a_time_beside_others_and_all_of_them_in_the_end(later: Later) -> None:
     turns, work = Turns(later, threads=6), Work()
     (first,) = offered(turns, asker("bob"), work.note, 1)

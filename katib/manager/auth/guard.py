@@ -30,8 +30,9 @@ class Guard:
         rule = POLICY[name]
         token, subject = bearer_token(context), certificate_name(context)
         caller = self._authenticator.caller(token, subject)
-        check(name, rule, caller, request, self._access)
+        # Before it is known whether it may: the audit log names it in either case.
         enter_caller(caller)
+        check(name, rule, caller, request, self._access)
         if name == "WatchStudy":
             self._streams.add(context, token, subject)
 

@@ -28,7 +28,8 @@ class About(Enum):
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`needs`: what the caller must be to the study. `role`: which role it must have where no study is named. `trial`: whether
-    an attempt's token is enough, for its own attempt. `active`: a token that only reads is not enough."""
+    an attempt's token is enough, for its own attempt. `active`: a token that only reads is not enough. `changes`: it leaves an
+    event in the audit log."""
 
     about: About
     needs: Access = Access.NONE
@@ -36,37 +37,45 @@ class Rule:
     trial: bool = False
     active: bool = False
     also: str = ""
+    changes: bool = False
 
 
 POLICY: Final[Mapping[str, Rule]] = {
-    "CreateStudy": Rule(About.NOTHING, role=Role.USER, also="becomes the study's owner"),
+    "CreateStudy": Rule(About.NOTHING, role=Role.USER, also="becomes the study's owner", changes=True),
     "GetStudies": Rule(About.OWN, also="sees the studies that it may read"),
     "ListStudies": Rule(About.OWN, also="sees the studies that it may read"),
     "GetStudy": Rule(About.STUDY, Access.READ),
     "WatchStudy": Rule(About.STUDY, Access.READ),
-    "UpdateStudy": Rule(About.STUDY, Access.OPERATE),
-    "StopStudy": Rule(About.STUDY, Access.OPERATE),
-    "DeleteStudy": Rule(About.STUDY, Access.OWN),
+    "UpdateStudy": Rule(About.STUDY, Access.OPERATE, changes=True),
+    "StopStudy": Rule(About.STUDY, Access.OPERATE, changes=True),
+    "DeleteStudy": Rule(About.STUDY, Access.OWN, changes=True),
     "ListTrials": Rule(
         About.STUDY_OR_ALL, Access.READ, also="without a study, sees the trials of those that it may read"
     ),
     "GetTrial": Rule(About.TRIAL, Access.READ),
     "ListObservations": Rule(About.TRIAL, Access.READ),
     "GetTrialLog": Rule(About.TRIAL, Access.READ),
-    "StopTrial": Rule(About.TRIAL, Access.OPERATE),
+    "StopTrial": Rule(About.TRIAL, Access.OPERATE, changes=True),
+    # What it adds says itself by whom, when and of what, and a busy study adds thousands a second.
     "ReportMetrics": Rule(About.TRIAL, Access.WRITE, trial=True),
-    "SuggestTrials": Rule(About.STUDY, Access.WRITE),
-    "CompleteTrial": Rule(About.STUDY, Access.WRITE),
+    "SuggestTrials": Rule(About.STUDY, Access.WRITE, changes=True),
+    "CompleteTrial": Rule(About.STUDY, Access.WRITE, changes=True),
     "EarlyStopping": Rule(About.STUDY, Access.READ),
     "InitializeSuggestService": Rule(About.STUDY_OR_ALL, Access.WRITE, role=Role.USER),
     "ListAlgorithms": Rule(About.NOTHING),
     "GetObjectValue": Rule(About.NOTHING, also="is told that it never worked"),
     "AddMeasurementToTrials": Rule(About.NOTHING, also="is told that it never worked"),
     "SaveStudy": Rule(
-        About.OWN, role=Role.USER, also="becomes the saved study's owner; one that is there is its owner's"
+        About.OWN,
+        role=Role.USER,
+        also="becomes the saved study's owner; one that is there is its owner's",
+        changes=True,
     ),
     "SaveModel": Rule(
-        About.OWN, role=Role.USER, also="for a trial, as its study's writer; else as the saved study's owner"
+        About.OWN,
+        role=Role.USER,
+        also="for a trial, as its study's writer; else as the saved study's owner",
+        changes=True,
     ),
     "GetSavedStudies": Rule(About.OWN, also="sees its own, and those with a model that it may read"),
     "GetSavedModels": Rule(
@@ -78,9 +87,10 @@ POLICY: Final[Mapping[str, Rule]] = {
         About.OWN,
         active=True,
         also="for itself, with no more roles and groups than it has, and no longer than it is good",
+        changes=True,
     ),
     "ListTokens": Rule(About.OWN, also="sees its own"),
-    "RevokeToken": Rule(About.OWN, active=True, also="its own"),
+    "RevokeToken": Rule(About.OWN, active=True, also="its own", changes=True),
 }
 
 _WHO: Final = {
