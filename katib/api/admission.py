@@ -8,10 +8,13 @@ and the refusals alone would take the processor from everybody else.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+
+import grpc
 
 from katib.api.credentials import token_in
 from katib.api.later import Later
@@ -26,6 +29,8 @@ _LATEST_S: Final = 2.0
 # More than these are answered at once: each takes some memory.
 _MOST_REFUSALS: Final = 2000
 _EVERYBODY: Final = ""
+# For a message to arrive whole, once its call is in hand.
+_MESSAGE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,9 @@ class Admission:
         self.limits: Final = limits
         self._ask = ask
         self._later = Later()
+        # Calls whose message is on its way, and since when.
+        self._waits: dict[int, tuple[float, grpc.ServicerContext]] = {}
+        self._later.at(time.monotonic() + 1, self._end_those_that_wait)
         self._turns = Turns(self._later, threads, limits.waiting, limits.waiting_of_caller)
         self._lock = threading.Lock()
         self._rates = Rates()
@@ -65,6 +73,23 @@ class Admission:
 
     def stream(self, pool: ThreadPoolExecutor) -> "Lane":
         return _StreamLane(self, pool)
+
+    @contextmanager
+    def waiting_for_message(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """The call is ended when this takes too long: it has a thread meanwhile, and who sends nothing would keep it."""
+        key = id(context)
+        self._waits[key] = time.monotonic(), context
+        try:
+            yield
+        finally:
+            del self._waits[key]
+
+    def _end_those_that_wait(self) -> None:
+        now = time.monotonic()
+        for began, context in list(self._waits.values()):
+            if now - began > _MESSAGE_S:
+                context.cancel()
+        self._later.at(now + 1, self._end_those_that_wait)
 
     def close(self) -> None:
         self._turns.close()

@@ -30,6 +30,7 @@ UNARY_THREADS: Final = 16
 # A stream takes a thread as long as it lives: its own, never one of the other calls'.
 MAX_STREAMS: Final = 256
 _SPARE_STREAM_THREADS: Final = 16
+_HEALTH_THREADS: Final = 4
 # The health service of this name is SERVING as long as the process answers at all, also while it cannot work: what a liveness
 # probe asks for. A manager whose database is away is not mended by a restart.
 LIVE: Final = "live"
@@ -90,8 +91,11 @@ class Server:
         self._unary_pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
         streams = MAX_STREAMS if admission is None else admission.limits.streams
         self._stream_pool = ThreadPoolExecutor(streams + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
-        self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._stream_pool)
-        self._errors = _Errors(self._stream_pool, observe, tuple(f"/{s}/" for s in services), guard, admission, audit)
+        # Of its own: a probe that is not answered would end the process for being busy.
+        self._health_pool = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
+        self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._health_pool)
+        guarded = tuple(f"/{s}/" for s in services)
+        self._errors = _Errors(self._stream_pool, self._health_pool, observe, guarded, guard, admission, audit)
         self.grpc: Final = grpc.server(self._unary_pool, interceptors=[self._errors], options=self._options)
         # What answers a part of it elsewhere.
         self._others: list[grpc.Server] = []
@@ -114,7 +118,7 @@ class Server:
 
         Raises FailedPreconditionError when the address cannot be had.
         """
-        probed = grpc.server(self._stream_pool, options=_OPTIONS, maximum_concurrent_rpcs=_MAX_PROBES)
+        probed = grpc.server(self._health_pool, options=_OPTIONS, maximum_concurrent_rpcs=_MAX_PROBES)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, probed)
         self._others.append(probed)
         return _bind(probed, address, None)
@@ -155,6 +159,7 @@ class Server:
             self._admission.close()
         self._unary_pool.shutdown(wait=False, cancel_futures=True)
         self._stream_pool.shutdown(wait=False, cancel_futures=True)
+        self._health_pool.shutdown(wait=False, cancel_futures=True)
 
     def _set_health(self, status: Any) -> None:
         for service in ("", *self._services):
@@ -236,6 +241,7 @@ class _Errors(grpc.ServerInterceptor):
     def __init__(
         self,
         stream_pool: ThreadPoolExecutor,
+        health_pool: ThreadPoolExecutor,
         observe: Observer | None,
         guarded: tuple[str, ...],
         guard: Guard | None,
@@ -244,6 +250,7 @@ class _Errors(grpc.ServerInterceptor):
     ) -> None:
         """`guarded`: how the methods begin that the guard is asked for, the admission, and the audit."""
         self._stream_pool = stream_pool
+        self._health_pool = health_pool
         self._guarded = guarded
         self._guard = guard
         self._admission = admission
@@ -268,7 +275,7 @@ class _Errors(grpc.ServerInterceptor):
                 return handler
             return grpc.unary_unary_rpc_method_handler(self._elsewhere(method, handler.unary_unary), *serializers)
         guard = self._guard if method.startswith(self._guarded) else None
-        if self._admission is not None and method.startswith(self._guarded):
+        if self._admission is not None:
             admitted = self._admitted(method, handler, guard, self._admission)
             if admitted is not None:
                 return admitted
@@ -290,26 +297,40 @@ class _Errors(grpc.ServerInterceptor):
         if handler.unary_unary is not None:
             answer = self._unary(method, handler.unary_unary, guard)
             lane = admission.unary()
-            one = self._one(method, answer, read, lane)
+            one = self._one(answer, read, admission)
+            one = self._refusing(method, one, lane)
             return grpc.stream_unary_rpc_method_handler(one, None, handler.response_serializer)
+        if handler.stream_stream is not None:
+            # Reflection, in which whoever asks sends nothing for as long as it likes.
+            talk = self._stream(method, handler.stream_stream, guard)
+            lane = admission.stream(self._stream_pool)
+            whole_ = self._refusing(method, talk, lane)
+            return grpc.stream_stream_rpc_method_handler(whole_, read, handler.response_serializer)
         if handler.unary_stream is not None:
             answers = self._stream(method, handler.unary_stream, guard)
             lane = admission.stream(self._stream_pool)
-            several = self._one(method, answers, read, lane)
+            several = self._refusing(method, self._one(answers, read, admission), lane)
             return grpc.stream_stream_rpc_method_handler(several, None, handler.response_serializer)
         return None
 
-    def _one(
-        self, method: str, behaviour: Callable[..., Any], read: Deserializer | None, lane: Lane
-    ) -> Callable[..., Any]:
-        def call(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+    def _refusing(self, method: str, behaviour: Callable[..., Any], lane: Lane) -> Callable[..., Any]:
+        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             if lane.refusal is not None:
                 self._fail(method, context, lane.refusal, time.monotonic())
-            # An error here is gRPC's own: the caller has gone.
-            data = next(requests, b"")
-            return behaviour(data if read is None else read(data), context)
+            return behaviour(requests, context)
 
         call.experimental_thread_pool = lane  # type: ignore[attr-defined]
+        return call
+
+    def _one(
+        self, behaviour: Callable[..., Any], read: Deserializer | None, admission: Admission
+    ) -> Callable[..., Any]:
+        def call(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+            with admission.waiting_for_message(context):
+                # An error here is gRPC's own: the caller has gone.
+                data = next(requests, b"")
+            return behaviour(data if read is None else read(data), context)
+
         return call
 
     def _elsewhere(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
@@ -322,7 +343,7 @@ class _Errors(grpc.ServerInterceptor):
             except Exception as error:  # noqa: BLE001 - as in the others
                 self._fail(method, context, error, begin)
 
-        call.experimental_thread_pool = self._stream_pool  # type: ignore[attr-defined]
+        call.experimental_thread_pool = self._health_pool  # type: ignore[attr-defined]
         return call
 
     def _unary(self, method: str, behaviour: Callable[..., Any], guard: Guard | None) -> Callable[..., Any]:

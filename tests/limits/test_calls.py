@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerStub
@@ -15,6 +16,7 @@ from katib.api.channel import open_channel
 from katib.api.credentials import bearer
 from katib.api.errors import from_rpc_error
 from katib.api.failover import Failover
+from katib.api.rpc import LIVE
 from katib.domain.errors import ResourceExhaustedError
 from katib.sdk.environment import TrialEnvironment
 from katib.sdk.sender import Outcome, Sender
@@ -214,3 +216,29 @@ def test_a_program_that_reports_is_patient_with_a_rate_and_not_with_a_quota(limi
         until(lambda: sender.send(()) is Outcome.TAKEN, S)
         assert sender._channel is channel
         sender.close()
+
+
+def test_calls_whose_message_never_comes_hold_nobody_up_and_are_ended(limited: Limited) -> None:
+    it = limited()
+    known(it, "ann")
+    silent = threading.Event()
+
+    def nothing() -> Any:
+        silent.wait(S)
+        yield from ()
+
+    with open_channel(it.world.address) as channel:
+        call = channel.stream_unary("/api.Manager/WhoAmI", lambda data: data, lambda data: data)
+        watch = channel.stream_stream("/api.Manager/WatchStudy", lambda data: data, lambda data: data)
+        held = [call.future(nothing(), timeout=S) for _ in range(100)]
+        streams = [watch(nothing(), timeout=S) for _ in range(300)]
+        with it.client("ann") as client:
+            for _ in range(20):
+                assert client.within(10).who_am_i()[0].name == "ann"
+        live = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=LIVE), timeout=10)
+        assert live.status == health_pb2.HealthCheckResponse.SERVING
+        # Those in hand are ended after some seconds, and the next take their places.
+        until(lambda: [f for f in held if f.done()], S)
+        silent.set()
+        for stream in streams:
+            stream.cancel()

@@ -75,4 +75,6 @@ class CachedTokens:
     def used(self, token_id: str, at: datetime) -> None:
         self._store.used(token_id, at)
         with self._lock:
-            self._found.pop(token_id, None)
+            if token_id in self._found:
+                # Read anew the next time; `known` goes on knowing it.
+                self._found[token_id] = 0.0, self._found[token_id][1]

@@ -1,5 +1,6 @@
 """A storage that lasts as long as its process: for tests and for trying things out."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
