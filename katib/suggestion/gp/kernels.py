@@ -33,10 +33,18 @@ def matern32(squared: Floats) -> tuple[Floats, Floats]:
 
 
 def matern52(squared: Floats) -> tuple[Floats, Floats]:
-    scaled = _ROOT5 * np.sqrt(squared)
-    decay = np.exp(-scaled)
-    slope = (1.0 + scaled) * decay
-    return slope + (5.0 / 3.0) * squared * decay, (-5.0 / 6.0) * slope
+    # In place where it can be: this is called some hundred times for a suggestion.
+    scaled = np.sqrt(squared)
+    scaled *= _ROOT5
+    decay = np.negative(scaled)
+    np.exp(decay, out=decay)
+    scaled += 1.0
+    slope = np.multiply(scaled, decay, out=scaled)
+    value = (5.0 / 3.0) * squared
+    value *= decay
+    value += slope
+    slope *= -5.0 / 6.0
+    return value, slope
 
 
 def squared_distances(a: Floats, b: Floats) -> Floats:

@@ -85,6 +85,7 @@ class Likelihood:
         self._features, self._owners = encoding.features(x)
         self._numbers = len(encoding.numeric)
         self._fixed = fixed
+        self._priors: dict[int, tuple[Floats, Floats]] = {}
 
     def __call__(self, vector: Floats) -> tuple[float, Floats]:
         columns = len(self.encoding)
@@ -111,14 +112,16 @@ class Likelihood:
         negative = 0.5 * float(rest @ alpha) + float(np.log(np.diag(factor)).sum()) + 0.5 * mean * mean
 
         # Derivatives by the covariance's entries, then by the squared distances, then by the scaled features.
-        by_covariance = 0.5 * (inverse - alpha[:, None] * alpha)
-        by_squared = by_covariance * slope
+        by_covariance = alpha[:, None] * alpha
+        np.subtract(inverse, by_covariance, out=by_covariance)
+        by_covariance *= 0.5
+        by_squared = np.multiply(by_covariance, slope, out=slope)
         by_squared *= amplitude
         pulled = by_squared.sum(axis=1)[:, None] * scaled - by_squared @ scaled
         gradient = np.zeros_like(vector)
-        np.add.at(gradient, self._owners, -4.0 * np.einsum("ij,ij->j", pulled, scaled))
-        gradient[columns] = amplitude * float(np.sum(by_covariance * value))
+        gradient[:columns] = np.bincount(self._owners, -4.0 * np.einsum("ij,ij->j", pulled, scaled), columns)
         gradient[columns + 1] = noise * float(np.trace(by_covariance))
+        gradient[columns] = amplitude * float(np.sum(np.multiply(by_covariance, value, out=by_covariance)))
         if slopes is not None:
             by_feature = 4.0 * pulled[:, : self._numbers] * inverse_lengths[: self._numbers]
             gradient[columns + 2 : columns + 2 + self._numbers] = np.einsum("ij,ij->j", by_feature, slopes[0])
@@ -129,6 +132,11 @@ class Likelihood:
         return negative + 0.5 * float(off @ off), gradient + off / deviations
 
     def _prior(self, size: int) -> tuple[Floats, Floats]:
+        if size not in self._priors:
+            self._priors[size] = self._prior_of(size)
+        return self._priors[size]
+
+    def _prior_of(self, size: int) -> tuple[Floats, Floats]:
         columns = len(self.encoding)
         centres = np.zeros(size)
         deviations = np.full(size, WARP)
@@ -345,8 +353,8 @@ def _factor(covariance: Floats) -> Floats | None:
 
 
 def _inverse(factor: Floats) -> Floats:
-    inverse, _ = lapack.dpotri(factor, lower=1)
-    lower: Floats = np.tril(inverse, -1)
-    lower += lower.T
-    lower.flat[:: len(lower) + 1] = np.diag(inverse)
-    return lower
+    # The other triangle is zeros, as `_factor` left it.
+    lower, _ = lapack.dpotri(factor, lower=1)
+    inverse: Floats = lower + lower.T
+    inverse.flat[:: len(inverse) + 1] *= 0.5
+    return inverse
