@@ -1,4 +1,5 @@
-"""What the suggestions find per trial spent: `python -m benchmarks.quality run`, `... score`, `... report` and `... keep`.
+"""What the suggestions find per trial spent: `python -m benchmarks.quality run`, `... score`, `... report`, `... versus` and
+`... keep`.
 
 A run appends one line of JSON for each (problem, contestant, seed, batch) that the file of results does not have yet, so one
 that was broken off goes on when it is called again. What peers found is kept beside the program (`keep`), and `score` and
@@ -58,6 +59,16 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
+def _versus(args: argparse.Namespace) -> int:
+    names = [(one, other) for one, _, other in (pair.partition(":") for pair in args.pairs.split(","))]
+    found = report.pairs(_rows(args.results), args.suite.split(","), names)
+    if not found:
+        print("These contestants have no problem in common. Run both first.", file=sys.stderr)
+        return 1
+    report.write_pairs(found, Path(args.docs))
+    return 0
+
+
 def _keep(args: argparse.Namespace) -> int:
     rows = [r for path in args.results for r in read(Path(path))]
     print(f"{keep(rows, problems(','.join(SUITES)))} results of peers are kept", file=sys.stderr)
@@ -91,6 +102,12 @@ def main() -> int:
     )
     reporting.add_argument("--docs", default="docs")
     reporting.add_argument("results", nargs="*")
+    pairing = commands.add_parser("versus", help="write the table of contestants two by two of docs/algorithms.md")
+    pairing.set_defaults(do=_versus)
+    pairing.add_argument("--suite", default="synthetic,mixed,models,noisy,synthetic-held-out")
+    pairing.add_argument("--pairs", default="tpe:optuna-tpe,cmaes:optuna-cma", help="ONE:OTHER, joined by commas")
+    pairing.add_argument("--docs", default="docs")
+    pairing.add_argument("results", nargs="*")
     keeping = commands.add_parser("keep", help="take what peers found into the repository")
     keeping.set_defaults(do=_keep)
     keeping.add_argument("results", nargs="+")

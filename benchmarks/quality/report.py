@@ -6,11 +6,12 @@ from pathlib import Path
 
 from benchmarks.quality.plot import svg
 from benchmarks.quality.runner import BUDGETS, Row
-from benchmarks.quality.scores import Difference, Standing, batch_differences, standings
+from benchmarks.quality.scores import Difference, Standing, Versus, batch_differences, standings, versus
 from benchmarks.quality.suites import SUITES
 
 BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"
 BATCH_BEGIN, BATCH_END = "<!-- batches: begin -->", "<!-- batches: end -->"
+PAIRS_BEGIN, PAIRS_END = "<!-- pairs: begin -->", "<!-- pairs: end -->"
 
 
 def report(rows: Sequence[Row], suites: Sequence[str]) -> list[tuple[str, list[Standing]]]:
@@ -27,6 +28,18 @@ def batches(rows: Sequence[Row], suites: Sequence[str], batch: int) -> list[tupl
     """What trials in batches of so many find more than trials one by one, of each suite that there are results for."""
     found = [(suite, batch_differences(rows, {p.name: p for p in SUITES[suite]()}, batch)) for suite in suites]
     return [(suite, differences) for suite, differences in found if differences]
+
+
+def pairs(
+    rows: Sequence[Row], suites: Sequence[str], names: Sequence[tuple[str, str]]
+) -> list[tuple[str, list[Versus]]]:
+    """What the first of two contestants finds more than the second, of each suite that there are results of both for."""
+    out = []
+    for suite in suites:
+        known = {p.name: p for p in SUITES[suite]()}
+        found = [versus(rows, known, one, other) for one, other in names]
+        out.append((suite, [v for v in found if v is not None]))
+    return [(suite, found) for suite, found in out if found]
 
 
 def markdown(suites: Sequence[tuple[str, Sequence[Standing]]]) -> str:
@@ -93,6 +106,25 @@ def write(
         text = _between(page, text, BATCH_BEGIN, BATCH_END, markdown_of_batches(batched))
     page.write_text(text)
     (docs / "quality.svg").write_text(svg(suites))
+
+
+def markdown_of_pairs(suites: Sequence[tuple[str, Sequence[Versus]]]) -> str:
+    lines = [
+        f"| suite | | {' | '.join(f'{b} trials' for b in BUDGETS)} | searches |",
+        "| --- |" + " --- |" * (len(BUDGETS) + 2),
+    ]
+    for suite, found in suites:
+        for v in found:
+            cells = [_signed(m, a, z) for m, a, z in zip(v.mean, v.low, v.high, strict=True)]
+            count = f"{v.searches[0]} and {v.searches[1]}"
+            lines.append(f"| {suite} | {v.one} less {v.other} | {' | '.join(cells)} | {count} |")
+    return "\n".join([*lines, ""])
+
+
+def write_pairs(paired: Sequence[tuple[str, Sequence[Versus]]], docs: Path) -> None:
+    """Raises ValueError: docs/algorithms.md has no place for the table."""
+    page = docs / "algorithms.md"
+    page.write_text(_between(page, page.read_text(), PAIRS_BEGIN, PAIRS_END, markdown_of_pairs(paired)))
 
 
 def _between(page: Path, text: str, begin: str, end: str, new: str) -> str:

@@ -126,6 +126,33 @@ def batch_differences(rows: Iterable[Row], problems: Mapping[str, Problem], batc
     return [d for d in found if d is not None]
 
 
+@dataclass(frozen=True)
+class Versus:
+    """How much more one contestant found than another on average over the problems that both have searched, each the mean over
+    its seeds. The interval is a bootstrap over the seeds of either."""
+
+    one: str
+    other: str
+    searches: tuple[int, int]
+    mean: Floats
+    low: Floats
+    high: Floats
+
+
+def versus(rows: Iterable[Row], problems: Mapping[str, Problem], one: str, other: str) -> Versus | None:
+    """None: they have no problem in common."""
+    found = searches(rows, problems, 1)
+    both = sorted(set(found.get(one, {})) & set(found.get(other, {})))
+    if not both:
+        return None
+    scores = [[np.array(list(found[name][problem].values())) for problem in both] for name in (one, other)]
+    means = [np.mean([each.mean(axis=0) for each in by], axis=0) for by in scores]
+    mine, theirs = _draws(scores).mean(axis=2).transpose(1, 0, 2)  # (draws, budgets) each
+    interval = _interval(mine - theirs, single=max(len(each) for by in scores for each in by) < 2)
+    count = tuple(sum(map(len, by)) for by in scores)
+    return Versus(one, other, (count[0], count[1]), means[0] - means[1], *interval)
+
+
 def difference(
     name: str, ours: Mapping[str, Mapping[int, list[float]]], others: Mapping[str, Mapping[int, list[float]]]
 ) -> Difference | None:

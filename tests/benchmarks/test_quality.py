@@ -133,6 +133,24 @@ def test_what_a_batch_costs_is_the_mean_over_pairs_of_the_same_problem_and_seed(
     )
 
 
+def test_two_contestants_are_compared_by_their_means_over_the_problems_of_both(tmp_path: Path) -> None:
+    page = tmp_path / "algorithms.md"
+    page.write_text(f"before\n{report.PAIRS_BEGIN}\nold\n{report.PAIRS_END}\nafter\n")
+    other = Problem("other", "test", BOWL.parameters, BOWL.value)
+    rows = [_row(runner.REFERENCE, 0, [0.4, 0.4, 0.4], name) for name in ("bowl", "other")]
+    rows += [_row("a", seed, [0.2, 0.2, 0.0]) for seed in range(3)] + [_row("a", 0, [0.0, 0.0, 0.0], "other")]
+    rows += [_row("b", seed, [0.4, 0.2, 0.2 * seed]) for seed in (1, 0)] + [_row("c", 0, [0.0], "other")]
+
+    found = scores.versus(rows, {"bowl": BOWL, "other": other}, "a", "b")
+    assert found is not None
+    report.write_pairs([("s", [found])], tmp_path)
+
+    cells = "| s | a less b | +0.50 (+0.50 to +0.50) | +0.00 (+0.00 to +0.00) | +0.25 (+0.00 to +0.50) | 3 and 2 |"
+    assert cells in page.read_text()
+    assert scores.versus(rows, {"bowl": BOWL, "other": other}, "b", "c") is None
+    assert scores.versus(rows, {"bowl": BOWL}, "a", "nobody") is None
+
+
 def test_scores_are_0_for_what_random_search_finds_and_1_for_the_best() -> None:
     assert scores.score(BOWL, [0.4, 0.2, 0.1], [0.4, 0.1, 0.0]) == [0.0, 0.5, 1.0]
     assert scores.score(BOWL, [0.1], [100.0]) == [-1.0]
