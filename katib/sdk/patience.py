@@ -13,6 +13,8 @@ T = TypeVar("T")
 _log: Final = logging.getLogger("katib")
 _PAUSE_FIRST_S: Final = 0.2
 _PAUSE_MOST_S: Final = 10.0
+# A manager that has others to serve first is nothing to worry a user with, unless it goes on.
+_QUIET: Final = 2
 
 
 def patiently(call: Callable[[], T], seconds: float, doing: str) -> T:
@@ -27,12 +29,12 @@ def patiently(call: Callable[[], T], seconds: float, doing: str) -> T:
             pause = pause_s(tried)
             if time.monotonic() + pause >= deadline:
                 raise
-            if tried == 0:
+            if tried == _QUIET:
                 _log.warning("%s: %s; trying again for up to %.0f s", doing, error, seconds)
             tried += 1
             time.sleep(pause)
         else:
-            if tried:
+            if tried > _QUIET:
                 _log.info("%s: the manager answers again", doing)
             return result
 

@@ -100,7 +100,9 @@ def test_a_running_study_that_refuses_for_ever_is_told_of_after_the_patience(
     assert len(told) > 1
 
 
-def test_what_another_was_faster_with_is_asked_for_again() -> None:
+def test_what_another_was_faster_with_is_asked_for_again_and_told_of_only_when_that_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     failures = [AbortedError("other clients were faster")] * 2
 
     def call() -> str:
@@ -109,6 +111,10 @@ def test_what_another_was_faster_with_is_asked_for_again() -> None:
         return "done"
 
     assert patiently(call, 30, "asking") == "done"
+    assert caplog.text == ""
+    failures += [AbortedError("other clients were faster")] * 4
+    assert patiently(call, 30, "asking") == "done"
+    assert caplog.text.count("trying again for up to 30 s") == 1
     failures.append(AbortedError("other clients were faster"))
     with pytest.raises(AbortedError):
         patiently(call, 0, "asking")
