@@ -67,6 +67,9 @@ class Lifecycle(Steps):
     def create_study(self, spec: StudySpec, request_id: str, manager: int, kind: str, then: str) -> None:
         with self.step(manager=manager, then=then):
             there = {k.study.request_id: i for i, k in self.ledger.known.items() if k.study.request_id}
+            if request_id in there:
+                # Another study under a request id that was used is refused (tests/sdk/test_loop.py).
+                spec = self.ledger.known[there[request_id]].study.spec
             before = set(self.ledger.known)
             at_once = self.manager.at_once
             at_once.kind = kind
