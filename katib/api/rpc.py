@@ -36,6 +36,8 @@ _HEALTH_THREADS: Final = 4
 LIVE: Final = "live"
 # Of probes at once, where they have a port of their own.
 _MAX_PROBES: Final = 32
+# A connection is as old as this at most, and a stream on it twice as old: clients open another, and go on.
+CONNECTION_MS: Final = 600_000
 # What is asked of a server that drains: calls under way may take this long to end.
 DRAIN_S: Final = 10.0
 # The variable that names the pipe by which a process ends with the one that started it.
@@ -55,6 +57,9 @@ _OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Whoever should not be let in any more has to show itself again: its certificate has expired, or its authority is gone.
+    ("grpc.max_connection_age_ms", CONNECTION_MS),
+    ("grpc.max_connection_age_grace_ms", CONNECTION_MS),
     # On one connection; further calls wait at their client.
     ("grpc.max_concurrent_streams", 1000),
 )

@@ -234,3 +234,12 @@ def test_who_may_not_see_a_study_is_told_what_it_would_be_told_if_there_were_non
         shown = real[1].replace(there[0], made_up).replace(there[1], made_up)
         assert (real[0], shown) == none, name
         assert none[0] is HIDDEN, name
+
+
+def test_a_study_id_that_is_none_lets_nobody_past_a_role(scene: Scene) -> None:
+    request = pb.InitializeSuggestServiceRequest(study_id="x", suggest_algorithm="random", configs=pb.StudyConfig())
+    with pytest.raises(grpc.RpcError) as caught:
+        scene.stub.InitializeSuggestService(
+            request, timeout=30, metadata=bearer(scene.guarded.secrets["without roles"])
+        )
+    assert caught.value.code() is DENIED

@@ -151,6 +151,24 @@ def test_renewed_certificates_are_taken_up_while_calls_go_on(
         assert ask(port, client_of(authority, authority)) != "OK"
 
 
+def test_a_connection_ends_some_time_after_its_authority_was_taken_away(
+    authority: Authority, stranger: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_files, "_LOOK_S", 0.0)
+    monkeypatch.setattr(rpc, "_OPTIONS", tuple((n, 500 if "connection_age" in n else v) for n, v in rpc._OPTIONS))
+    ca = tmp_path / "ca.crt"
+    shutil.copy(authority.certificate, ca)
+    certificate, key = map(str, authority.issue("server", at=["localhost"]))
+    with (
+        served(ServerTls(certificate, key, str(ca))) as port,
+        open_channel(f"localhost:{port}", tls=client_of(authority, authority)) as channel,
+    ):
+        # Until then nobody notices that there is a new one now and then.
+        assert {check(channel) for _ in range(300)} == {"OK"}
+        shutil.copy(stranger.certificate, ca)
+        until(lambda: check(channel) != "OK")
+
+
 def test_a_server_whose_files_went_bad_serves_with_the_good_ones_and_says_so(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,13 +52,14 @@ def check(name: str, rule: Rule, caller: Caller, request: Any, access: StudyAcce
             f"{name} is not for a token that only reads: use one with the role user or operator"
         )
     study_id = request.study_id if rule.about in (About.STUDY, About.STUDY_OR_ALL) else ""
+    # What cannot be an id is refused as such by the use case, where it looks at it at all.
+    study_id = study_id if is_id(study_id) else ""
     if rule.role is not None and rule.role not in caller.roles and not study_id:
         raise PermissionDeniedError(
             f"{name} takes the role {rule.role.value}, which {caller.name} does not have: use a token that has it, "
             "or ask an administrator for one (katib-cli create-token)"
         )
-    # What cannot be an id is refused as such by the use case.
-    if study_id and is_id(study_id):
+    if study_id:
         access.require_study(caller, study_id, rule.needs)
     elif rule.about is About.TRIAL and is_id(request.trial_id):
         access.require_trial(caller, request.trial_id, rule.needs)
