@@ -2,8 +2,8 @@
 
     python -m benchmarks.service.generator MODULE ADDRESS
 
-`MODULE` has `connect(address)`, which gives a function from a study and a client's name to the client's loop. Commands are
-lines of JSON on the standard input, each answered by one on the standard output.
+`MODULE`, beside this one or by its whole name, has `connect(address)`, which gives a function from a study and a client's name
+to the client's loop. Commands are lines of JSON on the standard input, each answered by one on the standard output.
 """
 
 import importlib
@@ -48,7 +48,8 @@ def measure(make: Callable[[str, str], Loop], study: str, names: list[str], seco
 
 def main() -> None:
     module, address = sys.argv[1:]
-    make = importlib.import_module(f"benchmarks.service.{module}").connect(address)
+    name = module if "." in module else f"benchmarks.service.{module}"
+    make = importlib.import_module(name).connect(address)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         command = json.loads(line)

@@ -107,7 +107,7 @@ def start(stack: ExitStack, name: str, mariadb: Callable[[str], str], peers: str
 def start_katib(stack: ExitStack, name: str, url: str) -> System:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="katib-bench-")))
     quiet = ("--log-level", "WARNING")
-    address, service = f"localhost:{_free_port()}", f"unix:{folder}/{{algorithm}}"
+    address, service = f"localhost:{free_port()}", f"unix:{folder}/{{algorithm}}"
     at = service.format(algorithm="random")
     stack.enter_context(running(sys.executable, "-m", "katib.suggestion.server", "random", "--listen", at, *quiet))
     stack.enter_context(
@@ -116,7 +116,7 @@ def start_katib(stack: ExitStack, name: str, url: str) -> System:
             *("--data", f"{folder}/runs", "--suggestion-address", service, *quiet),
         )
     )
-    _wait_for(address)
+    wait_for(address)
     client = stack.enter_context(ManagerClient(address))
     storage = stack.enter_context(closing(open_storage(url)))
     assert isinstance(storage, SqlStorage)
@@ -131,14 +131,14 @@ def start_katib(stack: ExitStack, name: str, url: str) -> System:
 
 
 def _start_echo(stack: ExitStack) -> System:
-    address = f"localhost:{_free_port()}"
+    address = f"localhost:{free_port()}"
     stack.enter_context(running(sys.executable, "-m", "benchmarks.service.echo", address))
-    _wait_for(address)
+    wait_for(address)
     return System(work.ECHO, lambda _: new_id(), _generators(stack, sys.executable, "loop_echo", address))
 
 
 def _start_peer(stack: ExitStack, name: str, url: str, python: str) -> System:
-    port = _free_port()
+    port = free_port()
     address = f"localhost:{port}"
     host = Talker(stack, python, "-m", "benchmarks.service.peer_host", name, str(port), url)
 
@@ -195,7 +195,7 @@ def _settle(client: ManagerClient, storage: SqlStorage, study: str) -> None:
         time.sleep(0.1)
 
 
-def _wait_for(address: str) -> None:
+def wait_for(address: str) -> None:
     """Until a server there says that it can work."""
     with open_channel(address) as channel:
         grpc.channel_ready_future(channel).result(_READY_S)
@@ -229,7 +229,7 @@ def _of(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("localhost", 0))
         return int(taken.getsockname()[1])

@@ -1,0 +1,107 @@
+"""A client that means no good: many connections, on each as many calls at once as it likes, large messages, streams.
+
+    python -m benchmarks.flood.flooder ADDRESS TOKEN_FILE STUDY
+
+It begins with a line on the standard input and ends with the next, or with the end of it; then it says what it was answered. It
+waits for no answer before its next call, but for as many as it can have out.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from katib.api import api_pb2 as pb
+from katib.api.api_pb2_grpc import ManagerStub
+from katib.api.channel import open_channel
+from katib.api.credentials import bearer
+
+CONNECTIONS: Final = 50
+# On each connection.
+CALLS: Final = 40
+STREAMS: Final = 10
+LARGE: Final = 2
+_LARGE_BYTES: Final = 8 * 1024 * 1024
+_TIMEOUT_S: Final = 30
+
+
+class Flood:
+    def __init__(self, address: str, token: str, study: str) -> None:
+        self._metadata = bearer(token)
+        self._study = study
+        self.answers: Counter[str] = Counter()
+        self._on = False
+        self._stubs = [ManagerStub(open_channel(address)) for _ in range(CONNECTIONS)]  # type: ignore[no-untyped-call]
+        # A study's name that no study may have: read as a whole before it is refused, if it is read.
+        self._large = pb.CreateStudyRequest(study_config=pb.StudyConfig(name="x" * _LARGE_BYTES))
+
+    def begin(self) -> None:
+        self.answers.clear()
+        self._on = True
+        for stub in self._stubs:
+            for i in range(CALLS):
+                self._again(self._cheap(stub, i))
+            for _ in range(LARGE):
+                self._again(lambda stub=stub: stub.CreateStudy.future(self._large, **self._how()))  # type: ignore[misc]
+            for _ in range(STREAMS):
+                threading.Thread(target=self._watch, args=(stub,), daemon=True).start()
+
+    def end(self) -> dict[str, int]:
+        self._on = False
+        return dict(self.answers)
+
+    def _how(self) -> dict[str, Any]:
+        return {"timeout": _TIMEOUT_S, "metadata": self._metadata}
+
+    def _cheap(self, stub: Any, i: int) -> Callable[[], Any]:
+        if i % 3 == 0:
+            return lambda: stub.WhoAmI.future(pb.WhoAmIRequest(), **self._how())
+        if i % 3 == 1:
+            return lambda: stub.ListTrials.future(
+                pb.ListTrialsRequest(study_id=self._study, page_size=1000), **self._how()
+            )
+        return lambda: stub.SuggestTrials.future(
+            pb.SuggestTrialsRequest(study_id=self._study, client_id=f"flood {i}", count=1), **self._how()
+        )
+
+    def _again(self, call: Callable[[], Any]) -> None:
+        if self._on:
+            call().add_done_callback(lambda answered: self._answered(answered, call))
+
+    def _answered(self, answered: Any, call: Callable[[], Any]) -> None:
+        self.answers[answered.code().name] += 1
+        self._again(call)
+
+    def _watch(self, stub: Any) -> None:
+        while self._on:
+            try:
+                for _ in stub.WatchStudy(pb.WatchStudyRequest(study_id=self._study), **self._how()):
+                    self.answers["event"] += 1
+                    if not self._on:
+                        break
+            except grpc.RpcError as error:
+                self.answers[f"stream {error.code().name}"] += 1
+            else:
+                time.sleep(0.01)
+
+
+def main() -> None:
+    address, token_file, study = sys.argv[1:]
+    flood = Flood(address, Path(token_file).read_text(), study)
+    print(json.dumps({"ready": True}), flush=True)
+    for _ in sys.stdin:
+        flood.begin()
+        began = time.monotonic()
+        sys.stdin.readline()
+        answers = flood.end()
+        print(json.dumps({"seconds": time.monotonic() - began, "answers": answers}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
