@@ -73,6 +73,8 @@ def test_a_program_says_where_it_has_left_its_model(running: World) -> None:
         study_id = client.create_study(study("tells", told, limits={"max_trials": 2}))
         finished(client, study_id)
         ids = {trial.id for trial in trials(client, study_id)}
+        # Its project comes first.
+        until(lambda: "tells" in [s.name for s in client.saved_studies()])
         until(lambda: len(client.saved_models("tells").items) == 2)
         models = client.saved_models("tells").items
     assert {model.model_path for model in models} == {f"s3://models/{trial_id}" for trial_id in ids}

@@ -81,7 +81,11 @@ class UnprintableError(Exception):
     ],
     ids=["no UTF-8", "longer than a message", "without a text"],
 )
-def test_whatever_a_body_raises_is_noted_on_its_trial(it: World, raised: Exception, shown: str) -> None:
+def test_whatever_a_body_raises_is_noted_on_its_trial(
+    it: World, raised: Exception, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What pytest has captured of the log could not be passed on by a process of its own.
+    monkeypatch.setattr(logging.getLogger("katib"), "propagate", False)
     study = create(it, f"raises {type(raised).__name__}")
 
     def body(trial: katib.Trial) -> float:

@@ -53,7 +53,7 @@ _UPDATE_SPEC: Final = Statement(_update, STUDY_COUNTS + STUDY_STATE + STUDY_SPEC
 _ALGORITHMS: Final = Statement(select(studies.c.algorithm, studies.c.rule).distinct())
 
 
-def create_study(session: Session, study: Study, most: int, most_of_owner: int) -> Study:
+def create_study(session: Session, study: Study, most: int = 0, most_of_owner: int = 0) -> Study:
     if study.request_id:
         there = find_request(session, study.request_id)
         if there is not None:
