@@ -175,6 +175,10 @@ bench-service-quick: $(DEV) ## The same for ours and an empty call alone, small 
 bench-start: $(RUN) ## Measure how long users wait for the command line and a manager to start
 	$(BIN)/python -m benchmarks.bench_start
 
+.PHONY: bench-flood
+bench-flood: $(DEV) ## Measure what a client that floods a manager leaves to the others
+	$(BIN)/python -m benchmarks.flood
+
 # Optuna's pruners, in an environment of their own.
 .peers-stopping/.installed: benchmarks/stopping/peers.txt pyproject.toml
 	$(PYTHON) -m venv .peers-stopping

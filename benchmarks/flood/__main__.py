@@ -1,9 +1,5 @@
 """How much a client that floods slows the others.
 
-It does not get to its end yet: while their own manager was flooded, a call of the others was not answered within its time,
-which is either the manager's doing or that of the flood's own computing on the same machine. What the flooder counts as
-answered where its calls fail at once is to be looked at first.
-
     python -m benchmarks.flood [--rounds 5] [--seconds 6] [--clients 1 8]
 
 Well-behaved clients, each a caller of its own, go through their loops (SuggestTrials, ReportMetrics, CompleteTrial) at one

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 import grpc
@@ -26,7 +27,8 @@ CONNECTIONS: Final = 50
 # On each connection.
 CALLS: Final = 40
 STREAMS: Final = 10
-LARGE: Final = 2
+# One on each of so many connections.
+LARGE: Final = 8
 _LARGE_BYTES: Final = 8 * 1024 * 1024
 _TIMEOUT_S: Final = 30
 
@@ -37,6 +39,9 @@ class Flood:
         self._study = study
         self.answers: Counter[str] = Counter()
         self._on = False
+        # Made by a thread of their own: a callback that called again would never return where calls fail at once.
+        self._due: SimpleQueue[Callable[[], Any]] = SimpleQueue()
+        threading.Thread(target=self._call, daemon=True).start()
         self._stubs = [ManagerStub(open_channel(address)) for _ in range(CONNECTIONS)]  # type: ignore[no-untyped-call]
         # A study's name that no study may have: read as a whole before it is refused, if it is read.
         self._large = pb.CreateStudyRequest(study_config=pb.StudyConfig(name="x" * _LARGE_BYTES))
@@ -44,11 +49,11 @@ class Flood:
     def begin(self) -> None:
         self.answers.clear()
         self._on = True
-        for stub in self._stubs:
+        for n, stub in enumerate(self._stubs):
             for i in range(CALLS):
-                self._again(self._cheap(stub, i))
-            for _ in range(LARGE):
-                self._again(lambda stub=stub: stub.CreateStudy.future(self._large, **self._how()))  # type: ignore[misc]
+                self._due.put(self._cheap(stub, i))
+            if n < LARGE:
+                self._due.put(lambda stub=stub: stub.CreateStudy.future(self._large, **self._how()))  # type: ignore[misc]
             for _ in range(STREAMS):
                 threading.Thread(target=self._watch, args=(stub,), daemon=True).start()
 
@@ -70,13 +75,15 @@ class Flood:
             pb.SuggestTrialsRequest(study_id=self._study, client_id=f"flood {i}", count=1), **self._how()
         )
 
-    def _again(self, call: Callable[[], Any]) -> None:
-        if self._on:
-            call().add_done_callback(lambda answered: self._answered(answered, call))
+    def _call(self) -> None:
+        while True:
+            call = self._due.get()
+            if self._on:
+                call().add_done_callback(lambda answered, call=call: self._answered(answered, call))
 
     def _answered(self, answered: Any, call: Callable[[], Any]) -> None:
         self.answers[answered.code().name] += 1
-        self._again(call)
+        self._due.put(call)
 
     def _watch(self, stub: Any) -> None:
         while self._on:
@@ -96,8 +103,8 @@ def main() -> None:
     flood = Flood(address, Path(token_file).read_text(), study)
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
-        flood.begin()
         began = time.monotonic()
+        flood.begin()
         sys.stdin.readline()
         answers = flood.end()
         print(json.dumps({"seconds": time.monotonic() - began, "answers": answers}), flush=True)

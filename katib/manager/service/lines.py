@@ -15,7 +15,8 @@ from typing import Final
 from katib.domain.errors import UnavailableError
 from katib.domain.trial import Trial
 
-# Whoever waits has one of the server's 16 threads: a slow service leaves half of them to all other calls.
+# Whoever waits has one of the server's threads, of which a caller that is alone has 16: a slow service leaves half of these to
+# all other calls.
 MAX_WAITING: Final = 8
 # Beyond them a call waits so long for a place, which is enough where the service is quick.
 _PLACE_S: Final = 0.25
