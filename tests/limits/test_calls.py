@@ -146,9 +146,11 @@ def test_streams_are_counted_for_each_caller_and_in_all(limited: Limited) -> Non
     assert refused.value.details().startswith(
         "ann has 2 streams open, the most of one caller (--max-streams-per-caller)"
     )
-    watch("bob")
+    # Kept: a stream that nobody refers to any more is cancelled.
+    third = watch("bob")
     with pytest.raises(grpc.RpcError) as refused:
         watch("bob")
+    assert third.is_active()
     assert refused.value.details().startswith("3 streams are open, the most that this manager takes (--max-streams)")
     first.cancel()
 
