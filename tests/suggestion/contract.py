@@ -360,6 +360,13 @@ class AlgorithmContract:
             ("first_number", "-3"),
         ]
 
+    def test_a_first_number_beyond_any_studys_costs_nothing(self, algorithm: Algorithm) -> None:
+        spec = study((*INFINITE, *self.extra), *self.settings, max_trials=5)
+
+        reply = generate(algorithm, Call(STUDY_ID, spec, 0, 0, first_number=2**62))
+
+        assert reply.suggestions or reply.reason == StudyReason.EXHAUSTED
+
     # The table of settings
 
     def test_every_setting_is_described(self, algorithm: Algorithm) -> None:

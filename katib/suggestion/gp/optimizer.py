@@ -31,6 +31,8 @@ INCUMBENTS: Final = 5
 SAMPLES: Final = ((40, 4), (70, 2))
 # Trials before the model: one more than parameters, within these bounds.
 DESIGN: Final = (4, 10)
+# A sequence is made from its first point on. Behind so many, of which hardly any came to a value, a random point is as good.
+DESIGNED: Final = 2**12
 # From so many trials on there is enough to tell where the numbers of a parameter lie closer.
 WARPED: Final = 20
 
@@ -159,7 +161,7 @@ class Optimizer:
 
     def _designed(self, number: int) -> Floats | None:
         encoding = self._encoding
-        if not len(encoding):
+        if not len(encoding) or number > DESIGNED:
             return None
         if number <= 1:
             cube = np.full((1, len(encoding)), 0.5)
