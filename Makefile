@@ -171,6 +171,12 @@ bench-service: $(DEV) $(PEERS_SERVICE)/.installed ## Measure what clients get of
 bench-service-quick: $(DEV) ## The same for ours and an empty call alone, small studies: a minute, no tables written
 	$(BIN)/python -m benchmarks.service run --quick
 
+# Some minutes, after `make cluster`; nodes that run nothing stand for real ones.
+.PHONY: bench-kubernetes
+bench-kubernetes: $(DEV) ## Measure what Katib adds to creating Pods by hand: 2,000 trials, 200 at once, and 1,000 live Pods
+	$(BIN)/python -m tests.cluster.prepare
+	$(BIN)/python -m benchmarks.kubernetes
+
 .PHONY: bench-start
 bench-start: $(RUN) ## Measure how long users wait for the command line and a manager to start
 	$(BIN)/python -m benchmarks.bench_start

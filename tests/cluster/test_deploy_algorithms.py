@@ -23,9 +23,9 @@ EXAMPLES = ROOT / "examples" / "custom-suggestion"
 # From a service's answer to a study's first step: the manager asks again after at most a few seconds.
 AT_ONCE_S = 20.0
 STUDY_S = 300.0
-# As long as a name can be looked for in vain before whoever looks makes long pauses: a gRPC channel asks the name server no
-# more often than every 30 s unless it is told to.
-IN_VAIN_S = 45.0
+# So long a name is looked for in vain, by when whoever looks would make long pauses if it ever did: a gRPC channel asks the
+# name server no more often than every 30 s unless it is told to, and connects again after up to two minutes.
+IN_VAIN_S = 120.0
 
 
 @pytest.mark.parametrize("form", ["package", "service"])

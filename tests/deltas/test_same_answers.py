@@ -402,4 +402,4 @@ def test_answers_are_those_of_the_whole_history(machine: type[Deltas], count: in
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("machine", [Deltas, Curves, Cramped])
 def test_answers_are_those_of_the_whole_history_in_long_runs(machine: type[Deltas]) -> None:
-    run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=400, stateful_step_count=80))
+    run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=120, stateful_step_count=80))

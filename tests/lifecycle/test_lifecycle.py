@@ -145,10 +145,10 @@ def test_whatever_comes_the_promises_hold_over_the_wire(over_the_wire: type[Life
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_in_many_more_ways_in_memory() -> None:
-    check(InMemory, 1000)
+    check(InMemory, 350)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_in_many_more_ways_on_disk(on_disk: type[OnDisk]) -> None:
-    check(on_disk, 200)
+    check(on_disk, 70)
