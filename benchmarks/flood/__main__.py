@@ -25,6 +25,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.flood.flooder import KINDS
 from benchmarks.flood.loop import TOKENS
 from benchmarks.service import systems
 from benchmarks.service.systems import Talker
@@ -74,8 +75,8 @@ class Site:
         fields = Path(f"/proc/{self.manager.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def flooder(self, stack: ExitStack, nice: int) -> Talker:
-        arguments = ("-m", "benchmarks.flood.flooder", self.address, str(self.tokens / _FLOODER), self.flooded)
+    def flooder(self, stack: ExitStack, nice: int, kinds: list[str]) -> Talker:
+        arguments = ("-m", "benchmarks.flood.flooder", self.address, str(self.tokens / _FLOODER), self.flooded, *kinds)
         talker = Talker(stack, sys.executable, *arguments)
         os.setpriority(os.PRIO_PROCESS, talker.process.pid, nice)
         for task in Path(f"/proc/{talker.process.pid}/task").iterdir():
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--nice", type=int, default=19)
     parser.add_argument("--manager-option", action="append", default=[], help="for both managers, such as --max-rate=0")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=[*KINDS], help="what the flooder does")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         measured(stack, arguments)
@@ -108,8 +110,8 @@ def measured(stack: ExitStack, arguments: argparse.Namespace) -> None:
         ],
     )
     flooders = {
-        ELSEWHERE: elsewhere.flooder(stack, arguments.nice),
-        HERE: here.flooder(stack, arguments.nice),
+        ELSEWHERE: elsewhere.flooder(stack, arguments.nice, arguments.kinds),
+        HERE: here.flooder(stack, arguments.nice, arguments.kinds),
     }
     clients.measure(here.study, most, 1.0)
     found: dict[tuple[int, str], list[dict[str, Any]]] = {}

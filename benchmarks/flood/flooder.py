@@ -1,6 +1,6 @@
 """A client that means no good: many connections, on each as many calls at once as it likes, large messages, streams.
 
-    python -m benchmarks.flood.flooder ADDRESS TOKEN_FILE STUDY
+    python -m benchmarks.flood.flooder ADDRESS TOKEN_FILE STUDY [KIND ...]
 
 It begins with a line on the standard input and ends with the next, or with the end of it; then it says what it was answered. It
 waits for no answer before its next call, but for as many as it can have out.
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
@@ -31,10 +31,19 @@ STREAMS: Final = 10
 LARGE: Final = 8
 _LARGE_BYTES: Final = 8 * 1024 * 1024
 _TIMEOUT_S: Final = 30
+# What it does, all at once unless some are named.
+WHO: Final = "who"
+LIST: Final = "list"
+SUGGEST: Final = "suggest"
+MESSAGES: Final = "messages"
+STREAM: Final = "streams"
+KINDS: Final = (WHO, LIST, SUGGEST, MESSAGES, STREAM)
 
 
 class Flood:
-    def __init__(self, address: str, token: str, study: str) -> None:
+    def __init__(self, address: str, token: str, study: str, kinds: Collection[str] = KINDS) -> None:
+        self._kinds = kinds
+        self._calls = [kind for kind in (WHO, LIST, SUGGEST) if kind in kinds]
         self._metadata = bearer(token)
         self._study = study
         self.answers: Counter[str] = Counter()
@@ -50,11 +59,11 @@ class Flood:
         self.answers.clear()
         self._on = True
         for n, stub in enumerate(self._stubs):
-            for i in range(CALLS):
+            for i in range(CALLS if self._calls else 0):
                 self._due.put(self._cheap(stub, i))
-            if n < LARGE:
+            if n < LARGE and MESSAGES in self._kinds:
                 self._due.put(lambda stub=stub: stub.CreateStudy.future(self._large, **self._how()))  # type: ignore[misc]
-            for _ in range(STREAMS):
+            for _ in range(STREAMS if STREAM in self._kinds else 0):
                 threading.Thread(target=self._watch, args=(stub,), daemon=True).start()
 
     def end(self) -> dict[str, int]:
@@ -65,9 +74,10 @@ class Flood:
         return {"timeout": _TIMEOUT_S, "metadata": self._metadata}
 
     def _cheap(self, stub: Any, i: int) -> Callable[[], Any]:
-        if i % 3 == 0:
+        kind = self._calls[i % len(self._calls)]
+        if kind == WHO:
             return lambda: stub.WhoAmI.future(pb.WhoAmIRequest(), **self._how())
-        if i % 3 == 1:
+        if kind == LIST:
             return lambda: stub.ListTrials.future(
                 pb.ListTrialsRequest(study_id=self._study, page_size=1000), **self._how()
             )
@@ -99,8 +109,8 @@ class Flood:
 
 
 def main() -> None:
-    address, token_file, study = sys.argv[1:]
-    flood = Flood(address, Path(token_file).read_text(), study)
+    address, token_file, study, *kinds = sys.argv[1:]
+    flood = Flood(address, Path(token_file).read_text(), study, kinds or KINDS)
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
         began = time.monotonic()

@@ -22,24 +22,29 @@ from katib.api.rates import Rates
 from katib.api.turns import THREADS, Asker, Turns
 from katib.domain.errors import ResourceExhaustedError
 
-# A refusal is answered after the first time, and those of one caller this far apart, but after the longest in any case.
+# A refusal is answered after the first time, and those of one caller this far apart, but after the longest in any case. Each
+# costs about a millisecond of the processor.
 _SOONEST_S: Final = 0.1
-_APART_S: Final = 0.01
-_LATEST_S: Final = 2.0
+_APART_S: Final = 0.02
+_LATEST_S: Final = 5.0
 # More than these are answered at once: each takes some memory.
 _MOST_REFUSALS: Final = 2000
 _EVERYBODY: Final = ""
 # For a message to arrive whole, once its call is in hand.
 _MESSAGE_S: Final = 10.0
+# Smaller messages are not weighed: what bounds them is how many calls there may be.
+_WEIGHED: Final = 4096
+_MIB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """0: no limit. Rates are calls a second."""
+    """0: no limit. Rates are calls a second; `data_of_caller` is MiB a second of a caller's, or a trial's, messages."""
 
     rate: float = 0.0
     rate_of_caller: float = 0.0
     rate_of_trial: float = 0.0
+    data_of_caller: float = 0.0
     waiting: int = 0
     waiting_of_caller: int = 0
     streams: int = 256
@@ -63,6 +68,7 @@ class Admission:
         self._turns = Turns(self._later, threads, limits.waiting, limits.waiting_of_caller)
         self._lock = threading.Lock()
         self._rates = Rates()
+        self._data = Rates()
         self._streams: Counter[str] = Counter()
         # When the last refusal of each caller is answered.
         self._refused: dict[str, float] = {}
@@ -96,20 +102,26 @@ class Admission:
         self._later.close()
 
     def offer(self, lane: "Lane", fn: Callable[..., Any], args: tuple[Any, ...]) -> "Future[Any]":
-        asker = self._asker(args)
+        asker = lane.asker = self._asker(args)
         taken = self._over_rate(asker) or self._turns.offer(asker, fn, args)
         return taken if isinstance(taken, Future) else self._refuse(lane, asker, taken, fn, args)
 
     def open(
         self, lane: "Lane", pool: ThreadPoolExecutor, fn: Callable[..., Any], args: tuple[Any, ...]
     ) -> "Future[Any]":
-        asker = self._asker(args)
+        asker = lane.asker = self._asker(args)
         refusal = self._over_rate(asker) or self._no_stream_left(asker)
         if refusal is not None:
             return self._refuse(lane, asker, refusal, fn, args)
         future = pool.submit(fn, *args)
         future.add_done_callback(lambda _: self._close_stream(asker))
         return future
+
+    def weigh(self, lane: "Lane", size: int) -> None:
+        """Told of each message when it has been read. It is answered in any case; later ones may not be."""
+        if size >= _WEIGHED and self.limits.data_of_caller and lane.asker is not None:
+            with self._lock:
+                self._data.spend(lane.asker.meter, size / _MIB / self.limits.data_of_caller, time.monotonic())
 
     def _asker(self, args: tuple[Any, ...]) -> Asker:
         event = next(arg for arg in args if hasattr(arg, "invocation_metadata"))
@@ -126,6 +138,12 @@ class Admission:
                 return ResourceExhaustedError(
                     f"{asker.name} makes more than {rate:g} calls a second ({option}): wait {wait:.2f} s, and call less often "
                     "or send more with each call",
+                    retry_after=wait,
+                )
+            if limits.data_of_caller and (wait := self._data.over(asker.meter, now)):
+                return ResourceExhaustedError(
+                    f"{asker.name} has sent more than {limits.data_of_caller:g} MiB a second (--max-data-per-caller): wait "
+                    f"{wait:.2f} s, then send smaller messages, or fewer",
                     retry_after=wait,
                 )
             if limits.rate and (wait := self._rates.wait(_EVERYBODY, limits.rate, now)):
@@ -192,6 +210,8 @@ class Lane(ThreadPoolExecutor):
     for each call: `refusal` says why its handler is run only to say no."""
 
     refusal: ResourceExhaustedError | None = None
+    # Whose call it is, once that is known.
+    asker: Asker | None = None
 
     def __init__(self, admission: Admission) -> None:  # super's would make a pool
         self._admission = admission

@@ -23,8 +23,16 @@ class Rates:
         wait = until - now - BURST_S
         if wait > 0:
             return wait
-        self._until[key] = until + 1 / rate
+        self.spend(key, 1 / rate, now)
+        return 0.0
+
+    def over(self, key: str, now: float) -> float:
+        """How many seconds it is until what was spent is within the rate again; 0 if it is."""
+        return max(self._until.get(key, 0.0) - now - BURST_S, 0.0)
+
+    def spend(self, key: str, seconds: float, now: float) -> None:
+        """So many seconds' worth of the rate, in any case."""
+        self._until[key] = max(self._until.get(key, 0.0), now) + seconds
         self._until.move_to_end(key)
         if len(self._until) > self._most:
             self._until.popitem(last=False)
-        return 0.0

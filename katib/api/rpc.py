@@ -302,7 +302,7 @@ class _Errors(grpc.ServerInterceptor):
         if handler.unary_unary is not None:
             answer = self._unary(method, handler.unary_unary, guard)
             lane = admission.unary()
-            one = self._one(answer, read, admission)
+            one = self._one(answer, read, admission, lane)
             one = self._refusing(method, one, lane)
             return grpc.stream_unary_rpc_method_handler(one, None, handler.response_serializer)
         if handler.stream_stream is not None:
@@ -314,7 +314,7 @@ class _Errors(grpc.ServerInterceptor):
         if handler.unary_stream is not None:
             answers = self._stream(method, handler.unary_stream, guard)
             lane = admission.stream(self._stream_pool)
-            several = self._refusing(method, self._one(answers, read, admission), lane)
+            several = self._refusing(method, self._one(answers, read, admission, lane), lane)
             return grpc.stream_stream_rpc_method_handler(several, None, handler.response_serializer)
         return None
 
@@ -328,12 +328,13 @@ class _Errors(grpc.ServerInterceptor):
         return call
 
     def _one(
-        self, behaviour: Callable[..., Any], read: Deserializer | None, admission: Admission
+        self, behaviour: Callable[..., Any], read: Deserializer | None, admission: Admission, lane: Lane
     ) -> Callable[..., Any]:
         def call(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             with admission.waiting_for_message(context):
                 # An error here is gRPC's own: the caller has gone.
                 data = next(requests, b"")
+            admission.weigh(lane, len(data))
             return behaviour(data if read is None else read(data), context)
 
         return call

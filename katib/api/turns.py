@@ -4,7 +4,7 @@ Each caller has a queue of its own. Next is who has had least of the processor s
 queueing). How many of a caller's calls are in hand at once depends on how many others have called within a second: alone it
 may have most of the threads, beside others its share of them, and never all. Who has a crowd of calls waiting beside others
 gets one at a time, and pauses between them: the processor that a flood takes is bounded even where a single other caller is to
-be served.
+be served. So does who makes calls that take long to compute: while one of them runs, the others' short ones hardly do.
 """
 
 import heapq
@@ -34,6 +34,11 @@ _CROWD_S: Final = 2.0
 # The most of the processor that a crowd gets beside others, and what a call of it is taken to cost at least.
 _CROWD_SHARE: Final = 0.1
 _LEAST_COST_S: Final = 0.0003
+# A call that takes more of the processor is a long one; and so long is measured how much the others use meanwhile, who are at
+# work in earnest when it is so much of it. (They may need more than they get: what they use does not say what they need.)
+_LONG_S: Final = 0.01
+_MEASURE_S: Final = 0.5
+_EARNEST: Final = 0.1
 # Of a caller's calls so far, as an estimate of its next one's.
 _OLD: Final = 0.8
 _RETRY_S: Final = 1.0
@@ -76,12 +81,14 @@ class _Caller:
         "cost",
         "crowd_until",
         "held",
+        "mark",
         "name",
         "not_before",
         "queue",
         "ready",
         "running",
         "seen",
+        "total",
         "trial",
         "used",
     )
@@ -97,6 +104,9 @@ class _Caller:
         self.seen = 0.0
         self.used = 0.0
         self.cost = 0.0
+        # What it has taken so far; and what that was, and all, when it was measured last.
+        self.total = 0.0
+        self.mark = (0.0, 0.0, 0.0)
         self.crowd_until = 0.0
         self.not_before = 0.0
 
@@ -126,6 +136,7 @@ class Turns:
         self._numbers = count()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._virtual = 0.0
+        self._total = 0.0
         self._waiting = 0
         self._started = 0
         self._idle = 0
@@ -141,6 +152,7 @@ class Turns:
             caller = self._callers.get(asker.key)
             if caller is None:
                 caller = self._callers[asker.key] = _Caller(asker)
+                caller.mark = now, 0.0, self._total
             self._see(asker.key, caller, now)
             refusal = self._refusal(caller)
             if refusal is not None:
@@ -230,13 +242,28 @@ class Turns:
         others = len(self._recent) - 1
         if others <= 0:
             return max(1, int(self._threads * _ALONE))
-        if self._is_crowd(caller, now):
+        if self._is_crowd(caller, now) or caller.cost > _LONG_S:
             return 1
         return max(2, self._threads // (others + 1))
 
     def _is_crowd(self, caller: _Caller, now: float) -> bool:
         # Of a study's trials there may be thousands, each of which waits for its own answer.
         return now < caller.crowd_until and not caller.trial
+
+    def _pause(self, caller: _Caller, cost: float, now: float) -> float:
+        """How long after a call that took so much its next one may begin."""
+        if len(self._recent) <= 1:
+            return 0.0
+        if self._is_crowd(caller, now):
+            return cost * (1 / _CROWD_SHARE - 1)
+        if cost <= _LONG_S:
+            return 0.0
+        since, mine, all_ = caller.mark
+        others = (self._total - all_) - (caller.total - mine)
+        busy = min(others / max(now - since, _LONG_S) / _EARNEST, 1.0)
+        if now - since > _MEASURE_S:
+            caller.mark = now, caller.total, self._total
+        return cost * (1 / _CROWD_SHARE - 1) * busy
 
     def _release(self, caller: _Caller) -> None:
         with self._lock:
@@ -268,7 +295,10 @@ class Turns:
                 caller.used += cost - guess
                 caller.cost = _OLD * caller.cost + (1 - _OLD) * cost
                 now = self._clock()
-                if self._is_crowd(caller, now) and len(self._recent) > 1:
-                    caller.not_before = now + cost * (1 / _CROWD_SHARE - 1)
+                caller.total += cost
+                self._total += cost
+                pause = self._pause(caller, cost, now)
+                if pause:
+                    caller.not_before = now + pause
                 self._consider(caller, now)
             del caller

@@ -46,7 +46,8 @@ class FieldViolation:
 def violation(field: str, value: object, expected: str) -> FieldViolation:
     """A FieldViolation with the value made fit to be shown."""
     text = value if isinstance(value, str) else repr(value)
-    text = text.encode(errors="backslashreplace").decode()
+    # Megabytes of it may have come.
+    text = text[: _SHOWN_VALUE + 1].encode(errors="backslashreplace").decode()
     if len(text) > _SHOWN_VALUE:
         text = f"{text[: _SHOWN_VALUE - 3]}..."
     return FieldViolation(field, text, expected)

@@ -34,7 +34,7 @@ from katib.api.trial_converters import (
 )
 from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.study import Setting
-from katib.domain.views import StudySummary
+from katib.domain.views import StudyEvent, StudySummary
 from katib.manager.service.service import ManagerService
 from katib.manager.service.tokens import TokenRequest
 from katib.manager.service.watch import Watcher
@@ -94,12 +94,7 @@ class ManagerServicer(Base):
         watcher = Watcher()
         if not context.add_callback(watcher.leave):
             return
-        for event in self._service.watch_study(request.study_id, request.after_revision, watcher):
-            yield pb.WatchStudyReply(
-                study=summary_to_proto(event.study),
-                trials=[trial_to_proto(t) for t in event.trials],
-                revision=event.revision,
-            )
+        yield from self._service.watch_study_as(request.study_id, request.after_revision, watcher, _event_to_proto)
 
     # Trials
 
@@ -286,3 +281,9 @@ def _every_study(service: ManagerService) -> Iterator[StudySummary]:
 def _deadline(context: Context) -> float:
     """Until when the caller waits, by the monotonic clock; inf when it has not said."""
     return time.monotonic() + context.time_remaining()
+
+
+def _event_to_proto(event: StudyEvent) -> pb.WatchStudyReply:
+    return pb.WatchStudyReply(
+        study=summary_to_proto(event.study), trials=[trial_to_proto(t) for t in event.trials], revision=event.revision
+    )

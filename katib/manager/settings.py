@@ -59,6 +59,7 @@ class Settings:
     max_rate: int = 50_000
     max_rate_per_caller: int = 10_000
     max_rate_per_trial: int = 100
+    max_data_per_caller: int = 8
     max_waiting: int = 10_000
     max_waiting_per_caller: int = 1_000
     max_streams: int = 256

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -120,6 +121,59 @@ def test_a_crowd_gets_one_call_at_a_time_beside_others_and_all_of_them_in_the_en
     other.join()
     for call in calls:
         call.result(S)  # type: ignore[attr-defined]
+    turns.close()
+
+
+def compute(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_who_makes_long_calls_beside_others_that_work_makes_one_at_a_time_and_pauses(later: Later) -> None:
+    turns, begun, running, most = Turns(later, threads=6), [], [0], [0]
+    lock, stop = threading.Lock(), threading.Event()
+
+    def long_call() -> None:
+        with lock:
+            begun.append(time.monotonic())
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        compute(0.03)
+        with lock:
+            running[0] -= 1
+
+    def keep_calling() -> None:
+        while not stop.is_set():
+            turns.offer(asker("bob"), compute, (0.005,)).result(S)  # type: ignore[union-attr]
+
+    other = threading.Thread(target=keep_calling)
+    other.start()
+    until(lambda: turns._total > 0.1)
+    # What its calls cost is known after some.
+    for _ in range(3):
+        turns.offer(asker("ann"), long_call, ()).result(S)  # type: ignore[union-attr]
+    calls = [turns.offer(asker("ann"), long_call, ()) for _ in range(4)]
+    for call in calls:
+        call.result(S)  # type: ignore[union-attr]
+    stop.set()
+    other.join()
+    assert most == [1]
+    # Nine times as long as they took, which is at least so much; bob has had more than a tenth of the time.
+    assert all(later_ - earlier >= 0.25 for earlier, later_ in pairwise(begun[2:]))
+    turns.close()
+
+
+def test_who_makes_long_calls_alone_makes_several_at_once_and_no_pause(later: Later) -> None:
+    turns = Turns(later, threads=6)
+    for call in [turns.offer(asker("ann"), compute, (0.03,)) for _ in range(5)]:
+        call.result(S)  # type: ignore[union-attr]
+    ann = turns._callers["ann"]
+    assert ann.not_before == 0.0
+    work = Work()
+    offered(turns, asker("ann"), work.hold, 4)
+    until(lambda: work.running == 4)
+    work.gate.set()
     turns.close()
 
 

@@ -175,6 +175,27 @@ def test_a_message_that_is_too_large_is_not_read_and_the_client_says_what_to_do(
     assert "--max-message" in error.message
 
 
+def test_who_sends_too_much_is_told_so_and_may_go_on_in_a_while(limited: Limited) -> None:
+    it = limited(max_data_per_caller=1)
+    known(it, "ann", "bob")
+    who, request = stub(it), pb.StopStudyRequest(study_id="x" * 8_000_000)
+
+    def stop_study(name: str) -> Any:
+        return who.StopStudy.future(request, timeout=S, metadata=bearer(it.secrets[name]))
+
+    sent = [stop_study("ann") for _ in range(4)]
+    until(lambda: all(f.done() for f in sent), S)
+    # Those that were being read before it was known how large they are.
+    assert grpc.StatusCode.NOT_FOUND in {f.code() for f in sent}
+    (end,) = at_once(it, "ann", 1)
+    assert end.code() is FULL
+    error = from_rpc_error(end)
+    assert isinstance(error, ResourceExhaustedError)
+    assert error.message.startswith("ann has sent more than 1 MiB a second (--max-data-per-caller): wait ")
+    assert error.retry_after
+    assert at_once(it, "bob", 1)[0].code() is grpc.StatusCode.OK
+
+
 def test_a_trial_that_floods_uses_up_its_own_calls_and_nobody_elses(limited: Limited) -> None:
     it = limited(max_rate_per_trial=10)
     known(it, "ann")

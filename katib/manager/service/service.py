@@ -1,6 +1,7 @@
 """The manager's use cases in one place: what its servicer, and a test in process, call."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from katib.domain.views import ServiceStatus, StudyEvent
 from katib.manager.service.clients import ClientUseCases
@@ -11,6 +12,8 @@ from katib.manager.service.tokens import TokenUseCases
 from katib.manager.service.trials import TrialUseCases
 from katib.manager.service.watch import Watcher, WatchUseCase
 
+T = TypeVar("T")
+
 
 class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases, TokenUseCases):
     """Takes and gives domain types; raises domain errors. `katib.api.client.ManagerClient` has the same methods."""
@@ -19,10 +22,14 @@ class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases
         super().__init__(context)
         self._watch = WatchUseCase(context.storage, stopping)
 
-    def watch_study(
-        self, study_id: str, after_revision: int = 0, watcher: Watcher | None = None
-    ) -> Iterator[StudyEvent]:
-        return self._watch.watch_study(study_id, after_revision, watcher)
+    def watch_study(self, study_id: str, after_revision: int = 0) -> Iterator[StudyEvent]:
+        return self._watch.watch_study(study_id, after_revision, Watcher(), lambda event: event)
+
+    def watch_study_as(
+        self, study_id: str, after_revision: int, watcher: Watcher, show: Callable[[StudyEvent], T]
+    ) -> Iterator[T]:
+        """As `watch_study`, but gives what `show` makes of each event; its cost is the caller's too."""
+        return self._watch.watch_study(study_id, after_revision, watcher, show)
 
     def list_algorithms(self) -> Sequence[ServiceStatus]:
         """The services that are known here, each asked whether it serves now."""
