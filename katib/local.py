@@ -26,10 +26,11 @@ from typing import IO, Final
 import click
 
 from katib.api import logs, rpc
+from katib.api.affinity import everywhere
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
 from katib.domain.errors import FailedPreconditionError, KatibError
 from katib.manager import settings as defaults
-from katib.manager.server import Manager
+from katib.manager.server import Manager, one_processor_option
 from katib.manager.settings import Settings
 
 _log: Final = logging.getLogger(__name__)
@@ -89,14 +90,15 @@ class _Supervisor:
             self._process.kill()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            pass_fds=(self._lifeline, *self.service.files),
-            env={**os.environ, rpc.LIFELINE: str(self._lifeline), "OMP_NUM_THREADS": "1"},
-            # Ctrl-C at the terminal is for us; we end them in our order.
-            start_new_session=True,
-        )
+        with everywhere():
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(self._lifeline, *self.service.files),
+                env={**os.environ, rpc.LIFELINE: str(self._lifeline), "OMP_NUM_THREADS": "1"},
+                # Ctrl-C at the terminal is for us; we end them in our order.
+                start_new_session=True,
+            )
 
     def _keep(self) -> None:
         failures = 0
@@ -168,7 +170,9 @@ class _OnDemand:
             supervisor.join(_STOP_S)
 
 
-def run(data: Path, listen: str, http: str, log_level: str, dashboard: str | None = "") -> None:
+def run(
+    data: Path, listen: str, http: str, log_level: str, dashboard: str | None = "", *, one_processor: bool = True
+) -> None:
     """Runs everything until SIGTERM or SIGINT. `dashboard`: where the web pages are, None for the usual address or, where that
     is taken, any other; empty for none."""
     _check_environment()
@@ -190,6 +194,7 @@ def run(data: Path, listen: str, http: str, log_level: str, dashboard: str | Non
                     data=data,
                     suggestion_address=f"unix:{folder}/s-{{algorithm}}",
                     earlystopping_address=f"unix:{folder}/e-{{algorithm}}",
+                    one_processor=one_processor,
                     log_level=log_level,
                 ),
                 on_demand,
@@ -333,12 +338,13 @@ def _lifeline() -> Iterator[int]:
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     default="WARNING",
 )
+@one_processor_option
 @click.version_option(package_name="katib")
-def main(data: Path, listen: str, dashboard: str | None, http: str, log_level: str) -> None:
+def main(data: Path, listen: str, dashboard: str | None, http: str, log_level: str, one_processor: bool) -> None:
     """Katib on this machine: manager, algorithms and local worker in one command. Ctrl-C stops it, a second start goes on."""
     logs.set_up_logging(log_level.upper())
     try:
-        run(data.resolve(), listen, http, log_level.upper(), dashboard)
+        run(data.resolve(), listen, http, log_level.upper(), dashboard, one_processor=one_processor)
     except KatibError as error:
         click.echo(f"katib-local: {error.message}", err=True)
         sys.exit(1)

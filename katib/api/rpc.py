@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from katib.api import errors
 from katib.api.admission import Admission, Lane
+from katib.api.affinity import OneProcessor
 from katib.api.channel import MAX_MESSAGE_BYTES
 from katib.api.malformed import Deserializer, readable, whole
 from katib.domain.errors import FailedPreconditionError, InternalError, KatibError, ResourceExhaustedError
@@ -86,18 +87,22 @@ class Server:
         admission: Admission | None = None,
         max_message: int = MAX_MESSAGE_BYTES,
         audit: Audit | None = None,
+        one_processor: OneProcessor | None = None,
     ) -> None:
         """`services`: the full names, such as `api.Manager`. `guard` is asked before every call of theirs, on the call's own
         thread and in its own context; health and reflection are open to all. `admission` has threads of its own for them, and
-        says which calls are taken at all. `audit` is told of every call of theirs that was taken, in its context."""
+        says which calls are taken at all. `audit` is told of every call of theirs that was taken, in its context.
+        `one_processor`: where all its threads are, but those of `admission`."""
         self._services = services
         self._admission = admission
         self._options = (*_OPTIONS, ("grpc.max_receive_message_length", max_message))
-        self._unary_pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
+        self._one_processor = one_processor
+        begin = None if one_processor is None else one_processor.join
+        self._unary_pool = ThreadPoolExecutor(threads, "rpc", begin)
         streams = MAX_STREAMS if admission is None else admission.limits.streams
-        self._stream_pool = ThreadPoolExecutor(streams + _SPARE_STREAM_THREADS, thread_name_prefix="stream")
+        self._stream_pool = ThreadPoolExecutor(streams + _SPARE_STREAM_THREADS, "stream", begin)
         # Of its own: a probe that is not answered would end the process for being busy.
-        self._health_pool = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
+        self._health_pool = ThreadPoolExecutor(_HEALTH_THREADS, "health", begin)
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._health_pool)
         guarded = tuple(f"/{s}/" for s in services)
         self._errors = _Errors(self._stream_pool, self._health_pool, observe, guarded, guard, admission, audit)
@@ -142,11 +147,18 @@ class Server:
         return _bind(part, address, tls, mutual=False)
 
     def start(self, ready: bool = True) -> None:
-        self.grpc.start()
-        for other in self._others:
-            other.start()
+        if self._one_processor is None:
+            self._start()
+        else:
+            with self._one_processor.joining():
+                self._start()
+            self._one_processor.start()
         if ready:
             self.set_ready(True)
+
+    def _start(self) -> None:
+        for server in (self.grpc, *self._others):
+            server.start()
 
     def set_ready(self, ready: bool) -> None:
         """What health checks are told; calls are answered either way."""
@@ -165,6 +177,8 @@ class Server:
         self._unary_pool.shutdown(wait=False, cancel_futures=True)
         self._stream_pool.shutdown(wait=False, cancel_futures=True)
         self._health_pool.shutdown(wait=False, cancel_futures=True)
+        if self._one_processor is not None:
+            self._one_processor.close()
 
     def _set_health(self, status: Any) -> None:
         for service in ("", *self._services):

@@ -119,13 +119,15 @@ class Turns:
         waiting: int = 0,
         waiting_of_caller: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        begin: Callable[[], None] | None = None,
     ) -> None:
-        """At most so many calls wait, in all and of one caller; 0: any number."""
+        """At most so many calls wait, in all and of one caller; 0: any number. `begin` is what each thread does first."""
         self._later = later
         self._threads = threads
         self._most = waiting
         self._most_of_caller = waiting_of_caller
         self._clock = clock
+        self._begin = begin
         # For all that follows.
         self._lock = threading.Lock()
         self._callers: dict[str, _Caller] = {}
@@ -271,6 +273,8 @@ class Turns:
             self._consider(caller, self._clock())
 
     def _work(self) -> None:
+        if self._begin is not None:
+            self._begin()
         while self._tokens.get():
             with self._lock:
                 if not self._heap:

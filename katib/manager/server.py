@@ -15,6 +15,7 @@ import click
 
 from katib.api import logs, rpc
 from katib.api.admission import Admission
+from katib.api.affinity import OneProcessor
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.api.plugins import SERVICE_TOKEN
 from katib.api.secret_file import SecretFile
@@ -117,13 +118,19 @@ class Manager:
         )
         self._guard = open_guard(settings, tokens, access, self.service.permissions)
         self._audit = AuditLog(settings.audit_log, self._controller.manager_id) if settings.audit_log else None
+        one_processor = OneProcessor() if settings.one_processor else None
         self._server = rpc.Server(
             (SERVICE,),
             self._metrics.rpc,
             guard=self._guard,
-            admission=Admission(Askers(access, tokens, self.service.permissions), limits.call_limits(settings)),
+            admission=Admission(
+                Askers(access, tokens, self.service.permissions),
+                limits.call_limits(settings),
+                begin=None if one_processor is None else one_processor.join,
+            ),
             max_message=limits.message_bytes(settings),
             audit=self._audit,
+            one_processor=one_processor,
         )
         add_ManagerServicer_to_server(ManagerServicer(self.service), self._server.grpc)  # type: ignore[no-untyped-call]
         reports = ReportServicer(self.service, access)
@@ -252,6 +259,13 @@ def _open_worker(settings: Settings) -> Worker:
     return worker
 
 
+one_processor_option: Final = click.option(
+    "--one-processor/--no-one-processor",
+    default=True,
+    help="Keep the threads that answer calls on one processor, one that others leave free: Python runs one at a time.",
+)
+
+
 @click.command(context_settings={"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120})
 @click.option("--listen", default=defaults.DEFAULT_LISTEN, help="Where the API answers: HOST:PORT, or unix:PATH.")
 @click.option("--http", default=defaults.DEFAULT_HTTP, help="Where /metrics, /healthz and /readyz answer; '' for none.")
@@ -374,6 +388,7 @@ def _open_worker(settings: Settings) -> Worker:
     help="Where every change that a caller makes or tries leaves a line of JSON; - for standard output.",
 )
 @limit_options
+@one_processor_option
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"
 )

@@ -70,6 +70,7 @@ class Settings:
     max_trials_per_owner: int = 10_000_000
     max_trials_per_study: int = 1_000_000
     max_observations_per_trial: int = 1_000_000
+    one_processor: bool = True
     log_level: str = "INFO"
     log_format: str = "text"
 

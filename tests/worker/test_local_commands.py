@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -292,3 +293,18 @@ def test_a_kernel_that_does_not_count_says_nothing(tmp_path):
     assert not OutOfMemoryCount(str(tmp_path / "nothing")).happened()
     (tmp_path / "vmstat").write_text("nr_free 5\n")
     assert not OutOfMemoryCount(str(tmp_path / "vmstat")).happened()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one processor")
+def test_a_trial_may_run_on_every_processor_also_when_its_starter_is_kept_on_one(driver):
+    run = driver.run("python", "-c", "import os; print(*sorted(os.sched_getaffinity(0)))")
+
+    def create() -> None:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        driver.worker.create(run)
+
+    starter = threading.Thread(target=create)
+    starter.start()
+    starter.join()
+    driver.ended(run.name)
+    assert driver.texts(run.name) == [" ".join(map(str, sorted(os.sched_getaffinity(0))))]

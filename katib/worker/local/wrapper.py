@@ -8,6 +8,7 @@ import os
 import signal
 from typing import Final
 
+from katib.api.affinity import everywhere
 from katib.worker.local.command import Command
 from katib.worker.local.folder import EXIT, OUTPUT, STARTED
 
@@ -53,19 +54,20 @@ _OUTPUT: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
 
 def spawn(folder: str, name: str, boot_id: str, command: Command) -> int:
     """The process id of a wrapper in a session of its own, its output in the run's folder. Raises OSError and ValueError."""
-    return os.posix_spawn(
-        SHELL,
-        [SHELL, "-c", TEXT, TITLE + name, folder, command.working_dir, boot_id, *command.argv],
-        command.environment,
-        file_actions=(
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, f"{folder}/{OUTPUT}", _OUTPUT, 0o644),
-            (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
-        ),
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_DEFAULTS,
-    )
+    with everywhere():
+        return os.posix_spawn(
+            SHELL,
+            [SHELL, "-c", TEXT, TITLE + name, folder, command.working_dir, boot_id, *command.argv],
+            command.environment,
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, f"{folder}/{OUTPUT}", _OUTPUT, 0o644),
+                (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
+            ),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULTS,
+        )
 
 
 def keep_descriptors() -> None:
