@@ -188,7 +188,8 @@ class Study:
     """As stored. Times are UTC and aware.
 
     The counters are kept in the same transaction as each move of a trial. `suggested` counts the trials ever inserted, so the
-    next one bears the number `suggested + 1`. `revision` grows with every change of the study or of its trials.
+    next one bears the number `suggested + 1`; `observed` counts their observations. `revision` grows with every change of the
+    study or of its trials.
     `manager` is the id of the manager that drives it (empty: nobody); `placement` says which managers can (see
     `Worker.placement`; empty: any).
     """
@@ -213,6 +214,7 @@ class Study:
     manager: str = ""
     placement: str = ""
     request_id: str = ""
+    observed: int = 0
 
     @property
     def finished_trials(self) -> int:

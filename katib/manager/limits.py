@@ -27,6 +27,8 @@ _OPTIONS: Final = (
     ("--max-trials", 0, "Trials, in all."),
     ("--max-trials-per-owner", 0, "Trials of one owner's studies."),
     ("--max-trials-per-study", 0, "Trials of one study."),
+    ("--max-observations", 0, "Values that trials report, in all."),
+    ("--max-observations-per-owner", 0, "Values that the trials of one owner's studies report."),
     ("--max-observations-per-trial", 0, "Values that one trial may report by calls."),
 )
 _MOST: Final = {"--max-message": 64, "--max-streams": 4096}
@@ -63,6 +65,8 @@ def quotas(settings: Settings) -> Quotas:
         trials=settings.max_trials,
         trials_of_owner=settings.max_trials_per_owner,
         trials_of_study=settings.max_trials_per_study,
+        observations=settings.max_observations,
+        observations_of_owner=settings.max_observations_per_owner,
         observations_of_trial=settings.max_observations_per_trial,
     )
 

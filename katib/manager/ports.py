@@ -58,7 +58,8 @@ class Usage:
     """How many there are."""
 
     studies: int
-    trials: int
+    trials: int = 0
+    observations: int = 0
 
 
 class Storage(Protocol):
@@ -168,6 +169,7 @@ class Storage(Protocol):
         strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
         most: int = 0,
+        allow: Callable[[Study, int], None] | None = None,
     ) -> Trial:
         """Adds reported observations (`attempt` 0: the current one; theirs is replaced by it); those there already are
         passed over. Renews the trial's lease, if it has one; without new observations that is no change of its revision. Raises
@@ -175,7 +177,7 @@ class Storage(Protocol):
 
         Without `objective_name` the objective and its strategy are the study's. `check` sees them before anything is decided,
         as `decide` does in `apply_to`. Raises ResourceExhaustedError for new ones with which the trial would have more than
-        `most`; 0: any number.
+        `most` (0: any number), and what `allow` raises, which is given the number of new ones and must be quick.
         """
 
     def get_trial(self, trial_id: str) -> Trial: ...

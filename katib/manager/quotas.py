@@ -1,8 +1,9 @@
 """How much may be stored: studies, trials and observations, of each owner and in all. What there is, the database says.
 
-The studies are counted where a new one is written. A study's row has the number of its trials, and a trial's that of its
-observations, so a limit of these is looked at for nothing, in the transaction that would go beyond it. The trials of an owner,
-and all trials, are added up over studies now and then: between two times each manager knows of its own new ones.
+The studies are counted where a new one is written. A study's row has the numbers of its trials and of their observations, and a
+trial's that of its own, so a limit of these is looked at for nothing, in the transaction that would go beyond it. The trials
+and observations of an owner, and all of them, are added up over studies now and then: between two times each manager knows of
+its own new ones.
 """
 
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from katib.domain.errors import KatibError
+from katib.domain.errors import KatibError, ResourceExhaustedError
 from katib.domain.permissions import owner_of
 from katib.domain.study import Study
 from katib.manager.ports import Storage, Usage
@@ -20,7 +21,7 @@ from katib.manager.ports import Storage, Usage
 # Between two times, and as a multiple of what one takes: it is a hundredth of a connection's time at most.
 _EVERY_S: Final = 10.0
 _TIMES: Final = 100
-_NOTHING: Final = Usage(0, 0)
+_NOTHING: Final = Usage(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,13 @@ class Quotas:
     trials: int = 0
     trials_of_owner: int = 0
     trials_of_study: int = 0
+    observations: int = 0
+    observations_of_owner: int = 0
     observations_of_trial: int = 0
 
 
 class Room:
-    """How many trials a study may still get. Safe from any thread."""
+    """How many trials and observations a study may still get. Safe from any thread."""
 
     def __init__(
         self, storage: Storage, quotas: Quotas = Quotas(), clock: Callable[[], float] = time.monotonic
@@ -48,8 +51,9 @@ class Room:
         # What was read at last, and what this manager has added since it was.
         self._lock = threading.Lock()
         self._stored: Mapping[str, Usage] = {}
-        self._all = 0
+        self._all = _NOTHING
         self._added: Counter[str] = Counter()
+        self._added_observations: Counter[str] = Counter()
         self._next = 0.0
 
     def of(self, study: Study) -> tuple[int, str]:
@@ -65,7 +69,10 @@ class Room:
         if not quotas.trials and not quotas.trials_of_owner:
             return max(least, 0), sentence
         owner = owner_of(study.spec.owner)
-        of_owner, of_all = self._counts(owner)
+        self._look()
+        with self._lock:
+            of_owner = self._stored.get(owner, _NOTHING).trials + self._added[owner]
+            of_all = self._all.trials + self._added.total()
         if quotas.trials_of_owner and owner and quotas.trials_of_owner - of_owner < least:
             least = quotas.trials_of_owner - of_owner
             sentence = (
@@ -86,28 +93,56 @@ class Room:
             with self._lock:
                 self._added[owner_of(study.spec.owner)] += count
 
-    def _counts(self, owner: str) -> tuple[int, int]:
+    def before_report(self) -> None:
+        """Not in a transaction: what is stored may be added up."""
+        if self.quotas.observations or self.quotas.observations_of_owner:
+            self._look()
+
+    def allow_observations(self, study: Study, new: int) -> None:
+        """So many by this manager. Reads nothing: it is asked within the transaction that adds them. Raises
+        ResourceExhaustedError."""
+        quotas = self.quotas
+        if not quotas.observations and not quotas.observations_of_owner:
+            return
+        owner = owner_of(study.spec.owner)
+        with self._lock:
+            of_owner = self._stored.get(owner, _NOTHING).observations + self._added_observations[owner]
+            of_all = self._all.observations + self._added_observations.total()
+            if quotas.observations_of_owner and owner and of_owner + new > quotas.observations_of_owner:
+                raise ResourceExhaustedError(
+                    f"the trials of {owner} have {of_owner} values, and {new} more would be beyond "
+                    f"{quotas.observations_of_owner}, the most of one owner (--max-observations-per-owner): delete studies "
+                    "that are not needed any more, or have the limit raised"
+                )
+            if quotas.observations and of_all + new > quotas.observations:
+                raise ResourceExhaustedError(
+                    f"there are {of_all} values of trials, and {new} more would be beyond {quotas.observations}, the most that "
+                    "are kept here (--max-observations): delete studies that are not needed any more, or have the limit raised"
+                )
+            self._added_observations[owner] += new
+
+    def _look(self) -> None:
         if self._clock() >= self._next and self._reading.acquire(blocking=False):
             try:
                 self._read()
             finally:
                 self._reading.release()
-        with self._lock:
-            added = self._added
-            return self._stored.get(owner, _NOTHING).trials + added[owner], self._all + added.total()
 
     def _read(self) -> None:
         began = self._clock()
         with self._lock:
-            before = self._added.copy()
+            before, observations_before = self._added.copy(), self._added_observations.copy()
         try:
             stored = self._storage.usage()
         except KatibError:
             # What comes next will say so itself.
             self._next = began + 1
             return
+        every = stored.values()
         with self._lock:
-            self._stored, self._all = stored, sum(usage.trials for usage in stored.values())
+            self._stored = stored
+            self._all = Usage(0, sum(u.trials for u in every), sum(u.observations for u in every))
             # Some of these may have been counted already: too many for a while, never too few.
             self._added -= before
+            self._added_observations -= observations_before
         self._next = began + max(_EVERY_S, _TIMES * (self._clock() - began))

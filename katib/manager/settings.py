@@ -69,6 +69,8 @@ class Settings:
     max_trials: int = 100_000_000
     max_trials_per_owner: int = 10_000_000
     max_trials_per_study: int = 1_000_000
+    max_observations: int = 1_000_000_000
+    max_observations_per_owner: int = 100_000_000
     max_observations_per_trial: int = 1_000_000
     one_processor: bool = True
     log_level: str = "INFO"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from katib.api.client import ManagerClient
 from katib.domain.errors import ResourceExhaustedError
 from katib.domain.metrics import Observation
 from katib.domain.study import StudyReason
@@ -111,8 +112,45 @@ def test_a_trial_reports_no_more_values_than_it_may(limited: Limited) -> None:
         client.complete_trial(study_id, trial.id)
 
 
+@pytest.mark.usefixtures("short")
+def test_the_values_of_an_owner_are_limited_over_all_its_studies(limited: Limited) -> None:
+    it = limited(max_observations_per_owner=6, max_observations=9)
+    for name in ("ann", "bob"):
+        it.token(name, "user")
+    with it.client("ann") as ann, it.client("bob") as bob:
+
+        def trial_of(client: ManagerClient) -> str:
+            study_id = client.create_study(study(algorithm="", limits={"max_trials": 100}))
+            return client.suggest_trials(study_id, 1, "c")[0][0].id
+
+        one, two, of_bob = trial_of(ann), trial_of(ann), trial_of(bob)
+        ann.report_metrics(one, values(4))
+        with pytest.raises(
+            ResourceExhaustedError,
+            match=r"the trials of ann have 4 values, and 3 more would be beyond 6, .*\(--max-observations-per-owner\)",
+        ) as refused:
+            ann.report_metrics(two, values(3))
+        assert refused.value.retry_after is None
+        assert ann.list_observations(two).items == []
+        # Sent again they are there already.
+        ann.report_metrics(one, values(4))
+        ann.report_metrics(two, values(2))
+        bob.report_metrics(of_bob, values(3))
+        with pytest.raises(ResourceExhaustedError, match=r"there are 9 values of trials, .*\(--max-observations\)"):
+            bob.report_metrics(of_bob, values(1, 4))
+        assert [len(c.list_observations(t).items) for c, t in ((ann, one), (ann, two), (bob, of_bob))] == [4, 2, 3]
+
+
 def test_without_limits_nothing_is_counted(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = limited(max_studies=0, max_studies_per_owner=0, max_trials=0, max_trials_per_owner=0, auth="none")
+    it = limited(
+        max_studies=0,
+        max_studies_per_owner=0,
+        max_trials=0,
+        max_trials_per_owner=0,
+        max_observations=0,
+        max_observations_per_owner=0,
+        auth="none",
+    )
     monkeypatch.setattr("katib.manager.quotas.Room._read", None)
     with it.client("") as client:
         study_id = client.create_study(study(algorithm="", limits={"max_trials": 100}))

@@ -50,6 +50,7 @@ class TestUpgrade:
     def test_studies_trials_and_metrics_are_what_they_were(self, upgraded):
         study = upgraded.get_study("s000000000000001")
         assert (study.state, study.suggested, study.best_objective) == (StudyState.RUNNING, 4, 0.75)
+        assert study.observed == 4
         assert (study.spec.algorithm, study.spec.limits.retry_limit) == ("random", 2)
         recount(upgraded, study.id)
         trial = upgraded.get_trial("t000000000000001")
@@ -84,7 +85,9 @@ class TestUpgrade:
     def test_what_clients_had_before_there_were_leases_stays_theirs(self, upgraded, request):
         trial = upgraded.get_trial("t000000000000004")
         assert (trial.state, trial.lease, trial.lease_until) == (RUNNING, None, None)
-        assert trial.client_id == "worker-1" * any(schema in request.node.name for schema in ("0004", "0005", "0006"))
+        assert trial.client_id == "worker-1" * any(
+            schema in request.node.name for schema in ("0004", "0005", "0006", "0007")
+        )
         assert upgraded.hand_out(trial.study_id, "another", 9, timedelta(seconds=1), NOW) == ()
 
     def test_a_deleted_study_leaves_nothing(self, upgraded):

@@ -113,12 +113,14 @@ class TrialUseCases(UseCases):
             check(None, trial)
             if trial.lease is None:
                 return _is_to_stop(trial, attempt)
+        self._room.before_report()
         trial = self._storage.report(
             trial_id,
             attempt,
             [replace(o, source=source) for o in observations],
             check=check,
             most=self._room.quotas.observations_of_trial,
+            allow=self._room.allow_observations,
         )
         self.permissions.learn(trial.id, trial.study_id)
         return bool(trial.stop_reason)

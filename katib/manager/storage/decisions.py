@@ -4,7 +4,7 @@ A storage reads under its lock, lets these decide, and writes what they return.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -170,6 +170,7 @@ def decide_report(
     now: datetime,
     taken: int,
     most: int,
+    allow: Callable[[Study, int], None] | None,
 ) -> Decision:
     """See Storage.report. `now` by the clock of leases; `taken`: how many the trial has."""
     if trial.state is not TrialState.RUNNING:
@@ -188,6 +189,8 @@ def decide_report(
             f"trial {trial.id} has reported {taken} values, and {new} more would be beyond {most}, the most of one trial "
             "(--max-observations-per-trial): report less often, for instance once for each epoch"
         )
+    if new and allow is not None:
+        allow(study, new)
     work.renew(trial.id, now)
     return work.decision()
 
@@ -260,6 +263,7 @@ class _Work:
                 )
         if new:
             self._observations.setdefault(trial.id, []).extend(new)
+            self._study_fields["observed"] = self._field("observed") + len(new)
         elif (cursor is None or cursor == trial.cursor) and model_path in ("", trial.model_path):
             return
         # Only new values count: under LATEST a repeated report would bring an older value back.

@@ -88,9 +88,11 @@ class MemoryStorage(MemoryManagers):
             all_ = list(self._studies.values())
         studies = Counter(owner_of(study.spec.owner) for study in all_)
         trials: Counter[str] = Counter()
+        observations: Counter[str] = Counter()
         for study in all_:
             trials[owner_of(study.spec.owner)] += study.suggested
-        return {owner: Usage(count, trials[owner]) for owner, count in studies.items()}
+            observations[owner_of(study.spec.owner)] += study.observed
+        return {owner: Usage(count, trials[owner], observations[owner]) for owner, count in studies.items()}
 
     def find_request(self, request_id: str) -> Study | None:
         with self._lock:
@@ -253,6 +255,7 @@ class MemoryStorage(MemoryManagers):
         strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
         most: int = 0,
+        allow: Callable[[Study, int], None] | None = None,
     ) -> Trial:
         with self._lock:
             trial = self.get_trial(trial_id)
@@ -264,7 +267,7 @@ class MemoryStorage(MemoryManagers):
             seen, now = self._seen(trial), datetime.now(UTC)
             taken = len(self._observations.get(trial_id, ()))
             decision = decide_report(
-                study, trial, attempt, observations, objective_name, strategy, seen, now, taken, most
+                study, trial, attempt, observations, objective_name, strategy, seen, now, taken, most, allow
             )
             self._store(decision)
         if decision.study is not study:

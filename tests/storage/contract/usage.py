@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from katib.domain.errors import ResourceExhaustedError
+from katib.manager.changes import StudyChanges
 from katib.manager.ports import Usage
-from tests.storage.builders import add, make_spec, make_study, observe, running
+from tests.storage.builders import add, intake, make_spec, make_study, observe, running
 from tests.storage.contract.grants import owned
 
 
@@ -21,7 +22,36 @@ class UsageContract:
         gone = owned(storage, "bob")
         add(storage, gone)
         storage.delete_study(gone.id)
-        assert storage.usage() == {"ann": Usage(2, 3), "": Usage(3, 0)}
+        assert storage.usage() == {"ann": Usage(2, 3), "": Usage(3)}
+
+    def test_what_trials_report_and_print_is_counted_by_owner_once(self, storage):
+        study, other = owned(storage, "ann"), owned(storage, "ann")
+        (trial, printing), (late,) = running(storage, study, 2), running(storage, other)
+        storage.report(trial.id, 1, [observe(position=i) for i in (1, 2, 3)])
+        storage.report(trial.id, 1, [observe(position=i) for i in (2, 3, 4)])
+        storage.apply(study.id, StudyChanges(intakes=(intake(printing, observe(position=7), observe(position=8)),)))
+        storage.report(late.id, 1, [observe(position=1)])
+        assert storage.usage() == {"ann": Usage(2, 3, 7)}
+        assert [storage.get_study(s.id).observed for s in (study, other)] == [6, 1]
+        storage.delete_study(study.id)
+        assert storage.usage() == {"ann": Usage(1, 1, 1)}
+
+    def test_whoever_allows_observations_is_asked_with_the_new_ones_and_may_refuse(self, storage):
+        (trial,) = running(storage, storage.create_study(make_study()))
+        asked = []
+
+        def allow(study, new):
+            asked.append((study.id, new))
+            if new > 2:
+                raise ResourceExhaustedError("too many")
+
+        storage.report(trial.id, 1, [observe(position=i) for i in (1, 2)], allow=allow)
+        storage.report(trial.id, 1, [observe(position=i) for i in (1, 2)], allow=allow)
+        with pytest.raises(ResourceExhaustedError, match="too many"):
+            storage.report(trial.id, 1, [observe(position=i) for i in range(1, 6)], allow=allow)
+        storage.report(trial.id, 1, [observe(position=i) for i in (2, 3)], allow=allow)
+        assert asked == [(trial.study_id, 2), (trial.study_id, 3), (trial.study_id, 1)]
+        assert storage.get_study(trial.study_id).observed == 3
 
     def test_a_study_beyond_the_most_is_not_stored(self, storage):
         def make(owner, **most):

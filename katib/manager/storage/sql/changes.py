@@ -104,6 +104,7 @@ def report(
     strategy: MetricStrategy,
     check: Callable[[Study, Trial], None] | None,
     most: int,
+    allow: Callable[[Study, int], None] | None,
 ) -> Trial:
     held, trial, taken = lock_trial(session, trial_id)
     study = held.study
@@ -112,7 +113,7 @@ def report(
     if not objective_name:
         objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
     seen = seen_keys(session, trial_id, trial.attempt, new) if taken else ()
-    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, held.at, taken, most)
+    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, held.at, taken, most, allow)
     _store(session, {trial_id: trial}, {trial_id: taken}, decision)
     return decision.trials.get(trial_id, trial)
 

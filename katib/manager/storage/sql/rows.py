@@ -55,6 +55,7 @@ STUDY_COLUMNS: Final = (
     studies.c.manager,
     studies.c.placement,
     studies.c.request_id,
+    studies.c.observed,
 )
 TRIAL_COLUMNS: Final = (
     trials.c.id,
@@ -106,6 +107,7 @@ STUDY_COUNTS: Final = (
     "best_trial_id",
     "best_value",
     "best_kind",
+    "observed",
 )
 STUDY_STATE: Final = ("state", "reason", "message", "intent", "active", "ended_at")
 STUDY_SPEC: Final = ("name", "algorithm", "rule", "spec")
@@ -183,6 +185,7 @@ def study_from_row(row: Row) -> Study:
         row[18],
         row[19],
         row[20] or "",
+        row[21] or 0,
     )
 
 
@@ -199,6 +202,7 @@ def study_counts_to_row(study: Study) -> dict[str, Any]:
         "best_trial_id": study.best_trial_id,
         "best_value": best_value,
         "best_kind": best_kind,
+        "observed": study.observed,
     }
 
 

@@ -128,10 +128,11 @@ class SqlStorage:
         strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
         most: int = 0,
+        allow: Callable[[Study, int], None] | None = None,
     ) -> Trial:
         return self.database.write_study(
             lambda session: changes_.report(
-                session, trial_id, attempt, observations, objective_name, strategy, check, most
+                session, trial_id, attempt, observations, objective_name, strategy, check, most, allow
             ),
             About(trial_id=trial_id),
         )

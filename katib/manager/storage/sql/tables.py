@@ -54,6 +54,8 @@ studies: Final = Table(
     _column("algorithm", Key(SERVICE_NAME_LENGTH)),
     _column("rule", Key(SERVICE_NAME_LENGTH)),
     _column("spec", LongText),
+    # NULL in one that an earlier version has made beside this one.
+    Column("observed", BigNumber),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("request_id"),
     Index(None, "created_at", "id"),

@@ -17,7 +17,7 @@ from katib.manager.storage.sql.tables import secrets, studies, study_grants
 _there: Final = studies.c.state != DELETED
 _owned: Final = and_(study_grants.c.study_id == studies.c.id, study_grants.c.access == int(Access.OWN))
 _USAGE: Final = Statement(
-    select(study_grants.c.grantee, func.count(), func.sum(studies.c.suggested))
+    select(study_grants.c.grantee, func.count(), func.sum(studies.c.suggested), func.sum(studies.c.observed))
     .select_from(studies.outerjoin(study_grants, _owned))
     .where(_there)
     .group_by(study_grants.c.grantee)
@@ -62,4 +62,7 @@ def count_studies(session: Session, owner: str) -> tuple[int, int]:
 
 
 def usage(session: Session) -> Mapping[str, Usage]:
-    return {owner or "": Usage(int(count), int(trials or 0)) for owner, count, trials in session.rows(_USAGE)}
+    return {
+        owner or "": Usage(int(count), int(trials or 0), int(observed or 0))
+        for owner, count, trials, observed in session.rows(_USAGE)
+    }
