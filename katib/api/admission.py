@@ -25,10 +25,10 @@ from katib.domain.errors import ResourceExhaustedError
 # A refusal is answered after the first time, and those of one caller this far apart, but after the longest in any case. Each
 # costs about a millisecond of the processor.
 _SOONEST_S: Final = 0.1
-_APART_S: Final = 0.02
-_LATEST_S: Final = 5.0
+_APART_S: Final = 0.04
+_LATEST_S: Final = 20.0
 # More than these are answered at once: each takes some memory.
-_MOST_REFUSALS: Final = 2000
+_MOST_REFUSALS: Final = 5000
 _EVERYBODY: Final = ""
 # For a message to arrive whole, once its call is in hand.
 _MESSAGE_S: Final = 10.0

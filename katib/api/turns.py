@@ -31,12 +31,15 @@ _ACTIVE_S: Final = 1.0
 # answers is not. For so long after, too.
 _CROWD: Final = 64
 _CROWD_S: Final = 2.0
-# The most of the processor that a crowd gets beside others, and what a call of it is taken to cost at least.
-_CROWD_SHARE: Final = 0.1
+# The most of the processor that a crowd gets beside others, and who makes long calls without being one; and what a crowd's call
+# is taken to cost at least.
+_CROWD_SHARE: Final = 0.05
+_LONG_SHARE: Final = 0.1
 _LEAST_COST_S: Final = 0.0003
 # A call that takes more of the processor is a long one; and so long is measured how much the others use meanwhile, who are at
 # work in earnest when it is so much of it. (They may need more than they get: what they use does not say what they need.)
 _LONG_S: Final = 0.01
+_LONG_ALONE: Final = 2
 _MEASURE_S: Final = 0.5
 _EARNEST: Final = 0.1
 # Of a caller's calls so far, as an estimate of its next one's.
@@ -242,9 +245,13 @@ class Turns:
     def _share(self, caller: _Caller, now: float) -> int:
         """How many of its calls may be in hand at once."""
         others = len(self._recent) - 1
+        if caller.cost > _LONG_S:
+            # More would gain it nothing, and keep from the interpreter the thread that takes in the others' calls: it would
+            # look as though there were none.
+            return 1 if others > 0 else _LONG_ALONE
         if others <= 0:
             return max(1, int(self._threads * _ALONE))
-        if self._is_crowd(caller, now) or caller.cost > _LONG_S:
+        if self._is_crowd(caller, now):
             return 1
         return max(2, self._threads // (others + 1))
 
@@ -265,7 +272,7 @@ class Turns:
         busy = min(others / max(now - since, _LONG_S) / _EARNEST, 1.0)
         if now - since > _MEASURE_S:
             caller.mark = now, caller.total, self._total
-        return cost * (1 / _CROWD_SHARE - 1) * busy
+        return cost * (1 / _LONG_SHARE - 1) * busy
 
     def _release(self, caller: _Caller) -> None:
         with self._lock:

@@ -164,15 +164,16 @@ def test_who_makes_long_calls_beside_others_that_work_makes_one_at_a_time_and_pa
     turns.close()
 
 
-def test_who_makes_long_calls_alone_makes_several_at_once_and_no_pause(later: Later) -> None:
+def test_who_makes_long_calls_alone_makes_no_pause_and_two_at_once(later: Later) -> None:
     turns = Turns(later, threads=6)
-    for call in [turns.offer(asker("ann"), compute, (0.03,)) for _ in range(5)]:
-        call.result(S)  # type: ignore[union-attr]
-    ann = turns._callers["ann"]
-    assert ann.not_before == 0.0
+    for _ in range(5):
+        turns.offer(asker("ann"), compute, (0.03,)).result(S)  # type: ignore[union-attr]
+    assert turns._callers["ann"].not_before == 0.0
     work = Work()
-    offered(turns, asker("ann"), work.hold, 4)
-    until(lambda: work.running == 4)
+    offered(turns, asker("ann"), work.hold, 6)
+    until(lambda: work.running == 2)
+    time.sleep(0.1)
+    assert work.most == 2
     work.gate.set()
     turns.close()
 

@@ -113,6 +113,22 @@ def test_beside_others_a_caller_pauses_nine_times_as_long_as_it_looked() -> None
         assert time.monotonic() - ended >= 0.4
 
 
+def test_with_many_streams_that_wait_a_caller_pauses_for_longer() -> None:
+    looks = Looks(used=time.monotonic)
+    time.sleep(0.6)
+    over = threading.Event()
+    with looks.of("ann", never):
+        many = [Watcher(looks, "ann", over.is_set) for _ in range(20)]
+        until(lambda: looks._turns["ann"].users == 21, S)
+        compute(0.05)
+        before = time.monotonic()
+    assert looks._turns["ann"].not_before - before >= 0.05 * 15
+    over.set()
+    for watcher in many:
+        watcher.leave()
+    assert [w.was_let for w in many] == [[False]] * 20
+
+
 def test_alone_a_caller_makes_no_pause_and_nothing_is_kept_of_it() -> None:
     looks = Looks(used=lambda: 0.0)
     time.sleep(0.6)

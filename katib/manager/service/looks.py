@@ -16,6 +16,8 @@ _AT_ONCE: Final = 2
 # it: if they need more they may not get it, so it is no measure of what they need.
 _SHARE: Final = 0.1
 _EARNEST: Final = 0.1
+# With more streams than these that wait to look, it is half of that.
+_FEW: Final = 16
 # So often whoever waits asks whether it still should.
 _ASK_S: Final = 1.0
 # Over at least so long it is measured how busy the manager is.
@@ -97,7 +99,8 @@ class Looks:
                 others = max(used - self._used_then - self._own, 0.0) / took
                 self._busy = min(others / _EARNEST, 1.0)
                 self._measured_at, self._used_then, self._own = now, used, 0.0
-            turn.not_before = now + (ended - began) * (1 / _SHARE - 1) * self._busy
+            share = _SHARE if turn.users <= _FEW else _SHARE / 2
+            turn.not_before = now + (ended - began) * (1 / share - 1) * self._busy
 
 
 @contextmanager
