@@ -7,9 +7,9 @@ from typing import Final
 from katib.api import api_pb2 as pb
 from katib.api.times import EPOCH, period_from_proto, period_to_proto, time_from_proto, time_to_proto
 from katib.api.value_converters import (
+    PARAMETER_TYPE_OF,
     objective_to_proto,
     parameters_from_proto,
-    parameters_to_proto,
     tags_from_proto,
     tags_to_proto,
 )
@@ -29,10 +29,9 @@ _TRIAL_STATE_OF: Final = {v: k for k, v in TRIAL_STATES.items()}
 
 def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
     """`curve`: the observations that become the trial's eval_logs."""
-    return pb.Trial(
+    message = pb.Trial(
         trial_id=trial.id,
         study_id=trial.study_id,
-        parameter_set=parameters_to_proto(trial.parameters),
         status=_TRIAL_STATE_OF[trial.state],
         eval_logs=[
             pb.EvaluationLog(
@@ -56,6 +55,11 @@ def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
         lease=None if trial.lease is None else period_to_proto(trial.lease),
         lease_end_time=time_to_proto(trial.lease_until),
     )
+    # Made in their place: as messages of their own they would be copied, and lists of trials are made of little else.
+    add = message.parameter_set.add
+    for parameter in trial.parameters:
+        add(name=parameter.name, parameter_type=PARAMETER_TYPE_OF[parameter.type], value=parameter.value)
+    return message
 
 
 def attempt_to_proto(attempt: TrialAttempt) -> pb.TrialAttempt:
