@@ -28,7 +28,14 @@ export async function request(path, options = {}) {
   throw new RequestError(response.status, body.error || `the dashboard answered ${response.status}`, body.problems, response.headers.get('retry-after'));
 }
 
-export const getJson = async (path) => (await request(path)).json();
+export async function getJson(path) {
+  const response = await request(path);
+  try {
+    return await response.json();
+  } catch {
+    throw new RequestError(0, 'the answer of the dashboard broke off');
+  }
+}
 
 export const post = async (path, body = {}) => (await request(path, {
   method: 'POST',
