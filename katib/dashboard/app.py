@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,12 +11,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from katib.api.client import ManagerClient
 from katib.api.tls import ClientTls
 from katib.dashboard import actions, create, login, pages, study_data, trial_data
-from katib.dashboard.context import NOBODY, STATIC, Context, environment, render, static_version
+from katib.dashboard.assets import Assets
+from katib.dashboard.context import NOBODY, Context, environment, render, static_version
 from katib.dashboard.errors import AWAY, BusyError, status_of
 from katib.dashboard.importance import Importance
 from katib.dashboard.last_values import Metrics
@@ -34,15 +34,6 @@ _log: Final = logging.getLogger(__name__)
 
 # How long any one call to the manager may take; what takes longer is better asked for in pieces.
 CALL_S: Final = 20.0
-
-
-class _Assets(StaticFiles):
-    """Files whose address has their version in it: kept by browsers for ever."""
-
-    def file_response(self, *arguments: Any, **named: Any) -> Response:
-        response = super().file_response(*arguments, **named)
-        response.headers["cache-control"] = "public, max-age=31536000, immutable"
-        return response
 
 
 def create_app(
@@ -68,7 +59,7 @@ def create_app(
             *study_data.ROUTES,
             *trial_data.ROUTES,
             Route("/healthz", lambda _request: PlainTextResponse("ok\n")),
-            Mount(f"/static/{version}", _Assets(directory=STATIC)),
+            Mount(f"/static/{version}", Assets()),
         ],
         middleware=[
             Middleware(Prefix, root_path=root_path),

@@ -1,10 +1,12 @@
 """The pages, as the server renders them; scripts then keep them up to date."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from katib.api.client import ManagerClient
-from katib.dashboard.columns import SHORT_ID, parameter_axes
+from katib.dashboard.columns import SHORT_ID, parameter_axes, trial_columns
 from katib.dashboard.context import base_of, context_of, fragment, render
 from katib.dashboard.importance import LEAST
 from katib.dashboard.listing import Query, list_studies
@@ -13,6 +15,18 @@ from katib.domain.names import is_id_prefix
 from katib.domain.study import StudyState, effective_limits
 from katib.domain.study_file_writer import dump_study
 from katib.domain.views import StudySummary
+
+# As many as the table shows at once.
+_NEWEST: Final = 25
+# What the page of a study runs, so that a browser fetches all of it at once: first what shows the table.
+_SCRIPTS: Final = (
+    *(f"js/{name}.js" for name in ("study", "act", "page", "trials", "trial-table")),
+    *(
+        f"js/{name}.js"
+        for name in ("history", "chart", "curves", "parallel", "scale", "slices", "timeline", "importance")
+    ),
+    "vendor/echarts.js",
+)
 
 
 def studies(request: Request) -> Response:
@@ -26,7 +40,10 @@ def studies(request: Request) -> Response:
 
 
 def study(request: Request) -> Response:
-    detail = context_of(request).client.get_study(request.path_params["study"])
+    """With the newest trials, which are there to be read while the others come."""
+    client = context_of(request).client
+    detail = client.get_study(request.path_params["study"])
+    newest = client.list_trials(detail.summary.id, newest_first=True, page_size=_NEWEST).items
     return render(
         request,
         "study.html",
@@ -35,6 +52,8 @@ def study(request: Request) -> Response:
         best=detail.best_trial,
         limits=effective_limits(detail.spec),
         axes=parameter_axes(detail.spec),
+        newest=trial_columns(detail.spec, newest, detail.summary.created_at),
+        scripts=_SCRIPTS,
         least=LEAST,
         epoch=detail.summary.created_at.timestamp(),
         file=dump_study(detail.spec),

@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from katib.dashboard.app import create_app
+from katib.dashboard.context import STATIC, static_version
 from katib.dashboard.downloads import _cell
 from tests.dashboard.conftest import HOSTILE
 from tests.e2e.harness import World, trials
@@ -175,6 +176,34 @@ class TestAround:
             answer = pages.get(link)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
+
+    def test_scripts_and_styles_are_what_the_files_say_whether_compressed_or_not(self, pages: TestClient) -> None:
+        version = static_version()
+        for path in (path for path in STATIC.rglob("*") if path.suffix in (".js", ".css")):
+            link = f"/static/{version}/{path.relative_to(STATIC)}"
+            for encoding in ("gzip", "identity", "gzip"):
+                answer = pages.get(link, headers={"accept-encoding": encoding})
+                assert answer.content == path.read_bytes()
+                assert answer.headers.get("content-encoding", "identity") == encoding
+                assert "immutable" in answer.headers["cache-control"]
+                assert encoding == "identity" or answer.headers["vary"] == "Accept-Encoding"
+                assert answer.headers["content-type"].startswith("text/")
+
+    def test_the_page_of_a_study_begins_to_fetch_all_that_it_runs_and_nothing_else(
+        self, pages: TestClient, ended: str
+    ) -> None:
+        named = set(re.findall(r'modulepreload" href="/static/[^/]*/([^"]*)"', pages.get(f"/studies/{ended}").text))
+        run, found = ["js/study.js"], set()
+        while run:
+            path = run.pop()
+            found.add(path)
+            text = (STATIC / path).read_text() if path.startswith("js/") else ""
+            imported = re.findall(r"(?:from|import) '(\./|\.\./)([^']*)'", text)
+            names = re.search(r"Promise\.all\(\[([^\]]*)\]\.map\(\(name\) => import", text)
+            run += [f"js/{name}" if up == "./" else name for up, name in imported]
+            run += [f"js/{name}.js" for name in re.findall(r"'(\w+)'", names[1] if names else "")]
+            run = [path for path in run if path not in found]
+        assert named == found
 
     def test_every_answer_says_what_a_page_may_load(self, pages: TestClient, ended: str) -> None:
         for path in ("/", f"/studies/{ended}", "/nothing-here", "/api/ping"):

@@ -61,6 +61,14 @@ class Eyes:
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0
 
+    def check_on_a_phone(self) -> None:
+        size = self.page.viewport_size
+        assert size
+        self.page.set_viewport_size({"width": 390, "height": 800})
+        self.check_width()
+        self.check_access()
+        self.page.set_viewport_size(size)
+
     def unexpected(self) -> list[str]:
         return [error for error in self.errors if not any(re.search(pattern, error) for pattern in self.expected)]
 

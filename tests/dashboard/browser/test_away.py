@@ -30,6 +30,7 @@ def test_a_list_without_studies_says_how_to_make_one(eyes: Eyes) -> None:
     page = eyes.go("/")
     expect(page.get_by_text("No studies yet")).to_be_visible()
     eyes.check_access()
+    eyes.check_on_a_phone()
     eyes.shoot("empty")
     page.locator("main").get_by_role("link", name="New study").first.click()
     assert page.url == f"{eyes.url}create"
@@ -48,12 +49,14 @@ def test_a_manager_that_goes_away_is_said_so_and_pages_come_back_by_themselves(e
     expect(page.locator("#away")).to_contain_text("The manager does not answer")
     expect(page.locator("h1")).to_have_text("patient")
     eyes.check_access()
+    eyes.check_on_a_phone()
     eyes.shoot("away-banner")
 
     other = page.context.new_page()
     other.goto(eyes.url)
     expect(other.locator("h1")).to_have_text("The manager does not answer")
     Eyes(other, eyes.url).check_access()
+    Eyes(other, eyes.url).check_on_a_phone()
     other.screenshot(path=SHOTS / "away.png")
 
     katib.processes[0] = katib.manager()

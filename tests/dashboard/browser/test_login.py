@@ -33,6 +33,7 @@ def test_the_login_stands_in_the_place_of_the_page_that_was_asked_for(eyes: Eyes
     expect(page.locator("h1")).to_have_text("Log in")
     eyes.check_access()
     eyes.check_width()
+    eyes.check_on_a_phone()
     eyes.shoot("login")
     page.get_by_label("Token").fill("katib_nonsense")
     page.get_by_role("button", name="Log in").click()

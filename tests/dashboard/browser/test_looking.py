@@ -103,13 +103,28 @@ class TestLoading:
         for chart in ("history", "parallel", "timeline"):
             page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
             expect(page.locator(f'[data-chart="{chart}"]')).to_have_text("Loading…")
-        expect(page.locator("#trial-pages")).to_have_text("Loading…")
+        expect(page.locator("#trial-pages")).to_have_text("1–25 of 25; others are being loaded")
         expect(page.locator("#importance-note")).to_have_text("Loading…")
         eyes.shoot("loading", full=True)
         held.pop().continue_()
         page.unroute("**/changes?*")
         expect(page.locator('[data-chart="timeline"] canvas')).to_have_count(1)
         expect(page.locator("#trial-pages")).to_contain_text("of 40")
+
+    def test_an_answer_that_breaks_off_is_asked_for_again(self, eyes: Eyes, whole: str) -> None:
+        whether = [True]
+        eyes.page.route(
+            "**/changes?*",
+            lambda route: (
+                route.fulfill(content_type="application/json", body='{"revision": 3, "tri')
+                if whether and whether.pop()
+                else route.continue_()
+            ),
+        )
+        page = eyes.go(f"/studies/{whole}")
+        expect(page.locator("#away")).to_contain_text("broke off")
+        expect(page.locator("#trial-pages")).to_contain_text("of 40")
+        expect(page.locator("#away")).to_be_hidden()
 
     def test_what_could_not_be_loaded_once_is_asked_for_again(self, eyes: Eyes, whole: str) -> None:
         eyes.expected.append("503")

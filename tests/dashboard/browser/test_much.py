@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from katib.domain.metrics import Observation
 from tests.dashboard.browser.conftest import Eyes
-from tests.e2e.harness import World, study
+from tests.e2e.harness import World, study, until
 
 
 def test_a_study_of_more_trials_than_one_answer_has_them_all(eyes: Eyes, katib: World) -> None:
@@ -18,6 +18,58 @@ def test_a_study_of_more_trials_than_one_answer_has_them_all(eyes: Eyes, katib: 
     page = eyes.go(f"/studies/{study_id}")
     expect(page.locator("#trial-pages")).to_contain_text("of 2600")
     expect(page.locator("#study")).to_have_attribute("data-ready", "1")
+
+
+def test_the_newest_trials_are_there_before_the_others_and_no_column_moves_when_these_come(
+    eyes: Eyes, katib: World
+) -> None:
+    with katib.client() as client:
+        spec = study("sixty", algorithm="", command=(), limits={"max_trials": 60, "max_parallel": 60})
+        study_id = client.create_study(spec)
+        given, _ = client.suggest_trials(study_id, 60, algorithm="random")
+        for trial in given:
+            client.complete_trial(study_id, trial.id, 1 / trial.number)
+    held: list[Route] = []
+    eyes.page.route("**/changes?after=0", lambda route: held.append(route))
+    page = eyes.go(f"/studies/{study_id}")
+    numbers, heads = page.locator("#trial-table tbody th"), page.locator("#trial-table thead th")
+    status = page.locator("#trial-pages .num")
+    expect(numbers).to_have_text([str(number) for number in range(60, 35, -1)])
+    expect(status).to_have_text("1–25 of 25; others are being loaded")
+    # Nobody knows yet which one is the best of all, and none is said to be.
+    expect(page.locator("#trial-table .star")).to_have_count(0)
+    until(lambda: bool(held) or page.wait_for_timeout(50))
+    before = heads.evaluate_all("all => all.map(head => head.getBoundingClientRect().x)")
+    # The page's head began to fetch them, before any script ran; the script takes these and asks for no others.
+    assert len(held) == 1
+    held[0].continue_()
+    expect(status).to_have_text("1–25 of 60")
+    assert heads.evaluate_all("all => all.map(head => head.getBoundingClientRect().x)") == before
+    expect(page.locator("#study")).to_have_attribute("data-ready", "1")
+    assert len(held) == 1
+
+
+def test_the_newest_trials_are_sorted_while_the_others_are_on_their_way(eyes: Eyes, katib: World) -> None:
+    with katib.client() as client:
+        spec = study("thirty", algorithm="", command=(), limits={"max_trials": 30, "max_parallel": 30})
+        study_id = client.create_study(spec)
+        given, _ = client.suggest_trials(study_id, 30, algorithm="random")
+        for trial in given:
+            client.complete_trial(study_id, trial.id, float(trial.number % 29))
+    held: list[Route] = []
+    eyes.page.route("**/changes?after=0", lambda route: held.append(route))
+    page = eyes.go(f"/studies/{study_id}")
+    first = page.locator("#trial-table tbody th").first
+    expect(first).to_have_text("30")
+    page.locator("#trial-table thead button", has_text="acc").click()
+    expect(first).to_have_text("28")
+    page.locator("#trial-table thead button", has_text="acc").click()
+    expect(first).to_have_text("29")
+    until(lambda: bool(held) or page.wait_for_timeout(50))
+    held[0].continue_()
+    # In the order that the reader has chosen.
+    expect(page.locator("#trial-pages .num")).to_have_text("1–25 of 30")
+    expect(first).to_have_text("29")
 
 
 def test_a_trial_of_more_values_than_one_answer_says_what_is_left_out(eyes: Eyes, katib: World) -> None:

@@ -39,10 +39,12 @@ export class Chart {
       this.box.replaceChildren();
       this.chart = init(this.box, null, {renderer: 'canvas'});
       if (this.click) this.chart.on('click', this.click);
+      this.chart.on('finished', () => { this.box.dataset.drawn = '1'; });
       this.ready?.(this.chart);
     }
     const {label, ...given} = option;
     if (label) this.box.setAttribute('aria-label', label);
+    delete this.box.dataset.drawn;
     this.chart.setOption({
       animation: false,
       textStyle: {fontFamily: getComputedStyle(document.body).fontFamily, color: colour('text')},

@@ -21,7 +21,8 @@ export function historyChart(study, trials) {
     const found = line.at(-1);
     if (found) line.push([trials.all.at(-1).number, best]);
     const dots = (name, data, of, symbol) => ({
-      name, type: 'scatter', data, symbol, symbolSize: data.length > 2000 ? 4 : 7, itemStyle: {color: colour(of), opacity: data.length > 500 ? .55 : .8},
+      // Many in one go: in pieces, as ECharts would draw them otherwise, they take ten times as long.
+      name, type: 'scatter', data, symbol, large: data.length > 2000, symbolSize: data.length > 2000 ? 3 : 7, itemStyle: {color: colour(of), opacity: data.length > 500 ? .55 : .8},
     });
     // Not ECharts' own step line: it leaves out what rises by less than a pixel, and then slopes.
     const ink = colour('text');

@@ -68,17 +68,25 @@ function timeLeft(state, most) {
   const ended = trials.all.filter((trial) => trial.ended !== null).map((trial) => trial.ended).sort((a, b) => a - b);
   const rest = most === null ? 0 : most - ended.length;
   const latest = ended.slice(-50);
-  left.hidden = state !== 'RUNNING' || rest <= 0 || latest.length < 3;
-  if (left.hidden) return;
+  // Its line stays while there may be something to say: what is below does not jump.
+  left.hidden = most === null || !['RUNNING', 'PAUSED'].includes(state);
+  left.textContent = '';
+  if (state !== 'RUNNING' || rest <= 0 || latest.length < 3) return;
   const pace = (latest.at(-1) - latest[0]) / (latest.length - 1);
   left.textContent = `About ${period(pace * rest)} left, at the pace of the latest ${latest.length} trials.`;
 }
 
 const changes = (after) => getJson(`/api/studies/${study.id}/changes?after=${after}`);
 
+// What is drawn before all is there costs time that what is still to come could have: not more often than this.
+const PART_MS = 1200;
+const note = document.getElementById('history-note');
+const said = note.textContent;
 let shown = false;
 // Taken in, and not shown yet.
-let fresh = false;
+let fresh = trials.take(JSON.parse(box.dataset.newest));
+if (fresh) table.show();
+let drawnAt = performance.now();
 const poll = repeat(async () => {
   let change;
   let next = changes(trials.revision);
@@ -92,15 +100,16 @@ const poll = repeat(async () => {
     trials.revision = change.revision;
     fresh = trials.take(change.trials) || fresh;
     put(header, change.header);
-    if (change.more && !shown) {
-      // Of many the first are there to be read while the others come.
-      left.hidden = false;
-      left.textContent = `These are the first ${trials.all.length} trials; the others are being loaded.`;
+    trials.loaded ||= !change.more;
+    if (!shown && change.more && performance.now() > drawnAt + PART_MS) {
+      // Of many the first are there to be seen while the others come.
+      note.textContent = `${said} These are the first ${trials.all.length}; the others are being loaded.`;
       table.show();
       (await charts).draw();
-      shown = true;
+      drawnAt = performance.now();
     }
   } while (change.more);
+  note.textContent = said;
   timeLeft(change.state, change.max_trials);
   const {refresh} = await charts;
   if (fresh || !shown) {

@@ -105,7 +105,7 @@ export class TrialTable {
       cell.setAttribute('aria-sort', this.columns[i] === column ? (this.sort.down ? 'descending' : 'ascending') : 'none');
     });
     const focused = document.activeElement?.closest?.('#trial-table tbody a')?.textContent;
-    const best = this.trials.best(this.study.up)?.number;
+    const best = this.trials.loaded ? this.trials.best(this.study.up)?.number : null;
     this.table.tBodies[0].replaceChildren(...shown.map((trial) => this.row(trial, trial.number === best)));
     if (focused) [...this.table.tBodies[0].querySelectorAll('a')].find((a) => a.textContent === focused)?.focus();
     this.pages(found.length, pages, shown.length);
@@ -136,7 +136,8 @@ export class TrialTable {
   pages(total, pages, shown) {
     const first = this.page * ROWS;
     const parts = [element('span', {className: 'num', role: 'status',
-      textContent: total ? `${first + 1}–${first + shown} of ${total}` : this.trials.all.length ? 'No trial is like that' : 'No trials yet'})];
+      textContent: (total ? `${first + 1}–${first + shown} of ${total}` : this.trials.all.length ? 'No trial is like that' : 'No trials yet')
+        + (this.trials.loaded ? '' : '; others are being loaded')})];
     const move = (text, step) => {
       const button = element('button', {type: 'button', textContent: text, id: `trials-${text.toLowerCase()}`});
       button.addEventListener('click', () => { this.page += step; this.show(); document.getElementById(button.id)?.focus(); });

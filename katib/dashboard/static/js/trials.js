@@ -6,6 +6,7 @@ export class Trials {
     this.axes = axes;
     this.byNumber = new Map();
     this.revision = 0;
+    // Whether all that there were are here.
     this.loaded = false;
     this.cached = null;
   }
@@ -37,7 +38,6 @@ export class Trials {
         values: columns.p.map(({v, w}) => (v[i] === null ? null : w ? w[v[i]] : Number(v[i]))),
       });
     });
-    this.loaded = true;
     if (columns.n.length) this.cached = null;
     return columns.n.length > 0;
   }
