@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from katib.api.later import Later
+from katib.domain.effort import spent_for_others
 from katib.domain.errors import ResourceExhaustedError
 
 # More do not help calls that compute: Python runs one thread at a time (docs/adr/0001). Some calls wait for a service.
@@ -295,9 +296,9 @@ class Turns:
                 guess = caller.cost
                 caller.used += guess
                 self._consider(caller, self._clock())
-            began = time.thread_time()
+            began = time.thread_time() - spent_for_others()
             job.run()
-            cost = max(time.thread_time() - began, _LEAST_COST_S)
+            cost = max(time.thread_time() - spent_for_others() - began, _LEAST_COST_S)
             # Held by nobody while this thread waits for the next one.
             del job
             with self._lock:

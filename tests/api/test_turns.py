@@ -10,6 +10,7 @@ import pytest
 from katib.api.later import Later
 from katib.api.rates import BURST_S, Rates
 from katib.api.turns import Asker, Turns
+from katib.domain.effort import spend_for_others
 from katib.domain.errors import ResourceExhaustedError
 
 S = 30
@@ -162,6 +163,22 @@ def test_who_makes_long_calls_beside_others_that_work_makes_one_at_a_time_and_pa
     # Nine times as long as they took, which is at least so much; bob has had more than a tenth of the time.
     assert all(later_ - earlier >= 0.25 for earlier, later_ in pairwise(begun[2:]))
     turns.close()
+
+
+def test_what_a_call_computes_for_others_does_not_count_as_its_callers(later: Later) -> None:
+    def for_others() -> None:
+        compute(0.05)
+        spend_for_others(0.05)
+
+    totals = []
+    for call in (for_others, lambda: compute(0.05)):
+        turns = Turns(later, threads=6)
+        turns.offer(asker("ann"), call, ()).result(S)  # type: ignore[union-attr]
+        until(lambda turns=turns: turns._callers["ann"].running == 0)
+        totals.append(turns._callers["ann"].total)
+        turns.close()
+    assert totals[0] < 0.025
+    assert totals[1] >= 0.05
 
 
 def test_who_makes_long_calls_alone_makes_no_pause_and_two_at_once(later: Later) -> None:

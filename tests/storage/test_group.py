@@ -1,10 +1,12 @@
 """Work that many bring and one does at a time."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from katib.domain.effort import spent_for_others
 from katib.domain.errors import DeadlineExceededError, UnavailableError
 from katib.manager.storage.sql.group import Group
 
@@ -48,6 +50,35 @@ def queue(group, pool, *functions):
         futures.append(pool.submit(group.do, function))
         until(lambda before=before: group.waiting == before + 1)
     return futures
+
+
+def test_who_does_the_work_of_a_group_has_spent_all_but_its_own_share_for_others():
+    work = Work(hold=True)
+    group = Group(work, 8, 30, "here")
+
+    def compute():
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+
+    def bring(function):
+        before, began = spent_for_others(), time.thread_time()
+        group.do(function)
+        return spent_for_others() - before, time.thread_time() - began
+
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(bring, lambda: None)
+        assert work.entered.wait(30)
+        others = []
+        for _ in range(4):
+            before = group.waiting
+            others.append(pool.submit(bring, compute))
+            until(lambda before=before: group.waiting == before + 1)
+        work.go_on.set()
+        assert first.result(30)[0] == 0
+        spent = [future.result(30) for future in others]
+    ((for_others, in_all),) = [one for one in spent if one[0]]
+    assert 0.06 <= for_others <= 0.75 * in_all
 
 
 def test_one_alone_does_its_own_work():

@@ -8,10 +8,12 @@ So each does one group at most, and a job that another one has done is back with
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from katib.domain.effort import spend_for_others
 from katib.domain.errors import DeadlineExceededError, UnavailableError
 
 T = TypeVar("T")
@@ -111,10 +113,13 @@ class Group(Generic[T]):
         with self._lock:
             jobs = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
         self._leader = threading.get_ident()
+        began = time.thread_time()
         try:
             self._work(jobs)
         finally:
             self._leader = None
+            # One of them is its own.
+            spend_for_others((time.thread_time() - began) * (1 - 1 / max(len(jobs), 1)))
             for job in jobs:
                 # An interrupt from the keyboard hits the thread that happens to work.
                 if not job.done:
