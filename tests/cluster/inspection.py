@@ -38,7 +38,7 @@ def _inside(katib: Installation, name: str, image: str, program: str) -> str:
 
 
 _LOOK = """
-import importlib.util, json, os, shutil, sys
+import importlib.util, json, os, sys
 from importlib.metadata import distributions
 def there(name):
     try:
@@ -48,7 +48,12 @@ def there(name):
 bill = json.load(open("/opt/katib/sbom.cdx.json"))
 print(json.dumps({
     "modules": [n for n in sys.argv[1:] if there(n)],
-    "programs": [n for n in ("gcc", "cc", "ld", "make") if shutil.which(n)],
+    "programs": sorted(
+        name
+        for folder in {os.path.realpath(f) for f in os.environ["PATH"].split(":") if os.path.isdir(f)}
+        for name in os.listdir(folder)
+        if not name.startswith(("python", "katib-"))
+    ),
     "caches": [p for p in ("/root/.cache", "/build", "/tmp/pip") if os.path.exists(p)],
     "uid": os.getuid(),
     "bill": sorted(c["name"] for c in bill["components"]),
