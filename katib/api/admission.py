@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,13 +82,13 @@ class Admission:
     def stream(self, pool: ThreadPoolExecutor) -> "Lane":
         return _StreamLane(self, pool)
 
-    @contextmanager
-    def waiting_for_message(self, context: grpc.ServicerContext) -> Iterator[None]:
+    def message(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """The call is ended when this takes too long: it has a thread meanwhile, and who sends nothing would keep it."""
         key = id(context)
         self._waits[key] = time.monotonic(), context
         try:
-            yield
+            # An error here is gRPC's own: the caller has gone.
+            return next(requests, b"")
         finally:
             del self._waits[key]
 
@@ -127,8 +126,10 @@ class Admission:
                 self._data.spend(lane.asker.meter, size / _MIB / self.limits.data_of_caller, time.monotonic())
 
     def _asker(self, args: tuple[Any, ...]) -> Asker:
-        event = next(arg for arg in args if hasattr(arg, "invocation_metadata"))
-        return self._ask(token_in(event.invocation_metadata), event.call.peer().decode())
+        for arg in args:
+            if hasattr(arg, "invocation_metadata"):
+                return self._ask(token_in(arg.invocation_metadata), arg.call.peer().decode())
+        raise TypeError("gRPC hands over no call")
 
     def _over_rate(self, asker: Asker) -> ResourceExhaustedError | None:
         limits = self.limits

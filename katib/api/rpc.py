@@ -254,6 +254,28 @@ def _hold(lifeline: int, stop: threading.Event) -> None:
     stop.set()
 
 
+_Make = Callable[[], "grpc.RpcMethodHandler[Any, Any]"]
+_Admitted = Callable[[Iterator[Any], grpc.ServicerContext, Lane], Any]
+
+
+class _Call:
+    """How one call is answered that is admitted or refused; gRPC asks its behaviour for the pool."""
+
+    __slots__ = ("_behaviour", "_errors", "_method", "experimental_thread_pool")
+
+    def __init__(self, errors: "_Errors", method: str, behaviour: _Admitted, lane: Lane) -> None:
+        self._errors = errors
+        self._method = method
+        self._behaviour = behaviour
+        self.experimental_thread_pool = lane
+
+    def __call__(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+        lane = self.experimental_thread_pool
+        if lane.refusal is not None:
+            self._errors.fail(self._method, context, lane.refusal, time.monotonic())
+        return self._behaviour(requests, context, lane)
+
+
 class _Errors(grpc.ServerInterceptor):
     """Turns what handlers raise into statuses, and gives streams their own threads."""
 
@@ -278,6 +300,8 @@ class _Errors(grpc.ServerInterceptor):
         self._streams = 0
         self._most_streams = MAX_STREAMS if admission is None else admission.limits.streams
         self._lock = threading.Lock()
+        # By a method's own handler, which is the same for each of its calls, and is kept here so that no other is taken for it.
+        self._made: dict[tuple[int, str], tuple[Any, _Make]] = {}
 
     def intercept_service(
         self,
@@ -285,19 +309,33 @@ class _Errors(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         handler = continuation(handler_call_details)
-        method = handler_call_details.method
         if handler is None:
             return None
+        key = id(handler), handler_call_details.method
+        known = self._made.get(key)
+        if known is None:
+            known = self._made[key] = handler, self._makes(handler_call_details.method, handler)
+        return known[1]()
+
+    def _makes(self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> "_Make":
+        """What gives the handler of one call."""
+        guard = self._guard if method.startswith(self._guarded) else None
+        if self._admission is not None and not method.startswith(_HEALTH_PREFIX):
+            admitted = self._admitted(method, handler, guard, self._admission)
+            if admitted is not None:
+                return admitted
+        made = self._handler(method, handler, guard)
+        return lambda: made
+
+    def _handler(
+        self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]", guard: Guard | None
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        """The same for all calls."""
         serializers = (readable(handler.request_deserializer), handler.response_serializer)
         if method.startswith(_HEALTH_PREFIX):
             if handler.unary_unary is None:
                 return handler
             return grpc.unary_unary_rpc_method_handler(self._elsewhere(method, handler.unary_unary), *serializers)
-        guard = self._guard if method.startswith(self._guarded) else None
-        if self._admission is not None:
-            admitted = self._admitted(method, handler, guard, self._admission)
-            if admitted is not None:
-                return admitted
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, guard), *serializers)
         if handler.unary_stream is not None:
@@ -310,44 +348,35 @@ class _Errors(grpc.ServerInterceptor):
 
     def _admitted(
         self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]", guard: Guard | None, admission: Admission
-    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+    ) -> "_Make | None":
         """To gRPC these take a stream of requests: it begins to read the one that there is only when it is asked for."""
         read = readable(handler.request_deserializer)
+        serializer = handler.response_serializer
         if handler.unary_unary is not None:
-            answer = self._unary(method, handler.unary_unary, guard)
-            lane = admission.unary()
-            one = self._one(answer, read, admission, lane)
-            one = self._refusing(method, one, lane)
-            return grpc.stream_unary_rpc_method_handler(one, None, handler.response_serializer)
+            one = self._one(self._unary(method, handler.unary_unary, guard), read, admission)
+            return lambda: grpc.stream_unary_rpc_method_handler(
+                _Call(self, method, one, admission.unary()), None, serializer
+            )
         if handler.stream_stream is not None:
             # Reflection, in which whoever asks sends nothing for as long as it likes.
             talk = self._stream(method, handler.stream_stream, guard)
-            lane = admission.stream(self._stream_pool)
-            whole_ = self._refusing(method, talk, lane)
-            return grpc.stream_stream_rpc_method_handler(whole_, read, handler.response_serializer)
-        if handler.unary_stream is not None:
-            answers = self._stream(method, handler.unary_stream, guard)
-            lane = admission.stream(self._stream_pool)
-            several = self._refusing(method, self._one(answers, read, admission, lane), lane)
-            return grpc.stream_stream_rpc_method_handler(several, None, handler.response_serializer)
-        return None
 
-    def _refusing(self, method: str, behaviour: Callable[..., Any], lane: Lane) -> Callable[..., Any]:
-        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            if lane.refusal is not None:
-                self._fail(method, context, lane.refusal, time.monotonic())
-            return behaviour(requests, context)
+            def answered(requests: Iterator[Any], context: grpc.ServicerContext, _: Lane) -> Any:
+                return talk(requests, context)
 
-        call.experimental_thread_pool = lane  # type: ignore[attr-defined]
-        return call
+            several: _Admitted = answered
+        elif handler.unary_stream is not None:
+            several = self._one(self._stream(method, handler.unary_stream, guard), read, admission)
+            read = None
+        else:
+            return None
+        return lambda: grpc.stream_stream_rpc_method_handler(
+            _Call(self, method, several, admission.stream(self._stream_pool)), read, serializer
+        )
 
-    def _one(
-        self, behaviour: Callable[..., Any], read: Deserializer | None, admission: Admission, lane: Lane
-    ) -> Callable[..., Any]:
-        def call(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-            with admission.waiting_for_message(context):
-                # An error here is gRPC's own: the caller has gone.
-                data = next(requests, b"")
+    def _one(self, behaviour: Callable[..., Any], read: Deserializer | None, admission: Admission) -> "_Admitted":
+        def call(requests: Iterator[bytes], context: grpc.ServicerContext, lane: Lane) -> Any:
+            data = admission.message(requests, context)
             admission.weigh(lane, len(data))
             return behaviour(data if read is None else read(data), context)
 
@@ -361,7 +390,7 @@ class _Errors(grpc.ServerInterceptor):
             try:
                 return behaviour(whole(request), context)
             except Exception as error:  # noqa: BLE001 - as in the others
-                self._fail(method, context, error, begin)
+                self.fail(method, context, error, begin)
 
         call.experimental_thread_pool = self._health_pool  # type: ignore[attr-defined]
         return call
@@ -378,7 +407,7 @@ class _Errors(grpc.ServerInterceptor):
             except Exception as error:  # noqa: BLE001 - the last place that can answer the caller
                 if self._audit is not None and method.startswith(self._guarded):
                     self._audit(method, known, context, None, _code_name(error))
-                self._fail(method, context, error, begin)
+                self.fail(method, context, error, begin)
             if self._audit is not None and method.startswith(self._guarded):
                 self._audit(method, known, context, reply, "OK")
             self._observe(method, "OK", time.monotonic() - begin)
@@ -404,7 +433,7 @@ class _Errors(grpc.ServerInterceptor):
                     guard(method, request, context)
                 yield from behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - as above; the generator's body runs here, not at the call
-                self._fail(method, context, error, begin)
+                self.fail(method, context, error, begin)
             finally:
                 with self._lock:
                     self._streams -= 1
@@ -413,7 +442,7 @@ class _Errors(grpc.ServerInterceptor):
         call.experimental_thread_pool = self._stream_pool  # type: ignore[attr-defined]
         return call
 
-    def _fail(self, method: str, context: grpc.ServicerContext, error: Exception, begin: float) -> None:
+    def fail(self, method: str, context: grpc.ServicerContext, error: Exception, begin: float) -> None:
         code = context.code()  # type: ignore[attr-defined]  # the stubs lack it
         if code is not None:
             # The handler has aborted by itself, which raises a bare exception.

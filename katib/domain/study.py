@@ -229,13 +229,17 @@ def effective_limits(spec: StudySpec) -> Limits:
     """The limits that count: the old spellings and the default parallelism applied. `max_parallel` 0 or less in the old
     spelling meant everything at once: None."""
     limits = spec.limits
-    max_trials, max_parallel = limits.max_trials, limits.max_parallel
-    if max_trials is None:
-        max_trials = _whole(spec.setting(SUGGESTION_NUM))
+    max_parallel = limits.max_parallel
     if max_parallel is None:
         old = _whole(spec.setting(MAX_PARALLEL))
         max_parallel = DEFAULT_MAX_PARALLEL if old is None else old if old > 0 else None
-    return replace(limits, max_trials=max_trials, max_parallel=max_parallel)
+    return replace(limits, max_trials=effective_max_trials(spec), max_parallel=max_parallel)
+
+
+def effective_max_trials(spec: StudySpec) -> int | None:
+    """That one alone, for what is asked at each call of a client."""
+    limit = spec.limits.max_trials
+    return _whole(spec.setting(SUGGESTION_NUM)) if limit is None else limit
 
 
 def with_effective_settings(spec: StudySpec, max_parallel: int | None = None) -> tuple[Setting, ...]:
@@ -387,8 +391,10 @@ def _command(field_: str, command: Sequence[str]) -> list[FieldViolation]:
 
 
 def _whole(text: str | None) -> int | None:
+    if not text:
+        return None
     try:
-        value = int(text or "")
+        value = int(text)
     except ValueError:
         return None
     return value if abs(value) <= MAX_COUNT else None

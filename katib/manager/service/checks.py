@@ -15,7 +15,7 @@ from katib.domain.errors import (
 from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation
 from katib.domain.names import is_id
 from katib.domain.search_space import check_name
-from katib.domain.study import Study, effective_limits
+from katib.domain.study import Study, effective_max_trials
 from katib.domain.trial import Trial
 
 DEFAULT_PAGE: Final = 100
@@ -117,9 +117,10 @@ def _shown(text: str) -> str:
 
 def is_to_end(study: Study) -> bool:
     """Whether a pass is to end it now; of what else may, the controller learns in time."""
-    limits, best = effective_limits(study.spec), study.best_objective
+    most, most_failed = effective_max_trials(study.spec), study.spec.limits.max_failed_trials
+    best = study.best_objective
     return (
-        (limits.max_trials is not None and study.finished_trials >= limits.max_trials)
-        or (limits.max_failed_trials is not None and study.failed >= limits.max_failed_trials)
+        (most is not None and study.finished_trials >= most)
+        or (most_failed is not None and study.failed >= most_failed)
         or (best is not None and study.spec.reaches_goal(best))
     )

@@ -26,7 +26,7 @@ from katib.domain.study import (
     Study,
     StudySpec,
     StudyState,
-    effective_limits,
+    effective_max_trials,
     with_effective_settings,
 )
 from katib.domain.trial import NewTrial, Trial, TrialState
@@ -255,7 +255,7 @@ class ClientUseCases(UseCases):
         """The spec as the service must see it to suggest `count`: how many run at once, and when to end, is the clients'."""
         out = study.unfinished_trials
         settings = with_effective_settings(study.spec, out + count)
-        if effective_limits(study.spec).max_trials is None:
+        if effective_max_trials(study.spec) is None:
             settings = (*settings, Setting(SUGGESTION_NUM, str(study.finished_trials + out + count)))
         return replace(study.spec, settings=settings)
 
@@ -399,7 +399,7 @@ def _check_gives(study: Study) -> None:
 
 def _left(study: Study) -> int:
     """How many trials it may still get; more than anybody asks for where there is no limit."""
-    limit = effective_limits(study.spec).max_trials
+    limit = effective_max_trials(study.spec)
     return 2**31 if limit is None else limit - study.suggested
 
 

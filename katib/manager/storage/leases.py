@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from katib.domain.lease import show_period
-from katib.domain.study import Intent, Study, StudyState, effective_limits
+from katib.domain.study import Intent, Study, StudyState
 from katib.domain.trial import MAX_DISRUPTIONS, NewTrial, Trial, TrialAttempt, TrialReason, TrialState
 from katib.manager.changes import StudyChanges, TrialMove
 from katib.manager.storage.decisions import Decision, decide_changes, decide_trials
@@ -29,7 +29,7 @@ def decide_hand_out(
     own = sorted((t for t in mine if _is_to_go_on(t)), key=lambda trial: trial.number)[:count]
     renewed = [dataclasses.replace(t, lease=lease, lease_until=now + lease) for t in own]
     over = [t for t in lapsed if _is_to_go_on(t) and t.client_id != client_id and _is_over(t, now)]
-    further = max(effective_limits(study.spec).retry_limit or 0, MAX_DISRUPTIONS)
+    further = max(study.spec.limits.retry_limit or 0, MAX_DISRUPTIONS)
     hopeless = {t.id: t for t in over if t.attempt > further}
     ended: Mapping[str, Trial] = {}
     if hopeless:
