@@ -41,6 +41,9 @@ _LEAST_COST_S: Final = 0.0003
 # work in earnest when it is so much of it. (They may need more than they get: what they use does not say what they need.)
 _LONG_S: Final = 0.01
 _LONG_ALONE: Final = 2
+# One that has not ended yet is taken for a long one from here on: it may be writing for others (domain/effort.py), which is
+# known at its end.
+_SURELY_LONG_S: Final = 0.025
 _MEASURE_S: Final = 0.5
 _EARNEST: Final = 0.1
 # Of a caller's calls so far, as an estimate of its next one's.
@@ -82,6 +85,7 @@ class _Job:
 
 class _Caller:
     __slots__ = (
+        "begun",
         "cost",
         "crowd_until",
         "held",
@@ -102,6 +106,8 @@ class _Caller:
         self.trial: Final = asker.trial
         self.queue: Final[deque[_Job]] = deque()
         self.running = 0
+        # By the clock of its thread's processor time: when each that is in hand was begun, and what that clock said.
+        self.begun: Final[dict[int, tuple[float, float]]] = {}
         # In the heap; or waiting for its pause to end.
         self.ready = False
         self.held = False
@@ -246,7 +252,7 @@ class Turns:
     def _share(self, caller: _Caller, now: float) -> int:
         """How many of its calls may be in hand at once."""
         others = len(self._recent) - 1
-        if caller.cost > _LONG_S:
+        if caller.cost > _LONG_S or self._has_long(caller, now):
             # More would gain it nothing, and keep from the interpreter the thread that takes in the others' calls: it would
             # look as though there were none.
             return 1 if others > 0 else _LONG_ALONE
@@ -255,6 +261,13 @@ class Turns:
         if self._is_crowd(caller, now):
             return 1
         return max(2, self._threads // (others + 1))
+
+    def _has_long(self, caller: _Caller, now: float) -> bool:
+        """Whether one of its calls that are in hand is a long one: those of a new caller would be known too late."""
+        return any(
+            now - at > _SURELY_LONG_S and time.clock_gettime(clock) - then > _SURELY_LONG_S
+            for clock, (at, then) in caller.begun.items()
+        )
 
     def _is_crowd(self, caller: _Caller, now: float) -> bool:
         # Of a study's trials there may be thousands, each of which waits for its own answer.
@@ -283,6 +296,7 @@ class Turns:
     def _work(self) -> None:
         if self._begin is not None:
             self._begin()
+        clock = time.pthread_getcpuclockid(threading.get_ident())
         while self._tokens.get():
             with self._lock:
                 if not self._heap:
@@ -295,8 +309,11 @@ class Turns:
                 caller.running += 1
                 guess = caller.cost
                 caller.used += guess
-                self._consider(caller, self._clock())
-            began = time.thread_time() - spent_for_others()
+                now = self._clock()
+                began = time.thread_time()
+                caller.begun[clock] = now, began
+                self._consider(caller, now)
+            began -= spent_for_others()
             job.run()
             cost = max(time.thread_time() - spent_for_others() - began, _LEAST_COST_S)
             # Held by nobody while this thread waits for the next one.
@@ -304,6 +321,7 @@ class Turns:
             with self._lock:
                 self._idle += 1
                 caller.running -= 1
+                del caller.begun[clock]
                 caller.used += cost - guess
                 caller.cost = _OLD * caller.cost + (1 - _OLD) * cost
                 now = self._clock()

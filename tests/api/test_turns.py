@@ -165,6 +165,25 @@ def test_who_makes_long_calls_beside_others_that_work_makes_one_at_a_time_and_pa
     turns.close()
 
 
+def test_calls_are_known_for_long_ones_before_the_first_has_ended(later: Later) -> None:
+    turns, over = Turns(later, threads=6), threading.Event()
+
+    def compute_on() -> None:
+        while not over.is_set():
+            pass
+
+    turns.offer(asker("ann"), compute_on, ())
+    until(lambda: turns._has_long(turns._callers["ann"], time.monotonic()))
+    work = Work()
+    offered(turns, asker("ann"), work.hold, 6)
+    until(lambda: work.running == 1)
+    time.sleep(0.1)
+    assert work.most == 1
+    over.set()
+    work.gate.set()
+    turns.close()
+
+
 def test_what_a_call_computes_for_others_does_not_count_as_its_callers(later: Later) -> None:
     def for_others() -> None:
         compute(0.05)
