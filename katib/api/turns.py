@@ -40,6 +40,8 @@ _LEAST_COST_S: Final = 0.0003
 # A call that takes more of the processor is a long one; and so long is measured how much the others use meanwhile, who are at
 # work in earnest when it is so much of it. (They may need more than they get: what they use does not say what they need.)
 _LONG_S: Final = 0.01
+# So much of long calls comes before any pause: a page that shows ten thousand trials once is no flood.
+_FREE_S: Final = 0.6
 _LONG_ALONE: Final = 2
 # One that has not ended yet is taken for a long one from here on: it may be writing for others (domain/effort.py), which is
 # known at its end.
@@ -92,6 +94,7 @@ class _Caller:
         "mark",
         "name",
         "not_before",
+        "paid_until",
         "queue",
         "ready",
         "running",
@@ -106,8 +109,9 @@ class _Caller:
         self.trial: Final = asker.trial
         self.queue: Final[deque[_Job]] = deque()
         self.running = 0
-        # By the clock of its thread's processor time: when each that is in hand was begun, and what that clock said.
-        self.begun: Final[dict[int, tuple[float, float]]] = {}
+        # By the clock of its thread's processor time: when each that is in hand was begun, and what that clock said. None where
+        # the system has no such clocks: then a call is known for a long one when it has ended.
+        self.begun: Final[dict[int | None, tuple[float, float]]] = {}
         # In the heap; or waiting for its pause to end.
         self.ready = False
         self.held = False
@@ -119,6 +123,8 @@ class _Caller:
         self.mark = (0.0, 0.0, 0.0)
         self.crowd_until = 0.0
         self.not_before = 0.0
+        # By when its long calls so far will have been within its share.
+        self.paid_until = 0.0
 
 
 class Turns:
@@ -267,6 +273,7 @@ class Turns:
         return any(
             now - at > _SURELY_LONG_S and time.clock_gettime(clock) - then > _SURELY_LONG_S
             for clock, (at, then) in caller.begun.items()
+            if clock is not None
         )
 
     def _is_crowd(self, caller: _Caller, now: float) -> bool:
@@ -286,7 +293,9 @@ class Turns:
         busy = min(others / max(now - since, _LONG_S) / _EARNEST, 1.0)
         if now - since > _MEASURE_S:
             caller.mark = now, caller.total, self._total
-        return cost * (1 / _LONG_SHARE - 1) * busy
+        caller.paid_until = max(caller.paid_until, now) + cost / _LONG_SHARE
+        over = max(caller.paid_until - now - _FREE_S / _LONG_SHARE, 0.0)
+        return min(over, cost * (1 / _LONG_SHARE - 1)) * busy
 
     def _release(self, caller: _Caller) -> None:
         with self._lock:
@@ -296,7 +305,7 @@ class Turns:
     def _work(self) -> None:
         if self._begin is not None:
             self._begin()
-        clock = time.pthread_getcpuclockid(threading.get_ident())
+        clock = _processor_clock()
         while self._tokens.get():
             with self._lock:
                 if not self._heap:
@@ -321,7 +330,7 @@ class Turns:
             with self._lock:
                 self._idle += 1
                 caller.running -= 1
-                del caller.begun[clock]
+                caller.begun.pop(clock, None)
                 caller.used += cost - guess
                 caller.cost = _OLD * caller.cost + (1 - _OLD) * cost
                 now = self._clock()
@@ -332,3 +341,10 @@ class Turns:
                     caller.not_before = now + pause
                 self._consider(caller, now)
             del caller
+
+
+def _processor_clock() -> int | None:
+    """That other threads read this one's processor time by; macOS has none."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return None
+    return time.pthread_getcpuclockid(threading.get_ident())
