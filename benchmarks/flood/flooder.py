@@ -48,6 +48,8 @@ class Flood:
         self._study = study
         self.answers: Counter[str] = Counter()
         self._on = False
+        # What is not answered yet; a call that has been answered may stand here until the next beginning.
+        self._out: set[Any] = set()
         # Made by a thread of their own: a callback that called again would never return where calls fail at once.
         self._due: SimpleQueue[Callable[[], Any]] = SimpleQueue()
         threading.Thread(target=self._call, daemon=True).start()
@@ -67,8 +69,13 @@ class Flood:
                 threading.Thread(target=self._watch, args=(stub,), daemon=True).start()
 
     def end(self) -> dict[str, int]:
+        """Takes back what it has out, so that nothing of it is left."""
         self._on = False
-        return dict(self.answers)
+        answers = dict(self.answers)
+        for call in list(self._out):
+            call.cancel()
+        self._out.clear()
+        return answers
 
     def _how(self) -> dict[str, Any]:
         return {"timeout": _TIMEOUT_S, "metadata": self._metadata}
@@ -89,16 +96,21 @@ class Flood:
         while True:
             call = self._due.get()
             if self._on:
-                call().add_done_callback(lambda answered, call=call: self._answered(answered, call))
+                made = call()
+                self._out.add(made)
+                made.add_done_callback(lambda answered, call=call: self._answered(answered, call))
 
     def _answered(self, answered: Any, call: Callable[[], Any]) -> None:
+        self._out.discard(answered)
         self.answers[answered.code().name] += 1
         self._due.put(call)
 
     def _watch(self, stub: Any) -> None:
         while self._on:
+            stream = stub.WatchStudy(pb.WatchStudyRequest(study_id=self._study), **self._how())
+            self._out.add(stream)
             try:
-                for _ in stub.WatchStudy(pb.WatchStudyRequest(study_id=self._study), **self._how()):
+                for _ in stream:
                     self.answers["event"] += 1
                     if not self._on:
                         break
@@ -106,6 +118,8 @@ class Flood:
                 self.answers[f"stream {error.code().name}"] += 1
             else:
                 time.sleep(0.01)
+            finally:
+                self._out.discard(stream)
 
 
 def main() -> None:
