@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -38,9 +39,23 @@ def connect(address: str) -> Callable[[str, str], Callable[[], None]]:
     return make
 
 
+def _begin_log(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for the lock that this takes, and several processes begin at once."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def _sqlite(path: Path, who: str) -> Callable[[], None]:
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
+    _begin_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(_TABLE)
     numbers = count()
