@@ -1,6 +1,6 @@
 """What Katib adds to creating Pods by hand, and what it costs: `python -m benchmarks.kubernetes --quick`.
 
-At full size it has not been seen to its end yet. Its bare loop has: the 1,000 Pods of it.
+docs/performance.md has what it showed at full size.
 
 A real API server, etcd, scheduler and controller manager, and nodes that run nothing (fakenodes/main.go), so that two cores are
 enough for hundreds of Pods at once. The manager is outside of the cluster, with the rights that deploy/ gives it, and what it
