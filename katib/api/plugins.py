@@ -11,6 +11,7 @@ import click
 import grpc
 
 from katib.api import logs, rpc
+from katib.api.answering import Guard
 from katib.api.credentials import bearer_token
 from katib.api.secret_file import SecretFile
 from katib.api.tls import server_tls, warn_of_plaintext
@@ -76,7 +77,7 @@ def serve(service: str, listening: Listening, add_to: Callable[[grpc.Server], No
     _log.info("ended")
 
 
-def _guard(path: Path | None) -> rpc.Guard | None:
+def _guard(path: Path | None) -> Guard | None:
     """Lets in who shows the token in this file; everybody where there is none."""
     if path is None:
         return None

@@ -1,6 +1,6 @@
 """Every error that one part of Katib raises for another.
 
-One hierarchy, so that what a service raises is what its client catches: `katib.api.rpc` maps each class to a gRPC
+One hierarchy, so that what a service raises is what its client catches: `katib.api.answering` maps each class to a gRPC
 status code and back. A message is one readable sentence that says what happened and what to do next.
 """
 

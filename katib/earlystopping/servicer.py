@@ -11,7 +11,7 @@ from katib.earlystopping.told import Told
 
 class EarlyStoppingServicer(api_pb2_grpc.EarlyStoppingServicer):
     """Needs nothing of what it was told before: ShouldTrialStop comes without SetEarlyStoppingParameter before it, and what a
-    ShouldTrialStopDelta builds on is a cache. Domain errors are statuses by `katib.api.rpc`."""
+    ShouldTrialStopDelta builds on is a cache. Domain errors are statuses by `katib.api.answering`."""
 
     def __init__(self, rule: Rule, told: Told) -> None:
         self._rule = rule

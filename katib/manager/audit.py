@@ -52,7 +52,8 @@ _INSIDE: Final = ("study_config", "model")
 
 
 class AuditLog:
-    """A `katib.api.rpc.Audit`. Safe from any thread. What cannot be written is said in the manager's log; the call goes on."""
+    """A `katib.api.answering.Audit`. Safe from any thread. What cannot be written is said in the manager's log; the call goes
+    on."""
 
     def __init__(self, path: str, manager: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`path`: a file, which is made where there is none and only added to, or `-`. Raises InvalidArgumentError for one that

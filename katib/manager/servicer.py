@@ -1,4 +1,4 @@
-"""`api.Manager`: convert, call, convert. Whatever is raised becomes a status in `katib.api.rpc`."""
+"""`api.Manager`: convert, call, convert. Whatever is raised becomes a status in `katib.api.answering`."""
 
 import time
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from katib.suggestion.histories import Histories
 
 class SuggestionServicer(api_pb2_grpc.SuggestionServicer):
     """Needs nothing of what it was told before: GenerateTrials comes without SetSuggestionParameters before it, and what a
-    GenerateTrialsDelta builds on is a cache. Domain errors are statuses by `katib.api.rpc`."""
+    GenerateTrialsDelta builds on is a cache. Domain errors are statuses by `katib.api.answering`."""
 
     def __init__(self, algorithm: Algorithm, histories: Histories) -> None:
         self._algorithm = algorithm

@@ -18,7 +18,7 @@ _LOOK_S: Final = 5.0
 
 
 class Guard:
-    """A `katib.api.rpc.Guard`."""
+    """A `katib.api.answering.Guard`."""
 
     def __init__(self, authenticator: Authenticator, access: StudyAccess, look: float = _LOOK_S) -> None:
         self._authenticator = authenticator
