@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from katib.api.later import Later
-from katib.domain.effort import spent_for_others
+from katib.domain.effort import spent_for_others, tell_waits
 from katib.domain.errors import ResourceExhaustedError
 
 # More do not help calls that compute: Python runs one thread at a time (docs/adr/0001). Some calls wait for a service.
@@ -102,6 +102,7 @@ class _Caller:
         "total",
         "trial",
         "used",
+        "waiting",
     )
 
     def __init__(self, asker: Asker) -> None:
@@ -109,6 +110,8 @@ class _Caller:
         self.trial: Final = asker.trial
         self.queue: Final[deque[_Job]] = deque()
         self.running = 0
+        # Of these, those that wait for somebody else.
+        self.waiting = 0
         # By the clock of its thread's processor time: when each that is in hand was begun, and what that clock said. None where
         # the system has no such clocks: then a call is known for a long one when it has ended.
         self.begun: Final[dict[int | None, tuple[float, float]]] = {}
@@ -238,8 +241,8 @@ class Turns:
         """Puts the caller among those that have a call to begin with, if it has and may."""
         if caller.ready or caller.held or not caller.queue:
             return
-        if caller.running >= self._share(caller, now):
-            return  # considered again when one of its calls has ended
+        if not self._may_begin(caller, now):
+            return  # considered again when one of its calls has ended, or waits
         if now < caller.not_before:
             caller.held = True
             self._later.at(caller.not_before, lambda: self._release(caller))
@@ -255,18 +258,22 @@ class Turns:
             self._idle += 1
             threading.Thread(target=self._work, name=f"rpc_{self._started}", daemon=True).start()
 
-    def _share(self, caller: _Caller, now: float) -> int:
-        """How many of its calls may be in hand at once."""
+    def _may_begin(self, caller: _Caller, now: float) -> bool:
+        """Whether one more of its calls may be in hand at once."""
         others = len(self._recent) - 1
+        at_work = caller.running - caller.waiting
+        most = self._threads
+        if others <= 0:
+            threads = int(self._threads * _ALONE)
+        else:
+            threads = max(2, self._threads // (others + 1))
+            if self._is_crowd(caller, now):
+                most = 1
         if caller.cost > _LONG_S or self._has_long(caller, now):
             # More would gain it nothing, and keep from the interpreter the thread that takes in the others' calls: it would
             # look as though there were none.
-            return 1 if others > 0 else _LONG_ALONE
-        if others <= 0:
-            return max(1, int(self._threads * _ALONE))
-        if self._is_crowd(caller, now):
-            return 1
-        return max(2, self._threads // (others + 1))
+            most = 1 if others > 0 else _LONG_ALONE
+        return at_work < most and caller.running < max(1, threads)
 
     def _has_long(self, caller: _Caller, now: float) -> bool:
         """Whether one of its calls that are in hand is a long one: those of a new caller would be known too late."""
@@ -302,9 +309,16 @@ class Turns:
             caller.held = False
             self._consider(caller, self._clock())
 
+    def _wait(self, caller: _Caller, now_waits: bool) -> None:
+        with self._lock:
+            caller.waiting += 1 if now_waits else -1
+            if now_waits:
+                self._consider(caller, self._clock())
+
     def _work(self) -> None:
         if self._begin is not None:
             self._begin()
+        tell_waits(lambda now_waits: self._wait(caller, now_waits))
         clock = _processor_clock()
         while self._tokens.get():
             with self._lock:

@@ -1,14 +1,17 @@
-"""What a thread does for others, so that it is not counted as its own caller's.
+"""What a thread does for others, and when it does nothing: neither is counted as its own caller's work.
 
 Threads that write bring what they have to whichever of them is at it (storage/sql/group.py): that one's processor time is
-everybody's.
+everybody's. And a thread that waits for a service's answer keeps nobody from the processor.
 """
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class _Effort(threading.local):
     for_others = 0.0
+    on_wait: Callable[[bool], None] | None = None
 
 
 _effort = _Effort()
@@ -21,3 +24,22 @@ def spent_for_others() -> float:
 
 def spend_for_others(seconds: float) -> None:
     _effort.for_others += seconds
+
+
+def tell_waits(told: Callable[[bool], None] | None) -> None:
+    """`told` is called by this thread when it begins to wait for somebody else (True), and when it has done so (False)."""
+    _effort.on_wait = told
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Meanwhile this thread waits for somebody else, for a long time perhaps."""
+    told = _effort.on_wait
+    if told is None:
+        yield
+        return
+    told(True)  # noqa: FBT003
+    try:
+        yield
+    finally:
+        told(False)  # noqa: FBT003

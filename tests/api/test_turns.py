@@ -10,7 +10,7 @@ import pytest
 from katib.api.later import Later
 from katib.api.rates import BURST_S, Rates
 from katib.api.turns import Asker, Turns
-from katib.domain.effort import spend_for_others
+from katib.domain.effort import spend_for_others, waiting
 from katib.domain.errors import ResourceExhaustedError
 
 S = 30
@@ -214,6 +214,38 @@ def test_who_makes_long_calls_alone_makes_no_pause_and_two_at_once(later: Later)
     time.sleep(0.1)
     assert work.most == 2
     work.gate.set()
+    turns.close()
+
+
+@pytest.mark.parametrize("beside_others", [False, True])
+def test_a_long_call_that_waits_for_somebody_else_does_not_hold_up_its_callers_next(
+    later: Later, *, beside_others: bool
+) -> None:
+    turns, work = Turns(later, threads=6), Work()
+
+    def ask_a_service(name: str) -> None:
+        with waiting():
+            work.hold(name)
+
+    for _ in range(5):
+        turns.offer(asker("ann"), compute, (0.03,)).result(S)  # type: ignore[union-attr]
+    if beside_others:
+        turns.offer(asker("bob"), work.note, ("bob",)).result(S)  # type: ignore[union-attr]
+    # Its share of the threads, of which the calls that wait take all but one: that one is the next short call's.
+    share = 3 if beside_others else 4
+    calls = offered(turns, asker("ann"), ask_a_service, share - 1)
+    until(lambda: work.running == share - 1)
+    offered(turns, asker("ann"), work.note, 1)[0].result(S)  # type: ignore[attr-defined]
+    # Those that do not wait are one or two at a time as before, and threads are shared as before.
+    calls += offered(turns, asker("ann"), ask_a_service, 3)
+    until(lambda: work.running == share)
+    time.sleep(0.1)
+    assert work.most == share
+    work.gate.set()
+    for call in calls:
+        call.result(S)  # type: ignore[attr-defined]
+    until(lambda: turns._callers["ann"].running == 0)
+    assert turns._callers["ann"].waiting == 0
     turns.close()
 
 

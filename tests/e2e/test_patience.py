@@ -155,7 +155,7 @@ def test_a_caller_that_names_no_deadline_is_answered_too(katib: World) -> None:
 
 
 def test_many_who_ask_for_a_service_that_does_not_exist_do_not_stop_the_others(client: ManagerClient) -> None:
-    """The server has 16 threads."""
+    """Whoever waits has one of the server's threads."""
 
     def ask() -> float:
         begin = time.monotonic()

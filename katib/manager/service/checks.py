@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final, TypeVar
 
+from katib.domain.effort import waiting
 from katib.domain.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
@@ -105,7 +106,8 @@ def check_observations(observations: Sequence[Observation]) -> None:
 def answer(call: "Future[Reply]", seconds: float, who: str) -> Reply:
     """The answer of a call under way; its error if it fails; DeadlineExceededError after `seconds`."""
     try:
-        return call.result(seconds)
+        with waiting():
+            return call.result(seconds)
     except FutureTimeoutError:
         call.cancel()
         raise DeadlineExceededError(f"{who} did not answer within {seconds:g} s; try again") from None

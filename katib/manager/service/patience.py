@@ -11,11 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, Generic, TypeVar
 
+from katib.domain.effort import waiting
 from katib.domain.errors import UnavailableError
 from katib.manager.service.checks import answer
 
 PATIENCE_S: Final = 2.0
-# Whoever waits has one of the server's 16 threads: many who ask for a service that does not exist must not take them all.
+# Whoever waits has one of the threads of the server (api/turns.py): many who ask for a service that does not exist must not
+# take them all.
 MAX_WAITING: Final = 4
 # The refusal has to arrive before the caller has given up.
 _ON_ITS_WAY_S: Final = 0.3
@@ -78,7 +80,8 @@ class Asked(Generic[Reply]):
         pause = _PAUSE_FIRST_S
         while (left := self._until - time.monotonic()) > 0:
             # The last try is made at the end of the time, not a pause before it.
-            time.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311
+            with waiting():
+                time.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311
             pause = min(2 * pause, _PAUSE_MOST_S)
             tries += 1
             try:
