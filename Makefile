@@ -45,10 +45,14 @@ demo: $(RUN) ## Tune a small network on this machine and show what came of it
 
 .PHONY: test
 test: lint ## Lint, then the tests that run all day
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not cluster"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not long and not slow and not cluster"
+
+.PHONY: test-long
+test-long: $(DEV) ## Those that take six minutes more
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "long and not slow and not cluster"
 
 .PHONY: test-slow
-test-slow: $(DEV) ## The longer tests
+test-slow: $(DEV) ## The slowest, and those with database servers and a browser
 	$(BIN)/pytest -n $(SLOW_JOBS) --dist worksteal -m "slow and not cluster"
 
 # The tests that want a database server are skipped where there is none, and say so; in CI they count. MySQL comes from Debian's

@@ -42,6 +42,7 @@ def test_a_study_of_digits_runs_as_many_trials_as_it_says_two_at_a_time(path: Pa
         assert limits.max_trials == (8 if path.name == "cluster.yaml" else 20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "path",
     [

@@ -161,6 +161,7 @@ def graph() -> grimp.ImportGraph:
 
 
 class TestInstallation:
+    @pytest.mark.long
     @pytest.mark.parametrize("part", INSTALLED_WITH)
     def test_a_part_needs_no_library_that_its_extras_do_not_bring(self, graph: grimp.ImportGraph, part: str) -> None:
         needed = {name for name in graph.find_upstream_modules(part, as_package=True) if not name.startswith("katib")}

@@ -15,6 +15,7 @@ def test_the_page_names_tests() -> None:
     assert len(NAMED) > 30
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("path", "name"), NAMED)
 def test_a_test_that_the_page_names_is_there(path: str, name: str) -> None:
     tree = ast.parse((ROOT / path).read_text())

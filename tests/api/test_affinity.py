@@ -96,6 +96,7 @@ def one(told: Told) -> Iterator[OneProcessor]:
         yield it
 
 
+@pytest.mark.long
 def test_threads_that_join_are_on_one_processor_and_move_where_others_leave_more(told: Told, one: OneProcessor) -> None:
     a, b = CPUS[:2]
     told.others = dict.fromkeys(CPUS, 1.0) | {a: 0.0}
@@ -168,6 +169,7 @@ class _Tells(ManagerServicer):
         yield reply
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("admits", [False, True])
 def test_calls_and_streams_are_answered_there(told: Told, tmp_path: Path, admits: bool) -> None:
     told.others = dict.fromkeys(CPUS, 1.0) | {CPUS[1]: 0.0}

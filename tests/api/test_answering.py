@@ -74,6 +74,7 @@ def test_calls_of_one_method_by_turns_to_two_servers_are_answered_by_each(
         assert trial.trial_id == f"whole {i}"
 
 
+@pytest.mark.long
 def test_a_refusal_is_that_call_s_and_no_other_s(tmp_path: Path, crowd: _Crowd) -> None:
     server = Server(("api.Manager",), admission=Admission(crowd, CallLimits(rate_of_caller=1)))
     add_ManagerServicer_to_server(_Says("whole"), server.grpc)

@@ -291,6 +291,7 @@ def test_a_lost_answer_that_may_not_be_asked_for_again_says_so(pair: Pair) -> No
     assert pair.second.asked == 0
 
 
+@pytest.mark.long
 @REPEATABLE
 def test_a_manager_that_says_nothing_more_is_left_long_before_the_time_out(
     call: Callable[[ManagerClient], object], pair: Pair
@@ -301,6 +302,7 @@ def test_a_manager_that_says_nothing_more_is_left_long_before_the_time_out(
     assert (pair.first.asked, pair.second.asked) == (1, 1)
 
 
+@pytest.mark.long
 @EACH
 def test_a_manager_that_says_nothing_from_the_first_is_left(
     call: Callable[[ManagerClient], object], pair: Pair
@@ -314,6 +316,7 @@ def test_a_manager_that_says_nothing_from_the_first_is_left(
     assert (pair.first.asked, pair.second.asked) == (0, 1)
 
 
+@pytest.mark.long
 def test_a_manager_that_is_slow_leaves_time_for_the_next(pair: Pair) -> None:
     pair.first.gate.clear()
     with pair.client(timeout=6) as client:
@@ -321,6 +324,7 @@ def test_a_manager_that_is_slow_leaves_time_for_the_next(pair: Pair) -> None:
     assert (pair.first.asked, pair.second.asked) == (1, 1)
 
 
+@pytest.mark.long
 def test_the_time_out_holds_for_all_addresses_together(pair: Pair) -> None:
     pair.first.gate.clear()
     pair.second.gate.clear()
@@ -340,6 +344,7 @@ def test_a_manager_that_ends_is_left_without_an_error(pair: Pair) -> None:
     assert (pair.first.asked, pair.second.asked) == (1, 4)
 
 
+@pytest.mark.long
 def test_where_nobody_answers_each_address_is_named_and_nobody_waits_for_the_time_out(nobody: str) -> None:
     with ManagerClient(f"{nobody}, unix:/nowhere/m") as client:
         began = time.monotonic()
@@ -359,6 +364,7 @@ def test_alone_what_cannot_be_reached_is_an_error_at_once(nobody: str) -> None:
         assert time.monotonic() - began < 2
 
 
+@pytest.mark.long
 def test_alone_a_creation_whose_answer_was_lost_is_made_again_when_the_manager_is_back() -> None:
     first, second = Replica(), Replica()
     with ExitStack() as stack:
@@ -379,6 +385,7 @@ def test_alone_a_creation_whose_answer_was_lost_is_made_again_when_the_manager_i
     assert first.request_ids == second.request_ids
 
 
+@pytest.mark.long
 def test_watching_goes_on_at_the_next_manager_where_it_was(pair: Pair) -> None:
     cut = Event()
     pair.first.watches = [[StudyEvent(study(A), [], 5), cut]]
@@ -399,6 +406,7 @@ def test_watching_goes_on_at_the_next_manager_where_it_was(pair: Pair) -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", ["stops", "falls silent"])
 def test_watching_leaves_a_manager_that(end: str, pair: Pair) -> None:
     never = Event()

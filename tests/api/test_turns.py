@@ -98,6 +98,7 @@ def test_calls_that_come_at_once_are_all_begun_though_none_ends(later: Later) ->
         turns.close()
 
 
+@pytest.mark.long
 def test_a_crowd_gets_one_call_at_a_time_beside_others_and_all_of_them_in_the_end(later: Later) -> None:
     turns, work = Turns(later, threads=6), Work()
     (first,) = offered(turns, asker("bob"), work.note, 1)
@@ -131,6 +132,7 @@ def compute(seconds: float) -> None:
         pass
 
 
+@pytest.mark.long
 def test_who_makes_long_calls_beside_others_that_work_makes_one_at_a_time_and_pauses(later: Later) -> None:
     turns, begun, running, most = Turns(later, threads=6), [], [0], [0]
     lock, stop = threading.Lock(), threading.Event()
@@ -217,6 +219,7 @@ def test_who_makes_long_calls_alone_makes_no_pause_and_two_at_once(later: Later)
     turns.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("beside_others", [False, True])
 def test_a_long_call_that_waits_for_somebody_else_does_not_hold_up_its_callers_next(
     later: Later, *, beside_others: bool

@@ -255,6 +255,7 @@ def test_a_first_token_that_can_be_guessed_is_refused(tmp_path: Path, text: str)
         open_bootstrap(tmp_path / "token")
 
 
+@pytest.mark.long
 def test_a_stream_that_is_open_ends_when_its_token_is_revoked(guarded: Guarded) -> None:
     secret = guarded.token("watcher", "user", owner="wanda")
     with guarded.client("watcher") as client:

@@ -44,6 +44,7 @@ def person(guarded: Guarded, tmp_path: Path) -> Person:
     return Person(guarded, tmp_path)
 
 
+@pytest.mark.long
 def test_the_first_administrator_makes_a_token_and_its_owner_logs_in_with_it(
     guarded: Guarded, person: Person, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_the_first_administrator_makes_a_token_and_its_owner_logs_in_with_it(
     assert "log in with katib-cli login" in person.run("list-studies", code=1).stderr
 
 
+@pytest.mark.long
 def test_all_tokens_of_somebody_are_revoked_by_the_name(guarded: Guarded, person: Person) -> None:
     guarded.token("gone", "user")
     person.token_file = str(guarded.world.folder / "bootstrap")
@@ -87,6 +89,7 @@ def test_all_tokens_of_somebody_are_revoked_by_the_name(guarded: Guarded, person
     assert "--owner NAME" in person.run("revoke-token", code=2).stderr
 
 
+@pytest.mark.long
 def test_a_token_that_is_none_is_not_kept(person: Person) -> None:
     assert "not one of this manager's" in person.run("login", said="opensesame\n", code=1).stderr
     assert person.run("login", said="", code=2).stderr.startswith("Error: the token: expected")
@@ -100,6 +103,7 @@ def test_a_file_of_tokens_that_others_can_read_is_refused(person: Person) -> Non
     assert f"chmod 600 {person.logins}" in person.run("list-studies", code=1).stderr
 
 
+@pytest.mark.long
 def test_a_token_file_that_cannot_be_read_is_named(person: Person, tmp_path: Path) -> None:
     person.token_file = str(tmp_path / "missing")
     assert "KATIB_TOKEN_FILE" in person.run("list-studies", code=2).stderr

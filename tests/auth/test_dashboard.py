@@ -43,6 +43,7 @@ def log_in(pages: TestClient, secret: str) -> httpx2.Response:
     return send(pages, "/api/login", {"token": secret})
 
 
+@pytest.mark.long
 def test_who_has_not_logged_in_is_asked_to_whatever_the_page(guarded: Guarded, pages: TestClient, of_dora: str) -> None:
     for path in ("/", f"/studies/{of_dora}", "/trials/a000000000000000", f"/create?from={of_dora}", "/login"):
         answer = pages.get(path)
@@ -141,6 +142,7 @@ def test_who_has_not_logged_in_may_see_what_the_operator_shows_all(guarded: Guar
         assert send(client, f"/api/studies/{of_dora}/delete").status_code == 403
 
 
+@pytest.mark.long
 def test_where_nobody_is_asked_there_is_no_login(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         it.manager()

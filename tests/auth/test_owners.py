@@ -50,6 +50,7 @@ def people(guarded: Guarded) -> Iterator[dict[str, ManagerClient]]:
 
 
 class TestStudies:
+    @pytest.mark.long
     def test_a_study_is_its_creators_whatever_its_file_says(self, people: dict[str, ManagerClient]) -> None:
         ann = people["ann"]
         assert ann.get_study(ann.create_study(study(algorithm=""))).spec.owner == "ann"
@@ -270,6 +271,7 @@ class TestTokens:
         with pytest.raises(InvalidArgumentError, match=f"^{field}"):
             people["bootstrap"].create_token(**asked)  # type: ignore[arg-type]
 
+    @pytest.mark.long
     def test_nobody_has_tokens_without_end(self, people: dict[str, ManagerClient]) -> None:
         administrator = people["bootstrap"]
         for _ in range(MAX_TOKENS):

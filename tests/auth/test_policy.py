@@ -200,6 +200,7 @@ def test_every_call_of_the_manager_is_in_the_policy() -> None:
     assert set(requests("", "", "")) == names
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("caller", CALLERS)
 def test_a_caller_may_do_what_the_policy_says_and_nothing_else(scene: Scene, caller: str) -> None:
     kind = CALLERS[caller]

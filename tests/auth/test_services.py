@@ -16,6 +16,7 @@ from tests.e2e.harness import finished, study, world
 TOKEN = "0123456789abcdef" * 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shows", ["none", "another", "the right one"])
 def test_a_study_runs_where_manager_and_services_share_a_token(tmp_path: Path, shows: str) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")

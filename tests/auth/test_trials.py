@@ -15,6 +15,8 @@ from katib.domain.trial import TrialState
 from tests.e2e.harness import finished, stub, study, trials, until, world
 from tests.tls.test_programs import free_port
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

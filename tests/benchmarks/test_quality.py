@@ -16,6 +16,7 @@ from katib.domain.search_space import SearchSpace
 BOWL = Problem("bowl", "test", (double("x", 0.0, 1.0),), lambda v: (v["x"] - 0.3) ** 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suite", sorted(SUITES))
 def test_no_point_of_a_problem_is_better_than_its_best(suite: str) -> None:
     for problem in SUITES[suite]():
@@ -41,6 +42,7 @@ def test_a_table_gives_the_loss_of_each_point_and_its_best_is_one_of_them() -> N
         assert SearchSpace.of(problem.parameters).cardinality == losses.size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [1, 4])
 def test_in_the_problems_of_the_tables_auto_uses_bayesianoptimization(batch: int) -> None:
     """Its row in them would be the same, so there is none."""
@@ -51,6 +53,7 @@ def test_in_the_problems_of_the_tables_auto_uses_bayesianoptimization(batch: int
             assert {t.value for trial in player.trials for t in trial.tags} == {"bayesianoptimization"}, problem.name
 
 
+@pytest.mark.long
 def test_a_run_that_was_broken_off_goes_on_and_gives_the_same(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
 
@@ -68,6 +71,7 @@ def test_a_run_that_was_broken_off_goes_on_and_gives_the_same(tmp_path: Path) ->
     assert broken.stat().st_size == size
 
 
+@pytest.mark.long
 def test_what_was_found_in_a_problem_that_has_been_changed_since_is_not_taken_for_done(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     other = Problem("bowl", "test", BOWL.parameters, lambda v: (v["x"] - 0.4) ** 2)
@@ -81,6 +85,7 @@ def test_what_was_found_in_a_problem_that_has_been_changed_since_is_not_taken_fo
     assert runner.current(runner.read(path), []) == []
 
 
+@pytest.mark.long
 def test_of_a_noisy_search_the_true_value_of_the_trial_that_reported_the_least_counts() -> None:
     loud = Problem("loud", "test", BOWL.parameters, BOWL.value, noise=10.0)
 
@@ -108,6 +113,7 @@ def test_what_peers_found_is_kept_once_and_only_of_problems_as_they_are(tmp_path
     assert kept.keep([], [Problem("bowl", "test", BOWL.parameters, lambda _: 1.0)], path) == 0
 
 
+@pytest.mark.long
 def test_the_kept_results_are_of_problems_as_they_are_and_have_what_scores_are_measured_by() -> None:
     problems = [p for make in SUITES.values() for p in make()]
     rows = kept.kept()

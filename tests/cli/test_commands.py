@@ -210,6 +210,7 @@ def test_an_empty_list_says_so_beside_the_output(cli: Cli) -> None:
         assert cli("list", command, "-o", "json").out == "[]\n"
 
 
+@pytest.mark.long
 def test_a_list_of_many_pages_is_whole_or_says_that_it_is_not(cli: Cli, manager: ScriptedManager) -> None:
     manager.add(study(A))
     manager.trials = [trial(n) for n in range(1, 2346)]

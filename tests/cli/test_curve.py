@@ -71,6 +71,7 @@ def test_a_name_is_shown_without_what_a_terminal_obeys() -> None:
     assert draw(Curve("\x1b[31m", [(0, 0.0), (1, 1.0)]), 80)[0].startswith(r"\x1b[31m: ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unicode", [True, False])
 @given(
     st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False)), min_size=2),

@@ -38,6 +38,7 @@ class Printed:
         return pb.GetTrialLogReply(data=piece, next_offset=end, finished=self.finished and end == len(data))
 
 
+@pytest.mark.long
 def test_a_pipe_gets_the_bytes_as_they_are(server: str, manager: ScriptedManager) -> None:
     manager.trials = [trial(1)]
     data = b"a\x1b[31m\r\n\xff\0" * 100_000

@@ -98,6 +98,7 @@ def test_a_server_that_the_environment_names_wrongly_is_a_wrong_command_line(pro
     assert (done.code, "expected the port too" in done.err) == (2, True)
 
 
+@pytest.mark.long
 def test_a_wrong_study_file_is_told_line_by_line_and_code_2(program: Cli, tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("name: x\nobjektive: loss\nmax_trials: ten\n")
@@ -111,6 +112,7 @@ def test_a_wrong_study_file_is_told_line_by_line_and_code_2(program: Cli, tmp_pa
     assert (done.code, done.err[:17]) == (2, "standard input:1:")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["/nonexistent/study.yaml", "/", "a\nb\x1b[31m"])
 def test_a_study_file_that_cannot_be_read_is_one_sentence(path: str, program: Cli) -> None:
     done = program("create-study", "-f", path)
@@ -119,6 +121,7 @@ def test_a_study_file_that_cannot_be_read_is_one_sentence(path: str, program: Cl
     assert "\x1b" not in done.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -145,6 +148,7 @@ def test_a_socket_that_is_not_there_is_one_sentence_and_code_4(program: Cli, tmp
     assert (done.code, SENTENCE.fullmatch(done.err) is not None) == (4, True)
 
 
+@pytest.mark.long
 def test_a_manager_that_does_not_answer_is_given_up_in_time_with_code_124(program: Cli) -> None:
     gate = Event()
 
@@ -164,6 +168,7 @@ def test_a_manager_that_does_not_answer_is_given_up_in_time_with_code_124(progra
     assert 0.5 <= taken < 10
 
 
+@pytest.mark.long
 def test_a_port_where_something_else_is_silent_is_given_up_in_time_with_code_4(program: Cli) -> None:
     with socket.socket() as silent:
         silent.bind(("localhost", 0))
@@ -174,6 +179,7 @@ def test_a_port_where_something_else_is_silent_is_given_up_in_time_with_code_4(p
     assert time.monotonic() - begin < 10
 
 
+@pytest.mark.long
 def test_an_interrupt_ends_it_with_code_130() -> None:
     with socket.socket() as silent:
         silent.bind(("localhost", 0))
@@ -203,6 +209,7 @@ def test_completion_prints_a_script(shell: str, program: Cli) -> None:
     assert "_KATIB_CLI_COMPLETE" in done.out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
@@ -235,6 +242,7 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
     assert not loaded & {"grpc", "google.protobuf", "rich", "yaml", "numpy", "katib.domain.study"}
 
 
+@pytest.mark.long
 def test_no_command_loads_the_manager_or_numerics() -> None:
     modules = ", ".join(f"katib.cli.{path.stem}" for path in (ROOT / "katib" / "cli").glob("[a-z]*.py"))
     loaded = imported(f"import {modules}, katib.api.client")

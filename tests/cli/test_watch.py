@@ -204,6 +204,7 @@ def test_an_interrupt_leaves_the_study_running_and_says_so(server: str, manager:
     assert [type(call).__name__ for call in manager.calls] == ["WatchStudyRequest"]
 
 
+@pytest.mark.long
 def test_a_terminal_gets_the_picture_and_the_last_words(server: str, manager: ScriptedManager) -> None:
     manager.add(study(A))
     manager.watches = [[RUN, FINISH, END]]

@@ -37,6 +37,7 @@ def work_until(desk: Desk, study_id: str, what: Callable[[], Value | None]) -> V
     return until(look, poll=0.01)
 
 
+@pytest.mark.long
 @BOTH_WAYS
 def test_a_service_that_was_away_is_asked_again_in_its_time(desk: Desk, set_by: timedelta) -> None:
     study_id = desk.create(study(limits={"max_trials": 1}))
@@ -54,6 +55,7 @@ def test_a_service_that_was_away_is_asked_again_in_its_time(desk: Desk, set_by: 
     work_until(desk, study_id, lambda: desk.storage.get_study(study_id).state is StudyState.COMPLETED)
 
 
+@pytest.mark.long
 @BOTH_WAYS
 def test_a_service_that_has_nothing_now_does_not_end_the_study_by_a_clock_that_was_set(
     desk: Desk, set_by: timedelta
@@ -78,6 +80,7 @@ def test_a_service_that_has_nothing_now_does_not_end_the_study_by_a_clock_that_w
     work_until(desk, study_id, lambda: desk.storage.get_study(study_id).state is StudyState.COMPLETED)
 
 
+@pytest.mark.long
 @BOTH_WAYS
 def test_a_worker_that_could_create_no_run_is_tried_again_in_its_time(desk: Desk, set_by: timedelta) -> None:
     study_id = desk.create(study(limits={"max_trials": 1}))
@@ -106,6 +109,7 @@ class Rule:
         return none
 
 
+@pytest.mark.long
 @BOTH_WAYS
 def test_a_rule_is_asked_at_its_interval_all_the_same(tmp_path: Path, set_by: timedelta) -> None:
     rule = Rule()
@@ -158,6 +162,7 @@ class Stopper(Rule):
         return answer
 
 
+@pytest.mark.long
 def test_a_stop_that_could_not_be_stored_is_asked_for_again(tmp_path: Path) -> None:
     rule = Stopper()
     desk = Desk(tmp_path, rules=rule)

@@ -63,6 +63,7 @@ def let_trials_end(desk: Desk, study_id: str, count: int) -> None:
         desk.work(study_id)
 
 
+@pytest.mark.long
 def test_a_trial_costs_the_same_few_statements_after_a_thousand_finished_ones(desk: Desk) -> None:
     statements = Statements(desk)
     study_id = desk.create(study(script="echo acc=0.5", limits={"max_trials": FINISHED + 100, "max_parallel": 1}))

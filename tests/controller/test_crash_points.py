@@ -206,6 +206,7 @@ def states(study_changes: dict[str, Any]) -> Iterator[Observed]:
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("study_changes", STUDIES.values(), ids=STUDIES)
 def test_in_every_state_there_is_the_plan_keeps_its_rules(study_changes: dict[str, Any]) -> None:
     for o in states(study_changes):

@@ -89,6 +89,7 @@ class SlowHeartbeats:
         return time.monotonic() + self.passed
 
 
+@pytest.mark.long
 def test_a_heartbeat_that_took_longer_than_its_lease_is_followed_by_another_at_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_renewal_that_arrived_when_the_lease_was_over_begins_a_new_term(desk: 
     assert controller._term() not in (None, first)
 
 
+@pytest.mark.long
 def test_a_pass_that_hangs_does_not_keep_a_manager_from_its_end_and_is_told_in_the_log(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -256,6 +256,7 @@ def test_a_manager_that_drives_the_study_no_more_changes_nothing(desk: Desk, tmp
         usurper.close()
 
 
+@pytest.mark.long
 def test_the_worker_that_is_away_is_a_reason_of_the_study_and_nothing_is_lost(desk: Desk) -> None:
     study_id = desk.create(study(limits={"max_trials": 1}))
     create = desk.worker.create
@@ -410,6 +411,7 @@ def test_while_the_worker_is_away_its_reason_stays_and_nothing_is_written_again_
     assert desk.storage.get_study(study_id) == noted
 
 
+@pytest.mark.long
 def test_a_trial_whose_end_the_database_has_forgotten_ends_as_its_run_did(desk: Desk, tmp_path: Path) -> None:
     study_id = desk.create(study(script="echo acc=0.7", limits={"max_trials": 1}))
     (trial,) = running(desk, study_id)
@@ -495,6 +497,7 @@ def test_a_trial_that_ends_as_its_rule_would_stop_it_is_let_go_in_the_same_pass(
         desk.close()
 
 
+@pytest.mark.long
 def test_a_request_that_came_just_before_the_same_one_of_a_pass_is_seen_by_the_next_pass(desk: Desk) -> None:
     limits = {"max_trials": 1, "trial_timeout": timedelta(seconds=0.5)}
     study_id = desk.create(study(script="trap '' TERM; sleep 600", limits=limits))
@@ -515,6 +518,7 @@ def test_a_request_that_came_just_before_the_same_one_of_a_pass_is_seen_by_the_n
     assert desk.storage.get_trial(trial.id).stop_reason == TrialReason.STOPPED_BY_USER
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("act", ["stop", "delete", "fence"])
 def test_a_worker_that_is_away_when_a_run_is_to_end_is_named_as_what_keeps_the_study(desk: Desk, act: str) -> None:
     script = "echo acc=1" if act == "delete" else "sleep 600"

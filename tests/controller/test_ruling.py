@@ -151,6 +151,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     it.storage.close()
 
 
+@pytest.mark.long
 def test_a_question_costs_the_same_rows_and_bytes_after_a_hundred_more_finished_trials(desk: Desk) -> None:
     first, second = running(desk.storage, desk.study, 2)
     costs = []

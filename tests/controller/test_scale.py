@@ -79,6 +79,7 @@ def test_a_tick_is_the_same_few_statements_with_many_studies_at_rest_and_one_hea
     assert 1 <= many["UPDATE"] <= 3
 
 
+@pytest.mark.long
 def test_a_runs_end_costs_the_same_statements_beside_many_live_trials(desk: Desk, tmp_path: Path) -> None:
     statements = Statements(desk)
     found = []

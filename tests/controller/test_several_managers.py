@@ -250,6 +250,7 @@ def test_a_manager_that_drives_a_study_again_keeps_the_runs_that_began_meanwhile
     assert sorted(begun(tmp_path)) == sorted([run_name(first.id, 1), run_name(second.id, 1)])
 
 
+@pytest.mark.long
 def test_a_run_that_is_on_its_way_when_its_study_is_taken_over_is_waited_for(
     desk: Desk, other: Desk, tmp_path: Path
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_run_that_is_on_its_way_when_its_study_is_taken_over_is_waited_for(
     assert begun(tmp_path) == [run_name(trial.id, 1)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lease", [True, False])
 def test_a_pass_that_was_frozen_right_at_its_beginning_ends_no_run_of_the_other(
     desk: Desk, other: Desk, tmp_path: Path, lease: bool
@@ -301,6 +303,7 @@ def test_a_pass_that_was_frozen_right_at_its_beginning_ends_no_run_of_the_other(
     assert other.finish(study_id).completed == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["lives", "has ended"])
 def test_a_run_that_the_other_began_after_the_trials_were_read_is_neither_ended_nor_let_go(
     desk: Desk, other: Desk, tmp_path: Path, how: str

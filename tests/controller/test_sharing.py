@@ -133,6 +133,7 @@ def test_who_drives_more_already_takes_less(manager: Callable[[str], Manager]) -
     assert (one.driven, two.driven) == (5, 5)
 
 
+@pytest.mark.long
 def test_what_the_others_do_not_take_is_taken_all_the_same(manager: Callable[[str], Manager]) -> None:
     one = manager(A)
     studies(one.desk, 10, driver="")
@@ -148,6 +149,7 @@ def test_what_the_others_do_not_take_is_taken_all_the_same(manager: Callable[[st
     until(look, poll=0.2)
 
 
+@pytest.mark.long
 def test_a_manager_that_is_told_to_end_hands_its_studies_over_at_once(manager: Callable[[str], Manager]) -> None:
     one, two, three = manager(A), manager(B), manager(C)
     for it in (one, two, three):

@@ -52,6 +52,7 @@ def state(katib: World, study_id: str) -> StudyState:
 
 
 class TestCreate:
+    @pytest.mark.long
     def test_a_file_becomes_a_study_once(self, pages: TestClient, headers: Mapping[str, str]) -> None:
         body = {"file": FILE, "request_id": "test-once"}
         first = pages.post("/api/studies", json=body, headers=headers)
@@ -68,6 +69,7 @@ class TestCreate:
         (problem,) = pages.post("/api/studies/check", json={"file": file}, headers=headers).json()["problems"]
         assert problem["line"] == 6
 
+    @pytest.mark.long
     def test_what_only_the_manager_knows_has_its_line_too(self, pages: TestClient, headers: Mapping[str, str]) -> None:
         answer = pages.post("/api/studies", json={"file": FILE.replace("random", "nowhere")}, headers=headers)
         assert answer.status_code == 400

@@ -20,6 +20,7 @@ def target(row: list[float]) -> float:
 
 
 class TestQuality:
+    @pytest.mark.long
     @pytest.mark.parametrize("count", [60, 400])
     def test_it_predicts_what_it_has_not_seen_about_as_well_as_another_forest(self, count: int) -> None:
         points = rows(count)
@@ -44,6 +45,7 @@ class TestWeights:
         assert found[0] + found[1] == pytest.approx(2, rel=0.2)
         assert found[2] + found[3] < 0.02
 
+    @pytest.mark.long
     def test_the_order_of_words_does_not_matter(self) -> None:
         points = rows(400)
         values = [target(row) for row in points]

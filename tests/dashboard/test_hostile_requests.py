@@ -55,6 +55,7 @@ def test_a_trial_of_a_number_that_none_has_is_not_there(pages: TestClient, ended
     assert pages.get(f"/studies/{ended}/trials/{number}").status_code == 404
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words", ["attempt=9999999999", "offset=9999999999999999999", "attempt=x", "offset=--1", "attempt=-"]
 )

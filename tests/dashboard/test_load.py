@@ -30,6 +30,7 @@ def big(katib: World) -> Iterator[str]:
 
 
 class TestChanges:
+    @pytest.mark.long
     def test_many_trials_come_in_parts_each_of_which_is_asked_for_after_the_one_before(
         self, pages: TestClient, big: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -78,6 +79,7 @@ class TestAnswers:
         assert [answers.of("a", 1, lambda n=n: n) for n in (10, 11)] == [10, 10]  # type: ignore[misc]
         assert answers.of("a", 2, lambda: 12) == 12
 
+    @pytest.mark.long
     def test_a_long_computation_holds_up_its_own_study_alone(self) -> None:
         answers: Answers[int] = Answers(2)
         go, begun = threading.Event(), threading.Event()
@@ -105,6 +107,7 @@ class TestAnswers:
             answers.of("a", 1, lambda: 1 / 0)
         assert answers.of("a", 1, lambda: 2) == 2
 
+    @pytest.mark.long
     def test_who_asks_while_others_compute_is_told_when_to_ask_again(
         self, pages: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -46,12 +46,14 @@ def check(points: list[list[float]], long: Long) -> None:
     assert sum(step > long.count - 1000 for step in steps) > 10
 
 
+@pytest.mark.long
 def test_the_page_of_a_trial_has_its_beginning_and_its_latest_values(pages: TestClient, long: Long) -> None:
     state = pages.get(f"/api/trials/{long.trial}").json()
     check(state["metrics"]["acc"], long)
     assert state["cut"] == (long.count > 11_000)
 
 
+@pytest.mark.long
 def test_so_have_the_curves_of_its_study(pages: TestClient, long: Long) -> None:
     answer = pages.get(f"/api/studies/{long.study}/curves", params={"metric": "acc", "ids": long.trial[:8]})
     (curve,) = answer.json()

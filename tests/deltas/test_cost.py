@@ -117,6 +117,7 @@ def stack() -> Iterator[ExitStack]:
         yield it
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("needs", [Needs.FINALS, Needs.CURVES])
 def test_a_question_after_each_trial_costs_the_same_at_any_length(
     stack: ExitStack, tmp_path: Path, needs: Needs
@@ -138,6 +139,7 @@ def test_a_question_after_each_trial_costs_the_same_at_any_length(
     assert many.bytes < 5_000
 
 
+@pytest.mark.long
 def test_a_manager_that_takes_over_sends_what_the_service_lacks_and_no_more(stack: ExitStack, tmp_path: Path) -> None:
     desk = Desk(stack, tmp_path)
     desk.finish(MANY)

@@ -393,6 +393,7 @@ def test_a_replica_that_missed_a_change_is_not_taken_for_the_one_that_did_not() 
         world.compare(world.studies[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("machine", "count"), [(Deltas, 100), (Curves, 40), (Cramped, 40), (Forgetful, 10)])
 def test_answers_are_those_of_the_whole_history(machine: type[Deltas], count: int) -> None:
     run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=examples(count)))

@@ -77,6 +77,7 @@ def decoded(secret: Object) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
+@pytest.mark.long
 def test_the_secret_holds_what_the_manager_and_the_database_read_of_it(server: Server) -> None:
     assert server.run().returncode == 0
     ((path, authorization, secret),) = server.asked
@@ -97,6 +98,7 @@ def test_the_secret_holds_what_the_manager_and_the_database_read_of_it(server: S
     assert (url.host, url.port) == (service["metadata"]["name"], service["spec"]["ports"][0]["port"])
 
 
+@pytest.mark.long
 def test_passwords_are_long_and_of_letters_that_need_no_quoting_and_each_time_others(server: Server) -> None:
     for _ in range(2):
         server.run()
@@ -108,12 +110,14 @@ def test_passwords_are_long_and_of_letters_that_need_no_quoting_and_each_time_ot
         assert password.replace("-", "").replace("_", "").isalnum()
 
 
+@pytest.mark.long
 def test_a_secret_that_is_there_is_left_as_it_is(server: Server) -> None:
     server.status = 409
     done = server.run()
     assert (done.returncode, "there already" in done.stdout) == (0, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", [401, 403, 500])
 def test_a_refusal_is_said_and_tried_again_by_whoever_starts_it(server: Server, status: int) -> None:
     server.status = status
@@ -136,6 +140,7 @@ def test_no_password_is_printed(server: Server) -> None:
     assert not [value for value in decoded(secret).values() if value in done.stdout + done.stderr]
 
 
+@pytest.mark.long
 def test_it_stands_in_the_manifests_word_for_word() -> None:
     for installation in (default(), overlay("katib-0.1")):
         (found,) = [c for c in installation.all("ConfigMap") if "create_secret.py" in c["data"]]

@@ -23,6 +23,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
     return Manifests(rendered(folder))
 
 
+@pytest.mark.long
 def test_the_pages_are_of_the_manager_s_image_and_reach_it(manifests: Manifests) -> None:
     found = manifests.one("Deployment", "katib-dashboard")
     (container,) = containers(found)

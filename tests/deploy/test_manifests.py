@@ -63,6 +63,7 @@ def test_overlays_are_those_that_are_promised() -> None:
     assert OVERLAYS == ("default", "external-database", "katib-0.1", "kind", "secure", "secure-secrets")
 
 
+@pytest.mark.long
 def test_nothing_is_said_twice(any_overlay: Manifests) -> None:
     names = [(o["kind"], o["metadata"].get("namespace"), name_of(o)) for o in any_overlay.objects]
     assert len(names) == len(set(names))

@@ -109,6 +109,7 @@ def test_cert_manager_makes_every_secret_that_is_mounted_for_the_names_that_are_
     assert calls == {"katib-manager-tls", "katib-dashboard-tls", "katib-client-tls"}
 
 
+@pytest.mark.long
 def test_the_dashboard_speaks_tls_to_browsers_and_to_the_manager(tmp_path: Path) -> None:
     base = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
     at = "/".join([".."] * len(tmp_path.resolve().parts[1:])) + str(DEPLOY)
@@ -202,6 +203,7 @@ def test_the_script_renews_by_the_authority_that_is_there(tmp_path: Path) -> Non
         assert answers(port, new, "katib-manager")
 
 
+@pytest.mark.long
 def test_a_client_s_name_is_no_path(tmp_path: Path) -> None:
     for name in ("../x", "ca", "a/b", ""):
         done = subprocess.run(

@@ -237,6 +237,7 @@ class TestSpread:
         assert indices[0] == 0
         assert indices[-1] == d.cardinality - 1 or d.cardinality == 1
 
+    @pytest.mark.long
     @given(continua(), st.integers(2, 100))
     def test_a_continuum_is_spread_evenly_on_its_scale(self, d: Dimension, points: int) -> None:
         assert isinstance(d, NumericDimension)

@@ -151,6 +151,7 @@ STORED = (
 )
 
 
+@pytest.mark.long
 @given(specs)
 def test_every_spec_comes_back(spec):
     text = spec_to_json(spec)

@@ -15,6 +15,8 @@ from katib.api.errors import DETAIL_KEY
 from tests.e2e.harness import Process, World, stub, world
 from tests.examples import examples
 
+pytestmark = pytest.mark.long
+
 DOUBLE, INT, DISCRETE, CATEGORICAL = pb.DOUBLE, pb.INT, pb.DISCRETE, pb.CATEGORICAL
 Feasible = pb.FeasibleSpace
 

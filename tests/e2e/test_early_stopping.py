@@ -50,6 +50,7 @@ def alive(pids: Path) -> list[int]:
     return found
 
 
+@pytest.mark.long
 def test_a_study_whose_rule_s_service_is_away_says_so_goes_on_and_stops_trials_when_it_is_back(katib: World) -> None:
     katib.suggestion("grid")
     rule = katib.earlystopping("medianstopping")
@@ -100,6 +101,7 @@ def test_a_stopped_trial_that_ignores_sigterm_is_gone_when_it_is_killed(katib: W
         assert alive(pids) == []
 
 
+@pytest.mark.long
 def test_a_trial_that_ends_well_when_it_is_told_to_is_killed_with_its_last_value(katib: World) -> None:
     """It may save its model, or report once more: it is stopped all the same."""
     katib.suggestion("grid")
@@ -145,6 +147,7 @@ def recorder(katib: World) -> Iterator[Recorder]:
     server.stop(None).wait()
 
 
+@pytest.mark.long
 def test_the_suggestion_service_is_told_of_a_stopped_trial_what_it_is(katib: World, recorder: Recorder) -> None:
     katib.earlystopping("medianstopping")
     katib.manager()
@@ -158,6 +161,7 @@ def test_the_suggestion_service_is_told_of_a_stopped_trial_what_it_is(katib: Wor
         finished(client, study_id)
 
 
+@pytest.mark.long
 def test_a_trial_whose_program_reports_by_itself_is_stopped_early_too(katib: World) -> None:
     katib.suggestion("grid")
     katib.earlystopping("medianstopping")
@@ -201,6 +205,7 @@ class Old(api_pb2_grpc.EarlyStoppingServicer):
         return pb.ShouldTrialStopReply(trials=[t for t in request.running_trials if t.eval_logs])
 
 
+@pytest.mark.long
 def test_a_service_with_the_two_methods_of_katib_0_1_is_asked_as_ever_and_told_again_what_it_forgot(
     katib: World,
 ) -> None:

@@ -26,6 +26,7 @@ def counted(katib: World) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_killed_manager_finishes_the_study_when_it_is_started_again(katib: World) -> None:
     count = counted(katib)
     katib.suggestion("random")
@@ -67,6 +68,7 @@ def test_a_trial_that_ends_while_the_manager_is_down_keeps_what_it_printed(katib
         assert [o.value for o in client.get_trial(trial.id).observations] == [0.1, 0.9]
 
 
+@pytest.mark.long
 def test_a_study_without_its_service_is_refused_and_nothing_is_stored(katib: World) -> None:
     katib.manager()
     with katib.client() as client:
@@ -116,6 +118,7 @@ def test_a_study_whose_service_goes_away_says_so_and_goes_on_within_two_seconds_
         finished(client, study_id)
 
 
+@pytest.mark.long
 def test_an_algorithm_name_that_is_no_name_never_becomes_an_address(katib: World) -> None:
     katib.manager()
     with katib.client() as client:
@@ -216,6 +219,7 @@ def test_managers_that_were_killed_leave_no_row_behind(katib: World) -> None:
         until(lambda: database.execute("SELECT count(*) FROM managers").fetchone() == (1,))
 
 
+@pytest.mark.long
 def test_a_name_that_does_not_resolve_is_named_in_our_words(katib: World) -> None:
     katib.manager("--suggestion-address", "suggestion-{algorithm}.invalid:6789")
     with (

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.harness import World
+
+pytestmark = pytest.mark.long
 
 LOOP = Path(__file__).resolve().parents[2] / "examples" / "loop"
 

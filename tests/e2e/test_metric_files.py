@@ -57,6 +57,7 @@ def test_event_files_are_read(running: World, tmp_path: Path) -> None:
     assert [(o.step, o.value) for o in found] == [(step, step / 64) for step in range(50)]
 
 
+@pytest.mark.long
 def test_a_file_is_read_whole_and_once_when_the_manager_was_down_as_the_trial_ended(
     katib: World, tmp_path: Path
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_trial_whose_file_has_not_the_objective_says_where_was_looked(running:
     assert trial.message.endswith("its last lines: acc=0.5")
 
 
+@pytest.mark.long
 def test_the_sdk_beside_the_program_reads_its_file_and_ends_as_it_does(running: World) -> None:
     script = (
         'mkdir -p logs; for i in 1 2 3; do echo "step=$i acc=0.$i" >>logs/m; done; echo "$1" >given; exit $((3 - 3))'
@@ -109,6 +111,7 @@ def test_the_sdk_beside_the_program_reads_its_file_and_ends_as_it_does(running: 
     assert "code 7" in trial.message
 
 
+@pytest.mark.long
 def test_a_stop_reaches_the_program_behind_the_sdk(running: World, tmp_path: Path) -> None:
     script = f"trap 'touch {tmp_path}/stopped; exit 0' TERM; echo acc=0.5 >m; while :; do sleep 0.05; done"
     spec = collecting(script, path="m", reader=SDK)

@@ -111,6 +111,7 @@ def test_a_million_lines_are_read_in_bounded_memory(katib: World) -> None:
     assert size().rss - before < 100 * 1024 * 1024
 
 
+@pytest.mark.long
 def test_nothing_is_lost_or_taken_twice_when_the_manager_was_down_as_the_trial_ended(
     katib: World, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ for i in 4 5 6 7 8 9; do echo step=$i acc=0.$i; done; printf 'step=10 acc=1'; to
         ]
 
 
+@pytest.mark.long
 def test_a_trial_s_curve_is_shown_and_everything_of_a_study_is_exported(running: World) -> None:
     script = 'for i in 1 2 3 4 5 6 7 8 9; do echo "step=$i acc=0.$i loss=nan"; done; [ "$KATIB_ATTEMPT" = 2 ]'
     limits = {"max_trials": 2, "retry_limit": 1}

@@ -19,6 +19,7 @@ def curves(running: World, path: Path) -> dict[tuple[int, int], float]:
     return {(row["trial_number"], row["step"]): row["value"] for row in rows}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_way_of_telling_gives_the_whole_curve_of_every_trial(running: World, path: Path) -> None:
     found = curves(running, path)

@@ -9,6 +9,8 @@ import pytest
 from katib.domain.models import SavedModel
 from tests.e2e.harness import World, finished, study, trials, until
 
+pytestmark = pytest.mark.long
+
 LEAVE = 'mkdir "$KATIB_MODEL_DIR" && echo "$x" >"$KATIB_MODEL_DIR/weights"; echo "acc=$x"'
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 from katib.local import _OnDemand, _Service
 from tests.e2e.harness import wait_until_serving
@@ -30,6 +31,7 @@ def children() -> set[int]:
     return {child.pid for child in psutil.Process().children()}
 
 
+@pytest.mark.long
 def test_a_service_begins_with_the_first_call_and_no_other_one_does() -> None:
     before = children()
     with on_demand("random", "grid") as (standby, addresses):

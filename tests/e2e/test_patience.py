@@ -84,6 +84,7 @@ class Relay:
             b.close()
 
 
+@pytest.mark.long
 def test_a_study_is_created_when_its_service_comes_a_moment_later(katib: World, client: ManagerClient) -> None:
     # Python takes its time to start, which is not what is tested: the service serves already, at another name.
     with coming(lambda: Path(f"{katib.sockets}/s-later").symlink_to(f"{katib.sockets}/s-random")):
@@ -93,6 +94,7 @@ def test_a_study_is_created_when_its_service_comes_a_moment_later(katib: World, 
     assert client.get_study(study_id).spec.algorithm == "later"
 
 
+@pytest.mark.long
 def test_suggestions_come_when_their_service_comes_a_moment_later(katib: World, client: ManagerClient) -> None:
     study_id = client.create_study(study(algorithm=""))
     with coming(lambda: Path(f"{katib.sockets}/s-soon").symlink_to(f"{katib.sockets}/s-random")):
@@ -100,6 +102,7 @@ def test_suggestions_come_when_their_service_comes_a_moment_later(katib: World, 
     assert len(found) == 1
 
 
+@pytest.mark.long
 def test_a_port_that_was_refused_a_moment_ago_is_used(katib: World, tmp_path: Path) -> None:
     with closing(Relay(f"{katib.sockets}/s-random")) as relay:
         address = f"unix:{katib.sockets}/n"
@@ -110,6 +113,7 @@ def test_a_port_that_was_refused_a_moment_ago_is_used(katib: World, tmp_path: Pa
             assert client.get_study(study_id)
 
 
+@pytest.mark.long
 def test_who_does_not_come_is_named_with_what_was_done(client: ManagerClient) -> None:
     begin = time.monotonic()
     with pytest.raises(
@@ -121,6 +125,7 @@ def test_who_does_not_come_is_named_with_what_was_done(client: ManagerClient) ->
     assert PATIENCE_S <= time.monotonic() - begin < PATIENCE_S + SLACK_S
 
 
+@pytest.mark.long
 def test_a_rule_that_does_not_come_is_waited_for_at_the_same_time(client: ManagerClient) -> None:
     begin = time.monotonic()
     with pytest.raises(
@@ -132,12 +137,14 @@ def test_a_rule_that_does_not_come_is_waited_for_at_the_same_time(client: Manage
     assert 2 * PATIENCE_S <= time.monotonic() - begin < 2 * PATIENCE_S + SLACK_S
 
 
+@pytest.mark.long
 def test_suggestions_of_a_service_that_does_not_come_are_refused_with_advice(client: ManagerClient) -> None:
     study_id = client.create_study(study(algorithm=""))
     with pytest.raises(UnavailableError, match=r"no service answers as suggestion-absent \(.* in 2\.\d s\); start one"):
         client.suggest_trials(study_id, algorithm="absent")
 
 
+@pytest.mark.long
 def test_a_caller_with_little_time_is_answered_within_it(katib: World) -> None:
     with (
         ManagerClient(katib.address, 1.5) as client,
@@ -146,6 +153,7 @@ def test_a_caller_with_little_time_is_answered_within_it(katib: World) -> None:
         client.create_study(study(algorithm="absent"))
 
 
+@pytest.mark.long
 def test_a_caller_that_names_no_deadline_is_answered_too(katib: World) -> None:
     request = pb.InitializeSuggestServiceRequest(study_id="a000000000000000", suggest_algorithm="absent")
     request.configs.name = "s"
@@ -154,6 +162,7 @@ def test_a_caller_that_names_no_deadline_is_answered_too(katib: World) -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.long
 def test_many_who_ask_for_a_service_that_does_not_exist_do_not_stop_the_others(client: ManagerClient) -> None:
     """Whoever waits has one of the server's threads."""
 

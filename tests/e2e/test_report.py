@@ -15,6 +15,8 @@ from katib.domain.trial import TrialReason, TrialState
 from tests.e2e.harness import World, finished, stub, study, trials, until
 from tests.e2e.test_metrics import observations
 
+pytestmark = pytest.mark.long
+
 ONE = {"max_trials": 1}
 
 

@@ -9,12 +9,15 @@ import urllib.error
 import urllib.request
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from katib.api import api_pb2 as pb
 from katib.api.channel import open_channel
 from tests.e2e.harness import World, finished, stub, study, until
+
+pytestmark = pytest.mark.long
 
 
 def test_many_watchers_take_no_thread_from_the_other_calls(running: World) -> None:

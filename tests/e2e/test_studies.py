@@ -150,10 +150,13 @@ def test_a_deleted_study_is_gone_with_its_trials_and_outputs(running: World) -> 
 
 
 def test_a_paused_study_begins_nothing_until_it_is_resumed_and_a_raised_limit_lets_it_go_on(running: World) -> None:
+    gate = running.folder / "gate"
+    script = f"until [ -e {gate} ]; do sleep 0.1; done; echo acc=1"
     with running.client() as client:
-        study_id = client.create_study(study(name="paused", script="sleep 0.2; echo acc=1", limits={"max_trials": 12}))
-        until(lambda: client.get_study(study_id).summary.completed >= 1)
+        study_id = client.create_study(study(name="paused", script=script, limits={"max_trials": 12}))
+        until(lambda: client.get_study(study_id).summary.running >= 1)
         running.cli("pause-study", "paused")
+        gate.touch()
         until(lambda: client.get_study(study_id).summary.running == 0)
         done = client.get_study(study_id).summary
         assert (done.state, done.finished_trials < 12) == (StudyState.PAUSED, True)

@@ -152,6 +152,7 @@ class RuleContract:
 
         assert self.numbers(rule, replace(call, finished=finished, running=call.running[::-1])) == [2]
 
+    @pytest.mark.long
     def test_another_process_gives_the_same_answer(self, rule: Rule) -> None:
         done = subprocess.run(
             [sys.executable, "-c", ANOTHER_PROCESS],
@@ -198,6 +199,7 @@ class RuleContract:
         assert violation.field.startswith(f"study_config.early_stopping_parameters[{len(self.far_behind)}].")
         assert "CheckInterval" in violation.expected
 
+    @pytest.mark.long
     @PROPERTY
     @given(CURVES, CURVES, CURVES, CURVES)
     def test_a_study_that_minimizes_is_the_mirror_of_one_that_maximizes(
@@ -209,6 +211,7 @@ class RuleContract:
 
         assert self.numbers(rule, up) == self.numbers(rule, down)
 
+    @pytest.mark.long
     @PROPERTY
     @given(CURVES, CURVES, CURVES, CURVES)
     def test_what_failed_or_was_stopped_by_a_user_changes_nothing(
@@ -220,6 +223,7 @@ class RuleContract:
 
         assert self.numbers(rule, beside) == self.numbers(rule, alone)
 
+    @pytest.mark.long
     @PROPERTY
     @given(FINITE, FINITE, FINITE, st.data())
     def test_the_best_is_never_stopped(
@@ -230,6 +234,7 @@ class RuleContract:
 
         assert 1 not in self.numbers(rule_named(self.name), call)
 
+    @pytest.mark.long
     @PROPERTY
     @given(CURVES, CURVES, CURVES)
     def test_steps_that_count_up_from_one_may_be_named_or_not(
@@ -241,6 +246,7 @@ class RuleContract:
 
         assert self.numbers(rule, replace(call, curves=named)) == self.numbers(rule, call)
 
+    @pytest.mark.long
     @PROPERTY
     @given(CURVES, CURVES, CURVES)
     def test_trials_that_are_alike_are_treated_alike(self, running: Curves, completed: Curves, early: Curves) -> None:
@@ -251,6 +257,7 @@ class RuleContract:
             (first if number <= len(running) else second).append((number - 1) % max(1, len(running)))
         assert first == second
 
+    @pytest.mark.long
     @PROPERTY
     @given(CURVES, CURVES, CURVES, CURVES)
     def test_what_is_kept_of_finished_trials_changes_no_answer(
@@ -287,6 +294,7 @@ class RuleContract:
     def test_it_looks_at_the_objective_unless_told_otherwise(self, rule: Rule) -> None:
         assert list(rule.metrics(check(rule, self.study()))) == ["score"]
 
+    @pytest.mark.long
     def test_on_recorded_curves_it_saves_steps_and_keeps_the_best(self) -> None:
         outcomes = []
         for task in map(read, names()):

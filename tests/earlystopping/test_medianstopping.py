@@ -218,6 +218,7 @@ CURVES = st.lists(
 )
 
 
+@pytest.mark.long
 @given(CURVES, CURVES, CURVES, st.integers(1, 4), st.integers(0, 3), st.integers(1, 4), st.sampled_from(Objective))
 def test_it_is_the_rule_of_its_definition(
     running: list[list[float]],

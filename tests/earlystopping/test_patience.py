@@ -17,6 +17,7 @@ NAN, INF = math.nan, math.inf
 Curve = Sequence[float]
 
 
+@pytest.mark.long
 class TestPatienceKeepsTheContract(RuleContract):
     name = "patience"
     eager = (("Patience", 2),)

@@ -109,6 +109,7 @@ def test_a_bad_setting_is_refused_with_what_is_allowed(name: str, text: str, exp
 FINITE = st.lists(st.lists(st.integers(-5, 5).map(float), max_size=8), max_size=6)
 
 
+@pytest.mark.long
 @given(FINITE, FINITE, FINITE, st.integers(1, 5), st.integers(1, 4), st.floats(1, 99))
 def test_it_is_the_rule_of_its_definition(
     running: list[list[float]],

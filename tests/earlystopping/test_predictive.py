@@ -19,6 +19,7 @@ NAN, INF = math.nan, math.inf
 Curve = Sequence[float]
 
 
+@pytest.mark.long
 class TestPredictiveKeepsTheContract(RuleContract):
     name = "predictive"
     far_behind = (("MinTrialsRequired", 5),)
@@ -133,6 +134,7 @@ def test_a_bad_setting_is_refused_with_what_is_allowed(name: str, text: str, exp
 FINITE = st.lists(st.lists(st.integers(-5, 5).map(float), max_size=8), max_size=6)
 
 
+@pytest.mark.long
 @given(
     FINITE, FINITE, FINITE, st.integers(1, 5), st.integers(1, 4), st.sampled_from([0.5, 1.0, 2.0]), st.floats(0, 0.5)
 )

@@ -52,6 +52,7 @@ def message(running: list[list[float]], completed: list[list[float]]) -> pb.Shou
 BEHIND = message([[1.0] * 20, [0.0] * 20, [0.0] * 19], [[0.5] * 30] * 3)
 
 
+@pytest.mark.long
 def test_trials_that_are_behind_come_back(stub: EarlyStoppingStub) -> None:
     reply = stub.ShouldTrialStop(BEHIND, timeout=TIMEOUT)
 
@@ -115,6 +116,7 @@ def test_a_refusal_names_the_setting(stub: EarlyStoppingStub, in_study: bool) ->
     assert violation.expected.startswith("did you mean BurnInPeriod?")
 
 
+@pytest.mark.long
 def test_it_answers_health_checks_and_ends_with_code_0_on_sigterm() -> None:
     with program("katib-earlystopping", "medianstopping", "--listen", "localhost:0") as server:
         with open_channel(f"localhost:{server.port}") as channel:
@@ -126,6 +128,7 @@ def test_it_answers_health_checks_and_ends_with_code_0_on_sigterm() -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["median", "m" * 64, "../x"])
 def test_an_unknown_rule_is_refused_with_those_that_there_are(name: str) -> None:
     said = refused("katib-earlystopping", name, "--listen", "localhost:0")
@@ -134,6 +137,7 @@ def test_an_unknown_rule_is_refused_with_those_that_there_are(name: str) -> None
     assert "medianstopping" in said
 
 
+@pytest.mark.long
 def test_a_service_imports_neither_database_nor_cluster_nor_numerics() -> None:
     rules = ", ".join(entry.name for entry in entry_points(group=GROUP))
     imported = modules_after(f"import katib.earlystopping.server; from katib.earlystopping.rules import {rules}")

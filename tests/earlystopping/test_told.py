@@ -141,6 +141,7 @@ CURVES = st.lists(st.lists(STEPPED, max_size=6), max_size=5)
 Stepped = list[list[tuple[float, int | None]]]
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(CURVES, CURVES, CURVES, st.randoms(use_true_random=False), st.sampled_from([MedianStopping(), Percentile()]))
 def test_the_answer_is_that_to_the_whole_question_however_it_was_told(

@@ -134,6 +134,7 @@ def silent_port() -> Iterator[int]:
 # Before the manager's start
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["refuses", "says nothing"])
 def test_without_a_database_the_manager_serves_says_why_and_ends_promptly_when_it_is_told(
     katib: World, how: str
@@ -155,6 +156,7 @@ def test_without_a_database_the_manager_serves_says_why_and_ends_promptly_when_i
         assert "Traceback" not in manager.process.output
 
 
+@pytest.mark.long
 def test_many_tries_are_few_lines(katib: World) -> None:
     manager = Watched(katib, f"mysql+pymysql://katib@127.0.0.1:{free_port()}/katib", wait=False)
     manager.says_why("Connection refused")
@@ -164,6 +166,7 @@ def test_many_tries_are_few_lines(katib: World) -> None:
     assert manager.lines("Connection refused") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
@@ -202,6 +205,7 @@ def test_what_waiting_cannot_mend_ends_the_manager_at_once_with_a_sentence(
     assert "s3cret" not in process.output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("what", "sentence"), [("a folder that cannot be made", "cannot be used"), ("no database", "is no SQLite database")]
 )

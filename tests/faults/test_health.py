@@ -70,6 +70,7 @@ def test_a_server_that_cannot_work_is_alive_and_not_ready() -> None:
         server.drain()
 
 
+@pytest.mark.long
 def test_a_database_lost_while_the_manager_says_that_it_is_ready_is_what_is_said_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

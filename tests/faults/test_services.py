@@ -121,6 +121,7 @@ def test_a_question_to_a_frozen_service_at_a_port_fails(katib: World, channels: 
     assert ask(services).result(30).suggestions
 
 
+@pytest.mark.long
 def test_a_question_at_the_old_of_two_services_is_lost_when_the_new_one_greets(
     katib: World, channels: Channels
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_question_at_the_old_of_two_services_is_lost_when_the_new_one_greets(
     assert ask(services).result(30).suggestions
 
 
+@pytest.mark.long
 def test_a_frozen_service_that_goes_on_in_time_answers(katib: World) -> None:
     with closing(Channels(Patience(first=0.3, greeting=0.3, again=0.2, doubt=30))) as channels:
         services = RemoteSuggestionServices(at(katib), channels)

@@ -130,14 +130,17 @@ def check(machine: type[Lifecycle], count: int) -> None:
     run_state_machine_as_test(machine, settings=settings(EVERYTHING, max_examples=count))
 
 
+@pytest.mark.long
 def test_whatever_comes_the_promises_hold_in_memory() -> None:
     check(InMemory, examples(150))
 
 
+@pytest.mark.long
 def test_whatever_comes_the_promises_hold_on_disk(on_disk: type[OnDisk]) -> None:
     check(on_disk, examples(30))
 
 
+@pytest.mark.long
 def test_whatever_comes_the_promises_hold_over_the_wire(over_the_wire: type[Lifecycle]) -> None:
     check(over_the_wire, examples(30))
 

@@ -65,6 +65,7 @@ def scene(it: Guarded) -> tuple[str, str]:
     return study_id, trial.id
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("caller", ["ann", "stranger", ""])
 def test_each_call_that_changes_leaves_one_event_and_each_other_none(audited: tuple[Guarded, Log], caller: str) -> None:
     it, log = audited
@@ -93,6 +94,7 @@ def test_every_call_that_is_not_known_to_read_only_is_known_to_change() -> None:
     assert other == {"ReportMetrics"}
 
 
+@pytest.mark.long
 def test_an_event_says_what_the_call_was_about(audited: tuple[Guarded, Log]) -> None:
     it, log = audited
     study_id, trial_id = scene(it)
@@ -112,6 +114,7 @@ def test_an_event_says_what_the_call_was_about(audited: tuple[Guarded, Log]) -> 
     assert secret.removeprefix(PREFIX)[17:] not in log.path.read_text()
 
 
+@pytest.mark.long
 def test_logins_are_events_good_and_bad_and_other_questions_who_one_is_are_not(audited: tuple[Guarded, Log]) -> None:
     it, log = audited
     log.new()
@@ -126,6 +129,7 @@ def test_logins_are_events_good_and_bad_and_other_questions_who_one_is_are_not(a
     assert (refused["event"], refused["result"], refused["caller"]) == ("Login", "UNAUTHENTICATED", None)
 
 
+@pytest.mark.long
 def test_nothing_that_a_caller_says_begins_a_line_and_no_secret_is_kept_where_an_id_belongs(
     audited: tuple[Guarded, Log],
 ) -> None:
@@ -146,6 +150,7 @@ def test_nothing_that_a_caller_says_begins_a_line_and_no_secret_is_kept_where_an
     assert log.path.read_bytes().isascii()
 
 
+@pytest.mark.long
 def test_a_request_that_is_none_leaves_an_event_without_a_subject(audited: tuple[Guarded, Log]) -> None:
     it, log = audited
     log.new()
@@ -170,6 +175,7 @@ def note(log: AuditLog) -> None:
     log("/api.Manager/StopStudy", pb.StopStudyRequest(), _Context(), pb.StopStudyReply(), "OK")  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_a_file_that_was_moved_away_is_left_for_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "audit"
     log = AuditLog(str(path), "m")
@@ -213,6 +219,7 @@ def test_a_file_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> N
         AuditLog(str(tmp_path), "m")
 
 
+@pytest.mark.long
 def test_on_standard_output_there_is_nothing_else() -> None:
     script = "from tests.limits.test_audit_log import *; log = AuditLog('-', 'm'); note(log); note(log); log.close()"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

@@ -24,6 +24,8 @@ from tests.auth.conftest import Guarded
 from tests.e2e.harness import study, until
 from tests.limits.conftest import Limited
 
+pytestmark = pytest.mark.long
+
 FULL = grpc.StatusCode.RESOURCE_EXHAUSTED
 S = 60
 

@@ -11,6 +11,8 @@ from katib.domain.study import StudyReason
 from tests.e2e.harness import study, until
 from tests.limits.conftest import Limited
 
+pytestmark = pytest.mark.long
+
 
 def values(count: int, first: int = 1) -> list[Observation]:
     return [Observation("acc", 0.5, datetime.now(UTC), 1, "", i) for i in range(first, first + count)]

@@ -130,6 +130,7 @@ def test_every_finished_trial_has_one_however_it_ended(storage, store, worker, k
     assert (model.state, model.objective, model.metrics, model.model_path) == (state, None, (), "")
 
 
+@pytest.mark.long
 def test_many_trials_are_kept_in_pages(storage, store, worker, keeper):
     study = new_study(storage)
     end(storage, worker, study, *[i / 1000 for i in range(450)], model="")

@@ -43,6 +43,7 @@ def test_a_pattern_that_python_has_not_keeps_no_program_from_running(tmp_path: P
     assert "nothing is collected: bad escape" in done.stderr
 
 
+@pytest.mark.long
 def test_what_cannot_be_read_at_the_end_is_tried_again_and_then_said(tmp_path: Path) -> None:
     # In one step: there is no instant without a file, which would be a program that has written none.
     later = collect(tmp_path, task_of(), "ln -s m m; (sleep 1.5; echo acc=0.5 >n; mv n m) >&- 2>&- &")

@@ -13,6 +13,8 @@ from katib.domain.trial import Trial
 from katib.sdk.patience import patiently
 from tests.e2e.harness import World, world
 
+pytestmark = pytest.mark.long
+
 LOOPS = 12
 
 

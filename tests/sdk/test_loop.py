@@ -60,6 +60,7 @@ class Driver:
         self.popen.communicate()
 
 
+@pytest.mark.long
 def test_the_loop_of_five_lines(it: World) -> None:
     parameters = {
         "x": katib.Double(0, 1, step=0.25),
@@ -190,6 +191,7 @@ def test_what_cannot_be_reported_is_refused_at_once(it: World, bad: dict[str, fl
         trial.complete()
 
 
+@pytest.mark.long
 def test_mistakes_are_named(it: World) -> None:
     with pytest.raises(TypeError, match="'x'"):
         katib.create_study("s", {"x": 0.5}, maximize="acc", server=it.address)  # type: ignore[dict-item]
@@ -226,6 +228,7 @@ def test_many_that_create_the_same_study_get_one(it: World) -> None:
     assert create(it, "shared", exist_ok=True, max_trials=50, goal=0.5).id in found
 
 
+@pytest.mark.long
 def test_what_a_killed_program_had_goes_to_another_after_the_lease(it: World) -> None:
     study = create(it, "killed", max_trials=1)
     first = Driver(it, study, 600)
@@ -271,6 +274,7 @@ def test_one_that_was_frozen_for_longer_than_its_lease_learns_that_its_trial_is_
     assert [(o.attempt, o.step) for o in detail.observations] == [(2, 1), (2, 2)]
 
 
+@pytest.mark.long
 def test_eight_programs_share_a_study_and_no_trial_is_given_twice(it: World) -> None:
     study = create(it, "eight", max_trials=40)
     drivers = [Driver(it, study, 0.02, 60) for _ in range(8)]

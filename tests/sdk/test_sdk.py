@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     )
 
 
+@pytest.mark.long
 def test_a_program_that_is_alone_ends_in_time_and_prints_what_it_reported() -> None:
     # Nobody listens there.
     done = python(
@@ -90,6 +92,7 @@ print("trained")
     assert (outside.stdout, outside.stderr.count("\n")) == ("trained\n", 1)
 
 
+@pytest.mark.long
 def test_where_another_katib_answers_reports_are_printed(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         it.manager()

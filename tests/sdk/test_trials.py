@@ -60,6 +60,7 @@ for trial in study.trials(limit=1):
 """
 
 
+@pytest.mark.long
 def test_a_forked_child_can_neither_end_its_parents_trial_nor_report_in_vain(it: World) -> None:
     study = create(it, "forks")
     subprocess.run([sys.executable, "-c", FORKS, it.address, study.id], check=True, timeout=100)
@@ -72,6 +73,7 @@ class UnprintableError(Exception):
         raise ValueError("no text")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("raised", "shown"),
     [
@@ -205,6 +207,7 @@ def test_a_body_that_returns_no_number_and_has_reported_none_does_not_end_a_run_
         create(it, "nothing returned").run(lambda _trial: value)
 
 
+@pytest.mark.long
 def test_who_asks_whether_to_stop_learns_of_it_soon_whatever_the_lease(it: World) -> None:
     study = create(it, "asks")
     with it.client() as client:
@@ -216,6 +219,7 @@ def test_who_asks_whether_to_stop_learns_of_it_soon_whatever_the_lease(it: World
     assert states(study) == [("KILLED", TrialReason.STOPPED_BY_USER)]
 
 
+@pytest.mark.long
 def test_the_rule_of_a_study_that_programs_drive_stops_their_trials(it: World) -> None:
     it.earlystopping("threshold")
     rule = {"early_stopping": "threshold", "early_stopping_settings": (Setting("Lower", "0.5"),)}
@@ -281,6 +285,7 @@ def test_a_loop_that_begins_waits_for_a_manager_as_long_as_its_patience(
     assert len(asked) == 1
 
 
+@pytest.mark.long
 def test_the_thread_that_keeps_a_lease_survives_what_it_did_not_expect(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "katib")
     held = Held(ManagerClient("unix:/nowhere/at/all"), "t000000000000000", 1)

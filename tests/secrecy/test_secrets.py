@@ -253,6 +253,7 @@ def test_a_password_is_left_out_of_the_settings_line_whatever_is_in_it() -> None
     assert "mlflow+http://h:5000" in shown
 
 
+@pytest.mark.long
 def test_a_passwords_file_leaves_it_out_of_the_environment_too(katib: World, database: servers.Server) -> None:
     file = katib.folder / "password"
     file.write_text(PASSWORD)

@@ -77,6 +77,7 @@ def complete(api: Api, study_id: str, trial_id: str, objective: float | None = N
 
 
 class TestService:
+    @pytest.mark.long
     def test_what_was_created_is_what_is_got(self, api: Api) -> None:
         spec = replace(
             idle("all fields é🎉"),

@@ -36,6 +36,7 @@ def finish(api: Api, study_id: str, trial_id: str, attempt: int) -> None:
 
 
 class TestLeases:
+    @pytest.mark.long
     def test_what_a_silent_client_had_is_handed_on_and_its_late_word_is_refused(self, api: Api) -> None:
         study_id = api.create_study(idle(limits={"max_trials": 1}))
         (trial,), _ = api.suggest_trials(study_id, client_id="first", lease=SECOND)
@@ -72,6 +73,7 @@ class TestLeases:
             finish(api, study_id, trial.id, 1)
         assert until(lambda: api.get_study(study_id).summary.state is StudyState.COMPLETED)
 
+    @pytest.mark.long
     def test_a_client_that_reports_or_asks_keeps_its_trials(self, api: Api) -> None:
         study_id = api.create_study(idle(limits={"max_trials": 2}))
         (reports,), _ = api.suggest_trials(study_id, client_id="reports", lease=SECOND)
@@ -132,6 +134,7 @@ class TestLeases:
         assert api.get_trial(trial.id).trial.state is TrialState.RUNNING
 
 
+@pytest.mark.long
 def test_clients_of_0_1_keep_what_they_have_beside_clients_that_lease(services: tuple[World, Manager]) -> None:
     manager = stub(services[0].address)
     service = services[1].service

@@ -74,6 +74,7 @@ def test_of_all_callers_a_few_look_at_once() -> None:
     assert [w.was_let for w in watchers] == [[True]] * 5
 
 
+@pytest.mark.long
 def test_who_has_left_meanwhile_does_not_look_and_leaves_its_place() -> None:
     looks = Looks()
     first = Watcher(looks, "ann")
@@ -97,6 +98,7 @@ def test_an_error_in_a_look_leaves_the_place() -> None:
     third.leave()
 
 
+@pytest.mark.long
 def test_beside_others_a_caller_pauses_nine_times_as_long_as_it_looked() -> None:
     looks = Looks(used=time.monotonic)  # the processor is never idle
     time.sleep(0.6)
@@ -113,6 +115,7 @@ def test_beside_others_a_caller_pauses_nine_times_as_long_as_it_looked() -> None
         assert time.monotonic() - ended >= 0.4
 
 
+@pytest.mark.long
 def test_with_many_streams_that_wait_a_caller_pauses_for_longer() -> None:
     looks = Looks(used=time.monotonic)
     time.sleep(0.6)
@@ -129,6 +132,7 @@ def test_with_many_streams_that_wait_a_caller_pauses_for_longer() -> None:
     assert [w.was_let for w in many] == [[False]] * 20
 
 
+@pytest.mark.long
 def test_alone_a_caller_makes_no_pause_and_nothing_is_kept_of_it() -> None:
     looks = Looks(used=lambda: 0.0)
     time.sleep(0.6)

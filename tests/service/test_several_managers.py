@@ -146,6 +146,7 @@ def test_a_manager_frozen_between_reading_and_inserting_adds_no_trial_too_many(
     assert frozen.suggest(study_id) == ((), True)
 
 
+@pytest.mark.long
 def test_a_client_that_asks_another_manager_meanwhile_gets_its_trials_once(manager: Callable[[], Manager]) -> None:
     frozen, other = manager(), manager()
     study_id = create(frozen)
@@ -154,6 +155,7 @@ def test_a_client_that_asks_another_manager_meanwhile_gets_its_trials_once(manag
     assert len(all_of(other, study_id)) == 2
 
 
+@pytest.mark.long
 def test_clients_of_several_managers_at_once_get_each_number_once_and_none_too_many(
     manager: Callable[[], Manager],
 ) -> None:
@@ -295,6 +297,7 @@ def test_a_client_that_asks_again_while_its_call_before_waits_gets_the_same_tria
     assert len(all_of(it, study_id)) == 2
 
 
+@pytest.mark.long
 def test_a_trial_that_has_silenced_two_clients_is_given_to_a_third_only_when_there_is_no_other(
     manager: Callable[[], Manager],
 ) -> None:

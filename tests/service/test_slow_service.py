@@ -59,6 +59,7 @@ def slow(tmp_path: Path) -> Iterator[tuple[World, Slow]]:
         server.stop(0).wait()
 
 
+@pytest.mark.long
 def test_a_slow_algorithm_takes_neither_the_manager_nor_anybodys_trials(slow: tuple[World, Slow]) -> None:
     it, service = slow
     with it.client() as client, ThreadPoolExecutor(CLIENTS) as pool:

@@ -178,6 +178,7 @@ def test_a_lease_that_an_older_manager_has_left_to_a_trial_that_has_ended_is_non
     assert storage.hand_out(study.id, "another", 1, timedelta(hours=1), NOW) == ()
 
 
+@pytest.mark.long
 def test_no_call_costs_more_in_a_large_study(storage, counter):
     small, large = costs(storage, counter, 20), costs(storage, counter, 2000)
     grown = {
@@ -213,6 +214,7 @@ def managers_costs(storage, counter, ended):
     }
 
 
+@pytest.mark.long
 def test_what_has_ended_costs_a_manager_nothing(storage, counter):
     few, many = managers_costs(storage, counter, 5), managers_costs(storage, counter, 2000)
     # The first study of the first round is still there.

@@ -79,6 +79,7 @@ def test_more_than_it_may_remember_is_still_right(storage):
         assert sum(len(known.trials) for known in history._studies.values()) <= 5
 
 
+@pytest.mark.long
 def test_readers_while_others_finish_trials_miss_none(storage):
     study = storage.create_study(make_study())
     ended = threading.Event()

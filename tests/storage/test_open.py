@@ -146,6 +146,7 @@ class TestSchema:
             open_storage(empty_url)
         execute(empty_url, "INSERT INTO studies VALUES (1)")
 
+    @pytest.mark.long
     def test_an_upgrade_that_was_interrupted_goes_on(self, empty_url):
         open_storage(empty_url).close()
         # As MySQL, which commits each CREATE, is left when the process ends before the last one.
@@ -156,6 +157,7 @@ class TestSchema:
         open_storage(empty_url).close()
         self.check_drift(empty_url)
 
+    @pytest.mark.long
     def test_migrations_and_tables_are_the_same(self, empty_url):
         open_storage(empty_url).close()
         self.check_drift(empty_url)
@@ -208,6 +210,7 @@ class TestSchema:
         (name,) = (line for line in migrated["studies"] if line.lstrip().startswith("`name`"))
         assert "utf8mb4_nopad_bin" in name or "utf8mb4_0900_bin" in name
 
+    @pytest.mark.long
     def test_of_many_that_open_an_empty_database_one_upgrades(self, empty_url):
         program = "import sys; from katib.manager.storage.open import open_storage; open_storage(sys.argv[1]).close()"
         others = [

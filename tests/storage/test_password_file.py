@@ -31,6 +31,7 @@ def end_connections(server: servers.Server) -> None:
         connection.cursor().execute("KILL HARD USER katib")
 
 
+@pytest.mark.long
 def test_it_is_read_for_each_connection(server: servers.Server, tmp_path: Path) -> None:
     address = make_url(server.url("katib")).set(username="katib").render_as_string()
     file = tmp_path / "password"

@@ -69,6 +69,7 @@ def reason(presence):
     return str(caught.value)
 
 
+@pytest.mark.long
 def test_while_it_is_away_everybody_is_told_why_at_once_and_one_looks(presence, server, changes):
     for _ in range(20):
         lose(presence, server)
@@ -85,6 +86,7 @@ def test_while_it_is_away_everybody_is_told_why_at_once_and_one_looks(presence, 
     assert server.looks == looks
 
 
+@pytest.mark.long
 def test_it_is_not_looked_for_more_often_than_helps(presence, server):
     lose(presence, server)
     time.sleep(1)
@@ -115,6 +117,7 @@ def test_one_who_waited_for_a_trouble_that_is_over_does_not_begin_another(presen
     assert changes == [False, True]
 
 
+@pytest.mark.long
 def test_a_long_trouble_is_a_line_now_and_then_and_one_at_its_end(presence, server, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(module, "_PAUSE_MOST_S", 0.02)

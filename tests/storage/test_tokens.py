@@ -30,6 +30,7 @@ def kinds(key):
     return [type(value) for value in key]
 
 
+@pytest.mark.long
 @given(keys)
 def test_a_key_comes_back_from_its_token(key):
     token = make_token(LIST, key)
@@ -45,6 +46,7 @@ def test_what_was_not_given_out_is_refused(text):
     assert caught.value.violations[0].field == "page_token"
 
 
+@pytest.mark.long
 @given(keys, st.data())
 def test_a_token_with_one_character_changed_is_refused(key, data):
     token = make_token(LIST, key)

@@ -47,6 +47,7 @@ def upgraded(request, empty_url):
 
 
 class TestUpgrade:
+    @pytest.mark.long
     def test_studies_trials_and_metrics_are_what_they_were(self, upgraded):
         study = upgraded.get_study("s000000000000001")
         assert (study.state, study.suggested, study.best_objective) == (StudyState.RUNNING, 4, 0.75)
@@ -63,11 +64,13 @@ class TestUpgrade:
         assert (model.model_path, model.saved_at, model.study_id, model.kept) == ("/m", None, "", False)
         assert upgraded.find_request("r-1") == study
 
+    @pytest.mark.long
     def test_what_became_of_earlier_attempts_is_there_from_schema_2_on(self, upgraded, request):
         earlier = upgraded.earlier_attempts("t000000000000002")
         written = "0001" not in request.node.name
         assert [(a.number, a.reason, a.message) for a in earlier] == [(1, "ExitCode", "code 3")] * written
 
+    @pytest.mark.long
     def test_work_goes_on_where_it_was_left(self, upgraded):
         study = upgraded.get_study("s000000000000001")
         waiting = upgraded.get_trial("t000000000000002")
@@ -82,6 +85,7 @@ class TestUpgrade:
         running(upgraded, study)
         recount(upgraded, study.id)
 
+    @pytest.mark.long
     def test_what_clients_had_before_there_were_leases_stays_theirs(self, upgraded, request):
         trial = upgraded.get_trial("t000000000000004")
         assert (trial.state, trial.lease, trial.lease_until) == (RUNNING, None, None)
@@ -90,6 +94,7 @@ class TestUpgrade:
         )
         assert upgraded.hand_out(trial.study_id, "another", 9, timedelta(seconds=1), NOW) == ()
 
+    @pytest.mark.long
     def test_a_deleted_study_leaves_nothing(self, upgraded):
         study = upgraded.get_study("s000000000000001")
         add(upgraded, study)

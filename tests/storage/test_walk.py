@@ -146,6 +146,7 @@ class Walk:
     def urls(self, request):
         raise NotImplementedError
 
+    @pytest.mark.long
     def test_every_storage_comes_to_the_same(self, urls):
         with ExitStack() as stack:
             memory, other = (open_storage(url) for url in urls)

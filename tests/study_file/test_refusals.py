@@ -218,6 +218,7 @@ def test_deep_nesting_is_refused() -> None:
     )
 
 
+@pytest.mark.long
 def test_too_many_values_are_refused() -> None:
     assert refusal("x:\n" + "- 1\n" * MAX_NODES).startswith(f"f.yaml:{MAX_NODES - 1}: more than {MAX_NODES} values")
 

@@ -146,6 +146,7 @@ SPECS = st.builds(
 )
 
 
+@pytest.mark.long
 @given(SPECS)
 @settings(max_examples=examples(100), deadline=None)
 def test_a_study_that_is_written_reads_back_the_same(spec: StudySpec) -> None:
@@ -190,6 +191,7 @@ def refusal(data: str | bytes) -> str:
     return ""
 
 
+@pytest.mark.long
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60))
 @settings(max_examples=examples(200), deadline=None)
 def test_any_text_is_read_or_refused_with_the_file_named(text: str) -> None:

@@ -204,6 +204,7 @@ class AlgorithmContract:
         assert generate(algorithm, call) == first
         assert generate(plugins.find(GROUP, "algorithm", self.name), call) == first
 
+    @pytest.mark.long
     def test_another_process_gives_the_same_answer(self, algorithm: Algorithm) -> None:
         calls = [self.after(algorithm, space, 9).call() for space in SPACES.values()]
 
@@ -233,6 +234,7 @@ class AlgorithmContract:
 
     # How many, and the end
 
+    @pytest.mark.long
     @pytest.mark.parametrize("parallel", [1, 3, 0])
     @pytest.mark.parametrize("space", [FINITE, FINITE_LOG], ids=["finite", "finite with a log scale"])
     def test_a_finite_space_is_tried_without_repetition_until_it_is_exhausted(
@@ -411,6 +413,7 @@ class NumberedContract(AlgorithmContract):
 
         assert [len(manager.ask().suggestions) for _ in range(3)] == [1000, 500, 0]
 
+    @pytest.mark.long
     def test_trials_far_down_the_order_cost_no_more_than_the_first(self, algorithm: Algorithm) -> None:
         space = [
             replace(INFINITE[4], name=f"p{i}", feasible=replace(INFINITE[4].feasible, max="99")) for i in range(200)

@@ -39,6 +39,7 @@ class HalvingContract(AlgorithmContract):
 
     # Configurations are what is not repeated; each may have several trials, of growing resources.
 
+    @pytest.mark.long
     @pytest.mark.parametrize("parallel", [1, 3, 0])
     @pytest.mark.parametrize("space", [FINITE, FINITE_LOG], ids=["finite", "finite with a log scale"])
     def test_a_finite_space_is_tried_without_repetition_until_it_is_exhausted(

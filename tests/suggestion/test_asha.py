@@ -83,6 +83,7 @@ class TestRungs:
         first = min(manager.trials[:3], key=lambda t: float(t.parameters[0].value))
         assert configuration(manager.trials[3]) == configuration(first)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("objective", Objective)
     @pytest.mark.parametrize("parallel", [1, 7])
     def test_whoever_goes_on_is_among_the_best_of_its_rung_at_that_time(
@@ -132,6 +133,7 @@ class TestRungs:
 
         assert max(rungs(manager)) >= 27
 
+    @pytest.mark.long
     def test_failures_count_in_their_rung_and_never_go_on(self) -> None:
         manager = asha(parallel=3)
         manager.outcome = lambda t: [
@@ -152,6 +154,7 @@ class TestRungs:
 
 
 class TestBrackets:
+    @pytest.mark.long
     def test_more_brackets_begin_higher_with_the_shares_of_hyperband(self) -> None:
         manager = asha(("Brackets", 3), parallel=10, trials=1500)
         manager.outcome = lambda t: (TrialState.ERROR, None)
@@ -164,6 +167,7 @@ class TestBrackets:
             share = [81, 34, 15][bracket] / 130
             assert abs(count - 1500 * share) < 4 * math.sqrt(1500 * share * (1 - share))
 
+    @pytest.mark.long
     def test_each_has_rungs_of_its_own(self) -> None:
         manager = asha(("Brackets", 5), parallel=5, trials=400)
         manager.run()

@@ -52,6 +52,7 @@ def note(spec: StudySpec) -> str:
 
 
 class TestChoice:
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("spec", "said"),
         [
@@ -121,6 +122,7 @@ class TestChoice:
         assert {t.value for trial in manager.trials[:12] for t in trial.tags if t.name == CHOSEN} == {"sobol"}
         assert not {s.parameters for s in reply.suggestions} & {t.parameters for t in manager.trials[:12]}
 
+    @pytest.mark.long
     def test_a_resource_has_its_tags_and_its_settings(self) -> None:
         spec = study(EPOCHS, ("ResourceName", "epochs"), ("R", 9), ("MaxParallel", 2), max_trials=100)
         manager = MiniManager(Auto(), spec, outcome=_bowl)

@@ -21,6 +21,7 @@ from tests.suggestion.learning import LearningContract
 from tests.suggestion.studies import BOWL, DOUBLE, INFINITE, NOW, MiniManager, bowl, parameter, study, values
 
 
+@pytest.mark.long
 class TestBayesianOptimizationKeepsTheContract(LearningContract):
     name = "bayesianoptimization"
     settings = (("Seed", 1),)
@@ -83,6 +84,7 @@ class TestSettings:
 
         assert len(manager.trials) == 12
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "settings",
         [
@@ -153,6 +155,7 @@ class TestATrap:
 
 
 class TestManyAtOnce:
+    @pytest.mark.long
     def test_a_batch_is_spread_and_not_piled_up_at_the_most_promising_point(self) -> None:
         manager = run(16, ("Seed", 2))
         manager.spec = study(BOWL, ("SuggestionNum", 100), ("MaxParallel", 8), ("Seed", 2))
@@ -163,6 +166,7 @@ class TestManyAtOnce:
         apart = np.abs(points[:, None] - points).max(axis=-1) + np.eye(8)
         assert apart.min() > 0.005
 
+    @pytest.mark.long
     def test_what_runs_is_not_tried_again(self) -> None:
         manager = run(16, ("Seed", 2))
         manager.spec = study(BOWL, ("SuggestionNum", 100), ("MaxParallel", 4), ("Seed", 2))
@@ -200,6 +204,7 @@ class TestFailures:
 
         assert len({t.parameters for t in manager.trials}) == 25
 
+    @pytest.mark.long
     def test_a_stopped_trial_counts_with_its_last_value_and_one_without_says_nothing(self) -> None:
         manager = run(12, ("Seed", 1))
         call = [replace(t, state=TrialState.KILLED) if t.number == 7 else t for t in manager.trials]
@@ -231,6 +236,7 @@ class TestLongHistories:
             trials.append(replace(trial, state=state, objective=objective))
         return trials
 
+    @pytest.mark.long
     def test_a_part_of_it_is_enough_to_find_better_points(self) -> None:
         manager = MiniManager(
             BayesianOptimization(), study(BOWL, ("MaxParallel", 1), ("Seed", 1), max_trials=10_000), outcome=bowl

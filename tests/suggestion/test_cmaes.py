@@ -290,6 +290,7 @@ class TestDistribution:
         assert probabilities[2] > 0.7
         assert probabilities.min() > 0.05
 
+    @pytest.mark.long
     def test_it_stays_one_however_long_a_run_goes_on_and_whatever_comes_of_it(self) -> None:
         cells = self.cells(*self.MIXED)
         rng = np.random.default_rng(3)

@@ -113,6 +113,7 @@ def test_a_study_larger_than_all_there_is_is_answered_and_not_kept() -> None:
     assert small.cursor("other") == "1"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("parameters", "text"), [(1, "0.5"), (8, "0.123456789012345"), (50, "relu"), (3, "x" * 500)])
 def test_what_is_kept_takes_no_more_memory_than_is_reckoned(parameters: int, text: str) -> None:
     sent(1)

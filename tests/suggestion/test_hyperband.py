@@ -317,6 +317,7 @@ def test_with_a_model_it_finds_better_ones_than_without() -> None:
         assert found[0] < found[1]
 
 
+@pytest.mark.long
 def test_a_model_leaves_a_share_of_the_configurations_random() -> None:
     """Those are the same as without a model: about a third, and all until a rung has enough trials."""
     without, own = (

@@ -144,6 +144,7 @@ class TestAnEnd:
 
 
 class TestWithoutReplacement:
+    @pytest.mark.long
     def test_every_point_comes_once_in_an_order_of_the_seed(self) -> None:
         space = SearchSpace.of(FINITE_LOG)
         orders = [[WithoutReplacement(seed, space).at(i) for i in range(24)] for seed in range(20)]

@@ -105,6 +105,7 @@ def install(folder: Path, name: str, source: str) -> None:
 
 
 class TestAnOldManager:
+    @pytest.mark.long
     def test_it_gets_trials_until_the_study_is_completed(self, stub: SuggestionStub, algorithm: str) -> None:
         study = old_study(algorithm, *old_settings(algorithm))
         stub.SetSuggestionParameters(
@@ -258,6 +259,7 @@ class TestTheProcess:
         services = ProtoReflectionDescriptorDatabase(channel).get_services()  # type: ignore[no-untyped-call]
         assert {"api.Suggestion", "grpc.health.v1.Health"} <= set(services)
 
+    @pytest.mark.long
     def test_on_sigterm_calls_under_way_end_and_the_exit_code_is_0(self, folder: Path) -> None:
         with program("katib-suggestion", "grid", "--listen", f"unix:{folder}/s") as server:
             study = old_study("grid", ("DefaultGrid", "1000"), ("MaxParallel", "0"))
@@ -279,12 +281,14 @@ class TestTheProcess:
             assert ended[0] is None
             assert [line["message"] for line in server.lines][-1] == "ended"
 
+    @pytest.mark.long
     def test_a_sigterm_that_another_thread_gets_ends_it_too(self) -> None:
         with program("katib-suggestion", "random", "--listen", "localhost:0") as server:
             server.ask_to_end_by_another_thread()
 
             assert server.wait() == 0
 
+    @pytest.mark.long
     def test_it_takes_its_address_from_the_environment(self, folder: Path) -> None:
         with program("katib-suggestion", "random", KATIB_LISTEN=f"unix:{folder}/s") as server:
             with open_channel(f"unix:{folder}/s") as channel:
@@ -293,6 +297,7 @@ class TestTheProcess:
             server.ask_to_end()
             assert server.wait() == 0
 
+    @pytest.mark.long
     def test_a_socket_left_behind_by_one_that_was_killed_is_taken_over(self, folder: Path) -> None:
         with program("katib-suggestion", "random", "--listen", f"unix:{folder}/s") as server:
             server.kill()
@@ -303,6 +308,7 @@ class TestTheProcess:
             health = health_pb2_grpc.HealthStub(channel)
             health.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT)  # type: ignore[attr-defined]
 
+    @pytest.mark.long
     @pytest.mark.parametrize("name", ["randon", "a" * 64, "../random", "random:Random", "", "Ä\n", "-"])
     def test_an_unknown_algorithm_is_refused_with_those_that_there_are(self, name: str) -> None:
         said = refused("katib-suggestion", "--listen", "localhost:0", "--", name)
@@ -323,6 +329,7 @@ class TestTheProcess:
 
         assert [[p.value for p in t.parameter_set] for t in reply.trials] == [["0.05", "4", "adam"]]
 
+    @pytest.mark.long
     def test_an_algorithm_that_lacks_what_it_needs_says_so(self, folder: Path) -> None:
         install(folder, "broken", "import no_such_package")
 
@@ -332,11 +339,13 @@ class TestTheProcess:
             "katib-suggestion: algorithm broken cannot be loaded (No module named 'no_such_package')"
         )
 
+    @pytest.mark.long
     @pytest.mark.parametrize("address", ["localhost:notaport", "256.256.256.256:1", "unix:/no/such/folder/s"])
     def test_an_address_that_cannot_be_had_is_a_sentence(self, address: str) -> None:
         assert refused("katib-suggestion", "random", "--listen", address).startswith("katib-suggestion: ")
 
 
+@pytest.mark.long
 def test_a_service_imports_neither_database_nor_cluster_nor_numerics_that_it_does_not_use() -> None:
     imported = modules_after(
         "import katib.suggestion.server, katib.suggestion.algorithms.random, katib.suggestion.algorithms.grid, "

@@ -143,6 +143,7 @@ def test_a_suggestion_takes_no_longer_after_a_long_history(history: int) -> None
     assert min(times) < 0.002
 
 
+@pytest.mark.long
 def test_a_service_that_nobody_asks_imports_no_numerics() -> None:
     imported = modules_after("import katib.suggestion.server, katib.suggestion.algorithms.sobol")
 

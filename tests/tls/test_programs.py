@@ -108,6 +108,7 @@ def reporting() -> StudySpec:
     return study(command=("python", "-c", text), early_stopping="medianstopping", limits={"max_trials": 3})
 
 
+@pytest.mark.long
 def test_a_whole_study_by_mutual_tls_alone(katib: World, authority: Authority, stranger: Authority) -> None:
     places = start(katib, authority, ("katib-suggestion", "random"), ("katib-earlystopping", "medianstopping"))
     certificate, key = places.user
@@ -148,6 +149,7 @@ def test_a_whole_study_by_mutual_tls_alone(katib: World, authority: Authority, s
     assert not any(NOT_ENCRYPTED in process.output for process in katib.processes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutual", [False, True])
 def test_trials_report_over_tls_with_the_authority_that_they_are_given(
     katib: World, authority: Authority, mutual: bool
@@ -175,6 +177,7 @@ def test_trials_report_over_tls_with_the_authority_that_they_are_given(
             )
 
 
+@pytest.mark.long
 def test_metrics_are_for_who_shows_a_certificate_and_health_for_everybody(katib: World, authority: Authority) -> None:
     places = start(katib, authority, ("katib-suggestion", "random"))
 
@@ -202,6 +205,7 @@ def test_metrics_are_for_who_shows_a_certificate_and_health_for_everybody(katib:
     assert get("/healthz", None) == 200
 
 
+@pytest.mark.long
 def test_the_dashboard_serves_its_pages_over_tls_and_calls_the_manager_so(katib: World, authority: Authority) -> None:
     places = start(katib, authority, ("katib-suggestion", "random"))
     certificate, key = map(str, authority.issue("dashboard", at=["localhost"]))
@@ -235,6 +239,7 @@ def test_the_dashboard_serves_its_pages_over_tls_and_calls_the_manager_so(katib:
     assert page()[1] != shown
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
@@ -255,6 +260,7 @@ def test_who_listens_elsewhere_in_plaintext_says_so_once(
     assert NOT_ENCRYPTED not in at_home.output
 
 
+@pytest.mark.long
 def test_programs_with_bad_certificates_end_at_once_and_say_which(katib: World, authority: Authority) -> None:
     certificate, _ = map(str, authority.issue("x"))
     _, other = map(str, authority.issue("y"))

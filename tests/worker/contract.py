@@ -340,6 +340,7 @@ class WorkerContract:
         assert driver.ended(name).phase is RunPhase.FAILED
         assert driver.texts(name)[0] == "here"
 
+    @pytest.mark.long
     def test_a_run_that_ignores_the_request_is_killed_after_the_grace(self, driver):
         name = driver.start("sh", "-c", "trap '' TERM; echo here; while :; do sleep 0.1; done")
         driver.printed(name, "here")

@@ -140,6 +140,7 @@ def test_a_line_of_about_the_longest_length_is_given_once(path, length, ending):
     assert (lines, cursor.rstrip("+"), end) == (expected, str(length + len(ending)), True)
 
 
+@pytest.mark.long
 def test_one_answer_is_bounded_whatever_is_asked_for(path):
     path.write_bytes(b"1234567\n" * (2 * MAX_READ // 8))
     output = read_output(str(path), "", 10**12, ended=True)
@@ -173,6 +174,7 @@ def reference(data: bytes) -> list[tuple[int, int]]:
     return [(m.start(), len(m[0])) for m in re.finditer(rb"[^\r\n]+", data)]
 
 
+@pytest.mark.long
 @given(
     pieces=st.lists(
         st.one_of(

@@ -146,6 +146,7 @@ def test_a_background_process_does_not_keep_a_run_alive(tmp_path, driver):
     until("the background process was left", lambda: is_gone(pid))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "leaving",
     ["", "setsid ", f"{sys.executable} -c 'import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:])' "],
@@ -324,6 +325,7 @@ def test_nothing_in_the_environment_disturbs_the_wrapper(tmp_path, monkeypatch):
     worker.close()
 
 
+@pytest.mark.long
 def test_secrets_of_the_manager_stay_with_it(tmp_path):
     script = (
         "import sys; from tests.worker.local import *; worker = LocalWorker(sys.argv[1]); driver = driver_of(worker)\n"

@@ -19,6 +19,8 @@ from katib.worker.local.process import boot_id
 from katib.worker.local.worker import LocalWorker
 from tests.worker.local import Host, driver_of, folder_of, is_gone, kill_session, leader_of, until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=[True, False], ids=["pidfd", "polling"])
 def driver(tmp_path, request):

@@ -190,6 +190,7 @@ class TestEventFolder:
         assert [o.step for o in piece.observations] == [1]
         assert "c.tfevents cannot be read: Too many levels of symbolic links" in piece.trouble
 
+    @pytest.mark.long
     def test_a_tree_without_end_is_looked_through_up_to_a_limit(self, tmp_path: Path) -> None:
         deep = tmp_path.joinpath(*["d"] * (MAX_DEPTH + 1))
         deep.mkdir(parents=True)

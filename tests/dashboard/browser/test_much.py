@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from katib.domain.metrics import Observation
 from tests.dashboard.browser.conftest import Eyes
 from tests.e2e.harness import World, study, until
+
+pytestmark = pytest.mark.long
 
 
 def test_a_study_of_more_trials_than_one_answer_has_them_all(eyes: Eyes, katib: World) -> None:

@@ -190,6 +190,7 @@ class SharedDatabaseContract:
         assert list(again.finished_trials(study.id)) == trials
         assert len(again.latest_observations(trials[0].id, 5)[0]) == 1
 
+    @pytest.mark.long
     def test_what_was_acknowledged_survives_kill_9(self, a, url):
         study = a.create_study(make_study())
         program = [sys.executable, "-m", "tests.storage.acknowledge", url, study.id]
@@ -259,6 +260,7 @@ class SharedDatabaseContract:
         until(lambda: a.database.presence.there)
         until(lambda: not a.database.read(lambda session: session.rows(deletion._MARKED)))
 
+    @pytest.mark.long
     def test_a_large_study_is_deleted_in_pieces_that_let_others_write(self, a, b):
         study, other = a.create_study(make_study()), b.create_study(make_study())
         trials = running(a, study, 1200)

@@ -22,6 +22,7 @@ HUGE = (
 
 
 class TestRows:
+    @pytest.mark.long
     @pytest.mark.parametrize("space", [INFINITE, FINITE, FINITE_LOG, MIXED, HUGE])
     @given(seed=st.integers(0, 2**32 - 1))
     def test_a_points_row_leads_back_to_the_point(self, space: Sequence[ParameterConfig], seed: int) -> None:

@@ -108,6 +108,7 @@ class TestLikelihood:
         assert hyper.lengths[0] < 0 < min(hyper.lengths[1:])
         assert np.exp(hyper.noise) == pytest.approx(0.09 / np.var(z), rel=0.5)
 
+    @pytest.mark.long
     def test_what_the_settings_fix_stays(self) -> None:
         encoding = encoding_of(CUBE)
         x, y = sample(encoding, 20)
@@ -158,6 +159,7 @@ class TestFit:
 
         assert likelihood.left_out(hyper) == pytest.approx(one_by_one)
 
+    @pytest.mark.long
     def test_samples_of_hyperparameters_are_distributed_as_their_posterior(self) -> None:
         """Without trials to speak of, that is the prior."""
         encoding = encoding_of(CUBE)

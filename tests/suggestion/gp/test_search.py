@@ -55,6 +55,7 @@ def find(space: Sequence[ParameterConfig], seed: int, smooth: bool = True, taken
 
 
 class TestBestRow:
+    @pytest.mark.long
     @pytest.mark.parametrize("seed", range(5))
     @pytest.mark.parametrize("space", [CHOICES, NUMBERS, MIXED, INFINITE], ids=["choices", "numbers", "mixed", "all"])
     def test_it_climbs_to_the_top_in_every_kind_of_space(self, space: Sequence[ParameterConfig], seed: int) -> None:

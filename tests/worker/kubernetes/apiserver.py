@@ -362,7 +362,7 @@ class Handler(BaseHTTPRequestHandler):
         self.begin()
         while True:
             with api.changed:
-                if not api.closing and not any(version > seen for version, _, _ in api.events):
+                if not (api.closing or seen < api.oldest or any(version > seen for version, _, _ in api.events)):
                     left = min(deadline, bookmark) - time.monotonic()
                     api.changed.wait(max(left, 0.0))
                 new = [event for event in api.events if event[0] > seen]

@@ -7,6 +7,7 @@ import pytest
 from tests.worker.contract import WorkerContract
 
 
+@pytest.mark.long
 class TestKubernetesWorker(WorkerContract):
     def study(self):
         return replace(super().study(), image="image")

@@ -468,6 +468,7 @@ WHOLE = (
 )
 
 
+@pytest.mark.long
 @given(st.sampled_from(WHOLE), st.randoms(use_true_random=False), st.lists(PIECES, min_size=1, max_size=3))
 def test_no_status_at_all_makes_it_raise(found: Json, random: Random, pieces: list[Any]) -> None:
     """Parts of a real Pod are replaced by anything."""

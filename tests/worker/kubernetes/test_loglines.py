@@ -142,6 +142,7 @@ words = st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"."))
 gaps = st.one_of(st.integers(0, 3), st.integers(0, 3 * SECOND), st.integers(-3, 0))
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(gaps, words), max_size=25), st.integers(1, 40), st.data())
 @settings(max_examples=examples(300), deadline=None)
 def test_reading_in_any_pieces_and_resuming_at_any_line_gives_the_same(steps, piece, data):

@@ -403,6 +403,7 @@ NAMES = st.text(st.characters(categories=["L", "M", "N", "P", "S"]), min_size=1,
 )
 
 
+@pytest.mark.long
 @given(NAMES, NAMES | st.just(""), st.lists(TEXTS, min_size=1, max_size=3), st.lists(TEXTS, max_size=3), TEXTS)
 def test_every_study_makes_a_valid_pod_and_its_program_gets_its_words_unchanged(
     name: str, owner: str, command: list[str], arguments: list[str], value: str

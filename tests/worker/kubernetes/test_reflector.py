@@ -137,6 +137,7 @@ def test_a_list_whose_later_pages_have_expired_begins_anew(api, copy, reflect, m
     assert len(copy.pods) == 10
 
 
+@pytest.mark.long
 def test_a_watch_that_ends_properly_goes_on_without_another_list(api, copy, reflect):
     reflect(watch_s=1.3)
     until("no second watch", lambda: api.counts().get(("watch", "pods"), 0) >= 3)
@@ -162,6 +163,7 @@ def test_a_version_that_expires_during_the_watch_is_listed_again(api, copy, refl
     copy.until("not listed again", lambda c: c.lists == 2 and "unseen" in c.pods)
 
 
+@pytest.mark.long
 def test_bookmarks_keep_a_quiet_watch_from_expiring(api, copy, reflect):
     """Nothing of ours happens, much of others' does: from the list's own version nobody could watch any more."""
     api.bookmark_s = 0.1
@@ -174,6 +176,7 @@ def test_bookmarks_keep_a_quiet_watch_from_expiring(api, copy, reflect):
     assert copy.lists == 1
 
 
+@pytest.mark.long
 def test_an_api_server_that_calls_every_version_expired_is_not_hammered(api, copy, reflect):
     api.faults.append(lambda r: refusal(410, "too old resource version", "Expired") if is_watch(r) else None)
     reflect(backoff_first_s=0.2, backoff_most_s=5.0)

@@ -60,6 +60,7 @@ def refuse(api, answer, verb="create", times=1000) -> None:
 # What it costs
 
 
+@pytest.mark.long
 def test_a_trial_costs_three_requests_and_every_verb_is_one_that_is_granted(api, driver):
     name = driver.start("sh", "-c", "echo x=1; sleep 0.3; echo x=2")
     driver.ended(name)
@@ -80,6 +81,7 @@ def test_connections_are_used_again(api, driver):
     assert api.connections < 8
 
 
+@pytest.mark.long
 def test_nothing_is_asked_for_while_runs_are_silent(api, driver):
     names = [driver.start("sleep", "600") for _ in range(3)]
     for name in names:
@@ -160,6 +162,7 @@ def test_what_may_pass_is_a_wait_with_its_reason(api, driver, answer, words):
     assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
 
 
+@pytest.mark.long
 def test_an_api_server_that_asks_for_patience_is_left_alone_for_that_time(api, driver):
     refuse(api, refusal(429, "too many requests", "TooManyRequests", Retry_After="1"), times=1)
     run = driver.run("true")
@@ -188,6 +191,7 @@ def test_an_api_server_that_asks_for_patience_is_left_alone_for_that_time(api, d
     assert driver.status(run.name).phase is RunPhase.SUCCEEDED
 
 
+@pytest.mark.long
 def test_an_api_server_that_is_away_is_a_wait_and_the_runs_go_on(api, node, driver):
     name = driver.start("sh", "-c", "echo one; sleep 1; echo two")
     driver.printed(name, "one")
@@ -215,6 +219,7 @@ def test_an_api_server_that_is_away_is_a_wait_and_the_runs_go_on(api, node, driv
     assert driver.texts(name) == ["one", "two"]
 
 
+@pytest.mark.long
 def test_a_study_is_woken_when_nothing_has_been_heard_of_its_runs_for_too_long(api, driver):
     name = driver.start("sleep", "600")
     driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
@@ -287,6 +292,7 @@ def test_a_name_that_another_pod_has_is_a_failed_run_that_says_so(api, driver, n
     assert api.get(run.name)["metadata"]["uid"] == "theirs"
 
 
+@pytest.mark.long
 def test_a_finished_pod_holds_its_name_for_the_time_of_the_fence(api, node, new_worker):
     driver = Driver(new_worker(Policy(keep=KEEP_NONE), fence_s=2.0), SPEC, DEADLINE_S)
     run = driver.run("sh", "-c", "echo once")
@@ -301,6 +307,7 @@ def test_a_finished_pod_holds_its_name_for_the_time_of_the_fence(api, node, new_
     until("it stays for ever", lambda: api.get(run.name) is None)
 
 
+@pytest.mark.long
 def test_a_create_that_comes_after_the_stop_of_a_run_that_never_was_does_not_start_it(api, node, driver, new_worker):
     """By another manager that was frozen in between."""
     run = driver.run("sh", "-c", "echo started")
@@ -326,6 +333,7 @@ def test_a_pod_without_a_node_is_failed_where_it_stands(api, node, driver):
     assert api.counts().get(("delete", "pods"), 0) == 0
 
 
+@pytest.mark.long
 def test_a_pod_that_gets_a_node_just_before_it_is_stopped_is_stopped_there(api, node, driver):
     node.full = True
     run = driver.run("sleep", "600")
@@ -349,6 +357,7 @@ def test_a_pod_that_gets_a_node_just_before_it_is_stopped_is_stopped_there(api, 
 # Ends
 
 
+@pytest.mark.long
 def test_a_stopped_run_keeps_its_exit_code_and_its_output(driver):
     name = driver.start("sh", "-c", "trap 'echo saved; exit 4' TERM; echo here; while :; do sleep 0.05; done")
     driver.printed(name, "here")
@@ -358,6 +367,7 @@ def test_a_stopped_run_keeps_its_exit_code_and_its_output(driver):
     assert driver.texts(name) == ["here", "saved"]
 
 
+@pytest.mark.long
 def test_a_run_that_ends_well_before_its_stop_takes_effect_has_succeeded(driver):
     name = driver.start("sh", "-c", "trap 'echo x=1; exit 0' TERM; echo here; while :; do sleep 0.05; done")
     driver.printed(name, "here")
@@ -366,6 +376,7 @@ def test_a_run_that_ends_well_before_its_stop_takes_effect_has_succeeded(driver)
     assert driver.texts(name) == ["here", "x=1"]
 
 
+@pytest.mark.long
 def test_a_pod_that_somebody_deletes_is_a_failed_run_with_what_it_printed(api, driver):
     name = driver.start("sh", "-c", "echo here; sleep 600")
     driver.printed(name, "here")
@@ -396,6 +407,7 @@ def test_the_name_of_a_finished_pod_is_held_when_somebody_deletes_it_too_early(a
     until("the tombstone stays", lambda: api.get(name) is None)
 
 
+@pytest.mark.long
 def test_what_another_manager_deletes_is_forgotten_here_too(api, driver, new_worker):
     other = new_worker()
     name = driver.start("true")
@@ -416,6 +428,7 @@ def test_a_run_that_comes_late_for_a_deleted_study_is_ended_and_goes(api, driver
     until("it stays", lambda: api.get(run.name) is None)
 
 
+@pytest.mark.long
 def test_what_nobody_asks_for_goes_in_the_end(api, driver, new_worker, monkeypatch):
     monkeypatch.setattr("katib.worker.kubernetes.rounds._FORSAKEN", timedelta(seconds=1))
     name = driver.start("true")
@@ -446,6 +459,7 @@ def test_a_pod_that_vanished_while_the_manager_was_away_is_a_failed_run_once_it_
     assert (other.status(name).phase, other.status(name).reason) == (RunPhase.FAILED, "PodDeleted")
 
 
+@pytest.mark.long
 def test_an_older_event_changes_nothing_and_brings_nobody_back(api, driver):
     name = driver.start("true")
     driver.ended(name)
@@ -469,6 +483,7 @@ def test_a_run_is_listed_as_soon_as_it_was_created(api, driver):
     assert name in driver.statuses()
 
 
+@pytest.mark.long
 def test_a_wait_without_hope_is_ended_with_its_reason(api, node, new_worker):
     node.full = True
     driver = Driver(new_worker(Policy(waits=Waits(scheduler=timedelta(seconds=1)))), SPEC, DEADLINE_S)
@@ -478,6 +493,7 @@ def test_a_wait_without_hope_is_ended_with_its_reason(api, node, new_worker):
     assert api.get(name)["status"]["phase"] == "Failed"
 
 
+@pytest.mark.long
 def test_a_study_s_own_start_timeout_counts_after_a_restart_too(api, node, driver, new_worker):
     node.full = True
     study = replace(SPEC, pod=replace(SPEC.pod, start_timeout=timedelta(seconds=2)))
@@ -509,6 +525,7 @@ def test_a_pod_whose_node_does_not_answer_is_let_go_of_after_the_deadline(api, n
 # Output
 
 
+@pytest.mark.long
 def test_what_was_printed_while_no_manager_was_there_comes_once(api, driver, new_worker):
     name = driver.start("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo x=$i; sleep 0.1; done")
     driver.printed(name, "x=2")
@@ -521,6 +538,7 @@ def test_what_was_printed_while_no_manager_was_there_comes_once(api, driver, new
     assert [line.text for line in [*output.lines, *lines]] == [f"x={i}" for i in range(1, 9)]
 
 
+@pytest.mark.long
 def test_a_log_that_was_rotated_away_meanwhile_is_said_to_be_truncated(api, node, driver, new_worker):
     name = driver.start("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo x=$i; sleep 0.2; done; sleep 600")
     driver.printed(name, "x=2")
@@ -541,6 +559,7 @@ def test_a_log_that_was_rotated_away_meanwhile_is_said_to_be_truncated(api, node
     assert any(truncated)
 
 
+@pytest.mark.long
 def test_a_stream_that_is_cut_is_taken_up_where_it_was(api, driver):
     name = driver.start("sh", "-c", "for i in 1 2 3 4 5 6; do echo x=$i; sleep 0.2; done")
     driver.printed(name, "x=1")
@@ -549,6 +568,7 @@ def test_a_stream_that_is_cut_is_taken_up_where_it_was(api, driver):
     assert driver.texts(name) == [f"x={i}" for i in range(1, 7)]
 
 
+@pytest.mark.long
 def test_more_output_than_is_held_is_given_whole_and_in_bounded_memory(driver):
     name = driver.start("sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo value=$i; i=$((i+1)); done")
     driver.ended(name)
@@ -576,6 +596,7 @@ def test_when_there_are_more_runs_than_streams_each_has_its_turn(node, new_worke
         driver.printed(name, "two")
 
 
+@pytest.mark.long
 def test_a_log_that_the_node_does_not_give_is_waited_for_and_then_lost(api, node, new_worker):
     worker = new_worker()
     worker._outputs._patience_s = 1.0
@@ -613,6 +634,7 @@ def test_a_log_whose_container_the_node_has_removed_is_lost(api, driver, new_wor
 # Keeping and deleting
 
 
+@pytest.mark.long
 def test_what_failed_is_kept_for_its_log_to_be_read(api, node, new_worker):
     driver = Driver(new_worker(Policy(keep_time=timedelta(seconds=60)), fence_s=0.2), SPEC, DEADLINE_S)
     failed, well = driver.start("sh", "-c", "echo why; exit 3"), driver.start("true")
@@ -625,6 +647,7 @@ def test_what_failed_is_kept_for_its_log_to_be_read(api, node, new_worker):
     assert driver.worker.log(driver.study_id, failed, 0, 100).data == b"why\n"
 
 
+@pytest.mark.long
 def test_what_was_kept_goes_when_its_time_is_over(api, node, new_worker):
     driver = Driver(new_worker(Policy(keep=KEEP_ALL, keep_time=timedelta(seconds=2)), fence_s=0.2), SPEC, DEADLINE_S)
     name = driver.start("true")
@@ -635,6 +658,7 @@ def test_what_was_kept_goes_when_its_time_is_over(api, node, new_worker):
         driver.worker.log(driver.study_id, name, 0, 100)
 
 
+@pytest.mark.long
 def test_nothing_is_deleted_before_it_was_let_go_of(api, driver):
     name = driver.start("true")
     driver.ended(name)
@@ -654,6 +678,7 @@ def test_the_pods_of_a_deleted_study_go(api, node, new_worker):
 # Namespaces
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("namespaces", [("other",), ("*",)])
 def test_pods_of_another_namespace_are_found_again_there(api, node, new_worker, namespaces):
     policy = Policy(namespaces=namespaces)
