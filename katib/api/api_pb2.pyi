@@ -235,6 +235,52 @@ class Trial(_message.Message):
     lease_end_time: _timestamp_pb2.Timestamp
     def __init__(self, trial_id: _Optional[str] = ..., study_id: _Optional[str] = ..., parameter_set: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., status: _Optional[_Union[TrialState, str]] = ..., eval_logs: _Optional[_Iterable[_Union[EvaluationLog, _Mapping]]] = ..., objective_value: _Optional[str] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., number: _Optional[int] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run: _Optional[str] = ..., client_id: _Optional[str] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class TrialColumns(_message.Message):
+    __slots__ = ("trial_ids", "numbers", "statuses", "attempts", "objectives", "without_objective", "reasons", "reason_places", "create_times", "start_times", "end_times", "parameters")
+    TRIAL_IDS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVES_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    REASON_PLACES_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIMES_FIELD_NUMBER: _ClassVar[int]
+    START_TIMES_FIELD_NUMBER: _ClassVar[int]
+    END_TIMES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    trial_ids: _containers.RepeatedScalarFieldContainer[str]
+    numbers: _containers.RepeatedScalarFieldContainer[int]
+    statuses: _containers.RepeatedScalarFieldContainer[TrialState]
+    attempts: _containers.RepeatedScalarFieldContainer[int]
+    objectives: _containers.RepeatedScalarFieldContainer[float]
+    without_objective: _containers.RepeatedScalarFieldContainer[int]
+    reasons: _containers.RepeatedCompositeFieldContainer[TrialReason]
+    reason_places: _containers.RepeatedScalarFieldContainer[int]
+    create_times: _containers.RepeatedScalarFieldContainer[int]
+    start_times: _containers.RepeatedScalarFieldContainer[int]
+    end_times: _containers.RepeatedScalarFieldContainer[int]
+    parameters: _containers.RepeatedCompositeFieldContainer[ParameterColumn]
+    def __init__(self, trial_ids: _Optional[_Iterable[str]] = ..., numbers: _Optional[_Iterable[int]] = ..., statuses: _Optional[_Iterable[_Union[TrialState, str]]] = ..., attempts: _Optional[_Iterable[int]] = ..., objectives: _Optional[_Iterable[float]] = ..., without_objective: _Optional[_Iterable[int]] = ..., reasons: _Optional[_Iterable[_Union[TrialReason, _Mapping]]] = ..., reason_places: _Optional[_Iterable[int]] = ..., create_times: _Optional[_Iterable[int]] = ..., start_times: _Optional[_Iterable[int]] = ..., end_times: _Optional[_Iterable[int]] = ..., parameters: _Optional[_Iterable[_Union[ParameterColumn, _Mapping]]] = ...) -> None: ...
+
+class TrialReason(_message.Message):
+    __slots__ = ("reason", "message")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class ParameterColumn(_message.Message):
+    __slots__ = ("name", "values", "without_value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    values: _containers.RepeatedScalarFieldContainer[str]
+    without_value: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ..., without_value: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class TrialAttempt(_message.Message):
     __slots__ = ("number", "run", "reason", "message", "objective_value", "start_time", "end_time")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -871,6 +917,26 @@ class ListTrialsReply(_message.Message):
     trials: _containers.RepeatedCompositeFieldContainer[Trial]
     next_page_token: str
     def __init__(self, trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListTrialColumnsRequest(_message.Message):
+    __slots__ = ("study_id", "after_revision", "page_size")
+    STUDY_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_REVISION_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    study_id: str
+    after_revision: int
+    page_size: int
+    def __init__(self, study_id: _Optional[str] = ..., after_revision: _Optional[int] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class ListTrialColumnsReply(_message.Message):
+    __slots__ = ("study", "trials", "revision")
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    TRIALS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    study: StudyInfo
+    trials: TrialColumns
+    revision: int
+    def __init__(self, study: _Optional[_Union[StudyInfo, _Mapping]] = ..., trials: _Optional[_Union[TrialColumns, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class StopTrialRequest(_message.Message):
     __slots__ = ("trial_id",)

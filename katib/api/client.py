@@ -15,6 +15,7 @@ import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api.channel import KEEPALIVE, PROMPT_KEEPALIVE
+from katib.api.column_converters import changes_from_proto
 from katib.api.credentials import LOGIN_KEY, bearer
 from katib.api.failover import Failover, parse_addresses
 from katib.api.model_converters import model_from_proto, saved_study_from_proto
@@ -31,12 +32,13 @@ from katib.api.trial_converters import (
 )
 from katib.api.value_converters import parameters_to_proto
 from katib.domain.caller import Caller, CallerKind, Role
-from katib.domain.errors import DeadlineExceededError, UnavailableError
+from katib.domain.errors import DeadlineExceededError
 from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.study import Limits, StudySpec, StudyState
 from katib.domain.tokens import Token
 from katib.domain.trial import Trial, TrialState
+from katib.domain.trial_columns import TrialChanges
 from katib.domain.views import (
     LogChunk,
     Page,
@@ -167,30 +169,8 @@ class ManagerClient:
 
         Raises UnavailableError when the connection is lost: go on from the last event's revision, at any manager.
         """
-        yield from self._watch(study_id, after_revision, None)
-
-    def study_changes(self, study_id: str, after_revision: int = 0, enough: int | None = None) -> StudyEvent:
-        """How a study stands, with every trial that is new or changed since `after_revision`; all of them for 0.
-
-        Does not wait for changes: with none, the event has no trials. Its revision is the one to go on from. With `enough`
-        it may say less, of more than so many trials or when the time is over: its revision is then less than its study's.
-        """
-        trials: dict[str, Trial] = {}
-        event = None
-        try:
-            for event in self._watch(study_id, after_revision, self._left()):
-                trials |= {trial.id: trial for trial in event.trials}
-                if event.revision >= event.study.revision or (enough is not None and len(trials) >= enough):
-                    return StudyEvent(event.study, list(trials.values()), event.revision)
-        except DeadlineExceededError:
-            if event is None or enough is None:
-                raise
-            return StudyEvent(event.study, list(trials.values()), event.revision)
-        raise UnavailableError("the manager is about to end, and said less than all it knows: try again")
-
-    def _watch(self, study_id: str, after_revision: int, timeout: float | None) -> Iterator[StudyEvent]:
         request = pb.WatchStudyRequest(study_id=study_id, after_revision=after_revision)
-        manager, call = self._failover.open_stream("WatchStudy", request, timeout, self._metadata)
+        manager, call = self._failover.open_stream("WatchStudy", request, None, self._metadata)
         ended = False
         try:
             for reply in call:
@@ -236,6 +216,13 @@ class ManagerClient:
         )
         reply = self._call("ListTrials", request)
         return Page([trial_from_proto(t) for t in reply.trials], reply.next_page_token)
+
+    def trial_changes(self, study_id: str, after_revision: int = 0, page_size: int = 0) -> TrialChanges:
+        """How a study stands, with trials that are new or changed since `after_revision`, all of them for 0, as columns.
+
+        Of more than `page_size` (0 leaves it to the manager) the first by revision: `more` says so."""
+        request = pb.ListTrialColumnsRequest(study_id=study_id, after_revision=after_revision, page_size=page_size)
+        return changes_from_proto(self._call("ListTrialColumns", request))
 
     def stop_trial(self, trial_id: str) -> None:
         self._call("StopTrial", pb.StopTrialRequest(trial_id=trial_id))

@@ -5,14 +5,15 @@ the study's creation, ids are shortened to what finds them again beside a trial'
 page and in the downloads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from katib.dashboard.text import rounded
 from katib.domain.parameters import ParameterConfig, ParameterType, Scale
 from katib.domain.study import StudySpec
-from katib.domain.trial import Trial, TrialState
+from katib.domain.trial import TrialState
+from katib.domain.trial_columns import TrialColumns, micros
 
 Json: TypeAlias = dict[str, object]
 T = TypeVar("T")
@@ -44,32 +45,28 @@ class _Words(Generic[T]):
         return list(self._places)
 
 
-def trial_columns(spec: StudySpec, trials: Sequence[Trial], epoch: datetime) -> Json:
+def trial_columns(spec: StudySpec, trials: TrialColumns, epoch: datetime) -> Json:
     """By number. `n`: each number's distance from the one before; `id`; `s`: a letter for each state; `o`: objectives;
     `a`: attempts; `t`: created, started and ended in tenths of a second after `epoch`, each as its distance from the row
     before; `r`: reason and message; `p`: values of the parameters in the order of the search space."""
-    rows = sorted(trials, key=lambda trial: trial.number)
-    before = 0
-    numbers = []
-    for trial in rows:
-        numbers.append(trial.number - before)
-        before = trial.number
+    rows = sorted(range(len(trials)), key=trials.numbers.__getitem__)
+    numbers = _ordered(trials.numbers, rows)
     reasons: _Words[tuple[str, str]] = _Words()
-    values: list[dict[str, str]] = [{p.name: p.value for p in trial.parameters} for trial in rows]
     return {
-        "n": numbers,
-        "id": [trial.id[:SHORT_ID] for trial in rows],
-        "s": "".join(_STATES[trial.state] for trial in rows),
-        "o": [rounded(trial.objective) for trial in rows],
-        "a": [trial.attempt for trial in rows],
+        "n": [number - before for number, before in zip(numbers, [0, *numbers], strict=False)],
+        "id": [id_[:SHORT_ID] for id_ in _ordered(trials.ids, rows)],
+        "s": "".join([_STATES[state] for state in _ordered(trials.states, rows)]),
+        "o": [rounded(value) for value in _ordered(trials.objectives, rows)],
+        "a": _ordered(trials.attempts, rows),
         "t": [
-            _seconds(epoch, [trial.created_at for trial in rows]),
-            _seconds(epoch, [trial.started_at for trial in rows]),
-            _seconds(epoch, [trial.ended_at for trial in rows]),
+            _tenths(micros(epoch), _ordered(times, rows)) for times in (trials.created, trials.started, trials.ended)
         ],
-        "r": [reasons.add((trial.stop_reason or trial.reason, trial.message)) for trial in rows],
+        "r": [reasons.add(reason) for reason in _ordered(trials.reasons, rows)],
         "reasons": reasons.list,
-        "p": [_parameter_column(config, values) for config in spec.parameters],
+        "p": [
+            _parameter_column(config, _ordered(trials.parameters.get(config.name, [None] * len(rows)), rows))
+            for config in spec.parameters
+        ],
     }
 
 
@@ -97,14 +94,17 @@ def parameter_axes(spec: StudySpec) -> list[Json]:
     return axes
 
 
-def _parameter_column(config: ParameterConfig, values: Sequence[dict[str, str]]) -> Json:
-    read: Callable[[str], object]
+def _ordered(column: Sequence[T], rows: Sequence[int]) -> list[T]:
+    return [column[row] for row in rows]
+
+
+def _parameter_column(config: ParameterConfig, values: Sequence[str | None]) -> Json:
     if config.type is ParameterType.CATEGORICAL:
         words: _Words[str] = _Words()
-        column = [words.add(row[config.name]) if config.name in row else None for row in values]
+        column = [None if value is None else words.add(value) for value in values]
         return {"w": words.list, "v": column}
     read = _whole if config.type is ParameterType.INT else _number
-    return {"v": [read(row[config.name]) if config.name in row else None for row in values]}
+    return {"v": [None if value is None else read(value) for value in values]}
 
 
 def _whole(text: str) -> object:
@@ -122,15 +122,15 @@ def _number(text: str) -> object:
         return None
 
 
-def _seconds(epoch: datetime, times: Sequence[datetime | None]) -> list[float | None]:
-    """Each as its distance from the one before, in tenths: small numbers, which compress well. None stays None."""
-    out: list[float | None] = []
+def _tenths(epoch: int, times: Sequence[int | None]) -> list[int | None]:
+    """Each as its distance from the one before, in tenths of a second: small numbers, which compress well. None stays None."""
+    out: list[int | None] = []
     before = 0
     for time in times:
         if time is None:
             out.append(None)
             continue
-        tenths = round((time - epoch).total_seconds() * 10)
+        tenths = round((time - epoch) / 100_000)
         out.append(tenths - before)
         before = tenths
     return out

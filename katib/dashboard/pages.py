@@ -14,6 +14,7 @@ from katib.domain.errors import NotFoundError
 from katib.domain.names import is_id_prefix
 from katib.domain.study import StudyState, effective_limits
 from katib.domain.study_file_writer import dump_study
+from katib.domain.trial_columns import columns_of
 from katib.domain.views import StudySummary
 
 # As many as the table shows at once.
@@ -52,7 +53,7 @@ def study(request: Request) -> Response:
         best=detail.best_trial,
         limits=effective_limits(detail.spec),
         axes=parameter_axes(detail.spec),
-        newest=trial_columns(detail.spec, newest, detail.summary.created_at),
+        newest=trial_columns(detail.spec, columns_of(newest), detail.summary.created_at),
         scripts=_SCRIPTS,
         least=LEAST,
         epoch=detail.summary.created_at.timestamp(),

@@ -14,16 +14,19 @@ from katib.dashboard.context import context_of, fragment, patient_client_of
 from katib.dashboard.curves import curves_of
 from katib.dashboard.downloads import trials_csv, trials_json
 from katib.dashboard.text import rounded
-from katib.domain.errors import InvalidArgumentError, NotFoundError
+from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, NotFoundError
 from katib.domain.study import effective_limits
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import TrialState
+from katib.domain.trial_columns import TrialChanges, joined
 
 _SPARKS: Final = 60
 _SPARK_TRIALS: Final = 200
 _CURVES: Final = 60
 # A second's worth on a busy machine.
-_CHANGES: Final = 2000
+_CHANGES: Final = 20_000
+# As many as the manager gives at once.
+_PAGE: Final = 1000
 
 
 def changes(request: Request) -> Response:
@@ -33,19 +36,19 @@ def changes(request: Request) -> Response:
     study_id = request.path_params["study"]
     after = _whole(request, "after")
     detail = client.get_study(study_id)
-    event = client.study_changes(study_id, after, _CHANGES)
-    study = event.study
+    change = _changes(client, study_id, after)
+    study = change.study
     best = detail.best_trial
     if study.best_trial_id != detail.summary.best_trial_id:
         best = client.get_study(study_id).best_trial
     return JSONResponse(
         {
-            "revision": event.revision,
-            "more": event.revision < study.revision,
+            "revision": change.revision,
+            "more": change.more,
             "finished": study.state.finished,
             "state": study.state.value,
             "max_trials": study.max_trials,
-            "trials": trial_columns(detail.spec, event.trials, study.created_at),
+            "trials": trial_columns(detail.spec, change.trials, study.created_at),
             "header": fragment(
                 request,
                 "_study_header.html",
@@ -56,6 +59,20 @@ def changes(request: Request) -> Response:
             ),
         }
     )
+
+
+def _changes(client: ManagerClient, study_id: str, after: int) -> TrialChanges:
+    """As much as one answer has, or as there was time for."""
+    change = client.trial_changes(study_id, after, _PAGE)
+    parts = [change.trials]
+    try:
+        while change.more and sum(map(len, parts)) < _CHANGES:
+            change = client.trial_changes(study_id, change.revision, _PAGE)
+            parts.append(change.trials)
+    except DeadlineExceededError:
+        # The page asks for the others.
+        pass
+    return TrialChanges(change.study, joined(parts), change.revision)
 
 
 def sparklines(request: Request) -> Response:

@@ -5,7 +5,7 @@ fields are passed over when reading: that a newer program has written here is fo
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from sys import intern
 from typing import Any, Final
@@ -17,6 +17,7 @@ from katib.domain.pod_json import pod_from_json, pod_to_json
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec
 from katib.domain.trial import Tag
+from katib.domain.trial_columns import by_name
 
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _PARAMETER_TYPES: Final = {t.value: t for t in ParameterType}
@@ -100,6 +101,12 @@ def parameters_to_json(parameters: tuple[Parameter, ...]) -> str:
 def parameters_from_json(text: str) -> tuple[Parameter, ...]:
     # Thousands of trials share the names of their parameters.
     return tuple([Parameter(intern(name), _PARAMETER_TYPES[kind], value) for name, kind, value in json.loads(text)])
+
+
+def parameter_columns_from_json(texts: Sequence[str]) -> dict[str, list[str | None]]:
+    """Of many trials: by name the values, None for a trial that has none of that name."""
+    # As one text: half of what many short ones take.
+    return by_name(json.loads(f"[{','.join(texts)}]"))
 
 
 def tags_to_json(tags: tuple[Tag, ...]) -> str:

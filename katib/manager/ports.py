@@ -16,6 +16,7 @@ from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.search_space import Parameter
 from katib.domain.study import Study, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Tag, Trial, TrialAttempt, TrialState
+from katib.domain.trial_columns import TrialColumns
 from katib.domain.views import Page, ServiceStatus
 from katib.manager.changes import Applied, StudyChanges
 
@@ -202,6 +203,9 @@ class Storage(Protocol):
     def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
         """Trials whose revision is greater, by revision; never cut within one revision, so that going on from the last
         one's revision misses none."""
+
+    def changed_columns(self, study_id: str, after_revision: int, limit: int) -> tuple[TrialColumns, int]:
+        """The same as `changed_trials` as columns, and the last one's revision; without any, `after_revision`."""
 
     # Observations
 

@@ -8,6 +8,7 @@ import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerServicer as Base
+from katib.api.column_converters import changes_to_proto
 from katib.api.credentials import bearer_token
 from katib.api.model_converters import (
     given_model_from_proto,
@@ -117,6 +118,13 @@ class ManagerServicer(Base):
             request.page_token,
         )
         return pb.ListTrialsReply(trials=[trial_to_proto(t) for t in page.items], next_page_token=page.next_token)
+
+    def ListTrialColumns(  # noqa: N802
+        self, request: pb.ListTrialColumnsRequest, _context: Context
+    ) -> pb.ListTrialColumnsReply:
+        return changes_to_proto(
+            self._service.trial_changes(request.study_id, request.after_revision, request.page_size)
+        )
 
     def StopTrial(self, request: pb.StopTrialRequest, _context: Context) -> pb.StopTrialReply:  # noqa: N802
         self._service.stop_trial(request.trial_id)

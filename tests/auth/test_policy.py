@@ -94,6 +94,7 @@ def requests(study_id: str, trial_id: str, owner: str) -> dict[str, Any]:
         "DeleteStudy": pb.DeleteStudyRequest(study_id=study_id),
         "GetTrial": pb.GetTrialRequest(trial_id=trial_id),
         "ListTrials": pb.ListTrialsRequest(study_id=study_id),
+        "ListTrialColumns": pb.ListTrialColumnsRequest(study_id=study_id),
         "StopTrial": pb.StopTrialRequest(trial_id=trial_id),
         "ReportMetrics": pb.ReportMetricsRequest(trial_id=trial_id, attempt=1),
         "ListObservations": pb.ListObservationsRequest(trial_id=trial_id),

@@ -12,6 +12,7 @@ from katib.dashboard import context, importance, study_data
 from katib.dashboard.answers import Answers
 from katib.dashboard.errors import BusyError
 from katib.domain.errors import DeadlineExceededError
+from katib.domain.trial_columns import TrialChanges
 from tests.e2e.harness import World, study
 
 MANY = 1200
@@ -35,6 +36,7 @@ class TestChanges:
         self, pages: TestClient, big: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(study_data, "_CHANGES", 100)
+        monkeypatch.setattr(study_data, "_PAGE", 50)
         numbers: set[int] = set()
         after, parts, more = 0, 0, True
         while more:
@@ -48,11 +50,25 @@ class TestChanges:
         assert numbers == set(range(1, MANY + 1))
         assert parts > 1
 
-    def test_a_client_that_does_not_ask_for_parts_gets_all(self, katib: World, big: str) -> None:
-        with katib.client() as client:
-            event = client.study_changes(big)
-        assert len(event.trials) == MANY
-        assert event.revision >= event.study.revision
+    def test_what_there_was_no_time_for_comes_with_the_next_part(
+        self, pages: TestClient, big: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ask = ManagerClient.trial_changes
+
+        def late(client: ManagerClient, study_id: str, after: int = 0, page_size: int = 0) -> TrialChanges:
+            if after:
+                raise DeadlineExceededError("the time is over")
+            return ask(client, study_id, after, page_size)
+
+        monkeypatch.setattr(study_data, "_PAGE", 100)
+        monkeypatch.setattr(ManagerClient, "trial_changes", late)
+        part = pages.get(f"/api/studies/{big}/changes", params={"after": 0}).json()
+        assert part["more"]
+        assert 0 < len(part["trials"]["n"]) < MANY
+        monkeypatch.undo()
+        rest = pages.get(f"/api/studies/{big}/changes", params={"after": part["revision"]}).json()
+        assert not rest["more"]
+        assert len(part["trials"]["n"]) + len(rest["trials"]["n"]) == MANY
 
 
 class TestDeadlines:

@@ -20,6 +20,7 @@ from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Limits, Setting, StudyReason, StudySpec, StudyState
 from katib.domain.trial import Tag, TrialState
+from katib.domain.trial_columns import columns_of, joined
 from katib.manager.server import Manager
 from katib.manager.service.service import ManagerService
 from katib.manager.settings import Settings
@@ -314,6 +315,33 @@ class TestService:
         until(gone)
         with pytest.raises(NotFoundError):
             api.get_trial(trial.id)
+
+    def test_the_trials_of_a_study_come_as_columns_page_by_page_and_then_those_that_change(self, api: Api) -> None:
+        study_id = api.create_study(idle())
+        first, _ = api.suggest_trials(study_id, 3)
+        second, _ = api.suggest_trials(study_id, 4, client_id="another")
+        complete(api, study_id, first[0].id, 0.25)
+        complete(api, study_id, first[1].id, 0.75)
+        parts, revision = [], 0
+        while not parts or parts[-1].more:
+            parts.append(api.trial_changes(study_id, revision, 1))
+            revision = parts[-1].revision
+        assert len(parts) > 2
+        whole = api.trial_changes(study_id)
+        assert joined([part.trials for part in parts]) == whole.trials
+        assert sorted(whole.trials.ids) == sorted(t.id for t in api.list_trials(study_id).items)
+        assert whole.revision == whole.study.revision == api.get_study(study_id).summary.revision
+        assert not whole.more
+        ordered = [api.get_trial(trial_id).trial for trial_id in whole.trials.ids]
+        assert whole.trials == columns_of(ordered)
+        assert len(api.trial_changes(study_id, whole.revision).trials) == 0
+        complete(api, study_id, second[0].id, 1.0)
+        after = api.trial_changes(study_id, whole.revision)
+        assert (after.trials.ids, after.trials.objectives) == ([second[0].id], [1.0])
+        with pytest.raises(InvalidArgumentError, match="after_revision"):
+            api.trial_changes(study_id, -1)
+        with pytest.raises(NotFoundError):
+            api.trial_changes(NOBODY)
 
     def test_watching_begins_with_everything_and_ends_with_the_study(self, api: Api) -> None:
         study_id = api.create_study(idle())

@@ -122,6 +122,7 @@ def costs(storage, counter, finished):
         "whether some may be handed on": counter.cost(lambda: storage.has_leases(study.id)),
         "hand out": counter.cost(lambda: storage.hand_out(study.id, "c", 1, timedelta(hours=1), NOW)),
         "changed": counter.cost(lambda: storage.changed_trials(study.id, revision, 10)),
+        "changed columns": counter.cost(lambda: storage.changed_columns(study.id, revision, 10)),
         "page": counter.cost(lambda: storage.list_trials(TrialFilter(study.id), 5, "")),
         "newest": counter.cost(lambda: storage.list_trials(TrialFilter(study.id, newest_first=True), 5, "")),
         "newest of all": counter.cost(lambda: storage.list_trials(TrialFilter(), 5, "")),

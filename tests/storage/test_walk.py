@@ -125,6 +125,7 @@ def everything(storage, study, trial_ids):
             list(storage.list_trials(TrialFilter(study.id), 100, "").items),
             [list(storage.list_trials(TrialFilter(study.id, states=frozenset({s})), 9, "").items) for s in TrialState],
             list(storage.changed_trials(study.id, 2, 3)),
+            storage.changed_columns(study.id, 2, 3),
             [
                 list(storage.list_observations(trial_id, attempt, (), 50, "").items)
                 for trial_id in trial_ids

@@ -52,6 +52,7 @@ POLICY: Final[Mapping[str, Rule]] = {
     "ListTrials": Rule(
         About.STUDY_OR_ALL, Access.READ, also="without a study, sees the trials of those that it may read"
     ),
+    "ListTrialColumns": Rule(About.STUDY, Access.READ),
     "GetTrial": Rule(About.TRIAL, Access.READ),
     "ListObservations": Rule(About.TRIAL, Access.READ),
     "GetTrialLog": Rule(About.TRIAL, Access.READ),

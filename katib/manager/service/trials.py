@@ -19,7 +19,8 @@ from katib.domain.permissions import visible_to
 from katib.domain.study import Study
 from katib.domain.tokens import PREFIX
 from katib.domain.trial import Trial, TrialReason, TrialState
-from katib.domain.views import LogChunk, Page, TrialDetail
+from katib.domain.trial_columns import TrialChanges
+from katib.domain.views import LogChunk, Page, TrialDetail, summary
 from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.ports import TrialFilter
 from katib.manager.service.checks import (
@@ -66,6 +67,18 @@ class TrialUseCases(UseCases):
         page = self._storage.list_trials(filter_, size, page_token)
         now = self._context.now()
         return Page([with_lease_shown(trial, now) for trial in page.items], page.next_token)
+
+    def trial_changes(self, study_id: str, after_revision: int = 0, page_size: int = 0) -> TrialChanges:
+        """How a study stands, with trials that are new or changed since `after_revision`; all of them for 0."""
+        if after_revision < 0:
+            raise InvalidArgumentError.of("after_revision", after_revision, "expected 0 or a revision")
+        size = page_size_of(page_size)
+        study = self._storage.get_study(study_id_of(study_id))
+        # Read after the study: what changed between the two reads comes now, and its study with the next call.
+        columns, revision = self._storage.changed_columns(study.id, after_revision, size)
+        if len(columns) < size:
+            revision = max(revision, study.revision)
+        return TrialChanges(summary(study), columns, revision)
 
     def stop_trial(self, trial_id: str) -> None:
         """Asks it to end. A finished one stays as it is; a second call changes nothing."""

@@ -10,6 +10,7 @@ from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.permissions import grants_of, owner_of
 from katib.domain.study import Study
 from katib.domain.trial import UNFINISHED, NewTrial, Trial, TrialAttempt, TrialState
+from katib.domain.trial_columns import TrialColumns, columns_of
 from katib.domain.views import Page
 from katib.manager.changes import Applied, StudyChanges
 from katib.manager.ports import StudyFilter, TrialFilter, Usage
@@ -332,6 +333,10 @@ class MemoryStorage(MemoryManagers):
         while 0 < end < len(found) and found[end].revision == found[end - 1].revision:
             end += 1
         return found[:end]
+
+    def changed_columns(self, study_id: str, after_revision: int, limit: int) -> tuple[TrialColumns, int]:
+        found = self.changed_trials(study_id, after_revision, limit)
+        return columns_of(found), found[-1].revision if found else after_revision
 
     # Observations
 

@@ -102,6 +102,7 @@ class StudyContract:
             lambda: storage.finished_trials(bad),
             lambda: storage.hand_out(bad, "c", 1, timedelta(1), NOW),
             lambda: storage.changed_trials(bad, 0, 10),
+            lambda: storage.changed_columns(bad, 0, 10),
             lambda: storage.list_observations(bad, 0, (), 10, ""),
             lambda: storage.latest_observations(bad, 10),
             lambda: storage.curves(bad, ["accuracy"], frozenset(TrialState)),

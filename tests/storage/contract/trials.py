@@ -9,6 +9,7 @@ import pytest
 from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError
 from katib.domain.study import Intent, StudyState
 from katib.domain.trial import FINISHED, UNFINISHED, NewTrial, Tag, TrialAttempt
+from katib.domain.trial_columns import columns_of
 from katib.manager.changes import StudyChanges
 from katib.manager.ports import TrialFilter
 from tests.storage.builders import (
@@ -237,6 +238,24 @@ class TrialContract:
                 break
         assert latest == {t.id: t for t in storage.finished_trials(study.id)}
         assert len(latest) == 12
+
+    def test_changes_as_columns_are_the_same_changes(self, storage):
+        study = storage.create_study(make_study())
+        stopped, _ = running(storage, study, 2)
+        completed(storage, study, 0.5, 1.0, -0.0, math.nan, math.inf, -math.inf)
+        go(storage, stopped, to=KILLED, reason="EarlyStopped", message='it was\nno "good"')
+        few, none = new_trials(2)
+        new = [replace(few, parameters=few.parameters[:1]), replace(none, parameters=())]
+        storage.add_trials(study.id, storage.get_study(study.id).suggested, new, NOW)
+        revision = 0
+        for size in (1, 2, 100, 100):
+            expected = list(storage.changed_trials(study.id, revision, size))
+            columns, last = storage.changed_columns(study.id, revision, size)
+            assert repr(columns) == repr(columns_of(expected))
+            assert last == (expected[-1].revision if expected else revision)
+            revision = last
+        assert len(columns) == 0
+        assert revision == storage.get_study(study.id).revision
 
     def test_a_trial_of_another_study_is_refused(self, storage):
         study, other = storage.create_study(make_study()), storage.create_study(make_study())

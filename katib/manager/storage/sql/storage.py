@@ -10,6 +10,7 @@ from katib.domain.errors import AlreadyExistsError
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
+from katib.domain.trial_columns import TrialColumns
 from katib.domain.views import Page
 from katib.manager.changes import Applied, StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter, Usage
@@ -22,6 +23,7 @@ from katib.manager.storage.sql.deletion import Deletions
 from katib.manager.storage.sql.held import About
 from katib.manager.storage.sql.history import History
 from katib.manager.storage.sql.statement import Statement
+from katib.manager.storage.sql.trial_columns import changed_columns
 
 _PING: Final = Statement(select(literal(1)))
 
@@ -160,6 +162,9 @@ class SqlStorage:
 
     def changed_trials(self, study_id: str, after_revision: int, limit: int) -> Sequence[Trial]:
         return self.database.read(lambda session: trials.changed_trials(session, study_id, after_revision, limit))
+
+    def changed_columns(self, study_id: str, after_revision: int, limit: int) -> tuple[TrialColumns, int]:
+        return self.database.read(lambda session: changed_columns(session, study_id, after_revision, limit))
 
     # Observations
 

@@ -1,0 +1,72 @@
+"""Trials of a study as columns, from the rows themselves: a tenth of what the trials as objects cost."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import bindparam, select
+
+from katib.domain.study_json import parameter_columns_from_json
+from katib.domain.trial import TrialState
+from katib.domain.trial_columns import TrialColumns
+from katib.manager.storage.sql.rows import float_from_columns
+from katib.manager.storage.sql.session import Row, Session
+from katib.manager.storage.sql.statement import Statement, by_index
+from katib.manager.storage.sql.studies import require_study
+from katib.manager.storage.sql.tables import trials
+
+_STATES: Final = {state.value: state for state in TrialState}
+_COLUMNS: Final = (
+    trials.c.id,
+    trials.c.number,
+    trials.c.state,
+    trials.c.attempt,
+    trials.c.objective_value,
+    trials.c.objective_kind,
+    trials.c.reason,
+    trials.c.message,
+    trials.c.created_at,
+    trials.c.started_at,
+    trials.c.ended_at,
+    trials.c.parameters,
+    trials.c.revision,
+)
+_of_study: Final = select(*_COLUMNS).where(trials.c.study_id == bindparam("study"))
+_CHANGED: Final = Statement(
+    by_index(trials, "ix_trials_study_id_revision", _of_study.where(trials.c.revision > bindparam("revision")))
+    .order_by(trials.c.revision, trials.c.number)
+    .limit(bindparam("size"))
+)
+_REST_OF_REVISION: Final = Statement(
+    _of_study.where(trials.c.revision == bindparam("revision"), trials.c.number > bindparam("after")).order_by(
+        trials.c.number
+    )
+)
+
+
+def changed_columns(session: Session, study_id: str, after_revision: int, limit: int) -> tuple[TrialColumns, int]:
+    """See Storage.changed_columns."""
+    require_study(session, study_id)
+    rows: Sequence[Row] = session.rows(_CHANGED, study=study_id, revision=after_revision, size=limit)
+    if not rows:
+        return _columns_of([]), after_revision
+    last = rows[-1]
+    if len(rows) == limit:
+        # One of them that changes between the two queries has a greater revision then, and comes with the next call.
+        rest = session.rows(_REST_OF_REVISION, study=study_id, revision=last[12], after=last[1])
+        rows = [*rows, *rest]
+    return _columns_of(rows), last[12]
+
+
+def _columns_of(rows: Sequence[Row]) -> TrialColumns:
+    return TrialColumns(
+        ids=[row[0] for row in rows],
+        numbers=[row[1] for row in rows],
+        states=[_STATES[row[2]] for row in rows],
+        attempts=[row[3] for row in rows],
+        objectives=[float_from_columns(row[4], row[5]) for row in rows],
+        reasons=[(row[6], row[7]) for row in rows],
+        created=[row[8] for row in rows],
+        started=[row[9] for row in rows],
+        ended=[row[10] for row in rows],
+        parameters=parameter_columns_from_json([row[11] for row in rows]),
+    )
