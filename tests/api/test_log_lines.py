@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 
@@ -40,3 +41,33 @@ def test_an_exceptions_text_stays_on_its_line(capsys):
     assert "failed" in first
     assert more
     assert all(line.startswith("  ") and line.isprintable() for line in more)
+
+
+def test_an_exception_in_json_is_its_text_without_the_values_of_variables(capsys):
+    set_up_logging("INFO", "json")
+    secret = "hunter2"
+    try:
+        raise ValueError(len(secret))
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+    shown = json.loads(capsys.readouterr().err)
+    assert shown["exception"].endswith("ValueError: 7")
+    assert shown["level"] == "error"
+    assert shown["message"] == "failed"
+    assert "hunter2" not in str(shown)
+
+
+def test_a_line_has_the_time_the_level_the_message_and_what_it_is_about(capsys):
+    set_up_logging("INFO", "text")
+    logging.getLogger("x").info("trial %s ended", 3, extra={"study_id": "s1", "told": "a b", "empty": "", "n": 3.5})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \[info    \] trial 3 ended empty='' n=3\.5 study_id=s1 told='a b'",
+        line,
+    )
+
+
+def test_what_json_has_no_word_for_is_logged_all_the_same(capsys):
+    set_up_logging("INFO", "json")
+    logging.getLogger("x").info("seen", extra={"what": {1}})
+    assert json.loads(capsys.readouterr().err)["what"] == "{1}"

@@ -11,19 +11,30 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, KatibError, UnavailableError
 from katib.manager.storage.memory import MemoryStorage
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql.engine import parse_url
-from katib.manager.storage.sql.migrate import migrations
+from katib.manager.storage.sql.migrate import known_schemas
 from katib.manager.storage.sql.tables import metadata
+from katib.manager.storage.sql.upgrading import migrations
 from tests.storage import servers
 from tests.storage.builders import make_study
 from tests.storage.execute import execute
 
 ROOT = Path(__file__).parents[2]
+
+
+def migrate(url):
+    """A database that has come by all of its migrations, as one of the first version has."""
+    engine = create_engine(parse_url(url))
+    with engine.connect() as connection:
+        command.upgrade(migrations(connection), "head")
+        connection.commit()
+    engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -159,8 +170,21 @@ class TestSchema:
 
     @pytest.mark.long
     def test_migrations_and_tables_are_the_same(self, empty_url):
-        open_storage(empty_url).close()
+        migrate(empty_url)
         self.check_drift(empty_url)
+
+    def test_a_new_database_has_the_newest_schema_by_the_name_that_its_migration_has(self, empty_url):
+        open_storage(empty_url).close()
+        engine = create_engine(parse_url(empty_url))
+        with engine.connect() as connection:
+            head = ScriptDirectory.from_config(migrations()).get_current_head()
+            assert MigrationContext.configure(connection).get_current_heads() == (head,)
+        engine.dispose()
+        self.check_drift(empty_url)
+
+    def test_the_schemas_that_are_known_are_those_that_alembic_finds(self):
+        scripts = ScriptDirectory.from_config(migrations())
+        assert known_schemas() == sorted(script.revision for script in scripts.walk_revisions())
 
     def check_drift(self, url):
         engine = create_engine(parse_url(url))
@@ -177,36 +201,31 @@ class TestSchema:
 
         def schema(path):
             with sqlite3.connect(path) as connection:
-                found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version'"))
+                found = dict(connection.execute("SELECT name, sql FROM sqlite_master"))
             connection.close()
             # A column that was added stands on the line of the one before.
-            return {name: " ".join((sql or "").split()) for name, sql in found.items() if "alembic" not in name}
+            return {name: " ".join((sql or "").split()) for name, sql in found.items()}
 
-        open_storage(f"sqlite:///{tmp_path}/migrated.db").close()
-        engine = create_engine(f"sqlite:///{tmp_path}/created.db")
-        metadata.create_all(engine)
-        engine.dispose()
+        migrate(f"sqlite:///{tmp_path}/migrated.db")
+        open_storage(f"sqlite:///{tmp_path}/created.db").close()
         assert schema(tmp_path / "migrated.db") == schema(tmp_path / "created.db")
 
     def test_the_statements_are_the_same_on_a_server(self, server_url):
         def schema():
             with servers.connect(server_url) as cursor:
                 found = {}
-                for table in metadata.tables:
+                for table in (*metadata.tables, "alembic_version"):
                     cursor.execute(f"SHOW CREATE TABLE {table}")
                     # The order of the indexes means nothing.
                     found[table] = sorted(line.rstrip(",") for line in cursor.fetchone()[1].splitlines())
                 return found
 
+        servers.drop_tables(server_url)
+        migrate(server_url)
         migrated = schema()
         servers.drop_tables(server_url)
-        engine = create_engine(parse_url(server_url))
-        metadata.create_all(engine)
-        engine.dispose()
-        created = schema()
-        servers.drop_tables(server_url)
         open_storage(server_url).close()
-        assert migrated == created
+        assert migrated == schema()
         (name,) = (line for line in migrated["studies"] if line.lstrip().startswith("`name`"))
         assert "utf8mb4_nopad_bin" in name or "utf8mb4_0900_bin" in name
 

@@ -15,7 +15,7 @@ from katib.manager.modelstore.open import open_model_store
 from katib.manager.ports import StudyFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql.engine import parse_url
-from katib.manager.storage.sql.migrate import migrations
+from katib.manager.storage.sql.upgrading import migrations
 from tests.storage.builders import COMPLETED, NOW, PENDING, RUNNING, add, go, later, recount, running
 from tests.storage.execute import execute
 

@@ -1,4 +1,4 @@
-"""Alembic runs this for each of its commands; katib.manager.storage.sql.migrate gives it the connection."""
+"""Alembic runs this for each of its commands; katib.manager.storage.sql.upgrading gives it the connection."""
 
 from alembic import context
 
@@ -6,7 +6,7 @@ from katib.manager.storage.sql.tables import metadata
 
 connection = context.config.attributes["connection"]
 if connection is None:
-    raise RuntimeError("Katib's migrations run through katib.manager.storage.sql.migrate, which gives the connection")
+    raise RuntimeError("Katib's migrations run through katib.manager.storage.sql.upgrading, which gives the connection")
 
 context.configure(
     connection=connection,

@@ -6,28 +6,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, exc, func, inspect, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    exc,
+    func,
+    insert,
+    inspect,
+    select,
+)
 
 from katib.domain.errors import FailedPreconditionError, UnavailableError
 from katib.manager.storage.sql.engine import make_engine
 from katib.manager.storage.sql.failures import Failure, failure_of, to_opening_error
 from katib.manager.storage.sql.tables import metadata
 
-_SCRIPTS: Final = Path(__file__).parent.parent / "migrations"
+_VERSIONS: Final = Path(__file__).parent.parent / "migrations" / "versions"
+# As Alembic makes it.
+_version: Final = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 # How long to wait for another process that upgrades the same database.
 _LOCK_S: Final = 60
 
 
-def migrations(connection: Connection | None = None) -> Config:
-    """Alembic's configuration; commands that need the database get it as `connection`, so that no URL stands in a file."""
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+def known_schemas() -> list[str]:
+    """From the first to the newest: a file each, which is named after it."""
+    return sorted(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
 
 
 def prepare(url: URL, where: str, *, upgrade: bool) -> None:
@@ -44,8 +58,14 @@ def prepare(url: URL, where: str, *, upgrade: bool) -> None:
             return
     # By one process at a time; another may have done it meanwhile.
     with _connected(make_engine(url, migrating=True), where) as connection, _alone(connection, where):
-        if not _is_current(connection, where, upgrade=upgrade):
-            command.upgrade(migrations(connection), "head")
+        if _is_current(connection, where, upgrade=upgrade):
+            return
+        if _is_new(connection):
+            _create(connection)
+        else:
+            from katib.manager.storage.sql import upgrading
+
+            upgrading.upgrade(connection)
 
 
 @contextmanager
@@ -60,13 +80,12 @@ def _connected(engine: Engine, where: str) -> Iterator[Connection]:
 
 
 def _is_current(connection: Connection, where: str, *, upgrade: bool) -> bool:
-    scripts = ScriptDirectory.from_config(migrations())
-    known = {script.revision for script in scripts.walk_revisions()}
-    head = scripts.get_current_head()
-    current = MigrationContext.configure(connection).get_current_heads()
-    if current == (head,):
+    known = known_schemas()
+    head = known[-1]
+    current = _schemas(connection)
+    if current == [head]:
         return True
-    if not known.issuperset(current):
+    if not set(current) <= set(known):
         raise FailedPreconditionError(
             f"the database {where} has schema {', '.join(current)}, made by a newer version of Katib than this one, which "
             f"knows schema {head}; run that version, or give this one a database of its own"
@@ -79,6 +98,25 @@ def _is_current(connection: Connection, where: str, *, upgrade: bool) -> bool:
             f"needs schema {head}; let a manager upgrade it first"
         )
     return False
+
+
+def _schemas(connection: Connection) -> list[str]:
+    """Of which the database is: one, or none yet."""
+    if not inspect(connection).has_table(_version.name):
+        return []
+    return sorted(connection.execute(select(_version.c.version_num)).scalars())
+
+
+def _is_new(connection: Connection) -> bool:
+    return not set(inspect(connection).get_table_names()) & {_version.name, *metadata.tables}
+
+
+def _create(connection: Connection) -> None:
+    """The newest schema at once. On MySQL, where each statement is for good, an interruption leaves tables and no version in
+    theirs: then Alembic does what is missing."""
+    _version.create(connection)
+    metadata.create_all(connection)
+    connection.execute(insert(_version).values(version_num=known_schemas()[-1]))
 
 
 def _check_ours(connection: Connection, where: str) -> None:
