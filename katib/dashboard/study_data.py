@@ -1,5 +1,6 @@
 """What the pages of studies ask for while they are looked at."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -9,46 +10,47 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from katib.api.client import ManagerClient
+from katib.dashboard.changes import changes_of
 from katib.dashboard.columns import trial_columns
 from katib.dashboard.context import context_of, fragment, patient_client_of
 from katib.dashboard.curves import curves_of
 from katib.dashboard.downloads import trials_csv, trials_json
 from katib.dashboard.text import rounded
-from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, NotFoundError
+from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.study import effective_limits
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import TrialState
-from katib.domain.trial_columns import TrialChanges, joined
 
 _SPARKS: Final = 60
 _SPARK_TRIALS: Final = 200
 _CURVES: Final = 60
-# A second's worth on a busy machine.
-_CHANGES: Final = 20_000
-# As many as the manager gives at once.
-_PAGE: Final = 1000
+# As JSONResponse has it.
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def changes(request: Request) -> Response:
-    """The study's header and the trials that changed after the revision in `after`: of many a part, with `more`, which is
-    asked for after this part's revision."""
+    """The study's header and the trials that changed after the revision in `after`, as columns (katib.dashboard.columns), page
+    by page, of which a later one counts: of many a part, with `more`, which is asked for after this part's revision."""
     client = context_of(request).client
     study_id = request.path_params["study"]
     after = _whole(request, "after")
     detail = client.get_study(study_id)
-    change = _changes(client, study_id, after)
+    columns = []
+    for change in changes_of(client, study_id, after):
+        if len(change.trials):
+            # At once: the manager finds the next ones meanwhile.
+            columns.append(_JSON(trial_columns(detail.spec, change.trials, change.study.created_at)))
     study = change.study
     best = detail.best_trial
     if study.best_trial_id != detail.summary.best_trial_id:
         best = client.get_study(study_id).best_trial
-    return JSONResponse(
+    about = _JSON(
         {
             "revision": change.revision,
             "more": change.more,
             "finished": study.state.finished,
             "state": study.state.value,
             "max_trials": study.max_trials,
-            "trials": trial_columns(detail.spec, change.trials, study.created_at),
             "header": fragment(
                 request,
                 "_study_header.html",
@@ -59,20 +61,7 @@ def changes(request: Request) -> Response:
             ),
         }
     )
-
-
-def _changes(client: ManagerClient, study_id: str, after: int) -> TrialChanges:
-    """As much as one answer has, or as there was time for."""
-    change = client.trial_changes(study_id, after, _PAGE)
-    parts = [change.trials]
-    try:
-        while change.more and sum(map(len, parts)) < _CHANGES:
-            change = client.trial_changes(study_id, change.revision, _PAGE)
-            parts.append(change.trials)
-    except DeadlineExceededError:
-        # The page asks for the others.
-        pass
-    return TrialChanges(change.study, joined(parts), change.revision)
+    return Response(f'{about[:-1]},"trials":[{",".join(columns)}]}}', media_type="application/json")
 
 
 def sparklines(request: Request) -> Response:

@@ -77,26 +77,5 @@ def by_name(rows: Sequence[Sequence[tuple[str, object, str]]]) -> dict[str, list
     return columns
 
 
-def joined(parts: Sequence[TrialColumns]) -> TrialColumns:
-    """One after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    names = dict.fromkeys(name for part in parts for name in part.parameters)
-    return TrialColumns(
-        ids=[v for part in parts for v in part.ids],
-        numbers=[v for part in parts for v in part.numbers],
-        states=[v for part in parts for v in part.states],
-        attempts=[v for part in parts for v in part.attempts],
-        objectives=[v for part in parts for v in part.objectives],
-        reasons=[v for part in parts for v in part.reasons],
-        created=[v for part in parts for v in part.created],
-        started=[v for part in parts for v in part.started],
-        ended=[v for part in parts for v in part.ended],
-        parameters={
-            name: [v for part in parts for v in part.parameters.get(name) or [None] * len(part)] for name in names
-        },
-    )
-
-
 def micros(time: datetime) -> int:
     return (time - _EPOCH) // _MICROSECOND

@@ -66,12 +66,13 @@ class TestStudies:
 class TestStudy:
     def test_all_trials_come_as_columns_and_then_only_what_changed(self, pages: TestClient, ended: str) -> None:
         first = pages.get(f"/api/studies/{ended}/changes").json()
-        assert first["trials"]["n"] == [1, 1, 1, 1]
-        assert first["trials"]["s"] == "CCCC"
+        (columns,) = first["trials"]
+        assert columns["n"] == [1, 1, 1, 1]
+        assert columns["s"] == "CCCC"
         assert first["finished"] is True
-        assert len(first["trials"]["p"]) == 1
+        assert len(columns["p"]) == 1
         again = pages.get(f"/api/studies/{ended}/changes", params={"after": first["revision"]}).json()
-        assert again["trials"]["n"] == []
+        assert again["trials"] == []
         assert again["revision"] == first["revision"]
 
     def test_a_revision_that_is_none_is_refused(self, pages: TestClient, ended: str) -> None:
@@ -82,7 +83,7 @@ class TestStudy:
         ]
 
     def test_curves_are_the_values_in_the_order_of_their_coming(self, pages: TestClient, ended: str) -> None:
-        ids = pages.get(f"/api/studies/{ended}/changes").json()["trials"]["id"]
+        ids = pages.get(f"/api/studies/{ended}/changes").json()["trials"][0]["id"]
         curves = pages.get(f"/api/studies/{ended}/curves", params={"metric": "acc", "ids": ",".join(ids)}).json()
         assert sorted(curve["number"] for curve in curves) == [1, 2, 3, 4]
         assert all(len(curve["points"]) == 2 and curve["points"][0] == [1, 0.1] for curve in curves)

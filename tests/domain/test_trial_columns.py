@@ -7,7 +7,7 @@ from katib.api import api_pb2 as pb
 from katib.api.column_converters import columns_from_proto, columns_to_proto
 from katib.domain.parameters import Parameter, ParameterType
 from katib.domain.trial import Trial, TrialState
-from katib.domain.trial_columns import columns_of, joined
+from katib.domain.trial_columns import columns_of
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LR, NET = Parameter("lr", ParameterType.DOUBLE, "0.10000000000000001"), Parameter("net", ParameterType.CATEGORICAL, "")
@@ -27,13 +27,6 @@ def test_a_place_in_each_column_is_a_trial() -> None:
     assert columns.reasons == [("", ""), ("R", "m"), ("R", "m")]
     assert columns.ended == [None, columns.created[0] + 1, columns.created[0] + 1]
     assert columns.parameters == {"lr": [LR.value, LR.value, None], "net": ["", None, None]}
-
-
-def test_parts_are_joined_whatever_parameters_each_has() -> None:
-    parts = [columns_of([trial]) for trial in reversed(TRIALS)]
-    assert joined(parts) == columns_of(TRIALS[::-1])
-    assert joined([columns_of([]), *parts]) == columns_of(TRIALS[::-1])
-    assert joined([columns_of([])]) == columns_of([])
 
 
 def test_the_wire_keeps_what_is_empty_apart_from_what_is_not_there() -> None:

@@ -20,7 +20,7 @@ from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Limits, Setting, StudyReason, StudySpec, StudyState
 from katib.domain.trial import Tag, TrialState
-from katib.domain.trial_columns import columns_of, joined
+from katib.domain.trial_columns import columns_of
 from katib.manager.server import Manager
 from katib.manager.service.service import ManagerService
 from katib.manager.settings import Settings
@@ -328,7 +328,7 @@ class TestService:
             revision = parts[-1].revision
         assert len(parts) > 2
         whole = api.trial_changes(study_id)
-        assert joined([part.trials for part in parts]) == whole.trials
+        assert [trial_id for part in parts for trial_id in part.trials.ids] == whole.trials.ids
         assert sorted(whole.trials.ids) == sorted(t.id for t in api.list_trials(study_id).items)
         assert whole.revision == whole.study.revision == api.get_study(study_id).summary.revision
         assert not whole.more

@@ -100,7 +100,8 @@ class TestLoading:
         eyes.page.route("**/changes?*", lambda route: held.append(route))
         page = eyes.go(f"/studies/{whole}")
         until(lambda: bool(held) or page.wait_for_timeout(50))
-        for chart in ("history", "parallel", "timeline"):
+        expect(page.locator("#history-note")).to_contain_text("the newest 25; the others are being loaded")
+        for chart in ("parallel", "timeline"):
             page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
             expect(page.locator(f'[data-chart="{chart}"]')).to_have_text("Loading…")
         expect(page.locator("#trial-pages")).to_have_text("1–25 of 25; others are being loaded")

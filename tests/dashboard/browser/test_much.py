@@ -41,6 +41,9 @@ def test_the_newest_trials_are_there_before_the_others_and_no_column_moves_when_
     expect(status).to_have_text("1–25 of 25; others are being loaded")
     # Nobody knows yet which one is the best of all, and none is said to be.
     expect(page.locator("#trial-table .star")).to_have_count(0)
+    history = page.locator("[data-chart=history]")
+    expect(history).to_have_attribute("aria-label", "Optimisation history of the newest 25 trials")
+    expect(page.locator("#history-note")).to_contain_text("the newest 25; the others are being loaded")
     until(lambda: bool(held) or page.wait_for_timeout(50))
     before = heads.evaluate_all("all => all.map(head => head.getBoundingClientRect().x)")
     # The page's head began to fetch them, before any script ran; the script takes these and asks for no others.
@@ -48,6 +51,8 @@ def test_the_newest_trials_are_there_before_the_others_and_no_column_moves_when_
     held[0].continue_()
     expect(status).to_have_text("1–25 of 60")
     assert heads.evaluate_all("all => all.map(head => head.getBoundingClientRect().x)") == before
+    expect(history).to_have_attribute("aria-label", "Optimisation history of 60 trials; the best has 1, trial 1")
+    expect(page.locator("#history-note")).not_to_contain_text("newest")
     expect(page.locator("#study")).to_have_attribute("data-ready", "1")
     assert len(held) == 1
 

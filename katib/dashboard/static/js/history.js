@@ -12,7 +12,7 @@ export function historyChart(study, trials) {
     for (const trial of trials.all) {
       if (!Number.isFinite(trial.objective)) continue;
       groups[trial.state === 'P' ? 'R' : trial.state].push([trial.number, trial.objective]);
-      if (trial.state === 'C' && (best === null || (study.up ? trial.objective > best : trial.objective < best))) {
+      if (trials.revision && trial.state === 'C' && (best === null || (study.up ? trial.objective > best : trial.objective < best))) {
         best = trial.objective;
         line.push([trial.number, best]);
       }
@@ -36,7 +36,7 @@ export function historyChart(study, trials) {
     });
     const [low, high] = range(groups.C.map((point) => point[1]));
     return {
-      label: `Optimisation history of ${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${found[0]}` : ''}`,
+      label: `Optimisation history of ${trials.revision ? '' : 'the newest '}${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${found[0]}` : ''}`,
       grid: GRID,
       tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials.axes))),
       xAxis: axis('Trial', {min: 0, minInterval: 1, splitLine: {show: false}}),

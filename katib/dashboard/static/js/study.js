@@ -19,7 +19,9 @@ const trials = new Trials(JSON.parse(box.dataset.axes));
 const table = new TrialTable(study, trials, Number(box.dataset.epoch));
 const header = box.querySelector('[data-fragment="header"]');
 const left = document.getElementById('left');
-const charts = Promise.all(['history', 'curves', 'parallel', 'slices', 'timeline', 'importance'].map((name) => import(`./${name}.js`)))
+// The table of the newest trials is there to be read before what draws is begun, which takes a while; where nothing is painted, at once.
+const painted = new Promise((then) => { requestAnimationFrame(() => setTimeout(then)); setTimeout(then, 200); });
+const charts = painted.then(() => Promise.all(['history', 'curves', 'parallel', 'slices', 'timeline', 'importance'].map((name) => import(`./${name}.js`))))
   .then(([history, curves, parallel, slices, timeline, importance]) => {
     const drawn = [
       history.historyChart(study, trials),
@@ -31,9 +33,16 @@ const charts = Promise.all(['history', 'curves', 'parallel', 'slices', 'timeline
     const asked = [new curves.Curves(study, trials, table), new importance.Importance(study, trials)];
     const draw = () => drawn.forEach((chart) => chart.refresh());
     const refresh = async () => {
+      // What is asked for is on its way while the others are drawn.
+      const coming = Promise.all([...asked.map((part) => part.update()), takeMetrics()]);
       draw();
-      await Promise.all([...asked.map((part) => part.update()), takeMetrics()]);
+      await coming;
     };
+    // The newest trials are a history too, which makes everything ready for that of all.
+    if (!trials.revision && trials.all.some((trial) => Number.isFinite(trial.objective))) {
+      note.textContent = `${said} These are the newest ${trials.all.length}; the others are being loaded.`;
+      drawn[0].refresh();
+    }
     return {draw, refresh};
   });
 
@@ -98,7 +107,7 @@ const poll = repeat(async () => {
       next.catch(() => {});
     }
     trials.revision = change.revision;
-    fresh = trials.take(change.trials) || fresh;
+    for (const columns of change.trials) fresh = trials.take(columns) || fresh;
     put(header, change.header);
     trials.loaded ||= !change.more;
     if (!shown && change.more && performance.now() > drawnAt + PART_MS) {
