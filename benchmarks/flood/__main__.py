@@ -1,17 +1,23 @@
 """How much a client that floods slows the others.
 
-    python -m benchmarks.flood [--rounds 5] [--seconds 6] [--clients 1 8]
+    python -m benchmarks.flood [--rounds 8] [--seconds 5] [--clients 1 8] [--arms quiet elsewhere here alone beside]
 
 Well-behaved clients, each a caller of its own, go through their loops (SuggestTrials, ReportMetrics, CompleteTrial) at one
 manager. In a round they are measured in turns
 
     quiet      with nobody else,
     elsewhere  while another caller floods another manager on this machine: what the flood takes of the machine,
-    here       while it floods theirs.
+    here       while it floods theirs,
+    alone      with nobody else, and without one processor,
+    beside     while it floods theirs from that processor, on which nothing else is.
 
-The flooder runs with the lowest priority (nice 19) unless --nice says otherwise: its own computing would else be most of what
-the others lose on a small machine. `here` beside `elsewhere` is what the manager itself loses to the flood, `here` beside
-`quiet` is what the others lose in all.
+`beside` beside `alone` is what the manager lets a flood cost the others when the flooder has a machine of its own, as it has
+where there is a network: its own computing costs them nothing then. `here` beside `quiet` is what they lose in all when it
+runs on theirs, the flooder at the lowest priority (nice 19) unless --nice says otherwise; `here` beside `elsewhere` the part of
+that which is the manager's.
+
+What a loop takes of the processors is that of the manager, its services and the clients, with what the manager spends on the
+flood: it says the same when other programs take some of the machine.
 """
 
 import argparse
@@ -21,7 +27,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,12 +38,21 @@ from benchmarks.service import systems
 from benchmarks.service.systems import Talker
 from katib.api.client import ManagerClient
 from katib.manager.storage.open import open_storage
+from katib.manager.storage.sql.storage import SqlStorage
 
 QUIET: Final = "quiet"
 ELSEWHERE: Final = "elsewhere"
 HERE: Final = "here"
+ALONE: Final = "alone"
+BESIDE: Final = "beside"
+ARMS: Final = (QUIET, ELSEWHERE, HERE, ALONE, BESIDE)
+# What each is compared with.
+_BASES: Final = {ELSEWHERE: (QUIET,), HERE: (QUIET, ELSEWHERE), BESIDE: (ALONE,)}
 _TRIALS: Final = 1000
 _FLOODER: Final = "flooder"
+# Of a processor; and the longest that it is waited for.
+_IDLE: Final = 0.02
+_CALM_S: Final = 30.0
 
 
 class Site:
@@ -49,7 +65,8 @@ class Site:
         quiet = ("--log-level", "ERROR")
         at = service.format(algorithm="random")
         python = sys.executable
-        stack.enter_context(systems.running(python, "-m", "katib.suggestion.server", "random", "--listen", at, *quiet))
+        random = systems.running(python, "-m", "katib.suggestion.server", "random", "--listen", at, *quiet)
+        self.processes = [stack.enter_context(random)]
         url = f"sqlite:///{self.folder}/katib.db"
         bootstrap = self.folder / "bootstrap"
         self.manager = stack.enter_context(
@@ -59,6 +76,7 @@ class Site:
                 *("--bootstrap-token-file", str(bootstrap), *extra, *quiet),
             )
         )
+        self.processes.append(self.manager)
         systems.wait_for(self.address)
         self.tokens = self.folder / "tokens"
         self.tokens.mkdir()
@@ -67,13 +85,10 @@ class Site:
             _, secret = admin.create_token(name, name, roles=["user", "operator"])
             (self.tokens / name).write_text(secret)
         with closing(open_storage(url)) as storage:
-            self.study = systems.fill(admin, storage, _TRIALS)
-            self.flooded = systems.fill(admin, storage, _TRIALS)
-
-    def processor_s(self) -> float:
-        """What the manager has used so far."""
-        fields = Path(f"/proc/{self.manager.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            assert isinstance(storage, SqlStorage)
+            self.study, self.flooded = (systems.fill(admin, storage, _TRIALS) for _ in range(2))
+            for study in (self.study, self.flooded):
+                systems.settle(admin, storage, study)
 
     def flooder(self, stack: ExitStack, nice: int, kinds: list[str]) -> Talker:
         arguments = ("-m", "benchmarks.flood.flooder", self.address, str(self.tokens / _FLOODER), self.flooded, *kinds)
@@ -86,11 +101,15 @@ class Site:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument(
+        "--after", type=float, default=2.0, help="so many seconds of a flood come before they are measured"
+    )
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--nice", type=int, default=19)
     parser.add_argument("--manager-option", action="append", default=[], help="for both managers, such as --max-rate=0")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=[*ARMS])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=[*KINDS], help="what the flooder does")
     arguments = parser.parse_args()
     with ExitStack() as stack:
@@ -109,61 +128,138 @@ def measured(stack: ExitStack, arguments: argparse.Namespace) -> None:
             for _ in range(2)
         ],
     )
-    flooders = {
-        ELSEWHERE: elsewhere.flooder(stack, arguments.nice, arguments.kinds),
-        HERE: here.flooder(stack, arguments.nice, arguments.kinds),
-    }
+    flooders = {at: at.flooder(stack, arguments.nice, arguments.kinds) for at in (here, elsewhere)}
+    floods = {ELSEWHERE: flooders[elsewhere], HERE: flooders[here], BESIDE: flooders[here]}
+    processes = [process.pid for process in (*here.processes, *elsewhere.processes)]
+    processes += [os.getpid(), *(talker.process.pid for talker in clients.generators)]
+    managers = [here.manager.pid, elsewhere.manager.pid]
     clients.measure(here.study, most, 1.0)
     found: dict[tuple[int, str], list[dict[str, Any]]] = {}
     answers: Counter[str] = Counter()
+    arms = [arm for arm in ARMS if arm in arguments.arms]
     for round_ in range(arguments.rounds):
         for count in arguments.clients:
-            for arm in (QUIET, ELSEWHERE, HERE):
-                flooder = flooders.get(arm)
-                if flooder is not None:
-                    flooder.tell("begin")
-                    # It has opened its connections, and has all out that it can.
-                    time.sleep(2.0)
-                before = here.processor_s()
-                row = dict(clients.measure(here.study, count, arguments.seconds))
-                row["processor"] = (here.processor_s() - before) / row["seconds"]
-                if flooder is not None:
-                    flooder.tell("end")
-                    said = flooder.answer()
-                    row["answers"] = sum(said["answers"].values()) / said["seconds"]
-                    if arm == HERE:
-                        answers.update(said["answers"])
-                    # What it has out is answered.
-                    time.sleep(4.0)
+            for arm in arms:
+                flooder = floods.get(arm)
+                with placed(processes, [t.process.pid for t in flooders.values()], apart=arm in (ALONE, BESIDE)):
+                    row = measured_once(clients, here, managers, count, flooder, arguments)
+                if flooder is flooders[here]:
+                    answers.update(row["answers"])
                 found.setdefault((count, arm), []).append(row)
                 print(
                     f"round {round_}, {count:2} clients, {arm:9}: {row['rate']:7.1f} loops/s, p50 {row['p50_ms']:6.1f} ms, "
-                    f"p99 {row['p99_ms']:6.1f} ms, manager {row['processor']:.2f} cores, "
-                    f"flooder answered {row.get('answers', 0):.0f}/s (load {os.getloadavg()[0]:.1f})",
+                    f"p99 {row['p99_ms']:6.1f} ms, {row['cost_ms']:.2f} ms of the processor each, "
+                    f"manager {row['processor']:.2f} cores, "
+                    f"flooder answered {row['answered']:.0f}/s (load {os.getloadavg()[0]:.1f})",
                     flush=True,
                 )
-    print(table(found, arguments.clients))
+    print(table(found, arguments.clients, arms))
     print("what the flooder was answered here:", dict(answers.most_common()))
 
 
-def table(found: dict[tuple[int, str], list[dict[str, Any]]], clients: list[int]) -> str:
+def measured_once(
+    clients: systems.System,
+    site: Site,
+    managers: list[int],
+    count: int,
+    flooder: Talker | None,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    if flooder is not None:
+        flooder.tell("begin")
+        # Two seconds: it has opened its connections, and has all out that it can.
+        time.sleep(arguments.after)
+    manager = site.manager.pid
+    others = [process.pid for process in site.processes if process.pid != manager]
+    others += [talker.process.pid for talker in clients.generators]
+    before = processor_s([manager]), processor_s(others)
+    row = dict(clients.measure(site.study, count, arguments.seconds))
+    used = processor_s([manager]) - before[0], processor_s(others) - before[1]
+    row["processor"] = used[0] / row["seconds"]
+    row["cost_ms"] = sum(used) / row["loops"] * 1e3
+    row["answers"], row["answered"] = {}, 0.0
+    if flooder is not None:
+        flooder.tell("end")
+        said = flooder.answer()
+        row["answers"], row["answered"] = said["answers"], sum(said["answers"].values()) / said["seconds"]
+        wait_for_calm(managers)
+    return row
+
+
+def wait_for_calm(managers: list[int]) -> None:
+    """Until they have done with what the flooder left: calls that were taken back take their turns all the same."""
+    deadline = time.monotonic() + _CALM_S
+    while time.monotonic() < deadline:
+        before = processor_s(managers)
+        time.sleep(1.0)
+        if processor_s(managers) - before <= _IDLE:
+            return
+
+
+def processor_s(pids: list[int]) -> float:
+    """What they have used so far."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(user) + int(system) for user, system in (f[11:13] for f in fields)) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def placed(processes: list[int], flooders: list[int], *, apart: bool) -> Iterator[None]:
+    """Where it is `apart`, the last processor is the flooders' and theirs alone."""
+    everywhere = os.sched_getaffinity(0)
+    if not apart:
+        yield
+        return
+    last = {max(everywhere)}
+    if everywhere == last:
+        raise RuntimeError(
+            "a flooder that has a processor for itself takes two of them: leave out the arms alone and beside"
+        )
+    for pids, where in ((processes, everywhere - last), (flooders, last)):
+        for pid in pids:
+            place(pid, where)
+    try:
+        yield
+    finally:
+        for pid in (*processes, *flooders):
+            place(pid, everywhere)
+
+
+def place(pid: int, processors: set[int]) -> None:
+    """All its threads, those too that were begun meanwhile by one that was not placed yet."""
+    for _ in range(2):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), processors)
+
+
+def table(found: dict[tuple[int, str], list[dict[str, Any]]], clients: list[int], arms: list[str]) -> str:
+    """Ratios are of the rounds' own; with eight rounds the true median is between the least and the most of them with 99 %."""
     lines = [
-        "| clients | beside them | loops a second | of quiet | of elsewhere | p50 ms | p99 ms |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| clients | | loops a second | beside that | ms of the processor a loop | beside that | p50 ms | p99 ms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for count in clients:
-        for arm in (QUIET, ELSEWHERE, HERE):
+        for arm in arms:
             rows = found[count, arm]
-            middle = {key: statistics.median(row[key] for row in rows) for key in ("rate", "p50_ms", "p99_ms")}
-            of = [
-                f"{statistics.median(a['rate'] / b['rate'] for a, b in zip(rows, found[count, base], strict=True)):.2f}"
-                for base in (QUIET, ELSEWHERE)
-            ]
+            middle = {
+                key: statistics.median(row[key] for row in rows) for key in ("rate", "cost_ms", "p50_ms", "p99_ms")
+            }
+            rates, costs = (
+                ", ".join(
+                    of(rows, found[count, base], key) + f" of {base}" for base in _BASES.get(arm, ()) if base in arms
+                )
+                for key in ("rate", "cost_ms")
+            )
             lines.append(
-                f"| {count} | {arm} | {middle['rate']:.0f} | {of[0]} | {of[1]} | {middle['p50_ms']:.1f} | "
-                f"{middle['p99_ms']:.1f} |"
+                f"| {count} | {arm} | {middle['rate']:.0f} | {rates} | {middle['cost_ms']:.2f} | {costs} | "
+                f"{middle['p50_ms']:.1f} | {middle['p99_ms']:.1f} |"
             )
     return "\n".join(lines)
+
+
+def of(rows: list[dict[str, Any]], bases: list[dict[str, Any]], key: str) -> str:
+    ratios = [a[key] / b[key] for a, b in zip(rows, bases, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

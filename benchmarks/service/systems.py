@@ -124,7 +124,7 @@ def start_katib(stack: ExitStack, name: str, url: str) -> System:
 
     def fill_and_settle(trials: int) -> str:
         study = fill(client, storage, trials)
-        _settle(client, storage, study)
+        settle(client, storage, study)
         return study
 
     return System(name, fill_and_settle, clients)
@@ -180,7 +180,7 @@ def fill(client: ManagerClient, storage: Storage, trials: int) -> str:
     return study
 
 
-def _settle(client: ManagerClient, storage: SqlStorage, study: str) -> None:
+def settle(client: ManagerClient, storage: SqlStorage, study: str) -> None:
     """Until the manager has done what is left to do of trials that have finished, which here finished a thousand at a time: it
     keeps a record of each in its model store."""
     (trial,), _ = client.suggest_trials(study, client_id="fill")
