@@ -21,6 +21,7 @@ flood: it says the same when other programs take some of the machine.
 """
 
 import argparse
+import math
 import os
 import statistics
 import sys
@@ -31,6 +32,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+
+from scipy.stats import t
 
 from benchmarks.flood.flooder import KINDS
 from benchmarks.flood.loop import TOKENS
@@ -233,7 +236,8 @@ def place(pid: int, processors: set[int]) -> None:
 
 
 def table(found: dict[tuple[int, str], list[dict[str, Any]]], clients: list[int], arms: list[str]) -> str:
-    """Ratios are of the rounds' own; with eight rounds the true median is between the least and the most of them with 99 %."""
+    """Ratios are of the rounds' own, and their mean is with its interval of 95 %: a processor's speed may change from one round
+    to the next."""
     lines = [
         "| clients | | loops a second | beside that | ms of the processor a loop | beside that | p50 ms | p99 ms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -258,8 +262,12 @@ def table(found: dict[tuple[int, str], list[dict[str, Any]]], clients: list[int]
 
 
 def of(rows: list[dict[str, Any]], bases: list[dict[str, Any]], key: str) -> str:
-    ratios = [a[key] / b[key] for a, b in zip(rows, bases, strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    logs = [math.log(a[key] / b[key]) for a, b in zip(rows, bases, strict=True)]
+    mean = statistics.fmean(logs)
+    if len(logs) < 2:
+        return f"{math.exp(mean):.2f}"
+    within = float(t.ppf(0.975, len(logs) - 1)) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return f"{math.exp(mean):.2f} ({math.exp(mean - within):.2f} to {math.exp(mean + within):.2f})"
 
 
 if __name__ == "__main__":

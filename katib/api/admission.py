@@ -19,12 +19,16 @@ from katib.api.credentials import token_in
 from katib.api.later import Later
 from katib.api.rates import Rates
 from katib.api.turns import THREADS, Asker, Turns
+from katib.domain.effort import working_for
 from katib.domain.errors import ResourceExhaustedError
 
 # A refusal is answered after the first time, and those of one caller this far apart, but after the longest in any case. Each
 # costs about a millisecond of the processor.
 _SOONEST_S: Final = 0.1
 _APART_S: Final = 0.04
+# Who has so many refusals waiting that the last is answered after this time floods. Its further ones are this far apart.
+_MANY_S: Final = 2.5
+_MANY_APART_S: Final = 0.1
 _LATEST_S: Final = 20.0
 # More than these are answered at once: each takes some memory.
 _MOST_REFUSALS: Final = 5000
@@ -115,9 +119,13 @@ class Admission:
         refusal = self._over_rate(asker) or self._no_stream_left(asker)
         if refusal is not None:
             return self._refuse(lane, asker, refusal, fn, args)
-        future = pool.submit(fn, *args)
+        future = pool.submit(self._streaming, asker, fn, args)
         future.add_done_callback(lambda _: self._close_stream(asker))
         return future
+
+    def _streaming(self, asker: Asker, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        with working_for(lambda: self._turns.floods(asker)):
+            return fn(*args)
 
     def weigh(self, lane: "Lane", size: int) -> None:
         """Told of each message when it has been read. It is answered in any case; later ones may not be."""
@@ -203,8 +211,12 @@ class Admission:
         with self._lock:
             if len(self._refused) > _MOST_REFUSALS:
                 self._refused = {key: at for key, at in self._refused.items() if at > now}
-            when = min(max(now + _SOONEST_S, self._refused.get(asker.key, 0.0) + _APART_S), now + _LATEST_S)
+            last = self._refused.get(asker.key, 0.0)
+            many = last > now + _MANY_S
+            when = min(max(now + _SOONEST_S, last + (_MANY_APART_S if many else _APART_S)), now + _LATEST_S)
             self._refused[asker.key] = when
+        if many:
+            self._turns.flooded(asker)
         self._later.at(when, answer)
         return future
 

@@ -4,7 +4,8 @@ Each caller has a queue of its own. Next is who has had least of the processor s
 queueing). How many of a caller's calls are in hand at once depends on how many others have called within a second: alone it
 may have most of the threads, beside others its share of them, and never all. Who has a crowd of calls waiting beside others
 gets one at a time, and pauses between them: the processor that a flood takes is bounded even where a single other caller is to
-be served. So does who makes calls that take long to compute: while one of them runs, the others' short ones hardly do.
+be served. So does who makes calls that take long to compute: while one of them runs, the others' short ones hardly do. Who goes
+on when there is no place left for its calls floods, and gets least.
 """
 
 import heapq
@@ -32,9 +33,12 @@ _ACTIVE_S: Final = 1.0
 # answers is not. For so long after, too.
 _CROWD: Final = 64
 _CROWD_S: Final = 2.0
+# Who was refused for want of a place floods for so long.
+_FLOOD_S: Final = 5.0
 # The most of the processor that a crowd gets beside others, and who makes long calls without being one; and what a crowd's call
 # is taken to cost at least.
 _CROWD_SHARE: Final = 0.05
+_FLOOD_SHARE: Final = 0.02
 _LONG_SHARE: Final = 0.1
 _LEAST_COST_S: Final = 0.0003
 # A call that takes more of the processor is a long one; and so long is measured how much the others use meanwhile, who are at
@@ -90,6 +94,7 @@ class _Caller:
         "begun",
         "cost",
         "crowd_until",
+        "flood_until",
         "held",
         "mark",
         "name",
@@ -125,6 +130,7 @@ class _Caller:
         self.total = 0.0
         self.mark = (0.0, 0.0, 0.0)
         self.crowd_until = 0.0
+        self.flood_until = 0.0
         self.not_before = 0.0
         # By when its long calls so far will have been within its share.
         self.paid_until = 0.0
@@ -158,6 +164,9 @@ class Turns:
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._virtual = 0.0
         self._total = 0.0
+        # Who called last, and when that was somebody else than before.
+        self._last: _Caller | None = None
+        self._changed = -_FLOOD_S
         self._waiting = 0
         self._started = 0
         self._idle = 0
@@ -170,24 +179,30 @@ class Turns:
         job = _Job(fn, args)
         now = self._clock()
         with self._lock:
-            caller = self._callers.get(asker.key)
-            if caller is None:
-                caller = self._callers[asker.key] = _Caller(asker)
-                caller.mark = now, 0.0, self._total
-            self._see(asker.key, caller, now)
+            caller = self._see(asker, now)
             refusal = self._refusal(caller)
             if refusal is not None:
-                caller.crowd_until = now + _CROWD_S
+                caller.flood_until = now + _FLOOD_S
                 return refusal
             if self._closed:
                 job.future.cancel()
                 return job.future
             caller.queue.append(job)
             self._waiting += 1
-            if len(caller.queue) > _CROWD:
-                caller.crowd_until = now + _CROWD_S
             self._consider(caller, now)
         return job.future
+
+    def flooded(self, asker: Asker) -> None:
+        """Elsewhere."""
+        now = self._clock()
+        with self._lock:
+            self._see(asker, now).flood_until = now + _FLOOD_S
+
+    def floods(self, asker: Asker) -> bool:
+        now = self._clock()
+        with self._lock:
+            caller = self._callers.get(asker.key)
+            return caller is not None and self._is_crowd(caller, now) and self._is_flood(caller, now)
 
     def close(self) -> None:
         """What waits is never begun."""
@@ -218,21 +233,27 @@ class Turns:
             )
         return None
 
-    def _see(self, key: str, caller: _Caller, now: float) -> None:
+    def _see(self, asker: Asker, now: float) -> _Caller:
+        caller = self._callers.get(asker.key)
+        if caller is None:
+            caller = self._callers[asker.key] = _Caller(asker)
+            caller.mark = now, 0.0, self._total
+        if caller is not self._last:
+            self._last, self._changed = caller, now if self._last else self._changed
         caller.seen = now
-        self._recent[key] = caller
-        self._recent.move_to_end(key)
+        self._recent[asker.key] = caller
+        self._recent.move_to_end(asker.key)
         while True:
             oldest, other = next(iter(self._recent.items()))
             if now - other.seen < _ACTIVE_S:
-                return
+                return caller
             if other.queue or other.running:
                 # Still there: it waits.
                 other.seen = now
                 self._recent.move_to_end(oldest)
                 continue
             del self._recent[oldest]
-            if now >= other.crowd_until:
+            if now >= max(other.crowd_until, other.flood_until):
                 self._callers.pop(oldest, None)
             elif len(self._callers) > 2 * len(self._recent) + _FORMER:
                 self._callers = dict(self._recent)
@@ -260,19 +281,19 @@ class Turns:
 
     def _may_begin(self, caller: _Caller, now: float) -> bool:
         """Whether one more of its calls may be in hand at once."""
-        others = len(self._recent) - 1
+        crowd, alone = self._is_crowd(caller, now), self._is_alone(caller, now)
         at_work = caller.running - caller.waiting
         most = self._threads
-        if others <= 0:
+        if alone:
             threads = int(self._threads * _ALONE)
         else:
-            threads = max(2, self._threads // (others + 1))
-            if self._is_crowd(caller, now):
+            threads = max(2, self._threads // len(self._recent))
+            if crowd:
                 most = 1
-        if caller.cost > _LONG_S or self._has_long(caller, now):
-            # More would gain it nothing, and keep from the interpreter the thread that takes in the others' calls: it would
-            # look as though there were none.
-            most = 1 if others > 0 else _LONG_ALONE
+        if caller.cost > _LONG_S or self._is_flood(caller, now) or self._has_long(caller, now):
+            # More would gain it nothing, keep from the interpreter the thread that takes in the others' calls, so that it would
+            # look as though there were none, and be in the way of who comes next.
+            most = _LONG_ALONE if alone else 1
         return at_work < most and caller.running < max(1, threads)
 
     def _has_long(self, caller: _Caller, now: float) -> bool:
@@ -283,16 +304,30 @@ class Turns:
             if clock is not None
         )
 
+    def _is_alone(self, caller: _Caller, now: float) -> bool:
+        # Beside a flood others are seldom seen.
+        return len(self._recent) <= 1 and not (self._is_flood(caller, now) and now - self._changed < _FLOOD_S)
+
     def _is_crowd(self, caller: _Caller, now: float) -> bool:
+        if len(caller.queue) > _CROWD:
+            # It may pause for longer than these times; nothing new comes of it meanwhile, as it waits for answers.
+            caller.crowd_until = now + _CROWD_S
+            if caller.flood_until:
+                caller.flood_until = max(caller.flood_until, now + _CROWD_S)
+        elif now >= caller.flood_until:
+            caller.flood_until = 0.0
         # Of a study's trials there may be thousands, each of which waits for its own answer.
-        return now < caller.crowd_until and not caller.trial
+        return now < max(caller.crowd_until, caller.flood_until) and not caller.trial
+
+    def _is_flood(self, caller: _Caller, now: float) -> bool:
+        return now < caller.flood_until and not caller.trial
 
     def _pause(self, caller: _Caller, cost: float, now: float) -> float:
         """How long after a call that took so much its next one may begin."""
-        if len(self._recent) <= 1:
+        if self._is_alone(caller, now):
             return 0.0
         if self._is_crowd(caller, now):
-            return cost * (1 / _CROWD_SHARE - 1)
+            return cost * (1 / (_FLOOD_SHARE if self._is_flood(caller, now) else _CROWD_SHARE) - 1)
         if cost <= _LONG_S:
             return 0.0
         since, mine, all_ = caller.mark

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from katib.domain.effort import working_for
 from katib.manager.service.looks import Looks
 from tests.e2e.harness import until
 
@@ -113,6 +114,19 @@ def test_beside_others_a_caller_pauses_nine_times_as_long_as_it_looked() -> None
     with looks.of("ann", never) as may:
         assert may
         assert time.monotonic() - ended >= 0.4
+
+
+@pytest.mark.long
+def test_a_caller_that_floods_pauses_for_longest() -> None:
+    looks = Looks(used=time.monotonic)
+    time.sleep(0.6)
+    with working_for(lambda: True):
+        with looks.of("ann", never):
+            compute(0.02)
+        ended = time.monotonic()
+        with looks.of("ann", never) as may:
+            assert may
+            assert time.monotonic() - ended >= 0.9
 
 
 @pytest.mark.long

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from katib.domain.effort import for_flood
+
 _AT_ONCE: Final = 2
 # What one caller's streams take of the processor at most beside others. Those are at work in earnest when they use so much of
 # it: if they need more they may not get it, so it is no measure of what they need.
 _SHARE: Final = 0.1
 _EARNEST: Final = 0.1
-# With more streams than these that wait to look, it is half of that.
+# With more streams than these that wait to look, it is half of that; and this of a caller that floods.
 _FEW: Final = 16
+_FLOOD_SHARE: Final = 0.02
 # So often whoever waits asks whether it still should.
 _ASK_S: Final = 1.0
 # Over at least so long it is measured how busy the manager is.
@@ -99,7 +102,7 @@ class Looks:
                 others = max(used - self._used_then - self._own, 0.0) / took
                 self._busy = min(others / _EARNEST, 1.0)
                 self._measured_at, self._used_then, self._own = now, used, 0.0
-            share = _SHARE if turn.users <= _FEW else _SHARE / 2
+            share = _FLOOD_SHARE if for_flood() else _SHARE if turn.users <= _FEW else _SHARE / 2
             turn.not_before = now + (ended - began) * (1 / share - 1) * self._busy
 
 
