@@ -21,6 +21,7 @@ const header = box.querySelector('[data-fragment="header"]');
 const left = document.getElementById('left');
 // The table of the newest trials is there to be read before what draws is begun, which takes a while; where nothing is painted, at once.
 const painted = new Promise((then) => { requestAnimationFrame(() => setTimeout(then)); setTimeout(then, 200); });
+const idle = (then) => (window.requestIdleCallback ? requestIdleCallback(then, {timeout: 500}) : setTimeout(then));
 const charts = painted.then(() => Promise.all(['history', 'curves', 'parallel', 'slices', 'timeline', 'importance'].map((name) => import(`./${name}.js`))))
   .then(([history, curves, parallel, slices, timeline, importance]) => {
     const drawn = [
@@ -38,11 +39,12 @@ const charts = painted.then(() => Promise.all(['history', 'curves', 'parallel', 
       draw();
       await coming;
     };
-    // The newest trials are a history too, which makes everything ready for that of all.
-    if (!trials.revision && trials.all.some((trial) => Number.isFinite(trial.objective))) {
+    // The newest trials are a history too, which makes everything ready for that of all; whoever wants something else comes first.
+    idle(() => {
+      if (trials.revision || !trials.all.some((trial) => Number.isFinite(trial.objective))) return;
       note.textContent = `${said} These are the newest ${trials.all.length}; the others are being loaded.`;
       drawn[0].refresh();
-    }
+    });
     return {draw, refresh};
   });
 
