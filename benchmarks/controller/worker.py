@@ -45,6 +45,7 @@ class SimulatedWorker:
     """`--worker-option seconds=240`: how long runs last, between half and one and a half times that; `reports=3`; `seed=0`."""
 
     placement = ""
+    creates_at_once = 1
 
     def __init__(self, settings: WorkerSettings) -> None:
         options = {"seconds": "240", "reports": "3", "seed": "0"}

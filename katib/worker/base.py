@@ -130,8 +130,13 @@ class Worker(Protocol):
     """Runs attempts of trials. Every method may be called again with the same arguments and changes nothing then.
 
     Methods raise UnavailableError when the worker cannot be reached now, and InvalidArgumentError for what cannot be an id or
-    the name of a run. They are called from several threads, for one study from one at a time (`log` at any time).
+    the name of a run. They are called from several threads, for one study from one at a time (`log` at any time, and `create`
+    for as many of its runs as `creates_at_once` says).
     """
+
+    @property
+    def creates_at_once(self) -> int:
+        """Of how many runs of one study `create` is called at once to advantage: 1 where it does not wait for anybody."""
 
     @property
     def placement(self) -> str:

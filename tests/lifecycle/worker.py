@@ -117,6 +117,7 @@ class ScriptedWorker:
     """One manager's hold on the place."""
 
     placement = ""
+    creates_at_once = 1
 
     def __init__(self, place: Place, owner: str = "") -> None:
         self._place = place

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -225,6 +226,16 @@ class WorkerContract:
         assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
         assert driver.texts(run.name) == ["once"]
         assert len(driver.statuses()) == 1
+
+    def test_as_many_runs_of_a_study_as_it_says_are_created_at_once(self, driver):
+        at_once = driver.worker.creates_at_once
+        assert at_once >= 1
+        runs = [driver.run("sh", "-c", f"echo {i}") for i in range(at_once)]
+        with ThreadPoolExecutor(at_once) as pool:
+            for created in [pool.submit(driver.worker.create, run) for run in runs]:
+                created.result(driver.deadline_s)
+        assert driver.statuses().keys() == {run.name for run in runs}
+        assert [driver.texts(run.name) for run in runs] == [[str(i)] for i in range(at_once)]
 
     def test_attempts_of_a_trial_are_runs_of_their_own(self, driver):
         trial_id = new_id()

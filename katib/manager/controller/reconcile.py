@@ -37,6 +37,7 @@ from katib.manager.controller.actions import (
     StopRun,
 )
 from katib.manager.controller.asking import Conversation
+from katib.manager.controller.creating import create_all
 from katib.manager.controller.looking import Lookout, WorkerAwayError, at_worker
 from katib.manager.controller.memory import Memory
 from katib.manager.controller.observed import Observed
@@ -259,17 +260,12 @@ class Reconciler:
         notes: list[TrialNote] = []
         study_move: StudyMove | None = None
         later: list[Action] = []
+        new: list[Trial] = []
         wake_at = todo.wake_at
         for action in todo.actions:
             match action:
                 case CreateRun(trial):
-                    try:
-                        moves.append(self._create(study, trial, memory))
-                        memory.worker_trouble, memory.worker_retry = "", None
-                    except UnavailableError as error:
-                        memory.worker_trouble = error.message
-                        memory.worker_retry = steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
-                        wake_at = _soonest(wake_at, memory.worker_retry + ahead)
+                    new.append(trial)
                 case FenceRun(run):
                     self._act(memory.term)
                     with at_worker():
@@ -285,6 +281,16 @@ class Reconciler:
                     study_move = action
                 case _:
                     later.append(action)
+        if new:
+            term = memory.term
+            created = create_all(new, lambda trial: self._create(study, trial, term), self._worker.creates_at_once)
+            moves += created.moves
+            memory.worker_trouble, memory.worker_retry = created.trouble, None
+            if created.trouble:
+                memory.worker_retry = steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
+                wake_at = _soonest(wake_at, memory.worker_retry + ahead)
+            elif created.left:
+                wake_at = self._clock()
         if memory.worker_trouble and study.state is StudyState.RUNNING and not (study_move and study_move.reason):
             # The plan could not know yet.
             reason = (StudyReason.WORKER_UNAVAILABLE, memory.worker_trouble)
@@ -342,9 +348,9 @@ class Reconciler:
                 self.forget(study.id)
                 _log.info("study deleted", extra={"study_id": study.id})
 
-    def _create(self, study: Study, trial: Trial, memory: Memory) -> TrialMove:
+    def _create(self, study: Study, trial: Trial, term: int | None) -> TrialMove:
         name = run_name(trial.id, trial.attempt)
-        self._act(memory.term)
+        self._act(term)
         # Before it, since a short run can have ended when `create` returns.
         begin = self._clock()
         self._worker.create(

@@ -46,6 +46,8 @@ from katib.worker.names import split_name
 _TRIES: Final = 4
 # A worker that has just been started knows its Pods within this time, or its API server is away.
 _SYNC_S: Final = 5.0
+# Each waits for the API server, which has several in hand at once.
+_CREATES: Final = 8
 # A finished Pod keeps its name for so many leases: a manager that was frozen for so long does not come back to create it.
 FENCE_LEASES: Final = 10.0
 
@@ -97,6 +99,10 @@ class KubernetesWorker:
     def requests(self) -> Mapping[tuple[str, str], int]:
         """How many requests were sent, by verb and resource."""
         return dict(self._api.requests)
+
+    @property
+    def creates_at_once(self) -> int:
+        return _CREATES
 
     @property
     def placement(self) -> str:

@@ -104,6 +104,10 @@ class LocalWorker:
         keep_descriptors()
 
     @property
+    def creates_at_once(self) -> int:
+        return 1
+
+    @property
     def placement(self) -> str:
         return _placement(self._data)
 
