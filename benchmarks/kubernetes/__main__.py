@@ -198,6 +198,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.trials, options.parallel, options.live, options.seconds = 60, 20, 50, 1
+    if 0 < options.trials // 2 < options.parallel + 2:
+        parser.error(
+            f"--trials must be at least {2 * options.parallel + 4}: the bare loop makes half as many, and some that follow"
+        )
     cluster = Cluster()
     cluster.start()
     try:
