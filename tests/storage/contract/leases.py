@@ -27,6 +27,8 @@ from tests.storage.builders import (
 )
 
 SHORT = timedelta(milliseconds=1)
+# SQLite's clock has milliseconds.
+TICK_S = 0.005
 LONG = timedelta(hours=1)
 
 
@@ -167,12 +169,14 @@ class LeaseContract:
         study = storage.create_study(make_study())
         (trial,) = lease(storage, study)
         value = observe()
+        time.sleep(TICK_S)
         reported = storage.report(trial.id, 1, [value], "accuracy", LATEST)
         assert reported.lease_until > trial.lease_until
         revision = storage.get_study(study.id).revision
         assert reported.revision == revision
         for news in ([], [value]):
             before = storage.get_trial(trial.id)
+            time.sleep(TICK_S)
             renewed = storage.report(trial.id, 0, news, "accuracy", LATEST)
             assert renewed.lease_until > before.lease_until
             assert storage.get_trial(trial.id) == renewed
