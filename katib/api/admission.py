@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import grpc
 
+from katib.api.callers import Asker
 from katib.api.credentials import token_in
 from katib.api.later import Later
 from katib.api.rates import Rates
-from katib.api.turns import THREADS, Asker, Turns
+from katib.api.turns import THREADS, Turns
 from katib.domain.effort import working_for
 from katib.domain.errors import ResourceExhaustedError
 

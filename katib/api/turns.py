@@ -11,14 +11,14 @@ on when there is no place left for its calls floods, and gets least.
 import heapq
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import count
 from queue import SimpleQueue
 from typing import Any, Final
 
+from katib.api.callers import Asker, Caller, Job
 from katib.api.later import Later
 from katib.domain.effort import spent_for_others, tell_waits
 from katib.domain.errors import ResourceExhaustedError
@@ -47,6 +47,8 @@ _LONG_S: Final = 0.01
 # So much of long calls comes before any pause: a page that shows ten thousand trials once is no flood.
 _FREE_S: Final = 0.6
 _LONG_ALONE: Final = 2
+# So many more calls of a crowd, or of who makes long ones, may be in hand while they wait for a service.
+_WAITING: Final = 3
 # One that has not ended yet is taken for a long one from here on: it may be writing for others (domain/effort.py), which is
 # known at its end.
 _SURELY_LONG_S: Final = 0.025
@@ -57,83 +59,6 @@ _OLD: Final = 0.8
 _RETRY_S: Final = 1.0
 # Crowds that have gone are remembered for a while, up to so many.
 _FORMER: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who a call seems to come from, by what it shows before anything of it is read. `key`: whose turns and places it takes;
-    `name` is for sentences; `meter`: whose calls its rate is counted with, `trial` if that is a trial's attempt."""
-
-    key: str
-    name: str
-    meter: str
-    trial: bool = False
-
-
-class _Job:
-    __slots__ = ("args", "fn", "future")
-
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self.fn: Final = fn
-        self.args: Final = args
-        self.future: Final[Future[Any]] = Future()
-
-    def run(self) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self.fn(*self.args)
-        except BaseException as error:  # noqa: BLE001 - as every executor does
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
-
-
-class _Caller:
-    __slots__ = (
-        "begun",
-        "cost",
-        "crowd_until",
-        "flood_until",
-        "held",
-        "mark",
-        "name",
-        "not_before",
-        "paid_until",
-        "queue",
-        "ready",
-        "running",
-        "seen",
-        "total",
-        "trial",
-        "used",
-        "waiting",
-    )
-
-    def __init__(self, asker: Asker) -> None:
-        self.name: Final = asker.name
-        self.trial: Final = asker.trial
-        self.queue: Final[deque[_Job]] = deque()
-        self.running = 0
-        # Of these, those that wait for somebody else.
-        self.waiting = 0
-        # By the clock of its thread's processor time: when each that is in hand was begun, and what that clock said. None where
-        # the system has no such clocks: then a call is known for a long one when it has ended.
-        self.begun: Final[dict[int | None, tuple[float, float]]] = {}
-        # In the heap; or waiting for its pause to end.
-        self.ready = False
-        self.held = False
-        self.seen = 0.0
-        self.used = 0.0
-        self.cost = 0.0
-        # What it has taken so far; and what that was, and all, when it was measured last.
-        self.total = 0.0
-        self.mark = (0.0, 0.0, 0.0)
-        self.crowd_until = 0.0
-        self.flood_until = 0.0
-        self.not_before = 0.0
-        # By when its long calls so far will have been within its share.
-        self.paid_until = 0.0
 
 
 class Turns:
@@ -155,17 +80,17 @@ class Turns:
         self._begin = begin
         # For all that follows.
         self._lock = threading.Lock()
-        self._callers: dict[str, _Caller] = {}
+        self._callers: dict[str, Caller] = {}
         # By when they were seen last.
-        self._recent: OrderedDict[str, _Caller] = OrderedDict()
+        self._recent: OrderedDict[str, Caller] = OrderedDict()
         # Callers that have a call to begin with. For each a token is in `_tokens`, which threads wait for.
-        self._heap: list[tuple[float, int, _Caller]] = []
+        self._heap: list[tuple[float, int, Caller]] = []
         self._numbers = count()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._virtual = 0.0
         self._total = 0.0
         # Who called last, and when that was somebody else than before.
-        self._last: _Caller | None = None
+        self._last: Caller | None = None
         self._changed = -_FLOOD_S
         self._waiting = 0
         self._started = 0
@@ -176,13 +101,15 @@ class Turns:
         self, asker: Asker, fn: Callable[..., Any], args: tuple[Any, ...]
     ) -> "Future[Any] | ResourceExhaustedError":
         """The call's future, or why it is not taken."""
-        job = _Job(fn, args)
+        job = Job(fn, args)
         now = self._clock()
         with self._lock:
             caller = self._see(asker, now)
             refusal = self._refusal(caller)
             if refusal is not None:
-                caller.flood_until = now + _FLOOD_S
+                # Where all places are taken, who has one call is none.
+                if len(caller.queue) >= min(self._most_of_caller or _CROWD, _CROWD):
+                    caller.flood_until = now + _FLOOD_S
                 return refusal
             if self._closed:
                 job.future.cancel()
@@ -218,7 +145,7 @@ class Turns:
         for _ in range(started):
             self._tokens.put(False)  # noqa: FBT003
 
-    def _refusal(self, caller: _Caller) -> ResourceExhaustedError | None:
+    def _refusal(self, caller: Caller) -> ResourceExhaustedError | None:
         if self._most_of_caller and len(caller.queue) >= self._most_of_caller:
             return ResourceExhaustedError(
                 f"{caller.name} has {len(caller.queue)} calls waiting, the most of one caller (--max-waiting-per-caller): "
@@ -233,10 +160,10 @@ class Turns:
             )
         return None
 
-    def _see(self, asker: Asker, now: float) -> _Caller:
+    def _see(self, asker: Asker, now: float) -> Caller:
         caller = self._callers.get(asker.key)
         if caller is None:
-            caller = self._callers[asker.key] = _Caller(asker)
+            caller = self._callers[asker.key] = Caller(asker)
             caller.mark = now, 0.0, self._total
         if caller is not self._last:
             self._last, self._changed = caller, now if self._last else self._changed
@@ -258,7 +185,7 @@ class Turns:
             elif len(self._callers) > 2 * len(self._recent) + _FORMER:
                 self._callers = dict(self._recent)
 
-    def _consider(self, caller: _Caller, now: float) -> None:
+    def _consider(self, caller: Caller, now: float) -> None:
         """Puts the caller among those that have a call to begin with, if it has and may."""
         if caller.ready or caller.held or not caller.queue:
             return
@@ -268,7 +195,7 @@ class Turns:
             caller.held = True
             self._later.at(caller.not_before, lambda: self._release(caller))
             return
-        if not caller.running:
+        if caller.running <= caller.waiting:
             caller.used = max(caller.used, self._virtual)
         caller.ready = True
         heapq.heappush(self._heap, (caller.used, next(self._numbers), caller))
@@ -279,7 +206,7 @@ class Turns:
             self._idle += 1
             threading.Thread(target=self._work, name=f"rpc_{self._started}", daemon=True).start()
 
-    def _may_begin(self, caller: _Caller, now: float) -> bool:
+    def _may_begin(self, caller: Caller, now: float) -> bool:
         """Whether one more of its calls may be in hand at once."""
         crowd, alone = self._is_crowd(caller, now), self._is_alone(caller, now)
         at_work = caller.running - caller.waiting
@@ -294,9 +221,12 @@ class Turns:
             # More would gain it nothing, keep from the interpreter the thread that takes in the others' calls, so that it would
             # look as though there were none, and be in the way of who comes next.
             most = _LONG_ALONE if alone else 1
+        if most < self._threads:
+            # The others of its calls may wait for somebody, each with a thread.
+            threads = min(threads, most + _WAITING)
         return at_work < most and caller.running < max(1, threads)
 
-    def _has_long(self, caller: _Caller, now: float) -> bool:
+    def _has_long(self, caller: Caller, now: float) -> bool:
         """Whether one of its calls that are in hand is a long one: those of a new caller would be known too late."""
         return any(
             now - at > _SURELY_LONG_S and time.clock_gettime(clock) - then > _SURELY_LONG_S
@@ -304,11 +234,11 @@ class Turns:
             if clock is not None
         )
 
-    def _is_alone(self, caller: _Caller, now: float) -> bool:
+    def _is_alone(self, caller: Caller, now: float) -> bool:
         # Beside a flood others are seldom seen.
         return len(self._recent) <= 1 and not (self._is_flood(caller, now) and now - self._changed < _FLOOD_S)
 
-    def _is_crowd(self, caller: _Caller, now: float) -> bool:
+    def _is_crowd(self, caller: Caller, now: float) -> bool:
         if len(caller.queue) > _CROWD:
             # It may pause for longer than these times; nothing new comes of it meanwhile, as it waits for answers.
             caller.crowd_until = now + _CROWD_S
@@ -319,10 +249,10 @@ class Turns:
         # Of a study's trials there may be thousands, each of which waits for its own answer.
         return now < max(caller.crowd_until, caller.flood_until) and not caller.trial
 
-    def _is_flood(self, caller: _Caller, now: float) -> bool:
+    def _is_flood(self, caller: Caller, now: float) -> bool:
         return now < caller.flood_until and not caller.trial
 
-    def _pause(self, caller: _Caller, cost: float, now: float) -> float:
+    def _pause(self, caller: Caller, cost: float, now: float) -> float:
         """How long after a call that took so much its next one may begin."""
         if self._is_alone(caller, now):
             return 0.0
@@ -339,12 +269,12 @@ class Turns:
         over = max(caller.paid_until - now - _FREE_S / _LONG_SHARE, 0.0)
         return min(over, cost * (1 / _LONG_SHARE - 1)) * busy
 
-    def _release(self, caller: _Caller) -> None:
+    def _release(self, caller: Caller) -> None:
         with self._lock:
             caller.held = False
             self._consider(caller, self._clock())
 
-    def _wait(self, caller: _Caller, now_waits: bool) -> None:
+    def _wait(self, caller: Caller, now_waits: bool) -> None:
         with self._lock:
             caller.waiting += 1 if now_waits else -1
             if now_waits:
@@ -387,7 +317,8 @@ class Turns:
                 self._total += cost
                 pause = self._pause(caller, cost, now)
                 if pause:
-                    caller.not_before = now + pause
+                    # Calls that had waited side by side pause one after the other.
+                    caller.not_before = max(caller.not_before, now) + pause
                 self._consider(caller, now)
             del caller
 

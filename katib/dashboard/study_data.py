@@ -16,7 +16,13 @@ from katib.dashboard.context import context_of, fragment, patient_client_of
 from katib.dashboard.curves import curves_of
 from katib.dashboard.downloads import trials_csv, trials_json
 from katib.dashboard.text import rounded
-from katib.domain.errors import InvalidArgumentError, NotFoundError
+from katib.domain.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from katib.domain.study import effective_limits
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import TrialState
@@ -36,14 +42,17 @@ def changes(request: Request) -> Response:
     after = _whole(request, "after")
     detail = client.get_study(study_id)
     columns = []
-    for change in changes_of(client, study_id, after):
+    for change in changes_of(client, study_id, after, len(detail.spec.parameters)):
         if len(change.trials):
             # At once: the manager finds the next ones meanwhile.
             columns.append(_JSON(trial_columns(detail.spec, change.trials, change.study.created_at)))
     study = change.study
     best = detail.best_trial
     if study.best_trial_id != detail.summary.best_trial_id:
-        best = client.get_study(study_id).best_trial
+        try:
+            best = client.get_study(study_id).best_trial
+        except (DeadlineExceededError, UnavailableError, ResourceExhaustedError):
+            pass  # the next answer has it; what was read for this one is not thrown away
     about = _JSON(
         {
             "revision": change.revision,

@@ -17,10 +17,10 @@ from katib.api import api_pb2 as pb
 from katib.api.admission import Admission, CallLimits
 from katib.api.affinity import OneProcessor, choose, everywhere
 from katib.api.api_pb2_grpc import ManagerServicer, ManagerStub, add_ManagerServicer_to_server
+from katib.api.callers import Asker
 from katib.api.channel import open_channel
 from katib.api.processors import Load, Processors
 from katib.api.rpc import Server
-from katib.api.turns import Asker
 
 S = 30
 CPUS = sorted(os.sched_getaffinity(0))

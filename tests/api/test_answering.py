@@ -9,9 +9,9 @@ import pytest
 from katib.api import api_pb2 as pb
 from katib.api.admission import Admission, CallLimits
 from katib.api.api_pb2_grpc import ManagerServicer, ManagerStub, add_ManagerServicer_to_server
+from katib.api.callers import Asker
 from katib.api.channel import open_channel
 from katib.api.rpc import Server
-from katib.api.turns import Asker
 
 _S = 30
 

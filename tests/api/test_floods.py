@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from katib.api.admission import Admission, CallLimits
+from katib.api.callers import Asker
 from katib.api.later import Later
-from katib.api.turns import Asker, Turns
-from katib.domain.effort import for_flood
+from katib.api.turns import Turns
+from katib.domain.effort import for_flood, waiting
+from katib.domain.errors import ResourceExhaustedError
 
 S = 30
 ANN, BOB = Asker("ann", "ann", "ann"), Asker("bob", "bob", "bob")
@@ -23,6 +25,13 @@ def compute(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
+
+
+def until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + S
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 class Times(Later):
@@ -75,6 +84,41 @@ def test_a_crowd_that_was_refused_a_place_pauses_longer_than_one_that_was_not(ti
 def test_a_flood_is_one_also_after_a_pause_in_which_nothing_new_came_of_it(times: Times) -> None:
     # Each of these is longer than a flood is remembered after its last call.
     assert all(pause >= 49 * 0.12 for pause in pauses(times, ANN, 190, 0.12, places=90))
+
+
+def test_of_a_flood_few_calls_wait_for_a_service_at_once_and_their_pauses_add_up(times: Times) -> None:
+    turns = Turns(times, threads=24, clock=lambda: times.now)
+    turns.offer(BOB, compute, (0.0,)).result(S)  # type: ignore[union-attr]
+    turns.flooded(ANN)
+    gate, begun = threading.Event(), []
+
+    def ask() -> None:
+        begun.append(None)
+        with waiting():
+            gate.wait(S)
+        compute(0.005)
+
+    for _ in range(20):
+        turns.offer(ANN, ask, ())
+    ann = turns._callers["ann"]
+    until(lambda: ann.waiting == 4)
+    time.sleep(0.1)
+    assert len(begun) == 4
+    gate.set()
+    until(lambda: ann.running == 0)
+    assert ann.not_before - times.now >= 4 * 49 * 0.005
+    turns.close()
+
+
+def test_who_is_refused_one_call_because_others_have_all_places_does_not_flood(times: Times) -> None:
+    turns, gate = Turns(times, threads=1, waiting=3, clock=lambda: times.now), threading.Event()
+    for _ in range(4):
+        turns.offer(BOB, gate.wait, (S,))
+    until(lambda: len(turns._callers["bob"].queue) == 3)
+    assert isinstance(turns.offer(ANN, compute, (0.0,)), ResourceExhaustedError)
+    assert not turns.floods(ANN)
+    gate.set()
+    turns.close()
 
 
 def test_trials_of_which_many_wait_do_not_flood(times: Times) -> None:

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import pytest
 
+from katib.api.callers import Asker
 from katib.api.later import Later
 from katib.api.rates import BURST_S, Rates
-from katib.api.turns import Asker, Turns
+from katib.api.turns import Turns
 from katib.domain.effort import spend_for_others, waiting
 from katib.domain.errors import ResourceExhaustedError
 

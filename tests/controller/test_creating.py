@@ -74,6 +74,7 @@ def test_a_worker_that_is_away_for_some_is_told_and_the_others_are_created():
 
     created = create_all(trials(10), one, 3, LONG_S)
     assert created.trouble == "the cluster is away"
+    assert sorted(created.failed) == [t.id for t in trials(10) if t.number % 2]
     assert sorted(m.trial_id for m in created.moves) == [t.id for t in trials(10) if t.number % 2 == 0]
 
 
@@ -93,3 +94,19 @@ def test_any_other_error_is_raised_when_all_that_had_begun_have_ended_and_no_mor
         create_all(trials(50), one, at_once, LONG_S)
     assert sorted(begun) == sorted([*ended, 2])
     assert len(begun) < 20
+
+
+def test_where_the_system_gives_no_threads_those_that_there_are_create_all(monkeypatch):
+    start = threading.Thread.start
+    started = []
+
+    def scarce(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    created = create_all(trials(20), move, 8, LONG_S)
+    assert (len(created.moves), created.left) == (20, 0)
+    assert not any(thread.is_alive() for thread in started)

@@ -271,6 +271,27 @@ def test_the_worker_that_is_away_is_a_reason_of_the_study_and_nothing_is_lost(de
     assert desk.finish(study_id).completed == 1
 
 
+@pytest.mark.parametrize("others_first", [True, False])
+def test_a_trial_that_the_worker_can_never_create_holds_up_no_other(desk: Desk, *, others_first: bool) -> None:
+    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 4, "max_parallel": 4}))
+    create, refused = desk.worker.create, []
+
+    def choosy(run: RunSpec) -> None:
+        if not refused:
+            refused.append(run.trial_id)
+        if run.trial_id in refused or (not others_first and len(tried) < 2):
+            tried.append(run.trial_id)
+            raise UnavailableError("a webhook of the cluster answers 500")
+        create(run)
+
+    tried: list[str] = []
+    desk.worker.create = choosy  # type: ignore[method-assign]
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).completed == 3, poll=0.01)
+    assert [t.id for t in desk.storage.unfinished_trials(study_id)] == refused
+    desk.worker.create = create  # type: ignore[method-assign]
+    assert desk.finish(study_id).completed == 4
+
+
 def test_a_service_that_sends_more_than_the_study_may_have_gives_it_no_trial_too_many(desk: Desk) -> None:
     # The service above fills max_parallel and knows nothing of max_trials.
     study_id = desk.create(study(limits={"max_trials": 3, "max_parallel": 50}))

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from katib.domain.effort import tell_waits
 from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
 from katib.manager.service.lines import Lines, Want
 from tests.e2e.harness import until
@@ -68,6 +69,22 @@ def test_all_that_wait_are_served_together_and_who_comes_meanwhile_next() -> Non
         it.service.go.release(2)
         assert [one.result(60) for one in asked] == [((), True)] * 5
         assert it.service.served == [["a"], ["b", "c", "d"], ["e"]]
+
+
+def test_who_waits_in_line_says_so_to_whom_its_thread_works_for() -> None:
+    told: list[bool] = []
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1, initializer=tell_waits, initargs=(told.append,)) as other:
+        it = clients(pool)
+        first = it.ask("a")
+        assert it.service.begun.acquire(timeout=60)
+        it.pool = other
+        second = it.ask("b")
+        until(lambda: told.count(True) == 2)
+        # For a place it has waited, for its turn it still does.
+        assert told == [True, False, True]
+        it.service.go.release(2)
+        assert [one.result(60) for one in (first, second)] == [((), True)] * 2
+        assert told.count(True) == told.count(False)
 
 
 def test_one_question_is_for_so_many_trials_at_most() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from katib.api.admission import address_of
-from katib.api.turns import Asker
+from katib.api.callers import Asker
 from katib.domain.names import run_name
 from katib.domain.tokens import PREFIX
 from katib.manager.access import RunAccess

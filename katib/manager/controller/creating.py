@@ -17,10 +17,12 @@ TIME_S: Final = 0.3
 
 @dataclass
 class Created:
-    """What came of it. `left`: not tried, for want of time. `trouble`: why the worker could not be reached."""
+    """What came of it. `left`: not tried, for want of time. `failed`: trials of which the worker could create no run now, and
+    `trouble` why."""
 
     moves: list[TrialMove] = field(default_factory=list)
     left: int = 0
+    failed: list[str] = field(default_factory=list)
     trouble: str = ""
 
 
@@ -34,10 +36,15 @@ def create_all(
     helpers = [
         threading.Thread(target=batch.work, name="create", daemon=True) for _ in range(min(at_once, len(trials)) - 1)
     ]
+    begun = []
     for helper in helpers:
-        helper.start()
+        try:
+            helper.start()
+        except RuntimeError:
+            break  # the system gives no more threads: those that there are do it all
+        begun.append(helper)
     batch.work()
-    for helper in helpers:
+    for helper in begun:
         helper.join()
     return batch.result()
 
@@ -58,6 +65,7 @@ class _Batch:
                 move = self._one(trial)
             except UnavailableError as error:
                 with self._lock:
+                    self._created.failed.append(trial.id)
                     self._created.trouble = error.message
             except BaseException as error:  # noqa: BLE001 - raised by the thread whose pass it is
                 with self._lock:

@@ -20,6 +20,8 @@ class Memory:
     worker_trouble: str = ""
     # By the steady clock, as everything that is only waited for in here.
     worker_retry: datetime | None = None
+    # Trials of which the worker could create no run when it was asked last.
+    last: frozenset[str] = frozenset()
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
     revision: int = -1

@@ -14,7 +14,6 @@ docs/adr/0005.
 
 import logging
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,6 +39,7 @@ from katib.manager.controller.asking import Conversation
 from katib.manager.controller.creating import create_all
 from katib.manager.controller.looking import Lookout, WorkerAwayError, at_worker
 from katib.manager.controller.memory import Memory
+from katib.manager.controller.moments import soonest, steady_clock
 from katib.manager.controller.observed import Observed
 from katib.manager.controller.output import Taken
 from katib.manager.controller.plan import Plan, plan
@@ -81,7 +81,7 @@ class Reconciler:
         while it is over. `clock` is the time of day, which is stored and may be set; `steady` one that only ever goes on.
         `environment(trial_id, attempt)`: variables for a run."""
         self._term = term
-        self._steady = steady or _steady_clock()
+        self._steady = steady or steady_clock()
         self._manager_id = manager_id
         self._storage = storage
         self._suggestions = suggestions
@@ -205,6 +205,7 @@ class Reconciler:
             rule_trouble=memory.ruling.trouble,
             worker_trouble=memory.worker_trouble,
             worker_retry=memory.worker_retry and memory.worker_retry + ahead,
+            last=memory.last,
         )
         todo = plan(observed, now)
         wake_at = self._do(study, observed, todo, taken, stops, memory, steady, ahead)
@@ -213,10 +214,10 @@ class Reconciler:
         live = study.spec.collector.file_of_manager and any(not run.phase.ended for run in runs.values())
         if live or taken.waiting:
             # Nobody says that a file has grown.
-            wake_at = _soonest(wake_at, now + _FILE_LOOK)
+            wake_at = soonest(wake_at, now + _FILE_LOOK)
         rule_at = memory.ruling.next_time(study, steady)
         # Due already and not asked: there was nothing to ask about, and a change will wake the study.
-        return _soonest(wake_at, rule_at + ahead if rule_at is not None and rule_at > steady else None)
+        return soonest(wake_at, rule_at + ahead if rule_at is not None and rule_at > steady else None)
 
     def _act(self, term: int | None) -> None:
         """To be called right before anything is done in the world. That the lease is valid is not enough: it may have lapsed
@@ -285,11 +286,15 @@ class Reconciler:
             term = memory.term
             created = create_all(new, lambda trial: self._create(study, trial, term), self._worker.creates_at_once)
             moves += created.moves
-            memory.worker_trouble, memory.worker_retry = created.trouble, None
-            if created.trouble:
-                memory.worker_retry = steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
-                wake_at = _soonest(wake_at, memory.worker_retry + ahead)
-            elif created.left:
+            memory.worker_trouble, memory.worker_retry = "", None
+            # After the others, next time: were it only these, they would hold up all.
+            memory.last = frozenset(created.failed) if created.moves else memory.last.union(created.failed)
+            if created.failed:
+                retry = steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
+                wake_at = soonest(wake_at, retry + ahead)
+                if not created.moves:
+                    memory.worker_trouble, memory.worker_retry = created.trouble, retry
+            if created.left and not memory.worker_trouble:
                 wake_at = self._clock()
         if memory.worker_trouble and study.state is StudyState.RUNNING and not (study_move and study_move.reason):
             # The plan could not know yet.
@@ -401,12 +406,3 @@ def _after(trials: Sequence[Trial], moves: Sequence[TrialMove]) -> list[Trial]:
     """The trials that are still unfinished after the moves, by number."""
     to = {m.trial_id: m.to_state for m in moves}
     return [replace(t, state=to.get(t.id, t.state)) for t in trials if not to.get(t.id, t.state).finished]
-
-
-def _steady_clock() -> Callable[[], datetime]:
-    began, at = datetime.now(UTC), time.monotonic()
-    return lambda: began + timedelta(seconds=time.monotonic() - at)
-
-
-def _soonest(a: datetime | None, b: datetime | None) -> datetime | None:
-    return min(filter(None, (a, b)), default=None)

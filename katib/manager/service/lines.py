@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from katib.domain.effort import waiting
 from katib.domain.errors import UnavailableError
 from katib.domain.trial import Trial
 
@@ -74,7 +75,9 @@ class Lines:
 
         Raises UnavailableError at `until`, by the monotonic clock, or where too many wait for services already.
         """
-        if not self._places.acquire(timeout=self._place_s):
+        with waiting():
+            place = self._places.acquire(timeout=self._place_s)
+        if not place:
             raise UnavailableError(
                 f"suggestion-{algorithm} was not asked: {self._most} calls wait for suggestion services already; try again"
             )
@@ -110,7 +113,8 @@ class Lines:
                         raise UnavailableError(
                             f"suggestion-{algorithm} still computes what others asked for; try again"
                         )
-                    self._changed.wait(left)
+                    with waiting():
+                        self._changed.wait(left)
                 if want.done:
                     return
                 line.asking = True

@@ -1,5 +1,7 @@
 """What the driver does with Pods: every request it ever sends stands here, and so does the list of verbs it must be granted."""
 
+import random
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +20,8 @@ VERBS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # As many Pods as the API server gives at once without trouble; kubectl's number.
 PAGE: Final = 500
+# Between the tries of a creation that met another one.
+_CONFLICTS_S: Final = (0.02, 0.05, 0.1, 0.2)
 # A page may take longer than one Pod.
 _EVERYWHERE: Final = ""
 
@@ -31,7 +35,15 @@ class PodApi:
         self._api: Final = api
 
     def create(self, namespace: str, pod: Mapping[str, Any]) -> Pod:
-        return self._api.call(Asked("create", PODS, namespace), "POST", _path(namespace), None, pod)
+        for pause in (*_CONFLICTS_S, None):
+            try:
+                return self._api.call(Asked("create", PODS, namespace), "POST", _path(namespace), None, pod)
+            except ApiError as error:
+                # A quota counts one Pod at a time; of several at once some are told to come again.
+                if pause is None or (error.status, error.reason) != (409, "Conflict"):
+                    raise
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+        raise AssertionError("the last try is returned or raised")
 
     def get(self, namespace: str, name: str) -> Pod | None:
         """None: there is none, for certain; the answer comes from the store, not from a cache."""

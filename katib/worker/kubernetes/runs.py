@@ -312,10 +312,12 @@ class Remembered:
         self._known: Final[dict[str, str]] = {}
 
     def __contains__(self, study_id: str) -> bool:
-        return study_id in self._known
+        with self._lock:
+            return study_id in self._known
 
     def get(self, study_id: str) -> str:
-        return self._known.get(study_id, "")
+        with self._lock:
+            return self._known.get(study_id, "")
 
     def add(self, study_id: str, what: str = "") -> None:
         with self._lock:

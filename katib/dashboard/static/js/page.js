@@ -3,6 +3,8 @@
 export const base = document.querySelector('meta[name="katib-base"]').content;
 const token = document.querySelector('meta[name="katib-token"]').content;
 const REQUEST_MS = 30000;
+// The manager is older than the dashboard, as in the middle of an upgrade.
+const NOT_YET = 501;
 
 export class RequestError extends Error {
   constructor(status, message, problems = [], retryAfter = '') {
@@ -13,7 +15,7 @@ export class RequestError extends Error {
     this.problems = problems;
   }
   // The manager or the dashboard is away, which passes by itself.
-  get away() { return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504; }
+  get away() { return [0, 502, 503, 504].includes(this.status) || this.status === NOT_YET; }
 }
 
 export async function request(path, options = {}) {
@@ -60,7 +62,8 @@ export function repeat(look, ms) {
       if (failures) away.hidden = true;
       failures = 0;
     } catch (error) {
-      if (!(error instanceof RequestError)) throw error;
+      // Of a defect of ours the console says more; the page still says that it is not up to date.
+      if (!(error instanceof RequestError)) console.error(error);
       failures += 1;
       more = error.away || failures < 5;
       away.textContent = error.away

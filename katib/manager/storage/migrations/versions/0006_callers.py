@@ -73,6 +73,9 @@ def upgrade() -> None:
     bind = op.get_bind()
     tokens.create(bind, checkfirst=True)
     grants.create(bind, checkfirst=True)
+    # A table that an interruption has left is not made again, nor are its indexes.
+    for index in (*tokens.indexes, *grants.indexes):
+        index.create(bind, checkfirst=True)
     bind.execute(delete(grants))
     after: str | None = ""
     while after is not None:
