@@ -655,8 +655,16 @@ def test_what_was_kept_goes_when_its_time_is_over(api, node, new_worker):
     driver.ended(name)
     driver.worker.delete(driver.study_id, name)
     until("it stays", lambda: api.get(name) is None)
-    with pytest.raises(NotFoundError):
-        driver.worker.log(driver.study_id, name, 0, 100)
+
+    def unknown() -> bool:
+        try:
+            driver.worker.log(driver.study_id, name, 0, 100)
+        except NotFoundError:
+            return True
+        return False
+
+    # The API server's answer is on its way.
+    until("it is still known", unknown)
 
 
 @pytest.mark.long
