@@ -271,20 +271,19 @@ def test_the_worker_that_is_away_is_a_reason_of_the_study_and_nothing_is_lost(de
     assert desk.finish(study_id).completed == 1
 
 
-@pytest.mark.parametrize("others_first", [True, False])
-def test_a_trial_that_the_worker_can_never_create_holds_up_no_other(desk: Desk, *, others_first: bool) -> None:
+@pytest.mark.parametrize("away", [0, 2], ids=["the worker is there", "the worker was away first"])
+def test_a_trial_that_the_worker_can_never_create_holds_up_no_other(desk: Desk, away: int) -> None:
     study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 4, "max_parallel": 4}))
-    create, refused = desk.worker.create, []
+    create, refused, tried = desk.worker.create, [], []
 
     def choosy(run: RunSpec) -> None:
         if not refused:
             refused.append(run.trial_id)
-        if run.trial_id in refused or (not others_first and len(tried) < 2):
+        if run.trial_id in refused or len(tried) < away:
             tried.append(run.trial_id)
             raise UnavailableError("a webhook of the cluster answers 500")
         create(run)
 
-    tried: list[str] = []
     desk.worker.create = choosy  # type: ignore[method-assign]
     until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).completed == 3, poll=0.01)
     assert [t.id for t in desk.storage.unfinished_trials(study_id)] == refused

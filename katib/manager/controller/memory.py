@@ -21,7 +21,7 @@ class Memory:
     # By the steady clock, as everything that is only waited for in here.
     worker_retry: datetime | None = None
     # Trials of which the worker could create no run when it was asked last.
-    last: frozenset[str] = frozenset()
+    create_last: frozenset[str] = frozenset()
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
     revision: int = -1

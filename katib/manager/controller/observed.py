@@ -40,7 +40,7 @@ class Observed:
     names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
     ended well without their objective, and `missing` says of the latter why; `warnings` is what is to be said of those
     that have one. `rule_due`: the early-stopping rule should be asked now. `worker_trouble`: why the worker could create
-    no run; it is tried again at `worker_retry`, and the trials in `last` after all others.
+    no run; it is tried again at `worker_retry`, and the trials in `create_last` after all others.
     """
 
     study: Study
@@ -55,4 +55,4 @@ class Observed:
     rule_trouble: tuple[str, str] | None = None
     worker_trouble: str = ""
     worker_retry: datetime | None = None
-    last: frozenset[str] = frozenset()
+    create_last: frozenset[str] = frozenset()

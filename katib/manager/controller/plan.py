@@ -175,7 +175,7 @@ class _Planner:
         room = min(self.limits.max_parallel or MAX_PARALLEL_CAP, MAX_PARALLEL_CAP)
         room -= sum(t.state is TrialState.RUNNING for t in self.trials.open)
         waiting = 0
-        for trial in sorted(self.trials.open, key=lambda trial: trial.id in self.observed.last):
+        for trial in sorted(self.trials.open, key=lambda trial: trial.id in self.observed.create_last):
             if trial.state is not TrialState.PENDING:
                 continue
             if trial.not_before is not None and self.trials.lies_ahead(trial.not_before, RETRY_MOST):

@@ -205,7 +205,7 @@ class Reconciler:
             rule_trouble=memory.ruling.trouble,
             worker_trouble=memory.worker_trouble,
             worker_retry=memory.worker_retry and memory.worker_retry + ahead,
-            last=memory.last,
+            create_last=memory.create_last,
         )
         todo = plan(observed, now)
         wake_at = self._do(study, observed, todo, taken, stops, memory, steady, ahead)
@@ -288,7 +288,9 @@ class Reconciler:
             moves += created.moves
             memory.worker_trouble, memory.worker_retry = "", None
             # After the others, next time: were it only these, they would hold up all.
-            memory.last = frozenset(created.failed) if created.moves else memory.last.union(created.failed)
+            memory.create_last = (
+                frozenset(created.failed) if created.moves else memory.create_last.union(created.failed)
+            )
             if created.failed:
                 retry = steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
                 wake_at = soonest(wake_at, retry + ahead)
