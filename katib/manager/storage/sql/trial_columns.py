@@ -10,9 +10,9 @@ from katib.domain.trial import TrialState
 from katib.domain.trial_columns import TrialColumns
 from katib.manager.storage.sql.rows import float_from_columns
 from katib.manager.storage.sql.session import Row, Session
-from katib.manager.storage.sql.statement import Statement, by_index
 from katib.manager.storage.sql.studies import require_study
 from katib.manager.storage.sql.tables import trials
+from katib.manager.storage.sql.trials import changed_statements
 
 _STATES: Final = {state.value: state for state in TrialState}
 _COLUMNS: Final = (
@@ -30,17 +30,7 @@ _COLUMNS: Final = (
     trials.c.parameters,
     trials.c.revision,
 )
-_of_study: Final = select(*_COLUMNS).where(trials.c.study_id == bindparam("study"))
-_CHANGED: Final = Statement(
-    by_index(trials, "ix_trials_study_id_revision", _of_study.where(trials.c.revision > bindparam("revision")))
-    .order_by(trials.c.revision, trials.c.number)
-    .limit(bindparam("size"))
-)
-_REST_OF_REVISION: Final = Statement(
-    _of_study.where(trials.c.revision == bindparam("revision"), trials.c.number > bindparam("after")).order_by(
-        trials.c.number
-    )
-)
+_CHANGED, _REST_OF_REVISION = changed_statements(select(*_COLUMNS).where(trials.c.study_id == bindparam("study")))
 
 
 def changed_columns(session: Session, study_id: str, after_revision: int, limit: int) -> tuple[TrialColumns, int]:

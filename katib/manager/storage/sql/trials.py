@@ -63,16 +63,20 @@ _LEASED: Final = Statement(
         ),
     ).limit(literal(1))
 )
-_CHANGED: Final = Statement(
-    by_index(trials, "ix_trials_study_id_revision", _by_study.where(trials.c.revision > bindparam("revision")))
-    .order_by(trials.c.revision, trials.c.number)
-    .limit(bindparam("size"))
-)
-_REST_OF_REVISION: Final = Statement(
-    _by_study.where(trials.c.revision == bindparam("revision"), trials.c.number > bindparam("after")).order_by(
-        trials.c.number
+
+
+def changed_statements(of_study: Select[Any]) -> tuple[Statement, Statement]:
+    """For a list of a study's trials that goes by revision: the first `size` after `revision`; and of a `revision`, which is
+    given whole, those behind the number `after`."""
+    changed = by_index(trials, "ix_trials_study_id_revision", of_study.where(trials.c.revision > bindparam("revision")))
+    rest = of_study.where(trials.c.revision == bindparam("revision"), trials.c.number > bindparam("after"))
+    return (
+        Statement(changed.order_by(trials.c.revision, trials.c.number).limit(bindparam("size"))),
+        Statement(rest.order_by(trials.c.number)),
     )
-)
+
+
+_CHANGED, _REST_OF_REVISION = changed_statements(_by_study)
 
 
 def get_trial(session: Session, trial_id: str) -> Trial:
