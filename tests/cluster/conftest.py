@@ -43,8 +43,8 @@ _TOGETHER = {
     "test_deploy": "installed",
     "test_deploy_algorithms": "installed",
     "test_deploy_trials": "installed",
-    "test_deploy_0_1": "installed 0.1",
-    "test_deploy_secure": "installed secure",
+    "test_deploy_0_1": "installed otherwise",
+    "test_deploy_secure": "installed otherwise",
     "test_operators": "operators",
 }
 _HANDFULS = 5

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from katib.api.client import ManagerClient
@@ -73,20 +73,23 @@ def moved(text: str, namespace: str, trials: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
 
 
-def with_mariadb(folder: Path, *components: str) -> str:
-    """The default installation but for the database, with the dashboard; and one of each service. What takes ten leases is not
-    to take a hundred seconds. `components`: further ones."""
+def with_mariadb(folder: Path, *components: str, services: Collection[str] = ()) -> str:
+    """The default installation but for the database, with the dashboard; and one of each service, or of `services` alone. What
+    takes ten leases is not to take a hundred seconds. `components`: further ones."""
     bases = [f"base/{name}" for name in ("namespaces", "trials", "manager", "services")]
     usual = ["components/dashboard", "components/images", "components/mariadb"]
-    return _one_of_each(folder, bases, [*usual, *components], "KATIB_LEASE=4")
+    return _one_of_each(folder, bases, [*usual, *components], services, "KATIB_LEASE=4")
 
 
-def overlay(folder: Path, name: str) -> str:
-    """As it stands in `deploy/overlays`, but for one of each service."""
-    return _one_of_each(folder, [f"overlays/{name}"], [])
+def overlay(folder: Path, name: str, services: Collection[str]) -> str:
+    """As it stands in `deploy/overlays`, but for one of each of `services`, and none of the others."""
+    return _one_of_each(folder, [f"overlays/{name}"], [], services)
 
 
-def _one_of_each(folder: Path, resources: Sequence[str], components: Sequence[str], *settings: str) -> str:
+def _one_of_each(
+    folder: Path, resources: Sequence[str], components: Sequence[str], services: Collection[str], *settings: str
+) -> str:
+    wanted = f"({'|'.join(services)})" if services else ".*"
     up = "/".join([".."] * (len(folder.resolve().parts) - 1))
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -99,9 +102,10 @@ def _one_of_each(folder: Path, resources: Sequence[str], components: Sequence[st
         ],
         "patches": [
             {
-                "target": {"kind": "Deployment", "name": "(vizier-)?(suggestion|earlystopping)-.*"},
-                "patch": json.dumps([{"op": "replace", "path": "/spec/replicas", "value": 1}]),
+                "target": {"kind": "Deployment", "name": f"(vizier-)?(suggestion|earlystopping)-{which}"},
+                "patch": json.dumps([{"op": "replace", "path": "/spec/replicas", "value": count}]),
             }
+            for which, count in ((".*", 0), (wanted, 1))
         ],
     }
     (folder / "kustomization.yaml").write_text(json.dumps(kustomization))

@@ -22,6 +22,8 @@ from tests.e2e.harness import study, trials
 
 pytestmark = pytest.mark.timeout(1200)
 
+# Those that the study below asks.
+SERVICES = ("random", "threshold")
 SCRIPT = DEPLOY / "components" / "tls" / "create_secrets.py"
 # By call, with the token that a trial has; hopeless ones go on until a rule's service has them stopped. A container's first
 # process is deaf to SIGTERM unless it listens.
@@ -66,7 +68,7 @@ def secured(
     certificates = tmp_path_factory.mktemp("certificates")
 
     def manifest(folder: Path) -> str:
-        return f"{with_mariadb(folder, 'components/tls')}\n---\n{made(certificates)}"
+        return f"{with_mariadb(folder, 'components/tls', services=SERVICES)}\n---\n{made(certificates)}"
 
     it = Secured(installations.get("secure", manifest, mariadb_image), certificates)
     it.wait_until_working()

@@ -41,9 +41,14 @@ class LearningContract(AlgorithmContract):
     def test_it_is_better_than_random_search(self, algorithm: Algorithm) -> None:
         """Of ten pairs with the same seed it wins nine or more; an algorithm no better than random search would once in 93
         times."""
-        pairs = [(self.best(algorithm, s, self.trials), self.best(RandomSearch(), s, self.trials)) for s in range(10)]
+        pairs = []
+        for seed in range(10):
+            pairs.append((self.best(algorithm, seed, self.trials), self.best(RandomSearch(), seed, self.trials)))
+            won = sum(own < random for own, random in pairs)
+            if won == 9 or len(pairs) - won == 2:
+                break
 
-        assert sum(own < random for own, random in pairs) >= 9, pairs
+        assert won == 9, pairs
 
     @EVERY_SPACE
     def test_asking_for_several_at_once_is_asking_for_one_after_another(

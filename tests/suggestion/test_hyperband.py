@@ -309,7 +309,12 @@ def test_with_a_model_it_finds_better_ones_than_without() -> None:
         found = []
         for model in ("gp", "none"):
             spec = study(
-                (*BOWL, EPOCHS), ("ResourceName", "epochs"), ("Seed", seed), ("Model", model), ("MaxParallel", 2)
+                (*BOWL, EPOCHS),
+                ("ResourceName", "epochs"),
+                ("R", 27),
+                ("Seed", seed),
+                ("Model", model),
+                ("MaxParallel", 2),
             )
             manager = MiniManager(Hyperband(), spec, outcome=curve)
             manager.run()
