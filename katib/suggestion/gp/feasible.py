@@ -12,6 +12,7 @@ from scipy.special import log_ndtr
 
 from katib.suggestion.gp import model
 from katib.suggestion.gp.encoding import Encoding, Floats
+from katib.suggestion.gp.hyper import Fixed, Hyper
 from katib.suggestion.gp.kernels import matern52
 
 # The least variance of a label about its mean: of labels that leave no doubt some remains.
@@ -24,8 +25,8 @@ class Feasibility:
         """`x`: the rows of trials that ended by themselves; `failed`: 1 where it failed, else 0; of both some."""
         deviation = float(failed.std())
         y = (failed - float(failed.mean())) / deviation
-        likelihood = model.Likelihood(encoding, matern52, x, y, model.Fixed())
-        hyper, _ = likelihood.fit([model.Hyper.prior(encoding, warped=False)], 30)
+        likelihood = model.Likelihood(encoding, matern52, x, y, Fixed(ripples=False))
+        hyper, _ = likelihood.fit([Hyper.prior(encoding, warped=False)], 30)
         self._posterior = model.Posterior(encoding, matern52, hyper, x, y)
         self._middle = (0.5 - float(failed.mean())) / deviation
         self._variance = max(float(np.exp(hyper.noise)), _DOUBT / deviation**2)

@@ -1,11 +1,6 @@
 """A Gaussian process: its likelihood with analytic gradients, its most likely hyperparameters, its predictions.
 
-Kernel amplitude * k(|s(x) - s(x')|^2) + noise, where s scales each feature by its parameter's length and, if asked for, warps
-numbers before; the mean is a constant. Priors (normal in the logarithms) carry what is known before the first trial:
-
-- lengths grow with the square root of the number of parameters, as points of a cube are that much farther apart (Hvarfner et
-  al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024);
-- objectives are standardised, so the amplitude is about 1, and training runs are repeatable to within a few per cent.
+The covariance is that of `hyper`, the mean a constant.
 """
 
 from dataclasses import dataclass, replace
@@ -17,61 +12,16 @@ from scipy.optimize import minimize
 
 from katib.suggestion.gp import transforms
 from katib.suggestion.gp.encoding import Encoding, Floats
+from katib.suggestion.gp.hyper import LENGTH, Fixed, Hyper, bounds, prior
 from katib.suggestion.gp.kernels import Kernel, among, squared_distances
 
 JITTER: Final = 1e-8
-# log length - log(d)/2: mean and deviation of the prior. A longer or wider one is sooner sure of a smooth objective and finds
-# bowls in fewer trials, and is caught in the first good basin of what has several.
-LENGTH: Final = (-1.2, 0.6)
-AMPLITUDE: Final = (0.0, 1.0)
-NOISE: Final = (-8.0, 2.0)
-WARP: Final = 0.5
-NOISY: Final = -2.0
+# Noise, or ripples, where a search for the hyperparameters begins with much of them.
+LOUD: Final = -2.0
 # Of the Monte Carlo chain, in deviations of the prior: trajectories between samples, leaps of each, their length.
 _THIN: Final = 2
 _LEAPS: Final = 5
 _STEP: Final = 0.25
-_BOUND: Final = {"length": (-5.0, 6.0), "amplitude": (-4.0, 5.0), "noise": (-14.0, 1.0), "warp": (-1.5, 1.5)}
-
-
-@dataclass(frozen=True)
-class Hyper:
-    """In logarithms; `warp` has the two shapes of each numeric column, empty: not warped."""
-
-    lengths: Floats
-    amplitude: float
-    noise: float
-    warp: Floats
-
-    def vector(self) -> Floats:
-        return np.concatenate([self.lengths, [self.amplitude, self.noise], self.warp])
-
-    def scale(self, encoding: Encoding, x: Floats) -> Floats:
-        """The features of rows, warped, in units of their lengths."""
-        features, owners = encoding.features(x)
-        numbers = len(encoding.numeric)
-        if len(self.warp):
-            features[:, :numbers] = transforms.warp(features[:, :numbers], self.warp[:numbers], self.warp[numbers:])
-        features *= np.exp(-self.lengths[owners])
-        return features
-
-    @classmethod
-    def of(cls, vector: Floats, columns: int) -> "Hyper":
-        return cls(vector[:columns], float(vector[columns]), float(vector[columns + 1]), vector[columns + 2 :])
-
-    @classmethod
-    def prior(cls, encoding: Encoding, warped: bool) -> "Hyper":
-        columns = len(encoding)
-        lengths = np.full(columns, LENGTH[0] + 0.5 * np.log(columns))
-        return cls(lengths, AMPLITUDE[0], NOISE[0], np.zeros(2 * len(encoding.numeric) if warped else 0))
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """Hyperparameters that the study's settings give; None: the most likely one."""
-
-    length: float | None = None
-    noise: float | None = None
 
 
 class Likelihood:
@@ -99,9 +49,10 @@ class Likelihood:
             slopes = by_a, by_b
         inverse_lengths = np.exp(-hyper.lengths[self._owners])
         scaled = features * inverse_lengths
-        value, slope = self.kernel(among(scaled))
-        amplitude, noise = np.exp(hyper.amplitude), np.exp(hyper.noise)
-        covariance = amplitude * value
+        squared = among(scaled)
+        (value, slope), short = hyper.parts(self.kernel, squared)
+        noise = np.exp(hyper.noise)
+        covariance = value.copy()
         covariance.flat[:: len(covariance) + 1] += noise + JITTER
         factor = _factor(covariance)
         if factor is None:
@@ -116,16 +67,20 @@ class Likelihood:
         np.subtract(inverse, by_covariance, out=by_covariance)
         by_covariance *= 0.5
         by_squared = np.multiply(by_covariance, slope, out=slope)
-        by_squared *= amplitude
         pulled = by_squared.sum(axis=1)[:, None] * scaled - by_squared @ scaled
         gradient = np.zeros_like(vector)
         gradient[:columns] = np.bincount(self._owners, -4.0 * np.einsum("ij,ij->j", pulled, scaled), columns)
         gradient[columns + 1] = noise * float(np.trace(by_covariance))
-        gradient[columns] = amplitude * float(np.sum(np.multiply(by_covariance, value, out=by_covariance)))
+        gradient[columns] = float(np.vdot(by_covariance, value))
+        if short is not None:
+            gradient[columns + 2] = float(np.vdot(by_covariance, short[0]))
+            gradient[columns] -= gradient[columns + 2]
+            squared *= short[1]
+            gradient[columns + 3] = -2.0 * float(np.vdot(by_covariance, squared))
         if slopes is not None:
             by_feature = 4.0 * pulled[:, : self._numbers] * inverse_lengths[: self._numbers]
-            gradient[columns + 2 : columns + 2 + self._numbers] = np.einsum("ij,ij->j", by_feature, slopes[0])
-            gradient[columns + 2 + self._numbers :] = np.einsum("ij,ij->j", by_feature, slopes[1])
+            by_warp = [np.einsum("ij,ij->j", by_feature, slope) for slope in slopes]
+            gradient[len(gradient) - len(hyper.warp) :] = np.concatenate(by_warp)
 
         centres, deviations = self._prior(len(vector))
         off = (vector - centres) / deviations
@@ -133,26 +88,11 @@ class Likelihood:
 
     def _prior(self, size: int) -> tuple[Floats, Floats]:
         if size not in self._priors:
-            self._priors[size] = self._prior_of(size)
+            self._priors[size] = prior(self.encoding, size)
         return self._priors[size]
 
-    def _prior_of(self, size: int) -> tuple[Floats, Floats]:
-        columns = len(self.encoding)
-        centres = np.zeros(size)
-        deviations = np.full(size, WARP)
-        centres[:columns] = LENGTH[0] + 0.5 * np.log(columns)
-        deviations[:columns] = LENGTH[1]
-        centres[columns], deviations[columns] = AMPLITUDE
-        centres[columns + 1], deviations[columns + 1] = NOISE
-        return centres, deviations
-
     def bounds(self, size: int) -> list[tuple[float, float]]:
-        columns = len(self.encoding)
-        length, noise = self._fixed.length, self._fixed.noise
-        lengths = _BOUND["length"] if length is None else (np.log(length), np.log(length))
-        noises = _BOUND["noise"] if noise is None else (np.log(noise), np.log(noise))
-        head = [lengths] * columns + [_BOUND["amplitude"], noises]
-        return head + [_BOUND["warp"]] * (size - len(head))
+        return bounds(self.encoding, self._fixed, size)
 
     def fit(self, starts: list[Hyper], steps: int) -> tuple[Hyper, float]:
         """The most likely hyperparameters that are found from `starts`, and their negative log posterior."""
@@ -189,11 +129,13 @@ class Likelihood:
         """
         at = start.vector()
         low, high = np.array(self.bounds(len(at))).T
-        width = np.where(high > low, self._prior(len(at))[1], 0.0)
+        free = high > low
+        width = np.where(free, self._prior(len(at))[1], 0.0)
         value, gradient = self(at)
         samples = []
         for i in range(count * _THIN):
-            momentum = rng.normal(size=len(at))
+            momentum = np.zeros(len(at))
+            momentum[free] = rng.normal(size=int(free.sum()))
             new, new_value, new_gradient = at, value, gradient
             moving = momentum
             step = _STEP * rng.uniform(0.7, 1.3)
@@ -227,11 +169,11 @@ class Posterior:
         self.hyper = hyper
         self._kernel = kernel
         self._numbers = len(encoding.numeric)
-        self._amplitude = float(np.exp(hyper.amplitude))
+        self._variance = hyper.variance
         self._noise = float(np.exp(hyper.noise)) + JITTER
         self._inverse_lengths = np.exp(-hyper.lengths[encoding.numeric])
         self._scaled = hyper.scale(encoding, x)
-        covariance = self._amplitude * kernel(among(self._scaled))[0]
+        covariance = hyper.covariance(kernel, among(self._scaled))[0]
         covariance.flat[:: len(covariance) + 1] += self._noise
         factor = _factor(covariance)
         while factor is None:  # numerically singular: points on top of each other
@@ -249,9 +191,9 @@ class Posterior:
         other = object.__new__(Posterior)
         other.__dict__.update(self.__dict__)
         scaled = self.hyper.scale(self.encoding, x[None, :])
-        covariance = self._amplitude * self._kernel(squared_distances(self._scaled, scaled))[0][:, 0]
+        covariance = self.hyper.covariance(self._kernel, squared_distances(self._scaled, scaled))[0][:, 0]
         row = self.root @ covariance
-        last = np.sqrt(max(self._amplitude + self._noise - float(row @ row), self._noise * 0.5))
+        last = np.sqrt(max(self._variance + self._noise - float(row @ row), self._noise * 0.5))
         size = len(self.root)
         root = np.zeros((size + 1, size + 1))
         root[:size, :size] = self.root
@@ -263,9 +205,8 @@ class Posterior:
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation, without the noise, at each row."""
-        covariance = (
-            self._amplitude * self._kernel(squared_distances(self.hyper.scale(self.encoding, x), self._scaled))[0]
-        )
+        squared = squared_distances(self.hyper.scale(self.encoding, x), self._scaled)
+        covariance = self.hyper.covariance(self._kernel, squared)[0]
         mean = self._mean + covariance[:, : self._observed] @ self._alpha
         root = covariance @ self.root.T
         return mean, self._deviation(np.einsum("ij,ij->i", root, root))
@@ -273,12 +214,11 @@ class Posterior:
     def slopes(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Mean and deviation, and their derivatives by the numeric columns: (n, numbers) each."""
         scaled = self.hyper.scale(self.encoding, x)
-        value, slope = self._kernel(squared_distances(scaled, self._scaled))
-        value *= self._amplitude
+        value, slope = self.hyper.covariance(self._kernel, squared_distances(scaled, self._scaled))
         mean = self._mean + value[:, : self._observed] @ self._alpha
         root = value @ self.root.T
         deviation = self._deviation(np.einsum("ij,ij->i", root, root))
-        slope *= 2.0 * self._amplitude
+        slope *= 2.0
         numbers = scaled[:, : self._numbers]
         weights = np.zeros_like(slope)
         weights[:, : self._observed] = slope[:, : self._observed] * self._alpha
@@ -297,7 +237,7 @@ class Posterior:
         return pulled
 
     def _deviation(self, explained: Floats) -> Floats:
-        return np.sqrt(np.maximum(self._amplitude - explained, 1e-10 * self._amplitude))
+        return np.sqrt(np.maximum(self._variance - explained, 1e-10 * self._variance))
 
 
 @dataclass(frozen=True)
@@ -321,9 +261,9 @@ def fit(
     """The most likely hyperparameters for each shape of the objective, and of these the shape whose model best predicts each
     trial from the others: the likelihood itself would rather have many good trials alike than predict them."""
     start = Hyper.prior(encoding, warped)
-    # What is noise and what is signal of short length is told apart by their likelihoods: a start for each.
+    # What is noise, what is ripples and what is signal of short length is told apart by their likelihoods: a start for each.
     other = start.lengths + rng.normal(0.0, LENGTH[1], len(start.lengths))
-    starts = [start, replace(start, lengths=other, noise=NOISY)]
+    starts = [replace(start, ripple=LOUD) if fixed.ripples else start, replace(start, lengths=other, noise=LOUD)]
     best: tuple[float, Likelihood, Hyper, float] | None = None
     for exponent in transforms.POWERS:
         shaped = transforms.power(excesses, exponent)

@@ -11,6 +11,7 @@ from katib.suggestion.gp.crowd import Crowd
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.feasible import Feasibility
 from katib.suggestion.gp.history import Past
+from katib.suggestion.gp.hyper import Fixed
 from katib.suggestion.gp.threads import one_thread
 from katib.suggestion.randomness import Permutation
 
@@ -35,6 +36,8 @@ DESIGN: Final = (4, 10)
 DESIGNED: Final = 2**12
 # From so many trials on there is enough to tell where the numbers of a parameter lie closer.
 WARPED: Final = 20
+# And so many tell ripples from what they are on.
+RIPPLED: Final = 25
 
 # What a random number is for, in its key.
 _FIT, _DESIGN, _SEARCH = range(3)
@@ -216,7 +219,9 @@ class Optimizer:
             # Where failures are the rule they count as the median, lest the model sees a slope go on there.
             lost = failed[self._well.fails(failed)]
             x, z = np.concatenate([x, lost]), np.concatenate([z, np.ones(len(lost))])
-        surrogates, x = self._forest(x, z, rng) if self._style.model == "rf" else self._processes(x, z, rng)
+        # What is made up for them is a cliff, which is no ripple.
+        rippled = len(past.y) == len(x) >= RIPPLED
+        surrogates, x = self._forest(x, z, rng) if self._style.model == "rf" else self._processes(x, z, rippled, rng)
         means = np.array([surrogate.predict(x)[0] for surrogate in surrogates])
         self._incumbents = x[np.argsort(means.mean(axis=0), kind="stable")[:INCUMBENTS]]
         members = [Member(s, float(mean.min())) for s, mean in zip(surrogates, means, strict=True)]
@@ -234,11 +239,13 @@ class Optimizer:
         self._running.append(row)
         self._members = [m.with_pending(row) for m in self._members]
 
-    def _processes(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[list[Surrogate], Floats]:
+    def _processes(
+        self, x: Floats, z: Floats, rippled: bool, rng: np.random.Generator
+    ) -> tuple[list[Surrogate], Floats]:
         encoding = self._encoding
         kernel = KERNELS[self._style.kernel]
         part = subset.best_and_spread(z, FITTED, rng)
-        fixed = model.Fixed(self._style.length, self._style.noise)
+        fixed = Fixed(self._style.length, self._style.noise, rippled)
         samples = next((count for trials, count in SAMPLES if len(x) <= trials), 0)
         fitted = model.fit(
             encoding, kernel, x[part], z[part], fixed, self._style.warping and len(part) >= WARPED, rng, samples

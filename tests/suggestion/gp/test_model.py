@@ -10,10 +10,12 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 from katib.domain.search_space import ParameterConfig
+from katib.suggestion.gp import hyper as hypers
 from katib.suggestion.gp import model, transforms
 from katib.suggestion.gp.encoding import Encoding, Floats
+from katib.suggestion.gp.hyper import STILL, Fixed, Hyper
 from katib.suggestion.gp.kernels import Kernel, among, matern12, matern32, matern52, rbf
-from katib.suggestion.gp.model import Fixed, Hyper, Likelihood, Posterior
+from katib.suggestion.gp.model import Likelihood, Posterior
 from tests.suggestion.gp.spaces import CUBE, MIXED, encoding_of, sample
 
 KERNELS = pytest.mark.parametrize("kernel", [rbf, matern12, matern32, matern52])
@@ -27,6 +29,8 @@ def some_hyper(encoding: Encoding, warped: bool, seed: int = 3) -> Hyper:
         lengths=start.lengths + rng.normal(0, 0.5, len(start.lengths)),
         amplitude=0.3,
         noise=-4.0,
+        ripple=-1.0,
+        shrink=-1.2,
         warp=rng.normal(0, 0.3, len(start.warp)),
     )
 
@@ -76,16 +80,18 @@ class TestLikelihood:
         hyper = some_hyper(encoding, warped=False)
         posterior = Posterior(encoding, kernel, hyper, x, y)
         constant = float(posterior.predict(np.full((1, 3), 1e9))[0][0])  # far from everything only the mean is left
-        whole = ConstantKernel(np.exp(hyper.amplitude)) * theirs(np.exp(hyper.lengths)) + WhiteKernel(
-            np.exp(hyper.noise) + model.JITTER
+        whole = (
+            ConstantKernel(np.exp(hyper.amplitude)) * theirs(np.exp(hyper.lengths))
+            + ConstantKernel(np.exp(hyper.ripple)) * theirs(np.exp(hyper.lengths + hyper.shrink))
+            + WhiteKernel(np.exp(hyper.noise) + model.JITTER)
         )
         reference = GaussianProcessRegressor(whole, alpha=0.0, optimizer=None).fit(x, y - constant)
 
         ours = -Likelihood(encoding, kernel, x, y, Fixed())(hyper.vector())[0]
 
         # Theirs has no prior, of the constant mean neither, and the factor 2 pi.
-        off = hyper.vector() - Hyper.prior(encoding, warped=False).vector()
-        off /= [*[model.LENGTH[1]] * 3, model.AMPLITUDE[1], model.NOISE[1]]
+        centres, deviations = hypers.prior(encoding, len(hyper.vector()))
+        off = (hyper.vector() - centres) / deviations
         ours += 0.5 * float(off @ off) + 0.5 * constant**2 - 0.5 * len(x) * np.log(2 * np.pi)
         assert ours == pytest.approx(reference.log_marginal_likelihood_value_, abs=1e-6)
 
@@ -108,6 +114,23 @@ class TestLikelihood:
         assert hyper.lengths[0] < 0 < min(hyper.lengths[1:])
         assert np.exp(hyper.noise) == pytest.approx(0.09 / np.var(z), rel=0.5)
 
+    def test_ripples_on_a_bowl_are_told_from_noise(self) -> None:
+        """Neighbours agree on them, and not on noise."""
+        encoding = encoding_of(CUBE)
+        rng = np.random.default_rng(2)
+        x = rng.random((60, 3))
+        x[30:] = np.clip(x[:30] + rng.normal(0, 0.01, (30, 3)), 0, 1)
+        bowl = 4 * ((x - 0.4) ** 2).sum(axis=1)
+
+        def fitted(y: Floats) -> Hyper:
+            return model.fit(encoding, matern52, x, transforms.excess(y), Fixed(), warped=False, rng=rng).hypers[0]
+
+        rippled = fitted(bowl + 0.3 * np.prod(np.cos(40 * x), axis=1))
+        noisy = fitted(bowl + 0.1 * rng.normal(size=60))
+
+        assert rippled.ripple > rippled.noise + 2
+        assert noisy.noise > noisy.ripple
+
     @pytest.mark.long
     def test_what_the_settings_fix_stays(self) -> None:
         encoding = encoding_of(CUBE)
@@ -118,6 +141,7 @@ class TestLikelihood:
 
         assert np.exp(found.hypers[0].lengths) == pytest.approx(0.5)
         assert np.exp(found.hypers[0].noise) == pytest.approx(5e-5)
+        assert found.hypers[0].ripple == STILL
 
 
 class TestFit:
@@ -146,7 +170,7 @@ class TestFit:
         hyper = replace(some_hyper(encoding, warped=True), noise=-3.0)
         likelihood = Likelihood(encoding, matern52, x, y, Fixed())
         scaled = hyper.scale(encoding, x)
-        covariance = np.exp(hyper.amplitude) * matern52(among(scaled))[0]
+        covariance = hyper.covariance(matern52, among(scaled))[0]
         covariance += (np.exp(hyper.noise) + model.JITTER) * np.eye(15)
         _, rest = model.centre(np.linalg.inv(covariance), y)  # the constant mean is that of all
 
@@ -168,9 +192,9 @@ class TestFit:
         samples = likelihood.sample(Hyper.prior(encoding, warped=False), 400, np.random.default_rng(0))
 
         lengths = np.array([h.lengths for h in samples])
-        centre = model.LENGTH[0] + 0.5 * np.log(3)
+        centre = hypers.LENGTH[0] + 0.5 * np.log(3)
         assert lengths.mean(axis=0) == pytest.approx(np.full(3, centre), abs=0.35)
-        assert lengths.std(axis=0) == pytest.approx(np.full(3, model.LENGTH[1]), rel=0.2)
+        assert lengths.std(axis=0) == pytest.approx(np.full(3, hypers.LENGTH[1]), rel=0.2)
 
 
 class TestPosterior:
