@@ -3,12 +3,14 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from katib.domain.errors import KatibError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes import marks
+from katib.worker.kubernetes.endings import Endings
 from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.podapi import PodApi
 from katib.worker.kubernetes.policy import KEEP_ALL, KEEP_FAILED, Policy
@@ -31,21 +33,22 @@ _REQUESTS_A_ROUND: Final = 100
 _RETRY_S: Final = 5.0
 
 
-class Driver(Protocol):
-    def end(self, study_id: str, name: str, reason: str, message: str) -> None: ...
-
-    def entomb(self, study_id: str, name: str, namespace: str, reason: str, message: str) -> bool: ...
-
-    def tick(self) -> None: ...
-
-
 class Rounds:
-    def __init__(self, api: PodApi, runs: Runs, policy: Policy, driver: Driver, fence_s: float) -> None:
-        """`fence_s`: how long the name of a finished run is held at least."""
+    def __init__(
+        self,
+        api: PodApi,
+        runs: Runs,
+        policy: Policy,
+        endings: Endings,
+        tick: Callable[[], None],
+        fence_s: float,
+    ) -> None:
+        """`tick` is called about twice a second. `fence_s`: how long the name of a finished run is held at least."""
         self._api: Final = api
         self._runs: Final = runs
         self._policy: Final = policy
-        self._driver: Final = driver
+        self._endings: Final = endings
+        self._tick: Final = tick
         self._fence_s: Final = fence_s
         self._stop: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._work, name="rounds", daemon=True)
@@ -62,7 +65,7 @@ class Rounds:
         next_round = 0.0
         while not self._stop.wait(TICK_S):
             try:
-                self._driver.tick()
+                self._tick()
                 if time.monotonic() >= next_round:
                     next_round = time.monotonic() + _ROUND_S
                     self._round()
@@ -125,12 +128,12 @@ class Rounds:
                 run.sentence = found.reason, found.message
                 self._api.delete(run.namespace, run.name, run.uid, grace_s=0)
             else:
-                self._driver.end(run.study_id, run.name, found.reason, found.message)
+                self._endings.end(run.study_id, run.name, found.reason, found.message)
             return 1
         if run.let_go_at is not None and found.phase is not RunPhase.STOPPING:
             # It came after everybody had done with it.
             run.act_after = monotonic + _RETRY_S
-            self._driver.end(run.study_id, run.name, DriverReason.STOPPED, "nobody waits for it any more")
+            self._endings.end(run.study_id, run.name, DriverReason.STOPPED, "nobody waits for it any more")
             return 1
         if found.phase is not RunPhase.STOPPING:
             return 0
@@ -165,7 +168,7 @@ class Rounds:
         if run.tombstone_due:
             run.tombstone_due = False
             found = run.diagnosis
-            self._driver.entomb(run.study_id, run.name, run.namespace, found.reason, found.message)
+            self._endings.entomb(run.study_id, run.name, run.namespace, found.reason, found.message)
             return 2
         if run.let_go_at is not None and monotonic - run.let_go_at >= self._fence_s:
             self._runs.remove(run)

@@ -1,0 +1,138 @@
+"""How a run is ended, and how it is made sure that one of which there is no Pod never starts."""
+
+from collections.abc import Callable
+from typing import Final
+
+from katib.domain.errors import UnavailableError
+from katib.worker.base import RunPhase, RunSpec
+from katib.worker.kubernetes import marks
+from katib.worker.kubernetes.api import ApiError
+from katib.worker.kubernetes.diagnosis import Diagnosis
+from katib.worker.kubernetes.finding import Finder
+from katib.worker.kubernetes.marks import DriverReason
+from katib.worker.kubernetes.podapi import PodApi
+from katib.worker.kubernetes.pods import LABEL_INSTALLATION
+from katib.worker.kubernetes.reasons import PodReason
+from katib.worker.kubernetes.runs import Run, Runs
+from katib.worker.names import split_name
+
+# How often a look at a Pod and an act on it are tried when it changes in between; a further pass tries again.
+_TRIES: Final = 4
+
+
+class Endings:
+    def __init__(
+        self, pods: PodApi, runs: Runs, finder: Finder, installation: str, wake: Callable[[str], None]
+    ) -> None:
+        """`wake` is called with a study of which something has ended that no event will tell of."""
+        self._pods: Final = pods
+        self._runs: Final = runs
+        self._finder: Final = finder
+        self._installation: Final = installation
+        self._wake: Final = wake
+
+    def end(self, study_id: str, name: str, reason: str, message: str) -> None:
+        """Ends the run, or makes sure that it never starts."""
+        for _ in range(_TRIES):
+            run = self._runs.get(name) or self._finder.fetch(study_id, name)
+            if run is None:
+                # Where a study's Pods go is known once one has been seen; before that it is the usual place.
+                namespace = self._finder.where(study_id)[0]
+                told = "there is no Pod of it: it never started, or somebody deleted it"
+                if self.entomb(study_id, name, namespace, PodReason.POD_DELETED, told):
+                    return
+                continue
+            if run.ended or run.gone or run.diagnosis.phase is RunPhase.STOPPING:
+                return
+            if self._end_pod(run, reason, message):
+                return
+        raise UnavailableError(f"run {name} changes faster than it can be ended; it is tried again")
+
+    def _end_pod(self, run: Run, reason: str, message: str) -> bool:
+        """False: it is not any more what it was; look again."""
+        with self._runs.lock:
+            pod, on_node = run.pod, run.on_node
+        if pod is None:
+            return False
+        try:
+            if on_node:
+                change = marks.stop_change(pod, reason, message)
+                self._runs.put(self._pods.patch(run.namespace, run.name, change))
+            else:
+                change = marks.fail_change(pod, reason, message)
+                self._runs.put(self._pods.patch_status(run.namespace, run.name, change))
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            self._refresh(run)
+            return False
+        return True
+
+    def _refresh(self, run: Run) -> None:
+        pod = self._pods.get(run.namespace, run.name)
+        if pod is None:
+            self._runs.vanished(run)
+        else:
+            self._runs.put(pod)
+
+    def entomb(self, study_id: str, name: str, namespace: str, reason: str, message: str) -> bool:
+        """Makes sure that a run of which there is no Pod never starts, and shows it as FAILED. False: there is a Pod."""
+        for sized in (False, True):
+            pod = marks.make_tombstone(study_id, name, namespace, self._installation, reason, message, sized=sized)
+            try:
+                made = self._pods.create(namespace, pod)
+            except ApiError as error:
+                if error.status == 409:
+                    return self.adopt(study_id, name, namespace)
+                if error.denied or error.status not in (400, 403, 404, 413, 422):
+                    raise
+                continue
+            self._runs.put(made)
+            # Counts for no quota from now on. If this does not get through, the gate holds it all the same.
+            self._runs.put(self._pods.patch_status(namespace, name, marks.fail_change(made, reason, message)))
+            return True
+        # The namespace takes no Pod now, and so none that is late either. It is shown all the same, and a Pod of that name that
+        # comes later is ended at sight.
+        self._mourn(study_id, name, namespace, reason, message)
+        return True
+
+    def _mourn(self, study_id: str, name: str, namespace: str, reason: str, message: str) -> None:
+        """A FAILED run without a Pod, in this process's memory."""
+        trial_id, attempt = split_name(name)
+        with self._runs.lock:
+            if self._runs.get(name) is None:
+                run = self._runs.add(Run(study_id, trial_id, attempt, name, namespace))
+                run.diagnosis = Diagnosis(RunPhase.FAILED, reason, message)
+        self._wake(study_id)
+
+    def not_created(self, run: RunSpec, namespace: str, error: ApiError) -> None:
+        """A refusal that will be the same next time is a run that FAILED; anything else is for the worker's caller to wait."""
+        if error.status == 409 and error.reason == "AlreadyExists":
+            self.adopt(run.study_id, run.name, namespace)
+        elif error.denied or error.over_quota or error.namespace_gone:
+            raise error
+        elif error.status == 403:
+            message = f"the cluster's rules do not admit its Pod: {error.said}"
+            self.entomb(run.study_id, run.name, namespace, DriverReason.POD_REFUSED, message)
+        elif error.status in (400, 413, 422):
+            message = f"the Kubernetes API server does not accept its Pod: {error.said}"
+            self.entomb(run.study_id, run.name, namespace, DriverReason.INVALID_POD, message)
+        else:
+            raise error
+
+    def adopt(self, study_id: str, name: str, namespace: str) -> bool:
+        """There is a Pod of that name: it is the run's, or it is another's and the run FAILED. False: it is the run's."""
+        pod = self._pods.get(namespace, name)
+        if pod is None:
+            raise UnavailableError(f"Pod {name} was there and is gone; it is tried again")
+        identity = marks.identity(pod)
+        labels = (pod.get("metadata") or {}).get("labels") or {}
+        ours = identity == (study_id, *split_name(name))
+        if ours and labels.get(LABEL_INSTALLATION) == self._installation:
+            run = self._runs.put(pod)
+            if run is not None and not run.ended:
+                self._runs.want_output(run)
+            return False
+        message = f"namespace {namespace} holds a Pod {name} that is not Katib's, or another installation's: delete it"
+        self._mourn(study_id, name, namespace, DriverReason.NAME_TAKEN, message)
+        return True

@@ -1,0 +1,46 @@
+"""Where a run's Pod is, when no list and no event has named it yet."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from katib.worker.kubernetes import marks
+from katib.worker.kubernetes.podapi import PodApi
+from katib.worker.kubernetes.policy import ANY, Policy, allows
+from katib.worker.kubernetes.runs import Remembered, Run, Runs
+from katib.worker.names import split_name
+
+
+class Finder:
+    def __init__(self, pods: PodApi, runs: Runs, policy: Policy, selector: str) -> None:
+        """`selector`: what the Pods of this installation's runs are labelled with."""
+        self._pods: Final = pods
+        self._runs: Final = runs
+        self._policy: Final = policy
+        self._selector: Final = selector
+        # Where the Pods of a study go, as far as that was seen here.
+        self.namespaces: Final = Remembered()
+
+    def fetch(self, study_id: str, name: str) -> Run | None:
+        """The run, asked for by its name; None: there is no Pod of it."""
+        for namespace in self.where(study_id):
+            pod = self._pods.get(namespace, name)
+            if pod is not None and marks.identity(pod) == (study_id, *split_name(name)):
+                return self._runs.put(pod)
+        if ANY in self._policy.namespaces:
+            pod = self._pods.find(self._selector, name)
+            if pod is not None and marks.identity(pod) == (study_id, *split_name(name)):
+                return self._runs.put(pod)
+        return None
+
+    def where(self, study_id: str) -> Sequence[str]:
+        """The namespaces where the Pods of a study are: the one where they have been seen, or all that may be."""
+        known = self.namespaces.get(study_id) or self._runs.namespace_of(study_id)
+        if known:
+            return [known]
+        return [n for n in dict.fromkeys((self._policy.namespace, *self._policy.namespaces)) if n != ANY]
+
+    def watched(self) -> Sequence[str]:
+        """The namespaces of all Pods that there may be; an empty name stands for all of them."""
+        if allows(self._policy.namespaces, ANY):
+            return [""]
+        return list(dict.fromkeys((self._policy.namespace, *self._policy.namespaces)))
