@@ -14,6 +14,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from tests.cluster import programs
@@ -57,6 +58,7 @@ def busybox() -> Path:
     return _small("busybox", BUSYBOX, {"bin/busybox": program}, links, ["/bin/sh"])
 
 
+@cache
 def python() -> Path:
     """This machine's Debian or Ubuntu with its Python and pip, and nothing else: what stands in for `python:3.11-slim`.
 
@@ -81,10 +83,15 @@ def build(tag: str, context: Path, dockerfile: Path, *arguments: str) -> Path:
         ImageError: with what `buildah` said.
     """
     base = python()
-    target = programs.cache_folder() / f"built-{tag.replace('/', '-').replace(':', '-')}.tar"
-    # Which image the archive holds: writing and reading hundreds of megabytes anew takes longer than all else.
-    made = target.with_suffix(".id")
+    target = _built(tag)
+    # Of what the archive was made, and which image it holds: writing and reading hundreds of megabytes anew takes longer than
+    # all else, and buildah some seconds to see that nothing has changed.
+    key, made = target.with_suffix(".key"), target.with_suffix(".id")
     with programs.lock("buildah"):
+        wanted = _ingredients(base, context, dockerfile, arguments)
+        if target.exists() and key.exists() and key.read_text() == wanted:
+            return target
+        key.unlink(missing_ok=True)
         store = programs.cache_folder() / "images"
         place = [f"--root={store / 'root'}", f"--runroot={store / 'run'}", "--storage-driver=overlay"]
         buildah = ["buildah", *place]
@@ -104,9 +111,30 @@ def build(tag: str, context: Path, dockerfile: Path, *arguments: str) -> Path:
                 target.unlink(missing_ok=True)
                 _do(*buildah, "push", "--quiet", tag, f"docker-archive:{target}:{tag}")
                 made.write_text(identity)
+            key.write_text(wanted)
         finally:
             shutil.rmtree(store / "run", ignore_errors=True)
     return target
+
+
+def _built(tag: str) -> Path:
+    return programs.cache_folder() / f"built-{tag.replace('/', '-').replace(':', '-')}.tar"
+
+
+def _ingredients(base: Path, context: Path, dockerfile: Path, arguments: Sequence[str]) -> str:
+    """A digest of all that an image is made of. An argument may name another one that was built here."""
+    digest = hashlib.sha256(f"{base.name}\n{dockerfile.read_text()}\n".encode())
+    for argument in arguments:
+        other = _built(argument.rpartition("=")[2]).with_suffix(".id")
+        digest.update(f"{argument} {other.read_text() if other.exists() else ''}\n".encode())
+    ignored = context / ".dockerignore"
+    listed = [line[1:] for line in ignored.read_text().splitlines() if line[0:1] == "!"] if ignored.exists() else ["."]
+    for name in listed:
+        place = context / name
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(context)} {file.stat().st_mode:o}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _release() -> tuple[str, str]:
@@ -136,7 +164,7 @@ def _bootstrap(folder: Path, suite: str, mirror: str) -> None:
 
 
 def _do(*command: str) -> str:
-    done = subprocess.run(["nice", *command], capture_output=True, text=True, timeout=_MAKE_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_MAKE_S, check=False)
     if done.returncode != 0:
         raise ImageError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
     return done.stdout
