@@ -30,8 +30,8 @@ _TEST_S = 300
 # Those that take longest come first, so that no process has one of them left when the others have nothing any more.
 _FIRST = (
     "test_deploy",
-    "test_deploy_algorithms",
     "test_deploy_trials",
+    "test_deploy_algorithms",
     "test_deploy_0_1",
     "test_deploy_secure",
     "test_troubles",
@@ -41,7 +41,7 @@ _FIRST = (
 # Modules whose tests are one group, by its name; those of others are cut into so many.
 _TOGETHER = {
     "test_deploy": "installed",
-    "test_deploy_algorithms": "installed",
+    "test_deploy_algorithms": "installed for algorithms",
     "test_deploy_trials": "installed",
     "test_deploy_0_1": "installed otherwise",
     "test_deploy_secure": "installed otherwise",

@@ -11,7 +11,16 @@ from katib.domain.errors import FailedPreconditionError
 from katib.domain.study import StudyReason
 from katib.domain.trial import TrialState
 from tests.cluster.inspection import look
-from tests.cluster.installation import MANAGER, SUGGESTION, Installation, build, studies_end
+from tests.cluster.installation import (
+    MANAGER,
+    SUGGESTION,
+    Installation,
+    Installations,
+    build,
+    mariadb_image,
+    studies_end,
+    with_mariadb,
+)
 from tests.cluster.people import follow
 from tests.deploy.manifests import ROOT
 from tests.deploy.pages import commands
@@ -26,6 +35,12 @@ STUDY_S = 300.0
 # So long a name is looked for in vain, by when whoever looks would make long pauses if it ever did: a gRPC channel asks the
 # name server no more often than every 30 s unless it is told to, and connects again after up to two minutes.
 IN_VAIN_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def installed(installations: Installations) -> Installation:
+    """Of Katib's own services only that which the study beside asks: the others would take their time to begin."""
+    return installations.get("for algorithms", lambda folder: with_mariadb(folder, services=("random",)), mariadb_image)
 
 
 @pytest.mark.parametrize("form", ["package", "service"])
