@@ -90,7 +90,7 @@ chromium: ## Install Chromium, which the dashboard's tests look with (Debian or 
 .PHONY: test-cluster
 test-cluster: $(DEV) ## The tests on a real Kubernetes cluster (first time: `make cluster`, ten minutes and 3 GB)
 	$(BIN)/python -m tests.cluster.prepare
-	$(BIN)/pytest -n $(CLUSTER_JOBS) --dist loadscope --no-loadscope-reorder -m cluster tests/cluster
+	$(BIN)/pytest -n $(CLUSTER_JOBS) --dist loadscope --no-loadscope-reorder -m cluster tests/cluster $(call AGAIN,cluster)
 
 # KATIB_TEST_KUBECONFIG names a cluster to use, which takes nothing from this machine; in CI the tests may not be skipped.
 ifeq ($(CI),true)
