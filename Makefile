@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes at once; those of the longer tests wait more than they compute.
 JOBS ?= 2
-SLOW_JOBS ?= 3
+SLOW_JOBS ?= 4
 # Other work on a machine makes some tests late that are right. In CI what fails is tried once more, by itself, and that is said:
 # what fails again has failed.
 ifeq ($(CI),true)
@@ -54,8 +54,8 @@ test: lint ## Lint, then the tests that run all day
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not long and not slow and not cluster" $(call AGAIN,"not long and not slow and not cluster")
 
 .PHONY: test-long
-test-long: $(DEV) ## Those that take six minutes more
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "long and not slow and not cluster" $(call AGAIN,"long and not slow and not cluster")
+test-long: $(DEV) ## Those that take some minutes more
+	$(BIN)/pytest -n $(SLOW_JOBS) --dist worksteal -m "long and not slow and not cluster" $(call AGAIN,"long and not slow and not cluster")
 
 .PHONY: test-slow
 test-slow: $(DEV) ## The slowest, and those with database servers and a browser
