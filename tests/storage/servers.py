@@ -125,6 +125,11 @@ class Server:
     def pause(self) -> None:
         """Frozen: it still has its port and its connections, and says nothing."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        deadline = time.monotonic() + _START_S
+        while not _stopped(self._process.pid):
+            assert time.monotonic() < deadline, "the database server goes on in spite of SIGSTOP"
+            time.sleep(0.01)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -180,6 +185,14 @@ def _new_data(program: Program, user: str) -> Path:
         shutil.rmtree(folder / "data", ignore_errors=True)
         time.sleep(1)
     pytest.fail(f"the database server's data folder cannot be made:\n{done.stdout}{done.stderr}")
+
+
+def _stopped(pid: int) -> bool:
+    """Whether all its threads have stopped: the signal has them do so one by one, and one may answer a last question before."""
+    tasks = Path(f"/proc/{pid}/task")
+    return not tasks.exists() or all(
+        (task / "stat").read_text().rpartition(")")[2].split()[0] in "Tt" for task in tasks.iterdir()
+    )
 
 
 def _free_port() -> int:
