@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -189,10 +189,11 @@ def _new_data(program: Program, user: str) -> Path:
 
 def _stopped(pid: int) -> bool:
     """Whether all its threads have stopped: the signal has them do so one by one, and one may answer a last question before."""
-    tasks = Path(f"/proc/{pid}/task")
-    return not tasks.exists() or all(
-        (task / "stat").read_text().rpartition(")")[2].split()[0] in "Tt" for task in tasks.iterdir()
-    )
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            if task.read_text().rpartition(")")[2].split()[0] not in "Tt":
+                return False
+    return True
 
 
 def _free_port() -> int:
