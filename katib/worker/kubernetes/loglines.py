@@ -80,6 +80,8 @@ class LogReader:
         self.truncated = False
         # What the kubelet says in the place of a log that it does not have.
         self.remark = ""
+        # What has come of a log that is being read from its beginning; None: from somewhere else on.
+        self.whole_bytes = 0 if cursor.since is None else None
         self._again = cursor.lines
         self._into = cursor.into
         self._until = -1
@@ -90,6 +92,8 @@ class LogReader:
 
     def feed(self, data: bytes) -> list[LogLine]:
         """The lines that are complete with this piece."""
+        if self.whole_bytes is not None:
+            self.whole_bytes += len(data)
         given: list[LogLine] = []
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()

@@ -7,7 +7,9 @@ once, silent ones give up their place in turn.
 When a run has ended, its log is complete once a stream that was opened after the end has been read to its end. Following
 usually spares that request: the kubelet ends a stream after the container has ended and everything was given. It would also
 seem to end properly if the kubelet were stopped; but no kubelet that has just been started says within END_TRUST_S how a
-container ended.
+container ended. And it ends at the end of an older file, with the last one unread, when the log was rotated before the stream
+had caught up with it and the container has ended since: so a stream is trusted only where it has given the log from its
+beginning and too little to have been rotated.
 """
 
 import logging
@@ -36,6 +38,8 @@ HELD_BYTES: Final = 256 * 1024
 # What a line costs beyond its text.
 _LINE_COST: Final = 300
 END_TRUST_S: Final = 2.0
+# A kubelet rotates a log that is larger than its containerLogMaxSize: 10 MiB unless it is told otherwise.
+END_TRUST_BYTES: Final = 256 * 1024
 # A stream that is still open so long after its container has ended is not what it seems.
 END_WAIT_S: Final = 5.0
 # With others waiting, a stream that has been silent so long gives up its place, and has it again after a rest.
@@ -135,7 +139,7 @@ class Outputs:
             log.ended, log.ended_at = True, time.monotonic()
             log.not_before = 0.0
             read = log.eof_at is not None and log.ended_at - log.eof_at <= END_TRUST_S and not log.serving
-            if read or not started:
+            if (read and _trusted(log)) or not started:
                 self._complete(log)
             elif not log.serving:
                 log.started = True
@@ -147,7 +151,7 @@ class Outputs:
             if not log.ended:
                 log.ended, log.ended_at = True, time.monotonic()
             if not log.serving:
-                log.truncated = log.truncated or (log.started and log.eof_at is None)
+                log.truncated = log.truncated or (log.started and (log.eof_at is None or not _trusted(log)))
                 self._complete(log)
 
     def add(self, log: RunLog) -> None:
@@ -361,7 +365,7 @@ class Outputs:
         if error is None:
             log.failures, log.failing_since, log.trouble = 0, None, ""
             log.eof_at = now
-            if log.ended and (not follow or now - log.ended_at <= END_WAIT_S):
+            if log.ended and (not follow or (now - log.ended_at <= END_WAIT_S and _trusted(log))):
                 self._complete(log)
             return
         if log.not_before > now:
@@ -394,6 +398,12 @@ class Outputs:
             log.truncated = True
             return True
         return False
+
+
+def _trusted(log: RunLog) -> bool:
+    """Whether where its stream has ended the log does: no older file of it can have been taken for the last one."""
+    read = None if log.reader is None else log.reader.whole_bytes
+    return read is not None and read <= END_TRUST_BYTES
 
 
 def _cost(line: LogLine) -> int:

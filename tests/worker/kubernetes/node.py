@@ -20,6 +20,8 @@ class Log:
         self.lines: list[tuple[int, bytes]] = []
         # Of lines that were rotated away.
         self.dropped = 0
+        # Who follows gets no more than so many lines, and then the end of the container for that of the log.
+        self.followed: int | None = None
         self.ended = False
 
     def add(self, data: bytes) -> None:
@@ -48,8 +50,10 @@ class Log:
             while not self.ended and not api.closing and self.dropped + len(self.lines) <= at:
                 self.changed.wait(0.2)
             ended = self.ended
+            before = at
             lines, at, _ = self.now(at)
-            return lines, at, ended
+            left = len(lines) if self.followed is None else max(self.followed - before, 0)
+            return lines[:left], at, ended
 
 
 class Node:
@@ -66,6 +70,8 @@ class Node:
         self.silent = threading.Event()
         # A scheduler that finds no room.
         self.full = False
+        # The logs of new containers are rotated after so many lines, before who follows them has come so far.
+        self.rotates_after: int | None = None
 
     def log(self, uid: str) -> Log | None:
         return self._logs.get(uid)
@@ -100,6 +106,7 @@ class Node:
         words = [w.replace("$$", "$") for w in [*container.get("command", ()), *container.get("args", ())]]
         variables = {v["name"]: v["value"].replace("$$", "$") for v in container.get("env") or () if "value" in v}
         log = Log()
+        log.followed = self.rotates_after
         try:
             process = subprocess.Popen(
                 words,

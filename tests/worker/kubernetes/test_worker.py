@@ -561,6 +561,17 @@ def test_a_log_that_was_rotated_away_meanwhile_is_said_to_be_truncated(api, node
 
 
 @pytest.mark.long
+def test_what_was_printed_after_a_rotation_that_following_missed_is_read_at_the_end(node, driver):
+    """A kubelet ends a stream at the end of an older file if the container has ended before it got there."""
+    node.rotates_after = 300
+    name = driver.start("sh", "-c", f"yes {'x' * 1000} | head -n 400; echo acc=0.75")
+    driver.ended(name)
+    texts = driver.texts(name)
+    assert len(texts) == 401
+    assert texts[-1] == "acc=0.75"
+
+
+@pytest.mark.long
 def test_a_stream_that_is_cut_is_taken_up_where_it_was(api, driver):
     name = driver.start("sh", "-c", "for i in 1 2 3 4 5 6; do echo x=$i; sleep 0.2; done")
     driver.printed(name, "x=1")
