@@ -159,12 +159,13 @@ class _Rules:
         known: dict[str, Check] = {
             **_fields(
                 "activeDeadlineSeconds affinity dnsConfig dnsPolicy enableServiceLinks hostAliases hostname"
-                " os preemptionPolicy readinessGates resourceClaims resources"
+                " os preemptionPolicy readinessGates resourceClaims"
                 " runtimeClassName schedulerName schedulingGates schedulingGroup setHostnameAsFQDN shareProcessNamespace"
                 " subdomain terminationGracePeriodSeconds topologySpreadConstraints"
             ),
             "imagePullSecrets": partial(self._list, partial(self._mapping, {"name": self.pull_secret})),
             "nodeSelector": self._texts,
+            "resources": self._resources,
             "tolerations": partial(self._list, _anything),
             "automountServiceAccountToken": _anything,  # looked at together with the account
             "serviceAccount": self._account_name,
@@ -244,8 +245,12 @@ class _Rules:
         yield from self._mapping(known, value, path)
 
     def _resources(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        amounts = partial(self._mapping_of, self._amount)
-        yield from self._mapping({**_fields("claims"), "requests": amounts, "limits": amounts}, value, path)
+        claim: dict[str, Check] = {"name": self._text, "request": self._text}
+        known: dict[str, Check] = {**self._amounts(), "claims": partial(self._list, partial(self._mapping, claim))}
+        yield from self._mapping(known, value, path)
+
+    def _amounts(self) -> dict[str, Check]:
+        return dict.fromkeys(("requests", "limits"), partial(self._mapping_of, self._amount))
 
     def _amount(self, value: Any, path: str) -> Iterator[FieldViolation]:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -397,7 +402,11 @@ class _Rules:
 
     def _claim(self, value: Any, path: str) -> Iterator[FieldViolation]:
         """An empty volume for this Pod: not a copy of another one, nor another one itself."""
-        spec = _fields("accessModes resources storageClassName volumeAttributesClassName volumeMode")
+        spec: dict[str, Check] = {
+            **dict.fromkeys(("storageClassName", "volumeAttributesClassName", "volumeMode"), self._text),
+            "accessModes": partial(self._list, self._text),
+            "resources": partial(self._mapping, self._amounts()),
+        }
         why = dict.fromkeys(
             ("dataSource", "dataSourceRef", "selector", "volumeName"), "a volume of the Pod's own begins empty"
         )

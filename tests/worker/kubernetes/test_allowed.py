@@ -345,6 +345,7 @@ TREES: Final = st.recursive(
 )
 # What a study may write there names nothing on the node, and Kubernetes drops what it does not know.
 FREE: Final = {
+    "nodeSelector", "requests", "limits",
     "affinity", "topologySpreadConstraints", "tolerations", "imagePullSecrets", "schedulingGates", "emptyDir",
     "configMap", "downwardAPI", "persistentVolumeClaim", "configMapKeyRef", "fieldRef",
     "exec", "restartPolicy", "command", "name", "image", "imagePullPolicy",
