@@ -21,7 +21,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.cluster import programs
 from tests.cluster.api import Api, GivenCluster
 from tests.cluster.cluster import Cluster
-from tests.cluster.installation import Installation, Installations, mariadb_image, with_mariadb
+from tests.cluster.installation import Installation, Installations, described_if_tests_fail, mariadb_image, with_mariadb
 from tests.cluster.outside import Katib
 from tests.e2e.harness import world
 
@@ -124,10 +124,8 @@ def room(request: pytest.FixtureRequest) -> None:
 def installed(installations: Installations, request: pytest.FixtureRequest) -> Iterator[Installation]:
     """Katib in the cluster, by the default installation with MariaDB."""
     it = installations.get("default", with_mariadb, mariadb_image)
-    failed = request.session.testsfailed
-    yield it
-    if request.session.testsfailed > failed:
-        print(it.described())
+    with described_if_tests_fail(request.session, it):
+        yield it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

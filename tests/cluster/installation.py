@@ -4,8 +4,11 @@ import json
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from katib.api.client import ManagerClient
 from katib.domain.errors import KatibError
@@ -191,6 +194,15 @@ class Installation:
             )
             for pod in self.pods()
         }
+
+
+@contextmanager
+def described_if_tests_fail(session: pytest.Session, it: Installation) -> Iterator[None]:
+    """Prints the state of its Pods behind the tests that use it."""
+    failed = session.testsfailed
+    yield
+    if session.testsfailed > failed:
+        print(it.described())
 
 
 class Installations:

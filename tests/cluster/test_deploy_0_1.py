@@ -12,7 +12,15 @@ from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialState
-from tests.cluster.installation import Installation, Installations, build, mysql_image, overlay, studies_end
+from tests.cluster.installation import (
+    Installation,
+    Installations,
+    build,
+    described_if_tests_fail,
+    mysql_image,
+    overlay,
+    studies_end,
+)
 from tests.cluster.people import follow
 from tests.deploy.manifests import ROOT
 from tests.deploy.pages import commands
@@ -66,10 +74,8 @@ def katib(installations: Installations, request: pytest.FixtureRequest) -> Itera
     mysql()
     it = installations.get("katib-0.1", lambda folder: overlay(folder, "katib-0.1", SERVICES), mysql_image)
     it.wait_until_working()
-    failed = request.session.testsfailed
-    yield it
-    if request.session.testsfailed > failed:
-        print(it.described())
+    with described_if_tests_fail(request.session, it):
+        yield it
 
 
 @pytest.fixture

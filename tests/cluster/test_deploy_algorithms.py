@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.cluster.installation import (
     Installation,
     Installations,
     build,
+    described_if_tests_fail,
     mariadb_image,
     studies_end,
     with_mariadb,
@@ -38,9 +40,11 @@ IN_VAIN_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def installed(installations: Installations) -> Installation:
+def installed(installations: Installations, request: pytest.FixtureRequest) -> Iterator[Installation]:
     """Of Katib's own services only that which the study beside asks: the others would take their time to begin."""
-    return installations.get("for algorithms", lambda folder: with_mariadb(folder, services=("random",)), mariadb_image)
+    it = installations.get("for algorithms", lambda folder: with_mariadb(folder, services=("random",)), mariadb_image)
+    with described_if_tests_fail(request.session, it):
+        yield it
 
 
 @pytest.mark.parametrize("form", ["package", "service"])

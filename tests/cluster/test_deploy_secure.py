@@ -16,7 +16,15 @@ from katib.api.tls import ClientTls
 from katib.domain.errors import KatibError
 from katib.domain.study import Setting
 from katib.domain.trial import TrialReason, TrialState
-from tests.cluster.installation import MANAGER, Installation, Installations, mariadb_image, studies_end, with_mariadb
+from tests.cluster.installation import (
+    MANAGER,
+    Installation,
+    Installations,
+    described_if_tests_fail,
+    mariadb_image,
+    studies_end,
+    with_mariadb,
+)
 from tests.deploy.manifests import DEPLOY
 from tests.e2e.harness import study, trials
 
@@ -72,10 +80,8 @@ def secured(
 
     it = Secured(installations.get("secure", manifest, mariadb_image), certificates)
     it.wait_until_working()
-    failed = request.session.testsfailed
-    yield it
-    if request.session.testsfailed > failed:
-        print(it.described())
+    with described_if_tests_fail(request.session, it):
+        yield it
 
 
 def test_a_study_runs_by_services_that_ask_for_certificates_and_trials_report_without_one(secured: Secured) -> None:
