@@ -4,22 +4,31 @@ This is a list of what is allowed: a field that it does not know is refused, so 
 somebody has thought about it.
 """
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
 from katib.domain.errors import FieldViolation, violation
-from katib.domain.pod import QUANTITY_EXPECTED
 from katib.worker.kubernetes.keys import closed_keys
 from katib.worker.kubernetes.policy import Policy, allows
+from katib.worker.kubernetes.shapes import (
+    Check,
+    amount,
+    anything,
+    fields,
+    items,
+    mapping,
+    mapping_of,
+    only,
+    text,
+    texts,
+)
 
 _SYSTEM_PRIORITY: Final = "system-"
 _DEFAULT_ACCOUNT: Final = "default"
 _APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP: Final = ("seccomp.security.alpha.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/")
 
-Check = Callable[[Any, str], Iterator[FieldViolation]]
 _FALSE: Final = (False,)
 
 
@@ -44,65 +53,19 @@ def _closed(option: str) -> str:
     return f"not allowed here (the operator can: --worker-option {option}=true)"
 
 
-def _anything(value: Any, path: str) -> Iterator[FieldViolation]:  # noqa: ARG001 -- a check like the others
-    yield from ()
-
-
-def _fields(names: str) -> dict[str, Check]:
-    return dict.fromkeys(names.split(), _anything)
-
-
 class _Rules:
-    """One check for each part of a Pod, as a generator of violations. Anything that is null is absent."""
+    """One check for each part of a Pod."""
 
     def __init__(self, policy: Policy, namespace: str) -> None:
         self._policy = policy
         self._namespace = namespace
         self._account = ""
 
-    # Building blocks
-
-    def _mapping(self, known: Mapping[str, Check], value: Any, path: str, why: Mapping[str, str] | None = None) -> Any:
-        if not isinstance(value, dict):
-            yield violation(path, value, "expected a mapping")
-            return
-        for key, inner in value.items():
-            if inner is None:
-                continue
-            if key in known:
-                yield from known[key](inner, f"{path}.{key}")
-            elif why and key in why:
-                yield violation(f"{path}.{key}", "", why[key])
-            else:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                yield violation(f"{path}.{key}", "", f"a study may not set this{hint}")
-
-    def _mapping_of(self, check: Check, value: Any, path: str) -> Iterator[FieldViolation]:
-        """A mapping with any keys."""
-        if not isinstance(value, dict):
-            yield violation(path, value, "expected a mapping")
-            return
-        for key, inner in value.items():
-            yield from check(inner, f"{path}.{key}")
-
-    def _list(self, check: Check, value: Any, path: str) -> Iterator[FieldViolation]:
-        if not isinstance(value, list):
-            yield violation(path, value, "expected a list")
-            return
-        for i, item in enumerate(value):
-            yield from check(item, f"{path}[{i}]")
-
-    def _only(self, allowed: tuple[object, ...], expected: str, value: Any, path: str) -> Iterator[FieldViolation]:
-        # In Python 0 is False; in JSON it is not.
-        if not any(type(value) is type(a) and value == a for a in allowed):
-            yield violation(path, value, expected)
-
     def _unless(self, allowed: bool, option: str, harmless: tuple[object, ...]) -> Check:
         """Only these values, unless the operator has allowed all of them."""
         if allowed:
-            return _anything
-        return partial(self._only, harmless, _closed(option))
+            return anything
+        return partial(only, harmless, _closed(option))
 
     def _unless_privileged(self, *harmless: object) -> Check:
         return self._unless(self._policy.allow_privileged, "allow_privileged", harmless)
@@ -113,7 +76,7 @@ class _Rules:
             yield violation(path, value, f"this Secret is not open to studies (the operator can: {option})")
 
     def _secret_ref(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        yield from self._mapping({**_fields("key optional"), "name": self._secret}, value, path)
+        yield from mapping({**fields("key optional"), "name": self._secret}, value, path)
         # Without a name it would be nobody's Secret; what that means is Kubernetes' to decide.
         if isinstance(value, dict) and not value.get("name"):
             yield violation(f"{path}.name", "", "expected the name of a Secret")
@@ -121,70 +84,67 @@ class _Rules:
     # The parts
 
     def template(self, value: Mapping[str, Any], path: str) -> Iterator[FieldViolation]:
-        known = {**_fields("apiVersion kind"), "metadata": self._metadata, "spec": self._spec}
-        yield from self._mapping(known, value, path)
+        known = {**fields("apiVersion kind"), "metadata": self._metadata, "spec": self._spec}
+        yield from mapping(known, value, path)
         if value.get("spec") is None:
             yield violation(f"{path}.spec", "", "expected the spec of a Pod")
 
     def _metadata(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        here = partial(self._only, (self._namespace,), f"expected {self._namespace}; name another one as pod.namespace")
+        here = partial(only, (self._namespace,), f"expected {self._namespace}; name another one as pod.namespace")
         known: dict[str, Check] = {"labels": self.labels, "annotations": self.annotations, "namespace": here}
         why = dict.fromkeys(("name", "generateName"), "Katib names its Pods itself")
-        yield from self._mapping(known, value, path, why)
-
-    def _texts(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        yield from self._mapping_of(self._text, value, path)
+        yield from mapping(known, value, path, why)
 
     def labels(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        yield from self._texts(value, path)
+        yield from texts(value, path)
         yield from closed_keys("labels", self._policy.labels, value, path)
 
     def annotations(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        yield from self._texts(value, path)
+        yield from texts(value, path)
         if not isinstance(value, dict):
             return
-        profiles = {key: text for key, text in value.items() if key.startswith((_APPARMOR, *_SECCOMP))}
-        for key, text in profiles.items():
-            if not self._policy.allow_privileged and text not in ("runtime/default", "docker/default"):
+        profiles = {key: named for key, named in value.items() if key.startswith((_APPARMOR, *_SECCOMP))}
+        for key, named in profiles.items():
+            if not self._policy.allow_privileged and named not in ("runtime/default", "docker/default"):
                 yield violation(
                     f"{path}.{key}",
-                    text,
+                    named,
                     f"expected runtime/default; anything else is {_closed('allow_privileged')}",
                 )
-        others = {key: text for key, text in value.items() if key not in profiles}
+        others = {key: other for key, other in value.items() if key not in profiles}
         yield from closed_keys("annotations", self._policy.annotations, others, path)
 
     def _spec(self, value: Any, path: str) -> Iterator[FieldViolation]:
         host = self._unless(self._policy.allow_host_network, "allow_host_network", _FALSE)
         known: dict[str, Check] = {
-            **_fields(
+            **fields(
                 "activeDeadlineSeconds affinity dnsConfig dnsPolicy enableServiceLinks hostAliases hostname"
                 " os preemptionPolicy readinessGates resourceClaims"
                 " runtimeClassName schedulerName schedulingGates schedulingGroup setHostnameAsFQDN shareProcessNamespace"
                 " subdomain terminationGracePeriodSeconds topologySpreadConstraints"
             ),
-            "imagePullSecrets": partial(self._list, partial(self._mapping, {"name": self.pull_secret})),
-            "nodeSelector": self._texts,
+            "imagePullSecrets": partial(items, partial(mapping, {"name": self.pull_secret})),
+            "nodeSelector": texts,
             "resources": self._resources,
-            "tolerations": partial(self._list, _anything),
-            "automountServiceAccountToken": _anything,  # looked at together with the account
+            "tolerations": partial(items, anything),
+            "automountServiceAccountToken": anything,  # looked at together with the account
             "serviceAccount": self._account_name,
             "serviceAccountName": self._account_name,
-            "containers": partial(self._list, self._container),
-            "initContainers": partial(self._list, self._init_container),
+            "containers": partial(items, self._container),
+            "initContainers": partial(items, self._init_container),
             "hostNetwork": host,
             "hostPID": host,
             "hostIPC": host,
             "hostUsers": self._unless_privileged(*_FALSE),
             "priorityClassName": self._priority,
-            "restartPolicy": partial(self._only, ("Never",), "expected Never: Katib itself tries again (retry_limit)"),
+            "restartPolicy": partial(only, ("Never",), "expected Never: Katib itself tries again (retry_limit)"),
             "securityContext": self._pod_security,
-            "volumes": partial(self._list, self._volume),
+            "volumes": partial(items, self._volume),
         }
         why = {"nodeName": "nodes are the scheduler's to choose: use nodeSelector or affinity"}
         if isinstance(value, dict):
             self._account = str(value.get("serviceAccountName") or value.get("serviceAccount") or _DEFAULT_ACCOUNT)
-        yield from self._mapping(known, value, path, why)
+        yield from mapping(known, value, path, why)
         if not isinstance(value, dict):
             return
         if not isinstance(value.get("containers"), list) or not value["containers"]:
@@ -223,172 +183,162 @@ class _Rules:
 
     def _container(self, value: Any, path: str, restart: tuple[str, ...] = ()) -> Iterator[FieldViolation]:
         known: dict[str, Check] = {
-            **_fields(
+            **fields(
                 "args command imagePullPolicy resizePolicy stdin stdinOnce terminationMessagePath"
                 " terminationMessagePolicy tty volumeDevices workingDir"
             ),
-            "name": self._text,
-            "image": self._text,
+            "name": text,
+            "image": text,
             "resources": self._resources,
-            "env": partial(self._list, self._variable),
-            "envFrom": partial(self._list, self._variables),
+            "env": partial(items, self._variable),
+            "envFrom": partial(items, self._variables),
             "lifecycle": self._lifecycle,
             "livenessProbe": self._probe,
-            "ports": partial(self._list, self._port),
+            "ports": partial(items, self._port),
             "readinessProbe": self._probe,
             "startupProbe": self._probe,
             "securityContext": self._security,
-            "volumeMounts": partial(self._list, self._mount),
+            "volumeMounts": partial(items, self._mount),
         }
         if restart:
-            known["restartPolicy"] = partial(self._only, restart, f"expected {' or '.join(restart)}")
-        yield from self._mapping(known, value, path)
+            known["restartPolicy"] = partial(only, restart, f"expected {' or '.join(restart)}")
+        yield from mapping(known, value, path)
 
     def _resources(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        claim: dict[str, Check] = {"name": self._text, "request": self._text}
-        known: dict[str, Check] = {**self._amounts(), "claims": partial(self._list, partial(self._mapping, claim))}
-        yield from self._mapping(known, value, path)
+        claim: dict[str, Check] = {"name": text, "request": text}
+        known: dict[str, Check] = {**self._amounts(), "claims": partial(items, partial(mapping, claim))}
+        yield from mapping(known, value, path)
 
     def _amounts(self) -> dict[str, Check]:
-        return dict.fromkeys(("requests", "limits"), partial(self._mapping_of, self._amount))
-
-    def _amount(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            yield violation(path, value, QUANTITY_EXPECTED)
+        return dict.fromkeys(("requests", "limits"), partial(mapping_of, amount))
 
     def _variable(self, value: Any, path: str) -> Iterator[FieldViolation]:
         source: dict[str, Check] = {
-            **_fields("configMapKeyRef fieldRef fileKeyRef resourceFieldRef"),
+            **fields("configMapKeyRef fieldRef fileKeyRef resourceFieldRef"),
             "secretKeyRef": self._secret_ref,
         }
-        known: dict[str, Check] = {"name": self._text, "value": self._text, "valueFrom": partial(self._mapping, source)}
-        yield from self._mapping(known, value, path)
-
-    def _text(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        if not isinstance(value, str):
-            yield violation(path, value, "expected a text: put it in quotes")
+        known: dict[str, Check] = {"name": text, "value": text, "valueFrom": partial(mapping, source)}
+        yield from mapping(known, value, path)
 
     def _variables(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        yield from self._mapping({**_fields("configMapRef prefix"), "secretRef": self._secret_ref}, value, path)
+        yield from mapping({**fields("configMapRef prefix"), "secretRef": self._secret_ref}, value, path)
 
     def _lifecycle(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        handler = partial(self._mapping, {**_fields("exec sleep"), **self._requests()})
-        yield from self._mapping({**_fields("stopSignal"), "postStart": handler, "preStop": handler}, value, path)
+        handler = partial(mapping, {**fields("exec sleep"), **self._requests()})
+        yield from mapping({**fields("stopSignal"), "postStart": handler, "preStop": handler}, value, path)
 
     def _probe(self, value: Any, path: str) -> Iterator[FieldViolation]:
         known = {
-            **_fields(
+            **fields(
                 "exec failureThreshold grpc initialDelaySeconds periodSeconds successThreshold"
                 " terminationGracePeriodSeconds timeoutSeconds"
             ),
             **self._requests(),
         }
-        yield from self._mapping(known, value, path)
+        yield from mapping(known, value, path)
 
     def _requests(self) -> dict[str, Check]:
         """The node asks, from its own network: never anybody but the Pod."""
         why = {"host": "the node asks the Pod itself; leave it out"}
         return {
-            "httpGet": partial(self._mapping, _fields("httpHeaders path port scheme"), why=why),
-            "tcpSocket": partial(self._mapping, _fields("port"), why=why),
+            "httpGet": partial(mapping, fields("httpHeaders path port scheme"), why=why),
+            "tcpSocket": partial(mapping, fields("port"), why=why),
         }
 
     def _port(self, value: Any, path: str) -> Iterator[FieldViolation]:
         host = partial(self._unless, self._policy.allow_host_network, "allow_host_network")
-        known = {**_fields("containerPort name protocol"), "hostPort": host((0,)), "hostIP": host(("",))}
-        yield from self._mapping(known, value, path)
+        known = {**fields("containerPort name protocol"), "hostPort": host((0,)), "hostIP": host(("",))}
+        yield from mapping(known, value, path)
 
     def _mount(self, value: Any, path: str) -> Iterator[FieldViolation]:
         known = {
-            **_fields("mountPath name readOnly recursiveReadOnly subPath subPathExpr"),
+            **fields("mountPath name readOnly recursiveReadOnly subPath subPathExpr"),
             "mountPropagation": self._unless_privileged("None", "HostToContainer"),
         }
-        yield from self._mapping(known, value, path)
+        yield from mapping(known, value, path)
 
     # Security contexts: what Kubernetes' own "baseline" lets everybody have, without added capabilities
 
     def _security(self, value: Any, path: str) -> Iterator[FieldViolation]:
         known: dict[str, Check] = {
             **self._security_of_both(),
-            **_fields("readOnlyRootFilesystem"),
+            **fields("readOnlyRootFilesystem"),
             "allowPrivilegeEscalation": self._unless_privileged(*_FALSE),
-            "capabilities": partial(self._mapping, {**_fields("drop"), "add": self._unless_privileged([])}),
+            "capabilities": partial(mapping, {**fields("drop"), "add": self._unless_privileged([])}),
             "privileged": self._unless_privileged(*_FALSE),
             "procMount": self._unless_privileged("Default", ""),
         }
-        yield from self._mapping(known, value, path)
+        yield from mapping(known, value, path)
 
     def _pod_security(self, value: Any, path: str) -> Iterator[FieldViolation]:
         known: dict[str, Check] = {
             **self._security_of_both(),
-            **_fields("fsGroup fsGroupChangePolicy seLinuxChangePolicy supplementalGroups supplementalGroupsPolicy"),
+            **fields("fsGroup fsGroupChangePolicy seLinuxChangePolicy supplementalGroups supplementalGroupsPolicy"),
             "sysctls": self._unless_privileged([]),
         }
-        yield from self._mapping(known, value, path)
+        yield from mapping(known, value, path)
 
     def _security_of_both(self) -> dict[str, Check]:
         profile: dict[str, Check] = {
-            **_fields("localhostProfile"),
+            **fields("localhostProfile"),
             "type": self._unless_privileged("RuntimeDefault", "Localhost"),
         }
         linux: dict[str, Check] = {
-            **_fields("level"),
+            **fields("level"),
             "type": self._unless_privileged("", "container_t", "container_init_t", "container_kvm_t"),
             "user": self._unless_privileged(""),
             "role": self._unless_privileged(""),
         }
         windows: dict[str, Check] = {
-            **_fields("runAsUserName gmsaCredentialSpecName"),
+            **fields("runAsUserName gmsaCredentialSpecName"),
             "gmsaCredentialSpec": self._unless_privileged(""),
             "hostProcess": self._unless_privileged(*_FALSE),
         }
         return {
-            **_fields("runAsGroup runAsNonRoot runAsUser"),
-            "appArmorProfile": partial(self._mapping, profile),
-            "seccompProfile": partial(self._mapping, profile),
-            "seLinuxOptions": partial(self._mapping, linux),
-            "windowsOptions": partial(self._mapping, windows),
+            **fields("runAsGroup runAsNonRoot runAsUser"),
+            "appArmorProfile": partial(mapping, profile),
+            "seccompProfile": partial(mapping, profile),
+            "seLinuxOptions": partial(mapping, linux),
+            "windowsOptions": partial(mapping, windows),
         }
 
     # Volumes
 
     def _volume(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        secret: dict[str, Check] = {**_fields("defaultMode items optional"), "secretName": self._secret}
+        secret: dict[str, Check] = {**fields("defaultMode items optional"), "secretName": self._secret}
         csi: dict[str, Check] = {
-            **_fields("fsType readOnly volumeAttributes"),
+            **fields("fsType readOnly volumeAttributes"),
             "driver": self._driver,
             "nodePublishSecretRef": self._secret_ref,
         }
         known: dict[str, Check] = {
-            **_fields("name configMap downwardAPI emptyDir image persistentVolumeClaim"),
-            "ephemeral": partial(self._mapping, {"volumeClaimTemplate": self._claim}),
-            "csi": partial(self._mapping, csi),
-            "projected": partial(
-                self._mapping, {**_fields("defaultMode"), "sources": partial(self._list, self._source)}
-            ),
-            "secret": partial(self._mapping, secret),
+            **fields("name configMap downwardAPI emptyDir image persistentVolumeClaim"),
+            "ephemeral": partial(mapping, {"volumeClaimTemplate": self._claim}),
+            "csi": partial(mapping, csi),
+            "projected": partial(mapping, {**fields("defaultMode"), "sources": partial(items, self._source)}),
+            "secret": partial(mapping, secret),
         }
         why = {}
         if self._policy.allow_host_path:
-            known["hostPath"] = _anything
+            known["hostPath"] = anything
         else:
             why["hostPath"] = f"{_closed('allow_host_path')}; use a claim"
-        yield from self._mapping(known, value, path, why)
+        yield from mapping(known, value, path, why)
 
     def _source(self, value: Any, path: str) -> Iterator[FieldViolation]:
-        secret: dict[str, Check] = {**_fields("items optional"), "name": self._secret}
+        secret: dict[str, Check] = {**fields("items optional"), "name": self._secret}
         known: dict[str, Check] = {
-            **_fields("clusterTrustBundle configMap downwardAPI"),
-            "secret": partial(self._mapping, secret),
+            **fields("clusterTrustBundle configMap downwardAPI"),
+            "secret": partial(mapping, secret),
         }
         why = {}
         if allows(self._policy.service_accounts, self._account):
             known["serviceAccountToken"] = partial(
-                self._mapping, {**_fields("expirationSeconds path"), "audience": self._audience}
+                mapping, {**fields("expirationSeconds path"), "audience": self._audience}
             )
         else:
             why["serviceAccountToken"] = self._closed(self._account)
-        yield from self._mapping(known, value, path, why)
+        yield from mapping(known, value, path, why)
 
     def _audience(self, value: Any, path: str) -> Iterator[FieldViolation]:
         if not isinstance(value, str) or value == self._policy.audience:
@@ -403,16 +353,16 @@ class _Rules:
     def _claim(self, value: Any, path: str) -> Iterator[FieldViolation]:
         """An empty volume for this Pod: not a copy of another one, nor another one itself."""
         spec: dict[str, Check] = {
-            **dict.fromkeys(("storageClassName", "volumeAttributesClassName", "volumeMode"), self._text),
-            "accessModes": partial(self._list, self._text),
-            "resources": partial(self._mapping, self._amounts()),
+            **dict.fromkeys(("storageClassName", "volumeAttributesClassName", "volumeMode"), text),
+            "accessModes": partial(items, text),
+            "resources": partial(mapping, self._amounts()),
         }
         why = dict.fromkeys(
             ("dataSource", "dataSourceRef", "selector", "volumeName"), "a volume of the Pod's own begins empty"
         )
         metadata: dict[str, Check] = {"labels": self.labels, "annotations": self.annotations}
         known: dict[str, Check] = {
-            "metadata": partial(self._mapping, metadata),
-            "spec": partial(self._mapping, spec, why=why),
+            "metadata": partial(mapping, metadata),
+            "spec": partial(mapping, spec, why=why),
         }
-        yield from self._mapping(known, value, path)
+        yield from mapping(known, value, path)

@@ -16,15 +16,15 @@ import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from katib.domain.errors import KatibError, UnavailableError
 from katib.worker.base import Output
-from katib.worker.kubernetes.api import ApiError, Stream
+from katib.worker.kubernetes.api import ApiError
 from katib.worker.kubernetes.loglines import LogCursor, LogLine, LogReader
 from katib.worker.kubernetes.podapi import PodApi
+from katib.worker.kubernetes.runlog import HELD_BYTES, RunLog, cost
 from katib.worker.kubernetes.threads import Threads
 
 _log: Final = logging.getLogger(__name__)
@@ -33,13 +33,7 @@ _log: Final = logging.getLogger(__name__)
 STREAMS: Final = 200
 # Logs of ended runs are read beside that: an end must not wait until others are silent.
 FINISHERS: Final = 8
-# Of one run, held until it is asked for.
-HELD_BYTES: Final = 256 * 1024
-# What a line costs beyond its text.
-_LINE_COST: Final = 300
 END_TRUST_S: Final = 2.0
-# A kubelet rotates a log that is larger than its containerLogMaxSize: 10 MiB unless it is told otherwise.
-END_TRUST_BYTES: Final = 256 * 1024
 # A stream that is still open so long after its container has ended is not what it seems.
 END_WAIT_S: Final = 5.0
 # With others waiting, a stream that has been silent so long gives up its place, and has it again after a rest.
@@ -54,50 +48,6 @@ _TAKE_S: Final = 5.0
 # Output that nobody takes: another manager looks after the study now.
 _UNTAKEN_S: Final = 60.0
 _SILENCE_S: Final = 30.0
-
-
-class RunLog:
-    """A run's output as far as it has been read and not been taken. All under `changed`, a condition with its lock."""
-
-    def __init__(self, study_id: str, namespace: str, name: str, container: str, version: int = 0) -> None:
-        self.study_id: Final = study_id
-        self.namespace: Final = namespace
-        self.name: Final = name
-        self.container: Final = container
-        self.changed: Final = threading.Condition()
-        self.lines: deque[LogLine] = deque()
-        self.held = 0
-        # Behind what has been taken, and behind what has been read.
-        self.base = LogCursor()
-        self.head = LogCursor()
-        self.reader: LogReader | None = None
-        # Raised when reading begins anew somewhere else: what an older stream brings is dropped.
-        self.generation = 0
-        self.stream: Stream | None = None
-        self.serving = False
-        self.queued = False
-        # The container executes or has executed; its Pod has ended; everything has been read; nobody wants it any more.
-        self.started = False
-        self.ended = False
-        self.complete = False
-        self.dropped = False
-        self.truncated = False
-        self.ended_at = 0.0
-        self.eof_at: float | None = None
-        self.opened_at = 0.0
-        self.heard_at = 0.0
-        self.untaken_since: float | None = None
-        self.not_before = 0.0
-        self.failures = 0
-        self.failing_since: float | None = None
-        self.trouble = ""
-        # Grows with what has been read.
-        self.version = version
-
-    @property
-    def settled(self) -> bool:
-        """The run may be shown as ended: its output is there to be taken without waiting, or will not be."""
-        return self.complete or self.dropped or self.held >= HELD_BYTES
 
 
 class Outputs:
@@ -139,7 +89,7 @@ class Outputs:
             log.ended, log.ended_at = True, time.monotonic()
             log.not_before = 0.0
             read = log.eof_at is not None and log.ended_at - log.eof_at <= END_TRUST_S and not log.serving
-            if (read and _trusted(log)) or not started:
+            if (read and log.trusted) or not started:
                 self._complete(log)
             elif not log.serving:
                 log.started = True
@@ -151,7 +101,7 @@ class Outputs:
             if not log.ended:
                 log.ended, log.ended_at = True, time.monotonic()
             if not log.serving:
-                log.truncated = log.truncated or (log.started and (log.eof_at is None or not _trusted(log)))
+                log.truncated = log.truncated or (log.started and (log.eof_at is None or not log.trusted))
                 self._complete(log)
 
     def add(self, log: RunLog) -> None:
@@ -240,7 +190,7 @@ class Outputs:
         if any(line.cursor == cursor for line in log.lines):
             while log.base != cursor:
                 line = log.lines.popleft()
-                log.held -= _cost(line)
+                log.held -= cost(line)
                 log.base = line.cursor
         elif cursor == log.head and not log.lines:
             log.base = cursor
@@ -293,7 +243,7 @@ class Outputs:
             return
         fresh = not log.lines
         log.lines.extend(lines)
-        log.held += sum(map(_cost, lines))
+        log.held += sum(map(cost, lines))
         log.version += 1
         log.changed.notify_all()
         if fresh:
@@ -365,7 +315,7 @@ class Outputs:
         if error is None:
             log.failures, log.failing_since, log.trouble = 0, None, ""
             log.eof_at = now
-            if log.ended and (not follow or (now - log.ended_at <= END_WAIT_S and _trusted(log))):
+            if log.ended and (not follow or (now - log.ended_at <= END_WAIT_S and log.trusted)):
                 self._complete(log)
             return
         if log.not_before > now:
@@ -398,13 +348,3 @@ class Outputs:
             log.truncated = True
             return True
         return False
-
-
-def _trusted(log: RunLog) -> bool:
-    """Whether where its stream has ended the log does: no older file of it can have been taken for the last one."""
-    read = None if log.reader is None else log.reader.whole_bytes
-    return read is not None and read <= END_TRUST_BYTES
-
-
-def _cost(line: LogLine) -> int:
-    return len(line.line.text) + _LINE_COST

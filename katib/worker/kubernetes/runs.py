@@ -16,11 +16,12 @@ from katib.worker.base import RunPhase, RunStatus
 from katib.worker.kubernetes import marks
 from katib.worker.kubernetes.diagnosis import Diagnosis
 from katib.worker.kubernetes.marks import DriverReason
-from katib.worker.kubernetes.outputs import Outputs, RunLog
+from katib.worker.kubernetes.outputs import Outputs
 from katib.worker.kubernetes.podapi import Pod
 from katib.worker.kubernetes.pods import trial_container
 from katib.worker.kubernetes.policy import Waits
 from katib.worker.kubernetes.reasons import PodReason
+from katib.worker.kubernetes.runlog import RunLog
 
 # An event or an answer that is older than this does not come any more.
 _LATE_S: Final = 600.0

@@ -32,13 +32,14 @@ from katib.worker.kubernetes.loglines import LogCursor
 from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.metric_files import manager_path, volume
 from katib.worker.kubernetes.models import model_path
-from katib.worker.kubernetes.outputs import Outputs, RunLog
+from katib.worker.kubernetes.outputs import Outputs
 from katib.worker.kubernetes.podapi import PodApi
 from katib.worker.kubernetes.pods import LABEL_INSTALLATION, LABEL_MANAGED_BY, MANAGED_BY, check_pod, make_pod
 from katib.worker.kubernetes.policy import Policy
 from katib.worker.kubernetes.rawlog import read_raw
 from katib.worker.kubernetes.reflector import Reflector
 from katib.worker.kubernetes.rounds import Rounds
+from katib.worker.kubernetes.runlog import RunLog
 from katib.worker.kubernetes.runs import Run, Runs, statuses
 from katib.worker.metric_files import open_metric_files
 from katib.worker.names import split_name
