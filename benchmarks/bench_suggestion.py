@@ -38,7 +38,7 @@ from katib.manager.changes import Intake, StudyChanges, TrialMove
 from katib.manager.history import StoredHistory
 from katib.manager.ports import AskAgainError, History, SuggestionRequest
 from katib.manager.remote import suggestion
-from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.addresses import AddressTemplate, Channels, Line
 from katib.manager.storage.open import open_storage
 
 PARAMETERS = 8
@@ -52,7 +52,10 @@ class Wire:
     def __init__(self) -> None:
         self.bytes = 0
 
-    def stub(self, channel: grpc.Channel) -> Any:
+    def stub(self, line: Line) -> Any:
+        return line.stub(self._counting)
+
+    def _counting(self, channel: grpc.Channel) -> Any:
         stub = api_pb2_grpc.SuggestionStub(channel)
         for name in ("GenerateTrials", "GenerateTrialsDelta"):
             setattr(stub, name, _Counted(self, getattr(stub, name)))

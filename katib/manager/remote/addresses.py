@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
@@ -59,6 +59,14 @@ class Line:
     socket: "_Socket | None"
     # Of the certificates that it was opened with.
     tls_version: int = 0
+    _stubs: dict[Callable[[grpc.Channel], Any], Any] = field(default_factory=dict)
+
+    def stub(self, make: Callable[[grpc.Channel], Any]) -> Any:
+        """The one of this class. Kept: to make all the methods of a service takes a tenth of the time of a short question."""
+        stub = self._stubs.get(make)
+        if stub is None:
+            stub = self._stubs[make] = make(self.channel)
+        return stub
 
     def replaced(self) -> bool:
         """Whether another process has put its socket at the address since. A peer that was only frozen, or is cut off, still

@@ -29,16 +29,16 @@ Reply = TypeVar("Reply")
 def start(
     channels: Channels,
     address: str,
-    call: Callable[[grpc.Channel], Any],
+    call: Callable[[Line], Any],
     convert: Callable[[Any], Reply],
     who: str,
     failed: Callable[[KatibError], KatibError] = lambda error: error,
 ) -> "Future[Reply]":
-    """Starts `call(channel)`, a stub method's `future`, and returns at once. `failed`: what a failure means to the caller."""
+    """Starts `call(line)`, a stub method's `future`, and returns at once. `failed`: what a failure means to the caller."""
     future: Future[Reply] = Future()
     line = channels.get(address)
     try:
-        rpc = call(line.channel)
+        rpc = call(line)
     except ValueError:
         # The channel was closed, as this manager ends.
         future.set_exception(UnavailableError(f"{who} is not asked any more: this manager ends"))

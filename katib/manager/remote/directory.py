@@ -50,7 +50,7 @@ class RemoteDirectory:
         return calls.start(
             self._channels,
             address,
-            lambda channel: health_pb2_grpc.HealthStub(channel).Check.future(  # type: ignore[attr-defined]
+            lambda line: line.stub(health_pb2_grpc.HealthStub).Check.future(
                 health_pb2.HealthCheckRequest(), timeout=_PROBE_S
             ),
             lambda reply: reply.status == health_pb2.HealthCheckResponse.SERVING,

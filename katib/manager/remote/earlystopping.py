@@ -13,7 +13,7 @@ from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
 from katib.manager.ports import StoppingAnswer, StoppingDelta, StoppingRequest
 from katib.manager.remote import calls
-from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.addresses import AddressTemplate, Channels, Line
 
 _RULE_S = 60.0
 
@@ -33,7 +33,7 @@ class RemoteEarlyStoppingServices:
         return calls.start(
             self._channels,
             self._template.address("early_stopping_algorithm", rule),
-            lambda channel: _stub(channel).SetEarlyStoppingParameter.future(request, timeout=calls.SETTINGS_S),
+            lambda line: _stub(line).SetEarlyStoppingParameter.future(request, timeout=calls.SETTINGS_S),
             lambda _reply: None,
             _who(rule),
         )
@@ -48,7 +48,7 @@ class RemoteEarlyStoppingServices:
         return calls.start(
             self._channels,
             self._template.address("early_stopping_algorithm", rule),
-            lambda channel: _stub(channel).ShouldTrialStop.future(message, timeout=_RULE_S),
+            lambda line: _stub(line).ShouldTrialStop.future(message, timeout=_RULE_S),
             lambda reply: {t.trial_id: t.message for t in reply.trials},
             _who(rule),
         )
@@ -58,7 +58,7 @@ class RemoteEarlyStoppingServices:
         return calls.start(
             self._channels,
             self._template.address("early_stopping_algorithm", rule),
-            lambda channel: _stub(channel).ShouldTrialStopDelta.future(message, timeout=_RULE_S),
+            lambda line: _stub(line).ShouldTrialStopDelta.future(message, timeout=_RULE_S),
             answer_from_proto,
             _who(rule),
         )
@@ -98,8 +98,9 @@ def answer_from_proto(reply: pb.ShouldTrialStopDeltaReply) -> StoppingAnswer:
     return StoppingAnswer(stopped, reply.have, tuple(reply.metrics))
 
 
-def _stub(channel: object) -> EarlyStoppingStub:
-    return EarlyStoppingStub(channel)  # type: ignore[no-untyped-call]
+def _stub(line: Line) -> EarlyStoppingStub:
+    stub: EarlyStoppingStub = line.stub(EarlyStoppingStub)
+    return stub
 
 
 def _who(rule: str) -> str:

@@ -49,7 +49,7 @@ class RemoteSuggestionServices:
         return calls.start(
             self._channels,
             address,
-            lambda channel: _stub(channel).SetSuggestionParameters.future(request, timeout=calls.SETTINGS_S),
+            lambda line: _stub(line).SetSuggestionParameters.future(request, timeout=calls.SETTINGS_S),
             history,
             _who(algorithm),
         )
@@ -69,7 +69,7 @@ class RemoteSuggestionServices:
         return calls.start(
             self._channels,
             address,
-            lambda channel: _stub(channel).GenerateTrials.future(message, timeout=calls.GENERATE_S),
+            lambda line: _stub(line).GenerateTrials.future(message, timeout=calls.GENERATE_S),
             lambda reply: _reply(reply, types),
             _who(algorithm),
         )
@@ -103,7 +103,7 @@ class RemoteSuggestionServices:
         return calls.start(
             self._channels,
             line.address,
-            lambda channel: _stub(channel).GenerateTrialsDelta.future(message, timeout=calls.GENERATE_S),
+            lambda line: _stub(line).GenerateTrialsDelta.future(message, timeout=calls.GENERATE_S),
             answer,
             _who(algorithm),
             failed,
@@ -115,7 +115,7 @@ class RemoteSuggestionServices:
         calls.start(
             self._channels,
             address,
-            lambda channel: _stub(channel).StopSuggestion.future(
+            lambda line: _stub(line).StopSuggestion.future(
                 pb.StopSuggestionRequest(study_id=study_id), timeout=calls.STOP_S
             ),
             lambda _reply: None,
@@ -123,8 +123,9 @@ class RemoteSuggestionServices:
         )
 
 
-def _stub(channel: object) -> SuggestionStub:
-    return SuggestionStub(channel)  # type: ignore[no-untyped-call]
+def _stub(line: Line) -> SuggestionStub:
+    stub: SuggestionStub = line.stub(SuggestionStub)
+    return stub
 
 
 def _who(algorithm: str) -> str:
