@@ -3,7 +3,9 @@ import pytest
 from katib.worker.kubernetes.access import open_access
 from katib.worker.kubernetes.policy import Policy
 from katib.worker.kubernetes.worker import KubernetesWorker
+from tests.worker.contract import Driver
 from tests.worker.kubernetes.apiserver import ApiServer, kubeconfig
+from tests.worker.kubernetes.driving import DEADLINE_S, QUICK, SPEC
 from tests.worker.kubernetes.node import Node
 
 
@@ -45,3 +47,13 @@ def new_worker(access):
     yield make
     for worker in made:
         worker.close()
+
+
+@pytest.fixture
+def worker(node, new_worker):
+    return new_worker(fence_s=0.5, reflector_options=QUICK)
+
+
+@pytest.fixture
+def driver(worker):
+    return Driver(worker, SPEC, DEADLINE_S)

@@ -1,0 +1,98 @@
+"""Whose Pod it is that has the name of a run, and what becomes of one that comes late."""
+
+import time
+
+import pytest
+
+from katib.worker.base import RunPhase
+from katib.worker.kubernetes.policy import KEEP_NONE, Policy
+from tests.worker.contract import Driver
+from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, successor, until
+
+
+def test_a_create_whose_answer_was_lost_adopts_what_it_made(api, driver, new_worker):
+    run = driver.run("sh", "-c", "echo once; sleep 0.2")
+    driver.worker.create(run)
+    other = successor(driver, new_worker)
+    other.worker._runs.get = lambda _name: None  # as if no event had come yet
+    other.worker.create(run)
+    del other.worker._runs.get
+    assert other.ended(run.name).phase is RunPhase.SUCCEEDED
+    assert other.texts(run.name) == ["once"]
+
+
+def test_a_name_that_another_pod_has_is_a_failed_run_that_says_so(api, driver, new_worker):
+    run = driver.run("true")
+    with api.changed:
+        metadata = {"name": run.name, "namespace": "default", "uid": "theirs", "labels": {}}
+        api.change("ADDED", {"metadata": metadata, "spec": {}, "status": {"phase": "Running"}})
+    driver.worker.create(run)
+    status = driver.status(run.name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "NameTaken")
+    driver.worker.stop(driver.study_id, run.name)
+    other = successor(driver, new_worker)
+    other.worker.stop(driver.study_id, run.name)
+    assert other.status(run.name).reason == "NameTaken"
+    assert api.get(run.name)["metadata"]["uid"] == "theirs"
+
+
+@pytest.mark.long
+def test_a_finished_pod_holds_its_name_for_the_time_of_the_fence(api, node, new_worker):
+    driver = Driver(new_worker(Policy(keep=KEEP_NONE), fence_s=2.0), SPEC, DEADLINE_S)
+    run = driver.run("sh", "-c", "echo once")
+    driver.worker.create(run)
+    driver.ended(run.name)
+    driver.worker.delete(driver.study_id, run.name)
+    late = successor(driver, new_worker)
+    until("its successor knows nothing", lambda: late.statuses())
+    late.worker.create(run)
+    time.sleep(1.0)
+    assert api.get(run.name)["status"]["phase"] == "Succeeded"
+    until("it stays for ever", lambda: api.get(run.name) is None)
+
+
+@pytest.mark.long
+def test_a_create_that_comes_after_the_stop_of_a_run_that_never_was_does_not_start_it(api, node, driver, new_worker):
+    """By another manager that was frozen in between."""
+    run = driver.run("sh", "-c", "echo started")
+    late = successor(driver, new_worker)
+    driver.worker.stop(driver.study_id, run.name)
+    late.worker._runs.get = lambda _name: None
+    late.worker.create(run)
+    status = driver.status(run.name)
+    assert status.phase is RunPhase.FAILED
+    pod = api.get(run.name)
+    assert pod["status"]["phase"] == "Failed"
+    assert pod["spec"]["schedulingGates"]
+    driver.worker.delete(driver.study_id, run.name)
+    until("the tombstone stays", lambda: api.get(run.name) is None)
+
+
+def test_a_pod_without_a_node_is_failed_where_it_stands(api, node, driver):
+    node.full = True
+    name = driver.start("true")
+    driver.worker.stop(driver.study_id, name)
+    assert driver.status(name).phase is RunPhase.FAILED
+    assert api.get(name)["status"]["phase"] == "Failed"
+    assert api.counts().get(("delete", "pods"), 0) == 0
+
+
+@pytest.mark.long
+def test_a_pod_that_gets_a_node_just_before_it_is_stopped_is_stopped_there(api, node, driver):
+    node.full = True
+    run = driver.run("sleep", "600")
+    driver.worker.create(run)
+    pod = api.get(run.name)
+    node.full = False
+
+    def bind_first(request):
+        if request.part == "status":
+            api.faults.clear()
+            node.take(pod)
+            until("it was never bound", lambda: api.get(run.name)["spec"].get("nodeName"))
+        return
+
+    api.faults.append(bind_first)
+    driver.worker.stop(driver.study_id, run.name)
+    assert driver.ended(run.name).phase is RunPhase.FAILED
+    assert api.get(run.name)["spec"]["activeDeadlineSeconds"] == 1
