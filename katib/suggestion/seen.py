@@ -40,12 +40,16 @@ class Taken:
     def add(self, key: tuple[float, ...]) -> None:
         self._added.add(key)
 
+    def keys(self) -> set[tuple[float, ...]]:
+        """All of them, for who asks for many."""
+        return set(map(tuple, self._keys.tolist())) | self._added
+
     @property
     def everything(self) -> bool:
         """Whether a finite space has no other point."""
         if self._size is None or len(self._keys) + len(self._added) < self._size:
             return False
-        return len(set(map(tuple, self._keys.tolist())) | self._added) >= self._size
+        return len(self.keys()) >= self._size
 
 
 @dataclass(frozen=True)

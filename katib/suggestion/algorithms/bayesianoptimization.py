@@ -98,18 +98,18 @@ class BayesianOptimization:
 
     def suggest(self, request: Request) -> Reply:
         # Here, not above: numerics take a second to import, and a service that nobody asks needs none of them.
-        from katib.suggestion.gp.encoding import Encoding, columns_for
-        from katib.suggestion.gp.history import past
+        from katib.suggestion.gp.history import Past
         from katib.suggestion.gp.optimizer import Optimizer, Style
+        from katib.suggestion.seen import seen
 
         problem = request.problem
         values = problem.values
-        encoding = Encoding(problem.space, columns_for(problem.spec.parameters))
-        size = problem.space.cardinality
-        before = past(encoding, request.finished, request.unfinished, problem.spec.optimization)
+        before = seen(request.study_id, problem.spec.parameters)
+        encoding, size = before.encoding, problem.space.cardinality
+        known = before.past(request.finished, request.unfinished, problem.spec.optimization)
         optimizer = Optimizer(
             encoding,
-            before,
+            Past(known.x, known.y, known.failed, known.pending, frozenset(known.taken.keys())),
             study_seed(values, request.study_id),
             Style(
                 model=values[MODEL],
