@@ -1,7 +1,7 @@
 """What may be tried, as a program in Python writes it; and a trial's values as Python's own numbers and texts."""
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from katib.domain.parameters import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
@@ -51,6 +51,10 @@ class Categorical(Range):
     """One of these texts."""
 
     def __init__(self, *values: str) -> None:
+        value: object
+        for value in values:
+            if isinstance(value, Iterable) and not isinstance(value, str):
+                raise TypeError(f"expected each text by itself, katib.Categorical('a', 'b'), not {value!r}")
         super().__init__(ParameterType.CATEGORICAL, FeasibleSpace(list=tuple(map(str, values))))
 
 

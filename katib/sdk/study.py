@@ -67,7 +67,7 @@ def create_study(
     max_trials: int | None = None,
     max_failed_trials: int | None = None,
     max_duration: "timedelta | None" = None,
-    algorithm: str = "random",
+    algorithm: str = "auto",
     settings: Mapping[str, object] | None = None,
     exist_ok: bool = False,
     server: str | None = None,

@@ -6,7 +6,7 @@ A trial that has ended does not change, so one that is the very object it was th
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -81,6 +81,10 @@ class Seen:
     def past(self, finished: Sequence[Trial], unfinished: Sequence[Trial], objective: Objective | None) -> Past:
         """A trial that was stopped counts with the last value it came to, and without one says nothing. One that ended without
         a finite number has failed: NaN and infinities say that something broke, not how good it was."""
+        if not all(t.id for t in finished):
+            # Who asks without a manager may not name them. Nothing is remembered of those.
+            finished = [replace(t, id=f"number {i}") for i, t in enumerate(finished)]
+            return Seen(self.encoding).past(finished, unfinished, objective)
         with self._lock:
             known = self._places
             places = [

@@ -29,14 +29,14 @@ LEASE_S = 2.0
 @pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("loop")) as it:
-        it.suggestion("random")
-        it.suggestion("grid")
+        for algorithm in ("auto", "random", "grid"):
+            it.suggestion(algorithm)
         it.manager()
         yield it
 
 
 def create(it: World, name: str, **changes: object) -> katib.Study:
-    arguments: dict[str, object] = {"maximize": "acc", "max_trials": 3, **changes}
+    arguments: dict[str, object] = {"maximize": "acc", "max_trials": 3, "algorithm": "random", **changes}
     return katib.create_study(name, {"x": katib.Double(0, 1)}, server=it.address, **arguments)  # type: ignore[arg-type]
 
 
@@ -85,10 +85,16 @@ def test_the_loop_of_five_lines(it: World) -> None:
     assert best.parameters in [r.parameters for r in results]
     assert until(lambda: study.state == "COMPLETED")
     assert list(study.trials()) == []
+    # Nobody named an algorithm.
+    chosen = study.detail().best_trial
+    assert chosen is not None
+    assert "bayesianoptimization" in {tag.value for tag in chosen.tags}
 
 
 def test_a_program_says_where_the_models_of_its_trials_are(it: World) -> None:
-    study = katib.create_study("models", {"x": katib.Int(1, 3)}, maximize="acc", max_trials=2, server=it.address)
+    study = katib.create_study(
+        "models", {"x": katib.Int(1, 3)}, maximize="acc", max_trials=2, algorithm="random", server=it.address
+    )
     for trial in study.trials():
         trial.report(acc=trial["x"])
         trial.report_model("s3://models/first")

@@ -31,9 +31,8 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def create(it: World, name: str, **changes: Any) -> katib.Study:
-    return katib.create_study(
-        name, {"x": katib.Double(0, 1)}, maximize="acc", server=it.address, **{"max_trials": 2, **changes}
-    )
+    arguments = {"max_trials": 2, "algorithm": "random", **changes}
+    return katib.create_study(name, {"x": katib.Double(0, 1)}, maximize="acc", server=it.address, **arguments)
 
 
 def states(study: katib.Study) -> list[tuple[str, str]]:

@@ -8,12 +8,13 @@ from typing import ClassVar
 import pytest
 
 from katib.domain.search_space import ParameterConfig
+from katib.domain.study import StudyReason
 from katib.domain.trial import Trial, TrialState
 from katib.suggestion.algorithms.random import RandomSearch
 from katib.suggestion.base import Algorithm
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 from tests.suggestion.contract import EVERY_SPACE, AlgorithmContract
-from tests.suggestion.studies import BOWL, FINITE, INFINITE, MiniManager, bowl, study, values
+from tests.suggestion.studies import BOWL, FINITE, INFINITE, INT, MiniManager, bowl, parameter, study, values
 
 
 class LearningContract(AlgorithmContract):
@@ -49,6 +50,27 @@ class LearningContract(AlgorithmContract):
                 break
 
         assert won == 9, pairs
+
+    def test_a_trial_from_beyond_the_range_says_nothing_of_its_end(self, algorithm: Algorithm) -> None:
+        space = (parameter("n", INT, 1, 4), parameter("x", INT, 1, 2))
+        settings = [s for s in self.settings if s[0] not in {MAX_PARALLEL.name, SUGGESTION_NUM.name}]
+        spec = study(space, *settings, (MAX_PARALLEL.name, 1), (SUGGESTION_NUM.name, 100))
+        manager = MiniManager(algorithm, spec)
+        manager.ask()
+        foreign = tuple(replace(p, value="9") for p in manager.trials[0].parameters)
+        manager.trials = [replace(manager.trials[0], parameters=foreign)]
+        manager.finish()
+
+        assert manager.run().reason is StudyReason.EXHAUSTED
+        assert len({t.parameters for t in manager.trials[1:]}) == 8
+
+    def test_trials_without_ids_are_told_apart(self, algorithm: Algorithm) -> None:
+        manager = self.after(algorithm, BOWL, 12)
+        expected = values(replace(manager, trials=list(manager.trials)).ask())
+
+        manager.trials = [replace(t, id="") for t in manager.trials]
+
+        assert values(manager.ask()) == expected
 
     @EVERY_SPACE
     def test_asking_for_several_at_once_is_asking_for_one_after_another(

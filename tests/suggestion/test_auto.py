@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.study import Limits, StudySpec
+from katib.domain.study import Limits, StudyReason, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.suggestion.algorithms.auto import CHOSEN, Auto
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
@@ -121,6 +121,23 @@ class TestChoice:
         assert [{t.name: t.value for t in s.tags}[CHOSEN] for s in reply.suggestions] == ["bayesianoptimization"] * 2
         assert {t.value for trial in manager.trials[:12] for t in trial.tags if t.name == CHOSEN} == {"sobol"}
         assert not {s.parameters for s in reply.suggestions} & {t.parameters for t in manager.trials[:12]}
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_of_finitely_many_points_none_is_tried_twice_nor_left_out_by_another_choice(self, seed: int) -> None:
+        few = (parameter("n", INT, 1, 6), parameter("o", CATEGORICAL, values=("a", "b")))
+        spec = study(few, ("Seed", seed), limits=Limits(max_trials=100, max_parallel=1))
+        manager = MiniManager(Auto(), spec)
+        for _ in range(6):
+            assert manager.ask().note.startswith("auto uses bayesianoptimization")
+            manager.finish()
+        manager.spec = replace(spec, limits=Limits(max_trials=100, max_parallel=60))
+
+        assert manager.ask().note.startswith("auto uses sobol")
+        manager.finish()
+
+        assert manager.run().reason is StudyReason.EXHAUSTED
+        assert len(manager.trials) == len({t.parameters for t in manager.trials}) == 12
 
     @pytest.mark.long
     def test_a_resource_has_its_tags_and_its_settings(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.search_space import SearchSpace
 from katib.domain.trial import Trial, TrialState
-from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
+from katib.suggestion.algorithms.bayesianoptimization import PORTION, BayesianOptimization
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.history import Past
 from katib.suggestion.gp.optimizer import Landscape, Optimizer, Style
@@ -84,6 +84,9 @@ class TestSettings:
 
         assert len(manager.trials) == 12
 
+    def test_a_number_may_be_written_in_any_way(self) -> None:
+        assert values(run(8, ("nu", "1.50")).ask()) == values(run(8, ("nu", "1.5")).ask())
+
     @pytest.mark.long
     @pytest.mark.parametrize(
         "settings",
@@ -155,6 +158,14 @@ class TestATrap:
 
 
 class TestManyAtOnce:
+    @pytest.mark.long
+    def test_more_than_a_portion_comes_in_portions(self) -> None:
+        manager = run(5)
+        manager.spec = study(BOWL, ("SuggestionNum", 1000), ("MaxParallel", 0), ("burn_in", 1000))
+
+        assert [len(manager.ask().suggestions) for _ in range(2)] == [PORTION, PORTION]
+        assert len({t.parameters for t in manager.trials}) == len(manager.trials)
+
     @pytest.mark.long
     def test_a_batch_is_spread_and_not_piled_up_at_the_most_promising_point(self) -> None:
         manager = run(16, ("Seed", 2))

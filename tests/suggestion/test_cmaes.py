@@ -69,7 +69,7 @@ class TestSettings:
         ("name", "value", "expected"),
         [
             ("popsize", "2", "a whole number from 3 to 1000"),
-            ("sigma", "0", "a number more than 0 and at most 1"),
+            ("sigma", "0", "a number from 1e-05 to 1"),
             ("restart_strategy", "lpop", "none, ipop or bipop"),
         ],
     )
@@ -205,6 +205,21 @@ class TestRestarts:
         assert sizes[:2] == [4, 8]
         assert 16 in sizes
         assert any(size <= 8 for size in sizes[2:])
+
+    @pytest.mark.parametrize("strategy", ["none", "ipop", "bipop"])
+    def test_the_least_sigma_is_enough_to_begin_with(self, strategy: str) -> None:
+        manager = run(30, ("restart_strategy", strategy), ("sigma", "1e-5"))
+
+        assert len({t.parameters for t in manager.trials}) == 30
+
+    def test_a_run_of_any_number_has_a_generation_that_can_be_counted(self) -> None:
+        manager = run(5)
+        last = manager.trials[-1]
+        tags = tuple(replace(t, value="2000") if t.name == RUN else t for t in last.tags)
+        manager.trials[-1] = replace(last, tags=tags)
+        manager.spec = study(SQUARE, ("MaxParallel", 1), max_trials=9)
+
+        assert len(manager.ask().suggestions) == 1
 
     def test_a_run_ends_when_it_has_found_its_place(self) -> None:
         manager = run(500, ("restart_strategy", "ipop"), parallel=5)

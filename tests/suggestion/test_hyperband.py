@@ -111,6 +111,17 @@ class TestBrackets:
     def test_a_resource_of_one_value_is_random_search_for_a_trial(self) -> None:
         assert plan(parameter("epochs", INT, 5, 5)) == {0: [(1, "5")]}
 
+    def test_a_sweep_of_one_trial_says_why(self) -> None:
+        spec = study((*BOWL, parameter("epochs", INT, 10, 25)), ("ResourceName", "epochs"), ("SuggestionNum", 50))
+        manager = MiniManager(Hyperband(), spec)
+
+        asked = manager.ask()
+        manager.finish()
+
+        assert len(asked.suggestions) == 1
+        assert "R is less than Eta times MinResource" in asked.note
+        assert manager.ask().note == asked.note
+
 
 Outcome = Callable[[Trial], tuple[TrialState, float | None]]
 

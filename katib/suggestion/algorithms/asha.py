@@ -10,11 +10,10 @@ from collections import deque
 from itertools import accumulate
 from typing import Final
 
-from katib.domain.errors import InvalidArgumentError
 from katib.domain.search_space import Parameter
 from katib.domain.settings import Options, whole
 from katib.domain.study import StudyReason
-from katib.suggestion.base import SETTINGS_PATH, History, Problem, Reply, Request
+from katib.suggestion.base import History, Problem, Reply, Request
 from katib.suggestion.ends import check_ends
 from katib.suggestion.randomness import SEED
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
@@ -22,7 +21,7 @@ from katib.suggestion.rungs import resource as settings
 from katib.suggestion.rungs.board import Board, Mark, Tags
 from katib.suggestion.rungs.brackets import size
 from katib.suggestion.rungs.configurations import MODEL, Configurations
-from katib.suggestion.rungs.resource import Resource
+from katib.suggestion.rungs.resource import Resource, refusal
 
 TAGS: Final = Tags.of("ASHA")
 BRACKETS: Final = whole(
@@ -46,9 +45,9 @@ class Asha:
         resource = Resource.of(problem)
         most = len(amounts(resource))
         if problem.values[BRACKETS] > most:
-            raise InvalidArgumentError.of(
-                SETTINGS_PATH,
-                str(problem.values[BRACKETS]),
+            raise refusal(
+                problem,
+                BRACKETS,
                 f"expected at most {most} for Brackets: there are no more rungs from MinResource to R",
             )
         check_ends(problem, resource.rest)

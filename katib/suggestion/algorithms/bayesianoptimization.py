@@ -8,7 +8,8 @@ asking for several at once is the same as asking for them one after another.
 
 from typing import Final
 
-from katib.domain.settings import Options, choice, real, whole
+from katib.domain.metrics import parse_value
+from katib.domain.settings import Option, Options, choice, real, whole
 from katib.domain.study import StudyReason
 from katib.suggestion.base import History, Problem, Reply, Request, Suggestion
 from katib.suggestion.ends import check_ends
@@ -24,7 +25,14 @@ BURN_IN: Final = whole(
 )
 MODEL: Final = choice("model_type", "gp", ("gp", "rf"), "The model: a Gaussian process, or a random forest.")
 KERNEL: Final = choice("kernel_type", "matern", ("matern", "rbf"), "The Gaussian process's kernel.")
-NU: Final = choice("nu", "2.5", ("0.5", "1.5", "2.5"), "The smoothness of the Matérn kernel.")
+
+
+def _nu(text: str) -> float | None:
+    number = parse_value(text)
+    return number if number in (0.5, 1.5, 2.5) else None
+
+
+NU: Final[Option[float]] = Option("nu", "The smoothness of the Matérn kernel.", "0.5, 1.5 or 2.5", _nu, 2.5, "2.5")
 LENGTH: Final = real(
     "length_scale",
     None,
@@ -69,6 +77,10 @@ CANDIDATES: Final = whole(
     least=1,
     most=100_000,
 )
+
+
+# Suggestions of one answer: each of them searches anew, beside those before it, and who asks has a deadline.
+PORTION: Final = 100
 
 
 class BayesianOptimization:
@@ -124,7 +136,7 @@ class BayesianOptimization:
             ),
         )
         suggestions = []
-        for number in range(request.first_number, request.first_number + request.count):
+        for number in range(request.first_number, request.first_number + min(request.count, PORTION)):
             if size is not None and len(optimizer.taken) >= size:
                 break
             row = optimizer.next_row(number)

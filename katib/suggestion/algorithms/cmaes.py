@@ -21,7 +21,7 @@ STEP: Final = real(
     "sigma",
     0.17,
     "The deviation of the first generation, in widths of a parameter's range.",
-    above=0.0,
+    least=1e-5,
     most=1.0,
 )
 RESTARTS: Final = choice(

@@ -17,6 +17,10 @@ from katib.suggestion.rungs.configurations import MODEL, Configurations
 from katib.suggestion.rungs.resource import Resource
 
 TAGS: Final = Tags.of("HyperBand")
+_ONE_RUNG: Final = (
+    "R is less than Eta times MinResource, so the sweep is one trial: a greater R, or a smaller MinResource or "
+    "Eta, makes it more"
+)
 
 
 class Hyperband:
@@ -56,9 +60,10 @@ class Hyperband:
             progress.vacant -= 1
             if not progress.vacant:
                 vacancies.popleft()
+        note = "" if resource.steps else _ONE_RUNG
         if suggestions or request.unfinished_count:
-            return Reply(tuple(suggestions))
-        return Reply((), completed=True, reason=StudyReason.EXHAUSTED if vacancies else StudyReason.SWEPT)
+            return Reply(tuple(suggestions), note=note)
+        return Reply((), completed=True, reason=StudyReason.EXHAUSTED if vacancies else StudyReason.SWEPT, note=note)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ _DIGITS: Final = 9
 _FLAT: Final = 10
 # A tag that says more is not ours: no study has so many.
 _MOST_RUNS: Final = 10_000
+# Trials of a generation. Nor does one grow beyond this, whatever its run.
+_MOST_MEMBERS: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ class Runs:
                 step = self._style.step * 10.0 ** (-2.0 * v)
             else:
                 kind = "larger"
-                large *= 2
+                large = min(2 * large, _MOST_MEMBERS)
                 size, step = large, self._style.step
 
     def _through(self, run: int, distribution: Distribution, size: int) -> tuple[Position, bool]:

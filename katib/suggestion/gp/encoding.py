@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import Dimension, Parameter, ParameterConfig, ParameterType, SearchSpace
+from katib.domain.search_space import (
+    Dimension,
+    NumericDimension,
+    Parameter,
+    ParameterConfig,
+    ParameterType,
+    SearchSpace,
+)
 
 Floats = NDArray[np.float64]
 
@@ -177,6 +184,9 @@ def _place(column: Column, text: str) -> float:
     if column.choices:
         return float(dimension.index_of(text))
     unit = dimension.to_unit(text)
+    if isinstance(dimension, NumericDimension) and not float(dimension.low) <= float(text) <= float(dimension.high):
+        # Of a trial from elsewhere, whose objective is not that of the end of the range.
+        raise InvalidArgumentError.of(dimension.name, text, f"expected {dimension.low} to {dimension.high}")
     if column.levels is None or column.units is None or (column.beyond and unit > column.units[-1]):
         return unit
     return float(column.levels[_nearest(column.units, np.array([unit]))[0]])

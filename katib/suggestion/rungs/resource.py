@@ -56,7 +56,7 @@ class Resource:
         numeric = {d.name: i for i, d in enumerate(space) if isinstance(d, NumericDimension)}
         if name not in numeric:
             known = f": {', '.join(numeric)}" if numeric else ", and the study has none"
-            raise _refusal(problem, NAME, f"expected the name of a DOUBLE or INT parameter for {NAME.name}{known}")
+            raise refusal(problem, NAME, f"expected the name of a DOUBLE or INT parameter for {NAME.name}{known}")
         if len(space) == 1:
             raise InvalidArgumentError.of(
                 f"{STUDY_PATH}.parameter_configs.configs", name, "expected a parameter to search beside the resource"
@@ -66,19 +66,20 @@ class Resource:
         assert isinstance(dimension, NumericDimension)
         low, high = Fraction(dimension.low), Fraction(dimension.high)
         if high <= 0:
-            raise _refusal(problem, NAME, f"expected a parameter with a maximum above 0 for {NAME.name}")
+            raise refusal(problem, NAME, f"expected a parameter with a maximum above 0 for {NAME.name}")
         most = _exact(values[MOST], high)
         if not low <= most <= high:
-            raise _refusal(
+            raise refusal(
                 problem, MOST, f"expected a number from {_text(low)} to {_text(high)}, the range of {name}, for R"
             )
         share = dimension.type is ParameterType.DOUBLE and most <= 1
         least = _exact(values[LEAST], low if share else max(low, Fraction(1)))
         if not (least > 0 and low <= least <= most):
-            raise _refusal(
+            raise refusal(
                 problem,
                 LEAST,
-                f"expected a number above 0 from {_text(low)}, the minimum of {name}, to R for {LEAST.name}",
+                f"expected a number above 0 from {_text(low)}, the minimum of {name}, to R for {LEAST.name}, which is the "
+                "least that a trial gets",
             )
         rest = SearchSpace([d for d in space if d.name != name])
         return cls(dimension, place, rest, _exact(values[ETA], Fraction(3)), most, least)
@@ -124,7 +125,7 @@ def _text(number: Fraction) -> str:
     return str(number.numerator) if number.denominator == 1 else repr(float(number))
 
 
-def _refusal(problem: Problem, option: Option[object], expected: str) -> InvalidArgumentError:
+def refusal(problem: Problem, option: Option[object], expected: str) -> InvalidArgumentError:
     """At the setting where it is given, else at the list of settings."""
     given = [i for i, s in enumerate(problem.spec.settings) if s.name == option.name]
     if not given:
