@@ -50,8 +50,10 @@ Start = Callable[..., grpc.Channel]
 
 
 @pytest.fixture
-def start(tmp_path: Path, servicer: _Holds) -> Iterator[Start]:
+def start(tmp_path: Path, servicer: _Holds, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts a server with so many threads; all calls are one caller's."""
+    # Longer than any call here: it ends none by itself, on a slow machine either.
+    monkeypatch.setattr(module, "_MESSAGE_S", 2 * _S)
     ends: list[Callable[[], object]] = []
 
     def whose(_token: str, address: str) -> Asker:
@@ -127,9 +129,11 @@ def test_a_message_arrives_whole(start: Start, word: str) -> None:
     assert stub.GetStudy(pb.GetStudyRequest(study_id=word), timeout=_S).study.name == word
 
 
-def test_who_sends_nothing_has_no_thread(start: Start) -> None:
+def test_who_sends_nothing_has_no_thread(start: Start, servicer: _Holds) -> None:
     channel = start(threads=2)
     calls = [_silent(channel) for _ in range(2)]
+    for _ in calls:
+        servicer.arrived.get(timeout=_S)
     assert ManagerStub(channel).GetStudy(pb.GetStudyRequest(study_id="x"), timeout=_S / 2).study.name == "x"
     for i, (call, words) in enumerate(calls):
         assert not call.done()
