@@ -1,8 +1,5 @@
 """What becomes of a call when it comes: whose it is, whether it is taken, and whose turn it takes. Nothing of its message has
-been read then; a call that is refused for how often its caller calls costs neither its reading nor a thread.
-
-A message is read before its call has a thread, so that the call can be answered at once when it has one. But only so many are:
-they are held in memory, and may be large. Where calls wait for threads, each reads its own when it has one.
+been read then; a call that is refused costs neither its reading nor a thread.
 
 A refusal is not answered at once. Who calls again as soon as it is refused would otherwise be answered as fast as it can ask,
 and the refusals alone would take the processor from everybody else.
@@ -18,7 +15,6 @@ from typing import Any, Final
 
 import grpc
 
-from katib.api import ahead
 from katib.api.callers import Asker
 from katib.api.credentials import token_in
 from katib.api.later import Later
@@ -59,11 +55,6 @@ class CallLimits:
     streams_of_caller: int = 0
 
 
-# In the place of the future of a call whose message is on its way. gRPC counts by futures how many calls are at work, which is
-# of use only where it limits them.
-_TAKEN: Final[Future[Any]] = Future()
-_TAKEN.set_result(None)
-
 # From the bearer token of a call and the address that it comes from.
 Ask = Callable[[str, str], Asker]
 
@@ -78,12 +69,8 @@ class Admission:
         self.limits: Final = limits
         self._ask = ask
         self._later = Later()
-        # Calls whose message is on its way: since when, and how they are ended.
-        self._waits: dict[int, tuple[float, Callable[[], object]]] = {}
-        # How many messages are on their way, or here, whose calls have no thread. At most as many as there are threads, each of
-        # which has one too.
-        self._ahead = 0
-        self._most_ahead = threads
+        # Calls whose message is on its way, and since when.
+        self._waits: dict[int, tuple[float, grpc.ServicerContext]] = {}
         self._later.at(time.monotonic() + 1, self._end_those_that_wait)
         self._turns = Turns(self._later, threads, limits.waiting, limits.waiting_of_caller, begin=begin)
         self._lock = threading.Lock()
@@ -100,27 +87,21 @@ class Admission:
     def stream(self, pool: ThreadPoolExecutor) -> "Lane":
         return _StreamLane(self, pool)
 
-    def message(self, lane: "Lane", requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+    def message(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """The call is ended when this takes too long: it has a thread meanwhile, and who sends nothing would keep it."""
-        message = self._take(lane)
-        # Whose caller has gone is not begun: what follows raises then.
-        if message is not None and context.is_active():
-            return message
         key = id(context)
-        self._waits[key] = time.monotonic(), context.cancel
+        self._waits[key] = time.monotonic(), context
         try:
             # An error here is gRPC's own: the caller has gone.
-            message = next(requests, b"")
+            return next(requests, b"")
         finally:
             del self._waits[key]
-        self._weigh(lane, len(message))
-        return message
 
     def _end_those_that_wait(self) -> None:
         now = time.monotonic()
-        for began, end in list(self._waits.values()):
+        for began, context in list(self._waits.values()):
             if now - began > _MESSAGE_S:
-                end()
+                context.cancel()
         self._later.at(now + 1, self._end_those_that_wait)
 
     def close(self) -> None:
@@ -129,51 +110,8 @@ class Admission:
 
     def offer(self, lane: "Lane", fn: Callable[..., Any], args: tuple[Any, ...]) -> "Future[Any]":
         asker = lane.asker = self._asker(args)
-        refusal = self._over_rate(asker)
-        if refusal is not None:
-            return self._refuse(lane, asker, refusal, fn, args)
-        if self._ask_ahead(lane, asker, fn, args):
-            return _TAKEN
-        return self._offer(lane, asker, fn, args)
-
-    def _offer(self, lane: "Lane", asker: Asker, fn: Callable[..., Any], args: tuple[Any, ...]) -> "Future[Any]":
-        taken = self._turns.offer(asker, fn, args)
-        if isinstance(taken, Future):
-            return taken
-        self._take(lane)
-        return self._refuse(lane, asker, taken, fn, args)
-
-    def _ask_ahead(self, lane: "Lane", asker: Asker, fn: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-        """Whether the call's message is asked for now. The call takes its turn when it is there."""
-        with self._lock:
-            if self._ahead >= self._most_ahead:
-                return False
-            self._ahead += 1
-        lane.ahead = True
-        key = id(lane)
-
-        def came(message: bytes | None) -> None:
-            self._waits.pop(key, None)
-            if message is not None:
-                lane.message = message
-                self._weigh(lane, len(message))
-            self._offer(lane, asker, fn, args)
-
-        end = ahead.ask(args, came)
-        if end is None:
-            self._take(lane)
-            return False
-        self._waits[key] = time.monotonic(), end
-        return True
-
-    def _take(self, lane: "Lane") -> bytes | None:
-        """The call's message, if it was read ahead; it is not held here any more."""
-        message, lane.message = lane.message, None
-        if lane.ahead:
-            lane.ahead = False
-            with self._lock:
-                self._ahead -= 1
-        return message
+        taken = self._over_rate(asker) or self._turns.offer(asker, fn, args)
+        return taken if isinstance(taken, Future) else self._refuse(lane, asker, taken, fn, args)
 
     def open(
         self, lane: "Lane", pool: ThreadPoolExecutor, fn: Callable[..., Any], args: tuple[Any, ...]
@@ -190,7 +128,7 @@ class Admission:
         with working_for(lambda: self._turns.floods(asker)):
             return fn(*args)
 
-    def _weigh(self, lane: "Lane", size: int) -> None:
+    def weigh(self, lane: "Lane", size: int) -> None:
         """Told of each message when it has been read. It is answered in any case; later ones may not be."""
         if size >= _WEIGHED and self.limits.data_of_caller and lane.asker is not None:
             with self._lock:
@@ -291,9 +229,6 @@ class Lane(ThreadPoolExecutor):
     refusal: ResourceExhaustedError | None = None
     # Whose call it is, once that is known.
     asker: Asker | None = None
-    # Whether its message counts among those that are read ahead, and that message once it is here.
-    ahead = False
-    message: bytes | None = None
 
     def __init__(self, admission: Admission) -> None:  # super's would make a pool
         self._admission = admission

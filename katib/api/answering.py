@@ -147,7 +147,8 @@ class Answering(grpc.ServerInterceptor):
 
     def _one(self, behaviour: Callable[..., Any], read: Deserializer | None, admission: Admission) -> _Admitted:
         def call(requests: Iterator[bytes], context: grpc.ServicerContext, lane: Lane) -> Any:
-            data = admission.message(lane, requests, context)
+            data = admission.message(requests, context)
+            admission.weigh(lane, len(data))
             return behaviour(data if read is None else read(data), context)
 
         return call
