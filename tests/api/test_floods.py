@@ -112,9 +112,10 @@ def test_of_a_flood_few_calls_wait_for_a_service_at_once_and_their_pauses_add_up
 
 def test_who_is_refused_one_call_because_others_have_all_places_does_not_flood(times: Times) -> None:
     turns, gate = Turns(times, threads=1, waiting=3, clock=lambda: times.now), threading.Event()
-    for _ in range(4):
-        turns.offer(BOB, gate.wait, (S,))
-    until(lambda: len(turns._callers["bob"].queue) == 3)
+    turns.offer(BOB, gate.wait, (S,))
+    until(lambda: turns._callers["bob"].running == 1)
+    for _ in range(3):
+        assert isinstance(turns.offer(BOB, gate.wait, (S,)), Future)
     assert isinstance(turns.offer(ANN, compute, (0.0,)), ResourceExhaustedError)
     assert not turns.floods(ANN)
     gate.set()
