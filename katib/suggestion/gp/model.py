@@ -20,7 +20,7 @@ JITTER: Final = 1e-8
 # Noise, or ripples, where a search for the hyperparameters begins with much of them.
 LOUD: Final = -2.0
 # A step that raises the logarithm of the likelihood by a smaller share of it is the last one: what is nearer to the top
-# predicts no better, in 122 pairs of searches.
+# predicts no better, in 420 pairs of searches.
 CLOSE: Final = 1e-3
 # Of the Monte Carlo chain, in deviations of the prior: trajectories between samples, leaps of each, their length.
 _THIN: Final = 2
