@@ -30,6 +30,7 @@ OPTIMIZER = parameter("optimizer", CATEGORICAL, values=("sgd", "adam", "ftrl"))
 class TestGridKeepsTheContract(NumberedContract):
     name = "grid"
     settings = (("lr", 5), ("momentum", 4))
+    by_chance = False
 
     # The finite spaces of the contract have no such parameters, and need no numbers of points.
     def manager(self, algorithm, space, *settings, **fields):  # type: ignore[no-untyped-def]
@@ -139,5 +140,5 @@ class TestRefusals:
         (violation,) = caught.value.violations
         assert (violation.field, violation.value) == ("study_config.suggestion_parameters[0].name", "unit")
         assert violation.expected == (
-            "did you mean units? grid knows the settings units, SuggestionNum, MaxParallel, DefaultGrid"
+            "did you mean units? grid knows the settings units, SuggestionNum, MaxParallel, Seed, DefaultGrid"
         )

@@ -8,6 +8,7 @@ from katib.domain.search_space import Parameter
 from katib.domain.settings import Options, Values, whole
 from katib.suggestion.base import SETTINGS_PATH, Problem, Request
 from katib.suggestion.numbered import NumberedSearch, Points
+from katib.suggestion.randomness import SEED
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 
 DEFAULT_GRID: Final = whole(
@@ -31,7 +32,8 @@ class GridSearch(NumberedSearch):
     """The combinations are never held: number n's are computed from n, so a grid of any size costs nothing."""
 
     name = "grid"
-    options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, DEFAULT_GRID), per_parameter=POINTS)
+    # It throws no dice; who changes a study's algorithm may leave the seed where it is.
+    options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, DEFAULT_GRID), per_parameter=POINTS)
 
     def check(self, problem: Problem) -> None:
         endless = [d.name for d in problem.space if _points(d, problem.values) is None]
