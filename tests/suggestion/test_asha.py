@@ -179,7 +179,7 @@ class TestBrackets:
             assert all(float(tag(t, "r")) == 3 ** (int(tag(t, "shi")) - 1) for t in of)
 
     def test_more_than_there_are_rungs_are_refused(self) -> None:
-        with pytest.raises(InvalidArgumentError, match="expected at most 5 for Brackets"):
+        with pytest.raises(InvalidArgumentError, match=r"\[1\]\.value.*expected at most 5 for Brackets"):
             check(Asha(), study((X, EPOCHS), ("ResourceName", "epochs"), ("Brackets", 6), max_trials=5))
 
 

@@ -2,6 +2,7 @@
 
 import time
 
+from katib.domain.errors import UnavailableError
 from katib.domain.study import Objective, StudySpec
 from tests.worker.contract import Driver
 
@@ -21,6 +22,15 @@ def successor(driver, new_worker, **options) -> Driver:
     other = Driver(new_worker(**({"fence_s": 0.5, "reflector_options": QUICK} | options)), driver.study, DEADLINE_S)
     other.study_id = driver.study_id
     return other
+
+
+def created(driver, run) -> bool:
+    """Whether the API server took it, this time."""
+    try:
+        driver.worker.create(run)
+    except UnavailableError:
+        return False
+    return True
 
 
 def refuse(api, answer, verb="create", times=1000) -> None:

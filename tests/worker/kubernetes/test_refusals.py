@@ -8,7 +8,7 @@ from katib.domain.errors import UnavailableError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.podapi import VERBS
 from tests.worker.kubernetes.apiserver import refusal
-from tests.worker.kubernetes.driving import DEADLINE_S, refuse, successor, until
+from tests.worker.kubernetes.driving import DEADLINE_S, created, refuse, successor, until
 
 WHO = 'User "system:serviceaccount:katib:manager"'
 
@@ -122,14 +122,7 @@ def test_an_api_server_that_asks_for_patience_is_left_alone_for_that_time(api, d
             driver.worker.create(run)
     assert api.counts()["create", "pods"] == 1
 
-    def created() -> bool:
-        try:
-            driver.worker.create(run)
-        except UnavailableError:
-            return False
-        return True
-
-    until("it was never asked again", created)
+    until("it was never asked again", lambda: created(driver, run))
 
     def ended() -> bool:
         try:
@@ -202,14 +195,7 @@ def test_a_token_that_was_replaced_in_its_file_is_read_again(api, access, tmp_pa
     file = tmp_path / "kubeconfig"
     file.write_text(file.read_text().replace("secret", "another"))
 
-    def created() -> bool:
-        try:
-            driver.worker.create(run)
-        except UnavailableError:
-            return False
-        return True
-
-    until("it was never read again", created)
+    until("it was never read again", lambda: created(driver, run))
     until("its Pods are not in sight", lambda: not driver.worker._reflectors[0].stale)
     assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
 
