@@ -32,6 +32,9 @@ def measure(make: Callable[[str, str], Loop], study: str, names: list[str], seco
             while (began := time.perf_counter()) < until:
                 loop()
                 mine.append(time.perf_counter() - began)
+            if hasattr(loop, "end"):
+                # What its last round has left for the next one to do.
+                loop.end()
         except Exception as error:  # noqa: BLE001 - told to who measures
             errors.append(f"{type(error).__name__}: {error}")
 

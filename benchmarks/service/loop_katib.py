@@ -1,28 +1,27 @@
-"""A client of Katib's manager, by its client library."""
+"""A client of Katib's manager, by its client library: the loop that its documentation shows."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from itertools import count
 
+import katib
 from benchmarks.service.work import METRICS
-from katib.api.client import ManagerClient
-from katib.domain.metrics import Observation
 
 
-def connect(address: str) -> Callable[[str, str], Callable[[], None]]:
-    client = ManagerClient(address)
+class Loop:
+    def __init__(self, study: katib.Study, name: str) -> None:
+        # Each trial is completed by asking for the next one, as by a `for` loop.
+        self._trials = study.trials(client=name)
 
-    def make(study: str, name: str) -> Callable[[], None]:
-        positions = count(1)
+    def __call__(self) -> None:
+        self._trial = next(self._trials)
+        for name, value in METRICS:
+            self._trial.report({name: value})
 
-        def loop() -> None:
-            (trial,), _ = client.suggest_trials(study, client_id=name)
-            now = datetime.now(UTC)
-            client.report_metrics(
-                trial.id, [Observation(m, value, now, trial.attempt, "", next(positions)) for m, value in METRICS]
-            )
-            client.complete_trial(study, trial.id)
+    def end(self) -> None:
+        self._trial.complete()
 
-        return loop
+
+def connect(address: str) -> Callable[[str, str], Loop]:
+    def make(study: str, name: str) -> Loop:
+        return Loop(katib.open_study(study, server=address), name)
 
     return make

@@ -609,7 +609,7 @@ class SuggestTrialsReply(_message.Message):
     def __init__(self, trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., completed: _Optional[bool] = ...) -> None: ...
 
 class CompleteTrialRequest(_message.Message):
-    __slots__ = ("study_id", "trial_id", "is_complete", "objective_value", "metrics", "attempt", "error")
+    __slots__ = ("study_id", "trial_id", "is_complete", "objective_value", "metrics", "attempt", "error", "reporter", "observations", "next")
     STUDY_ID_FIELD_NUMBER: _ClassVar[int]
     TRIAL_ID_FIELD_NUMBER: _ClassVar[int]
     IS_COMPLETE_FIELD_NUMBER: _ClassVar[int]
@@ -617,6 +617,9 @@ class CompleteTrialRequest(_message.Message):
     METRICS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    REPORTER_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     study_id: str
     trial_id: str
     is_complete: bool
@@ -624,11 +627,16 @@ class CompleteTrialRequest(_message.Message):
     metrics: _containers.RepeatedCompositeFieldContainer[Metrics]
     attempt: int
     error: str
-    def __init__(self, study_id: _Optional[str] = ..., trial_id: _Optional[str] = ..., is_complete: _Optional[bool] = ..., objective_value: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ..., attempt: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+    reporter: str
+    observations: _containers.RepeatedCompositeFieldContainer[Observation]
+    next: SuggestTrialsRequest
+    def __init__(self, study_id: _Optional[str] = ..., trial_id: _Optional[str] = ..., is_complete: _Optional[bool] = ..., objective_value: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metrics, _Mapping]]] = ..., attempt: _Optional[int] = ..., error: _Optional[str] = ..., reporter: _Optional[str] = ..., observations: _Optional[_Iterable[_Union[Observation, _Mapping]]] = ..., next: _Optional[_Union[SuggestTrialsRequest, _Mapping]] = ...) -> None: ...
 
 class CompleteTrialReply(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("next",)
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    next: SuggestTrialsReply
+    def __init__(self, next: _Optional[_Union[SuggestTrialsReply, _Mapping]] = ...) -> None: ...
 
 class EarlyStoppingRequest(_message.Message):
     __slots__ = ("study_id", "early_stopping_algorithm")

@@ -241,8 +241,8 @@ class ManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompleteTrial(self, request, context):
-        """Ends a trial. Client-driven: COMPLETED with its objective (reported before, or in the request) when
-        is_complete, else ERROR or KILLED. FAILED_PRECONDITION for a client whose trial has been handed on. Driven by the manager: its run is ended and the trial KILLED.
+        """Ends a trial, and may in the same call report its last observations and ask for the next. Client-driven: COMPLETED with its
+        objective (reported before, or in the request) when is_complete, else ERROR or KILLED. FAILED_PRECONDITION for a client whose trial has been handed on. Driven by the manager: its run is ended and the trial KILLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -283,13 +283,40 @@ class ManagerClient:
         reply = self._call("SuggestTrials", request, again=bool(client_id))
         return [trial_from_proto(t) for t in reply.trials], reply.completed
 
-    def complete_trial(self, study_id: str, trial_id: str, objective: float | None = None, attempt: int = 0) -> None:
-        """COMPLETED with the objective reported before, or with this one. `attempt`: the one that was given; for a trial that
-        has been handed on since, FailedPreconditionError."""
-        request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, is_complete=True, attempt=attempt)
-        if objective is not None:
-            request.objective_value = repr(objective)
-        self._call("CompleteTrial", request)
+    def complete_trial(
+        self,
+        study_id: str,
+        trial_id: str,
+        objective: float | None = None,
+        attempt: int = 0,
+        observations: Sequence[Observation] = (),
+        reporter: str = "",
+    ) -> None:
+        """COMPLETED with the objective reported before, or now: in `observations`, which are as in `report_metrics`, or as
+        `objective`. `attempt`: the one that was given; for a trial that has been handed on since, FailedPreconditionError."""
+        self._call("CompleteTrial", _completion(study_id, trial_id, objective, attempt, observations, reporter))
+
+    def complete_and_ask(
+        self,
+        study_id: str,
+        trial_id: str,
+        attempt: int,
+        observations: Sequence[Observation],
+        reporter: str,
+        client_id: str,
+        algorithm: str = "",
+        lease: timedelta | None = None,
+    ) -> tuple[Sequence[Trial], bool] | None:
+        """Both `complete_trial` and then `suggest_trials` for one trial, in one call. None where the trial has ended and the
+        question has no answer: ask again by itself."""
+        request = _completion(study_id, trial_id, None, attempt, observations, reporter)
+        request.next.count, request.next.client_id, request.next.suggest_algorithm = 1, client_id, algorithm
+        if lease is not None:
+            request.next.lease.CopyFrom(period_to_proto(lease))
+        reply = self._call("CompleteTrial", request, again=bool(client_id))
+        if not reply.HasField("next"):
+            return None
+        return [trial_from_proto(t) for t in reply.next.trials], reply.next.completed
 
     def abandon_trial(self, study_id: str, trial_id: str, attempt: int = 0, error: str = "") -> None:
         """KILLED, or ERROR with what went wrong."""
@@ -384,6 +411,25 @@ class ManagerClient:
         if left <= 0:
             raise DeadlineExceededError(f"the manager at {self.address} did not say all that was asked for in time")
         return min(left, self._timeout)
+
+
+def _completion(
+    study_id: str,
+    trial_id: str,
+    objective: float | None,
+    attempt: int,
+    observations: Sequence[Observation],
+    reporter: str,
+) -> pb.CompleteTrialRequest:
+    return pb.CompleteTrialRequest(
+        study_id=study_id,
+        trial_id=trial_id,
+        is_complete=True,
+        objective_value="" if objective is None else repr(objective),
+        attempt=attempt,
+        observations=[observation_to_proto(o) for o in observations],
+        reporter=reporter,
+    )
 
 
 def _period(period: timedelta | None) -> Any:

@@ -1,12 +1,12 @@
 """What the controller and the use cases ask storage to do to one study in one transaction (`ports.Storage.apply`)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study, StudyState
-from katib.domain.trial import Trial, TrialState
+from katib.domain.trial import NewTrial, Trial, TrialState
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,24 @@ class StudyChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class Giving:
+    """Trials for a client of the study that is changed, in the same transaction: see `Storage.give_trials`."""
+
+    study_id: str
+    client_id: str
+    count: int
+    lease: timedelta | None
+    at: datetime
+    choose: Callable[[Study, int], Sequence[NewTrial]]
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The study afterwards, the trials that changed as they are now, and the ids of trials (or of the study) of which something
-    was left out because somebody else had changed them first."""
+    was left out because somebody else had changed them first. `given`: what was given then; None where that was refused, or
+    not asked for."""
 
     study: Study
     trials: Mapping[str, Trial]
     refused: frozenset[str]
+    given: Sequence[Trial] | None = None

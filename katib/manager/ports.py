@@ -18,7 +18,7 @@ from katib.domain.study import Study, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Tag, Trial, TrialAttempt, TrialState
 from katib.domain.trial_columns import TrialColumns
 from katib.domain.views import Page, ServiceStatus
-from katib.manager.changes import Applied, StudyChanges
+from katib.manager.changes import Applied, Giving, StudyChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,20 @@ class Storage(Protocol):
         in `trial.MOVES` is a ValueError.
         """
 
-    def apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+    def apply_to(
+        self,
+        trial_id: str,
+        decide: Callable[[Study, Trial], StudyChanges | None],
+        most: int = 0,
+        allow: Callable[[Study, int], None] | None = None,
+        give: Giving | None = None,
+    ) -> Applied:
         """Makes the changes to one trial that `decide` says, of the trial and its study as they are: read and written in one
         transaction, so none is refused for being late. None: nothing is changed. What `decide` raises is raised, and nothing
-        is changed; it may be called more than once, and must not wait for another write."""
+        is changed; it may be called more than once, and must not wait for another write. `most` and `allow` as in `report`.
+
+        `give` comes after the changes, or their absence. Where its `choose` raises AbortedError, FailedPreconditionError or
+        ResourceExhaustedError, and where `add_trials` would raise AbortedError, nothing is given; the changes stay."""
 
     def report(
         self,

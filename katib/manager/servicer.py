@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 import grpc
 
@@ -36,11 +37,15 @@ from katib.api.trial_converters import (
 from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.study import Setting
 from katib.domain.views import StudyEvent, StudySummary
+from katib.manager.service.giving import Ask
 from katib.manager.service.service import ManagerService
 from katib.manager.service.tokens import TokenRequest
 from katib.manager.service.watch import Watcher
 
 Context = grpc.ServicerContext
+
+# Before its caller's deadline, a call that has ended a trial says so without waiting any longer for the next ones.
+_TO_SAY_S: Final = 2.0
 
 
 class ManagerServicer(Base):
@@ -158,18 +163,21 @@ class ManagerServicer(Base):
     # Studies that clients drive, and the services
 
     def SuggestTrials(self, request: pb.SuggestTrialsRequest, context: Context) -> pb.SuggestTrialsReply:  # noqa: N802
+        ask = _ask_from_proto(request, _deadline(context), "")
         trials, completed = self._service.suggest_trials(
-            request.study_id,
-            request.count,
-            request.client_id,
-            request.suggest_algorithm,
-            _deadline(context),
-            period_from_proto(request.lease, "lease") if request.HasField("lease") else None,
+            request.study_id, ask.count, ask.client_id, ask.algorithm, ask.deadline, ask.lease
         )
         return pb.SuggestTrialsReply(trials=[trial_to_proto(t) for t in trials], completed=completed)
 
-    def CompleteTrial(self, request: pb.CompleteTrialRequest, _context: Context) -> pb.CompleteTrialReply:  # noqa: N802
-        self._service.complete_trial(
+    def CompleteTrial(self, request: pb.CompleteTrialRequest, context: Context) -> pb.CompleteTrialReply:  # noqa: N802
+        ask = None
+        if request.HasField("next"):
+            if request.next.study_id not in ("", request.study_id):
+                of = f"expected nothing, or the trial's own study: {request.study_id!r}"
+                raise InvalidArgumentError.of("next.study_id", request.next.study_id, of)
+            ask = _ask_from_proto(request.next, _deadline(context) - _TO_SAY_S, "next.")
+        now = datetime.now(UTC)
+        given = self._service.complete_trial(
             request.study_id,
             request.trial_id,
             request.is_complete,
@@ -177,8 +185,15 @@ class ManagerServicer(Base):
             [(m.name, m.value) for m in request.metrics],
             request.attempt,
             request.error,
+            [observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)],
+            request.reporter,
+            ask,
         )
-        return pb.CompleteTrialReply()
+        if given is None:
+            return pb.CompleteTrialReply()
+        trials, completed = given
+        suggested = pb.SuggestTrialsReply(trials=[trial_to_proto(t) for t in trials], completed=completed)
+        return pb.CompleteTrialReply(next=suggested)
 
     def EarlyStopping(self, request: pb.EarlyStoppingRequest, _context: Context) -> pb.EarlyStoppingReply:  # noqa: N802
         trials = self._service.early_stopping(request.study_id, request.early_stopping_algorithm)
@@ -284,6 +299,11 @@ def _every_study(service: ManagerService) -> Iterator[StudySummary]:
         token = page.next_token
         if not token:
             return
+
+
+def _ask_from_proto(request: pb.SuggestTrialsRequest, deadline: float, at: str) -> Ask:
+    lease = period_from_proto(request.lease, f"{at}lease") if request.HasField("lease") else None
+    return Ask(request.count, request.client_id, request.suggest_algorithm, deadline, lease)
 
 
 def _deadline(context: Context) -> float:

@@ -6,15 +6,17 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 from katib.api.client import ManagerClient
 from katib.domain.errors import FailedPreconditionError, NotFoundError
 from katib.domain.metrics import Observation
 from katib.sdk.patience import patiently
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger("katib")
 
@@ -37,11 +39,12 @@ class Held:
         self.attempt: Final = attempt
         self.lost = ""
         self._to_stop = False
+        self._ended = False
         self._asked_at = -math.inf
         self._pid: Final = os.getpid()
         self._client: Final = client
         # Of this process and this trial: a program that is started again under its client's name counts from 1 as well.
-        self._reporter: Final = f"loop-{os.urandom(8).hex()}"
+        self.reporter: Final = f"loop-{os.urandom(8).hex()}"
         self._sequence = 0
         self._waiting: Final[deque[Observation]] = deque()
         self._adding: Final = threading.Lock()
@@ -69,7 +72,7 @@ class Held:
             for name, value in values:
                 self._sequence += 1
                 self._waiting.append(
-                    Observation(name, value, now, self.attempt, self._reporter, self._sequence, step=step)
+                    Observation(name, value, now, self.attempt, self.reporter, self._sequence, step=step)
                 )
 
     def should_stop(self) -> bool:
@@ -82,22 +85,51 @@ class Held:
             while self._waiting and not self.lost:
                 patiently(self._call, patience, "reporting")
 
+    def end(self, call: Callable[[Sequence[Observation]], T], patience: float, doing: str) -> T | None:
+        """The result of `call`, which ends the trial and takes what is left to report with it; None where the trial is lost.
+        Raises what it raises; UnavailableError or DeadlineExceededError only after `patience`."""
+
+        def once() -> T | None:
+            # Not longer than for one try, so that signs of life go out between two of them.
+            with self._sending:
+                while len(self._waiting) > _BATCH and not self.lost:
+                    self._call()
+                if self.lost:
+                    return None
+                batch = self._batch()
+                try:
+                    result = call(batch)
+                except (FailedPreconditionError, NotFoundError) as error:
+                    self.lose(str(error))
+                    return None
+                self._taken(batch)
+                self._ended = True
+                return result
+
+        return patiently(once, patience, doing)
+
     def give_sign(self) -> None:
         """What waits, or that this program lives."""
         with self._sending:
-            if not self.lost:
+            if not self.lost and not self._ended:
                 self._call()
 
     def _call(self) -> None:
-        batch = [self._waiting[i] for i in range(min(len(self._waiting), _BATCH))]
+        batch = self._batch()
         try:
-            stop = self._client.within(_CALL_S).report_metrics(self.trial_id, batch, self.attempt, self._reporter)
+            stop = self._client.within(_CALL_S).report_metrics(self.trial_id, batch, self.attempt, self.reporter)
         except (FailedPreconditionError, NotFoundError) as error:
             self.lose(str(error))
             return
+        self._taken(batch)
+        self._to_stop = self._to_stop or stop
+
+    def _batch(self) -> Sequence[Observation]:
+        return [self._waiting[i] for i in range(min(len(self._waiting), _BATCH))]
+
+    def _taken(self, batch: Sequence[Observation]) -> None:
         for _ in batch:
             self._waiting.popleft()
-        self._to_stop = self._to_stop or stop
 
     def lose(self, why: str) -> None:
         """What waits, and all that comes, is of no use to anybody."""
@@ -107,33 +139,60 @@ class Held:
 
 
 class Keeper:
-    """Between enter and exit a thread sends what is reported, and signs of life. It ends with its program."""
+    """A thread that sends what is reported of the trial that a loop has, and signs of life: one for all trials of the loop,
+    one after the other, since to begin a thread takes as long as a call. It ends with the loop, and with its program."""
 
-    def __init__(self, held: Held, lease: timedelta) -> None:
-        self._held: Final = held
+    def __init__(self, lease: timedelta) -> None:
         self._every_s: Final = lease.total_seconds() / _SIGNS
-        self._ended: Final = threading.Event()
-        self._thread: Final = threading.Thread(target=self._work, name="katib-lease", daemon=True)
+        self._interval_s: Final = min(_INTERVAL_S, self._every_s)
+        self._pid: Final = os.getpid()
+        # For what follows.
+        self._changed: Final = threading.Condition()
+        self._held: Held | None = None
+        self._signed = 0.0
+        self._thread: threading.Thread | None = None
+        # The trial of which the thread is making a call, which may take its time.
+        self._calling: Held | None = None
+
+    def keep(self, held: Held) -> None:
+        """From now on this one."""
+        with self._changed:
+            self._held, self._signed = held, time.monotonic()
+            if self._thread is None or self._calling is not None:
+                # One that still waits for an answer about another trial must not let this one's lease run out.
+                self._thread = threading.Thread(target=self._work, name="katib-lease", daemon=True)
+                self._calling = None
+                self._thread.start()
+
+    def let_go(self) -> None:
+        with self._changed:
+            self._held = None
 
     def __enter__(self) -> "Keeper":
-        self._thread.start()
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        # Not waited for: it may be in the middle of a call that takes its time.
-        self._ended.set()
+        if os.getpid() != self._pid:
+            # Forked: there is no thread here, and the lock may have been taken for ever.
+            return
+        # Not waited for: it may be in the middle of a call.
+        with self._changed:
+            self._held = self._thread = None
+            self._changed.notify_all()
 
     def _work(self) -> None:
-        held = self._held
-        signed = time.monotonic()
+        me = threading.current_thread()
         quiet = True
-        while not self._ended.wait(min(_INTERVAL_S, self._every_s)):
-            if held.lost:
-                return
-            pause = min(_POLL_S, self._every_s) if held.is_watched else self._every_s
-            if not held.waiting and time.monotonic() < signed + pause:
+        while True:
+            with self._changed:
+                # Not told of the next trial, which has time until then.
+                self._changed.wait(self._interval_s)
+                if self._thread is not me:
+                    return
+                held = self._calling = self._due()
+            if held is None:
                 continue
             try:
                 held.give_sign()
@@ -143,4 +202,17 @@ class Keeper:
                 quiet = False
             else:
                 quiet = True
-                signed = time.monotonic()
+            with self._changed:
+                if self._thread is not me:
+                    return
+                self._calling = None
+                if quiet and self._held is held:
+                    self._signed = time.monotonic()
+
+    def _due(self) -> Held | None:
+        """The trial that a sign is to be given of now."""
+        held = self._held
+        if held is None or held.lost:
+            return None
+        pause = min(_POLL_S, self._every_s) if held.is_watched else self._every_s
+        return held if held.waiting or time.monotonic() >= self._signed + pause else None

@@ -4,7 +4,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Literal, SupportsFloat, SupportsIndex
@@ -14,10 +14,10 @@ from katib.domain.checks import check_name
 from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    NotFoundError,
     UnavailableError,
 )
 from katib.domain.lease import lease_of
+from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel
 from katib.domain.report_lines import check_model_path
 from katib.domain.study import ALGORITHM_TAG, StudyState
@@ -44,6 +44,9 @@ _COMPLETED: Final = "it is completed"
 # Of what is said of a failure, which may be a traceback; the manager keeps no more.
 _MAX_ERROR: Final = 4000
 _MAX_STEP: Final = 2**63
+
+# Trials for this program to run, and whether there is nothing more to try.
+Given = tuple[Sequence[StoredTrial], bool]
 
 
 class Trial:
@@ -126,12 +129,16 @@ class Trial:
             if self._ended != _COMPLETED:
                 _log.warning("trial %d cannot be completed: %s", self.number, self._ended)
             return
+        self._end(ask=False)
+
+    def _end(self, *, ask: bool) -> "Given | None":
         try:
-            self._loop.end(self._held, self.number)
+            given = self._loop.end(self._held, self.number, ask=ask)
         except InvalidArgumentError as error:
             self._ended = str(error)
             raise
         self._ended = _COMPLETED
+        return given
 
     def fail(self, error: str, patience: float | None = None) -> None:
         """ERROR with this text."""
@@ -148,10 +155,12 @@ class Trial:
             self._loop.give_up(self._held, self.number, "", _LEAVE_S)
             self._ended = LEFT
 
-    def finish(self) -> None:
-        """At the end of its body."""
-        if not self._ended:
-            self.complete()
+    def finish(self, *, ask: bool) -> "Given | None":
+        """At the end of its body. `ask`: in the same call for the next trial; None where there is no answer to that."""
+        if self._ended:
+            return None
+        self._check_here()
+        return self._end(ask=ask)
 
     def _check_here(self) -> None:
         if not self._held.here:
@@ -198,13 +207,15 @@ class Loop:
 
     def trials(self, limit: int | None) -> Iterator[Trial]:
         done = 0
-        while limit is None or done < limit:
-            stored = self._next()
-            if stored is None:
-                return
-            held = Held(self._client, stored.id, stored.attempt)
-            trial = Trial(self, stored, held)
-            with Keeper(held, self._lease):
+        given: Given | None = None
+        with Keeper(self._lease) as keeper:
+            while limit is None or done < limit:
+                stored = self._next(given)
+                if stored is None:
+                    return
+                held = Held(self._client, stored.id, stored.attempt)
+                trial = Trial(self, stored, held)
+                keeper.keep(held)
                 try:
                     yield trial
                 except GeneratorExit:
@@ -212,17 +223,19 @@ class Loop:
                         _log.warning("trial %d is given up: %s", trial.number, LEFT)
                     trial.abandon()
                     raise
-                trial.finish()
-            done += 1
+                done += 1
+                # Whoever comes here wants another one, unless these were all.
+                given = trial.finish(ask=limit is None or done < limit)
+                keeper.let_go()
 
-    def _next(self) -> StoredTrial | None:
-        """The next trial, once there is one; None when the study has ended."""
+    def _next(self, asked: Given | None) -> StoredTrial | None:
+        """The next trial, once there is one; None when the study has ended. `asked`: the answer that there is already."""
         waited = 0
         nothing_since = refused_since = None
         while True:
             try:
-                given, completed = patiently(self._ask, self._patience, "asking for a trial")
-                refused_since = None
+                given, completed = asked or patiently(self._ask, self._patience, "asking for a trial")
+                asked = refused_since = None
             except FailedPreconditionError as error:
                 study = self._look()
                 if study.summary.state.finished:
@@ -243,9 +256,8 @@ class Loop:
             waited += 1
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many programs wait for the same
 
-    def _ask(self) -> tuple[list[StoredTrial], bool]:
-        given, completed = self._client.suggest_trials(self._study_id, 1, self._name, self._algorithm, self._lease)
-        return list(given), completed
+    def _ask(self) -> Given:
+        return self._client.suggest_trials(self._study_id, 1, self._name, self._algorithm, self._lease)
 
     def _refused(self, study: StudyDetail, since: float | None, error: FailedPreconditionError) -> float | None:
         """Since when it gives no trials although it is RUNNING: it may have been resumed between the refusal and the look, and
@@ -277,18 +289,30 @@ class Loop:
         model = SavedModel(self._study_name, trial_id, (), (), path)
         patiently(lambda: self._client.save_model(model), self._patience, "saying where a model is")
 
-    def end(self, held: Held, number: int) -> None:
-        held.send(self._patience)
+    def end(self, held: Held, number: int, *, ask: bool) -> Given | None:
+        """COMPLETED, with what is left to report; with `ask` the answer to a question for the next trial, if there is one."""
+
+        def complete(rest: Sequence[Observation]) -> Given | None:
+            about = self._study_id, held.trial_id
+            if ask:
+                return self._client.complete_and_ask(
+                    *about, held.attempt, rest, held.reporter, self._name, self._algorithm, self._lease
+                )
+            self._client.complete_trial(*about, None, held.attempt, rest, held.reporter)
+            return None
+
         try:
-            self._finally(
-                held, number, lambda: self._client.complete_trial(self._study_id, held.trial_id, None, held.attempt)
-            )
+            given = held.end(complete, self._patience, f"ending trial {number}")
         except InvalidArgumentError as error:
+            if not str(error).startswith("objective_value"):
+                raise
             text = f"its body ended without reporting {self.objective_name}"
             self.give_up(held, number, text, None)
             raise InvalidArgumentError(
                 f"trial {number}: {text}: call trial.report({self.objective_name}=...) in it"
             ) from error
+        self._say_if_lost(held, number)
+        return given
 
     def give_up(self, held: Held, number: int, error: str, patience: float | None) -> None:
         seconds = self._patience if patience is None else patience
@@ -296,27 +320,21 @@ class Loop:
         said = error[:_MAX_ERROR].encode(errors="replace").decode()
         try:
             held.send(seconds)
-            self._finally(
-                held,
-                number,
-                lambda: self._client.within(seconds).abandon_trial(self._study_id, held.trial_id, held.attempt, said),
+            held.end(
+                lambda _: self._client.within(seconds).abandon_trial(self._study_id, held.trial_id, held.attempt, said),
                 seconds,
+                f"ending trial {number}",
             )
+            self._say_if_lost(held, number)
         except Exception as trouble:
             if patience is None:
                 raise
             # Something else is on its way out: that is what the user should see.
             _log.warning("trial %d could not be ended (%s): another program gets it after its lease", number, trouble)
 
-    def _finally(self, held: Held, number: int, call: Callable[[], None], seconds: float | None = None) -> None:
-        if not held.lost:
-            try:
-                patiently(call, self._patience if seconds is None else seconds, f"ending trial {number}")
-            except (FailedPreconditionError, NotFoundError) as error:
-                held.lose(str(error))
-            else:
-                return
-        _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)
+    def _say_if_lost(self, held: Held, number: int) -> None:
+        if held.lost:
+            _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)
 
 
 def _lease_of(seconds: float) -> timedelta:

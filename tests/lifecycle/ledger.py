@@ -76,7 +76,7 @@ class Ledger:
 
         def write(*arguments: Any, **named: Any) -> Any:
             if name == "apply_to":
-                return self._apply_to(*arguments)
+                return self._apply_to(*arguments, **named)
             try:
                 result = method(*arguments, **named)
                 self._guard(self._note)(name, arguments, result)
@@ -86,7 +86,9 @@ class Ledger:
 
         return write
 
-    def _apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Any:
+    def _apply_to(
+        self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None], *rest: Any, **named: Any
+    ) -> Any:
         decided: list[StudyChanges | None] = [None]
 
         def noted(study: Study, trial: Trial) -> StudyChanges | None:
@@ -94,7 +96,7 @@ class Ledger:
             return decided[0]
 
         try:
-            applied = self._storage.apply_to(trial_id, noted)
+            applied = self._storage.apply_to(trial_id, noted, *rest, **named)
             if decided[0] is not None:
                 self._guard(self._note)("apply", (applied.study.id, decided[0]), applied)
             return applied

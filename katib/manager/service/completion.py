@@ -17,7 +17,13 @@ COMPLETION_SOURCE: Final = "completion"
 _MAX_ERROR: Final = 4000
 
 
-def end_of_run(trial: Trial) -> StudyChanges | None:
+def end_of_run(trial: Trial, observations: Sequence[Observation]) -> StudyChanges | None:
+    if observations:
+        raise InvalidArgumentError.of(
+            "observations",
+            f"{len(observations)} observations",
+            f"expected none: trial {trial.id} is run by the manager, which has what its run reports",
+        )
     if not trial.state.finished:
         stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "a client completed it while its run was going on")
         return StudyChanges(stops=(stop,))
@@ -27,7 +33,7 @@ def end_of_run(trial: Trial) -> StudyChanges | None:
 
 
 def completion(
-    study: Study, trial: Trial, intake: Intake | None, is_complete: bool, error: str, now: datetime
+    study: Study, trial: Trial, intakes: Sequence[Intake], is_complete: bool, error: str, now: datetime
 ) -> StudyChanges | None:
     wanted = TrialState.COMPLETED if is_complete else TrialState.ERROR if error else TrialState.KILLED
     reason, message = ("", "") if is_complete else (TrialReason.ABANDONED, "its client gave it up")
@@ -37,20 +43,30 @@ def completion(
         return None
     if trial.state.finished:
         raise FailedPreconditionError(f"trial {trial.id} has ended already: it is {trial.state.value}")
-    if wanted is TrialState.COMPLETED and trial.objective is None and intake is None:
+    if wanted is TrialState.COMPLETED and trial.objective is None and not _has_objective(study, intakes):
         raise InvalidArgumentError.of(
             "objective_value",
             "",
             f"expected a number: nothing was reported for {study.spec.objective_name} before",
         )
     move = TrialMove(trial.id, trial.attempt, trial.state, wanted, reason, message, at=now)
-    return StudyChanges(intakes=(intake,) if intake else (), moves=(move,))
+    return StudyChanges(intakes=tuple(intakes), moves=(move,))
+
+
+def _has_objective(study: Study, intakes: Sequence[Intake]) -> bool:
+    return any(o.name == study.spec.objective_name for intake in intakes for o in intake.observations)
 
 
 def reported(
-    study: Study, trial: Trial, objective: str, metrics: Sequence[tuple[str, str]], now: datetime
-) -> Intake | None:
-    """The values that came with the completion, the objective last so that it is the latest."""
+    study: Study,
+    trial: Trial,
+    observations: Sequence[Observation],
+    objective: str,
+    metrics: Sequence[tuple[str, str]],
+    now: datetime,
+) -> Sequence[Intake]:
+    """What was left to report, and after it the values that came with the completion, the objective last so that it is the
+    latest."""
     values = []
     named = [(f"metrics[{i}].value", name, text) for i, (name, text) in enumerate(metrics)]
     if objective:
@@ -62,18 +78,20 @@ def reported(
         if found := check_name(field.replace("value", "name"), name):
             raise InvalidArgumentError(found)
         values.append((name, value))
-    if not values:
-        return None
-    observations = tuple(
+    final = tuple(
         Observation(name, value, now, trial.attempt, COMPLETION_SOURCE, 1, ordinal)
         for ordinal, (name, value) in enumerate(values)
     )
-    return Intake(
-        trial.id,
-        trial.attempt,
-        trial.cursor,
-        trial.cursor,
-        observations,
-        study.spec.objective_name,
-        study.spec.objective_strategy,
-    )
+    return [
+        Intake(
+            trial.id,
+            trial.attempt,
+            trial.cursor,
+            trial.cursor,
+            tuple(part),
+            study.spec.objective_name,
+            study.spec.objective_strategy,
+        )
+        for part in (observations, final)
+        if part
+    ]

@@ -183,16 +183,26 @@ def decide_report(
         )
     work = _Work(study, {trial.id: trial}, {trial.id: seen})
     work.take(trial, observations, objective_name, strategy)
-    new = work.new_observations(trial.id)
+    check_room(study, trial.id, taken, work.new_observations(trial.id), most, allow)
+    work.renew(trial.id, now)
+    return work.decision()
+
+
+# What may be raised where a client is to be given trials, before anything is written.
+GIVES_NOTHING: Final = (AbortedError, FailedPreconditionError, ResourceExhaustedError)
+
+
+def check_room(
+    study: Study, trial_id: str, taken: int, new: int, most: int, allow: Callable[[Study, int], None] | None
+) -> None:
+    """Raises ResourceExhaustedError where a trial that has `taken` observations may not get `new` more: see Storage.report."""
     if most and new and taken + new > most:
         raise ResourceExhaustedError(
-            f"trial {trial.id} has reported {taken} values, and {new} more would be beyond {most}, the most of one trial "
+            f"trial {trial_id} has reported {taken} values, and {new} more would be beyond {most}, the most of one trial "
             "(--max-observations-per-trial): report less often, for instance once for each epoch"
         )
     if new and allow is not None:
         allow(study, new)
-    work.renew(trial.id, now)
-    return work.decision()
 
 
 def decide_study(study: Study, wanted: Study) -> Study:

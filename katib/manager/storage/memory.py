@@ -1,5 +1,6 @@
 """A storage that lasts as long as its process: for tests and for trying things out."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -8,12 +9,14 @@ from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.permissions import owner_of
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial
-from katib.manager.changes import Applied, StudyChanges
+from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.ports import Usage
 from katib.manager.storage.decisions import (
+    GIVES_NOTHING,
     Decision,
     check_changes,
     check_driver,
+    check_room,
     check_studies,
     decide_changes,
     decide_report,
@@ -162,7 +165,31 @@ class MemoryStorage(MemoryReads):
             self._tell(study_id)
         return Applied(decision.study, decision.trials, decision.refused)
 
-    def apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+    def apply_to(
+        self,
+        trial_id: str,
+        decide: Callable[[Study, Trial], StudyChanges | None],
+        most: int = 0,
+        allow: Callable[[Study, int], None] | None = None,
+        give: Giving | None = None,
+    ) -> Applied:
+        with self._lock:
+            applied = self._apply_to(trial_id, decide, most, allow)
+            if give is None:
+                return applied
+            try:
+                given = self.give_trials(applied.study.id, give.client_id, give.count, give.lease, give.at, give.choose)
+            except GIVES_NOTHING:
+                return applied
+            return dataclasses.replace(applied, study=self._studies[applied.study.id], given=given)
+
+    def _apply_to(
+        self,
+        trial_id: str,
+        decide: Callable[[Study, Trial], StudyChanges | None],
+        most: int,
+        allow: Callable[[Study, int], None] | None,
+    ) -> Applied:
         with self._lock:
             trial = self.get_trial(trial_id)
             study = self._studies[trial.study_id]
@@ -171,6 +198,8 @@ class MemoryStorage(MemoryReads):
                 return Applied(study, {}, frozenset())
             check_changes(changes)
             decision = decide_changes(study, {trial_id: trial}, changes, {trial_id: self._seen(trial)})
+            taken = len(self._observations.get(trial_id, ()))
+            check_room(study, trial_id, taken, len(decision.observations.get(trial_id, ())), most, allow)
             self._store(decision)
         if decision.study is not study:
             self._tell(study.id)

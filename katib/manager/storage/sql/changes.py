@@ -5,6 +5,7 @@ statement finds its rows by a primary key or an index, whatever the size of the 
 are shared (held.py).
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,12 +15,14 @@ from sqlalchemy import bindparam, insert, update
 from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial
-from katib.manager.changes import Applied, StudyChanges
+from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.storage.decisions import (
+    GIVES_NOTHING,
     Decision,
     Key,
     check_changes,
     check_driver,
+    check_room,
     decide_changes,
     decide_report,
     decide_trials,
@@ -151,7 +154,32 @@ def give_trials(
     return (*given, *added)
 
 
-def apply_to(session: Session, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+def apply_to(
+    session: Session,
+    trial_id: str,
+    decide: Callable[[Study, Trial], StudyChanges | None],
+    most: int,
+    allow: Callable[[Study, int], None] | None,
+    give: Giving | None,
+) -> Applied:
+    applied = _apply_to(session, trial_id, decide, most, allow)
+    if give is None:
+        return applied
+    study_id = applied.study.id
+    try:
+        given = give_trials(session, study_id, give.client_id, give.count, give.lease, give.at, give.choose)
+    except GIVES_NOTHING:
+        return applied
+    return dataclasses.replace(applied, study=session.held.studies[study_id].study, given=given)
+
+
+def _apply_to(
+    session: Session,
+    trial_id: str,
+    decide: Callable[[Study, Trial], StudyChanges | None],
+    most: int,
+    allow: Callable[[Study, int], None] | None,
+) -> Applied:
     held, trial, taken = lock_trial(session, trial_id)
     study = held.study
     changes = decide(study, trial)
@@ -164,6 +192,7 @@ def apply_to(session: Session, trial_id: str, decide: Callable[[Study, Trial], S
         for intake in changes.intakes:
             seen += seen_keys(session, trial_id, trial.attempt, intake.observations)
     decision = decide_changes(study, {trial_id: trial}, changes, {trial_id: seen})
+    check_room(study, trial_id, taken, len(decision.observations.get(trial_id, ())), most, allow)
     _store(session, {trial_id: trial}, {trial_id: taken}, decision)
     return Applied(decision.study, decision.trials, decision.refused)
 

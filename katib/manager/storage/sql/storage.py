@@ -12,7 +12,7 @@ from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.trial_columns import TrialColumns
 from katib.domain.views import Page
-from katib.manager.changes import Applied, StudyChanges
+from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter, Usage
 from katib.manager.storage.decisions import check_changes
 from katib.manager.storage.sql import attempts, managers, observations, studies, trials
@@ -116,9 +116,17 @@ class SqlStorage:
         check_changes(changes)
         return self.database.write_study(lambda session: changes_.apply(session, study_id, changes, manager_id))
 
-    def apply_to(self, trial_id: str, decide: Callable[[Study, Trial], StudyChanges | None]) -> Applied:
+    def apply_to(
+        self,
+        trial_id: str,
+        decide: Callable[[Study, Trial], StudyChanges | None],
+        most: int = 0,
+        allow: Callable[[Study, int], None] | None = None,
+        give: Giving | None = None,
+    ) -> Applied:
         return self.database.write_study(
-            lambda session: changes_.apply_to(session, trial_id, decide), About(trial_id=trial_id)
+            lambda session: changes_.apply_to(session, trial_id, decide, most, allow, give),
+            _about(trial_id, give),
         )
 
     def report(
@@ -232,3 +240,9 @@ class SqlStorage:
     def close(self) -> None:
         self.deletions.close()
         self.database.close()
+
+
+def _about(trial_id: str, give: Giving | None) -> About:
+    if give is None or give.lease is None:
+        return About(trial_id)
+    return About(trial_id, give.study_id, give.client_id)

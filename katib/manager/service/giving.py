@@ -1,0 +1,384 @@
+"""A client that drives a study asks for trials."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from katib.domain.errors import (
+    AbortedError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from katib.domain.lease import DEFAULT_LEASE, lease_of
+from katib.domain.names import check_service_name, new_id
+from katib.domain.search_space import SearchSpace
+from katib.domain.study import (
+    SUGGESTION_NUM,
+    Intent,
+    Setting,
+    Study,
+    StudySpec,
+    StudyState,
+    effective_max_trials,
+    with_effective_settings,
+)
+from katib.domain.trial import NewTrial, Trial
+from katib.manager.changes import Giving, StudyChanges, StudyMove
+from katib.manager.history import StoredHistory
+from katib.manager.ports import AskAgainError, History, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.service.checks import (
+    MAX_CLIENT_ID,
+    answer,
+    label_of,
+    study_id_of,
+)
+from katib.manager.service.context import Context, UseCases
+from katib.manager.service.lines import Lines, Want
+from katib.manager.service.prepared import Prepared
+from katib.manager.service.same import algorithm_of
+from katib.manager.suggested import checked_parameters, nothing_more
+
+DEFAULT_ALGORITHM: Final = "random"
+MAX_SUGGESTIONS: Final = 1000
+# How long a service may think about suggestions while a client waits.
+SUGGEST_S: Final = 60.0
+_TRIES: Final = 20
+# A service that lacks what it was sent before has it after three questions.
+_ASKED_AGAIN: Final = 5
+# After a race that was lost: up to so long, doubling.
+_PAUSE_FIRST_S: Final = 0.002
+_PAUSE_MOST_S: Final = 0.25
+
+
+Given = tuple[Sequence[Trial], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question for trials: see `GivingUseCases.suggest_trials`."""
+
+    count: int = 1
+    client_id: str = ""
+    algorithm: str = ""
+    deadline: float = math.inf
+    lease: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """`lease` as the client has given it, `period` as it counts."""
+
+    count: int
+    client_id: str
+    algorithm: str
+    deadline: float
+    lease: timedelta | None
+    period: timedelta | None
+
+
+class GivingUseCases(UseCases):
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._prepared = Prepared()
+        self._lines = Lines()
+
+    def suggest_trials(
+        self,
+        study_id: str,
+        count: int = 1,
+        client_id: str = "",
+        algorithm: str = "",
+        deadline: float = math.inf,
+        lease: timedelta | None = None,
+    ) -> Given:
+        """Trials for a client to run: its own unfinished ones first, then those whose client has given no sign of itself for as
+        long as its lease, then new ones; and whether there is nothing more to try.
+
+        `lease`: how long they stay this client's without a sign of it. A client that gives one is not told that there is
+        nothing more to try while trials are out that may be handed on. `deadline`: until when the caller waits, by the
+        monotonic clock.
+        """
+        study_id_of(study_id)
+        ask = self._checked_ask(Ask(count, client_id, algorithm, deadline, lease))
+        return self._suggest(study_id, ask)
+
+    def _checked_ask(self, ask: Ask) -> _Checked:
+        """Raises InvalidArgumentError."""
+        label_of("client_id", ask.client_id, MAX_CLIENT_ID)
+        if ask.lease is not None and not ask.client_id:
+            raise InvalidArgumentError.of(
+                "client_id", "", "expected a name: a trial is leased to a client that has one"
+            )
+        period = None
+        if ask.client_id:
+            period = lease_of("lease", DEFAULT_LEASE if ask.lease is None else ask.lease)
+        if not 0 <= ask.count <= MAX_SUGGESTIONS:
+            raise InvalidArgumentError.of("count", ask.count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
+        name = check_service_name("suggest_algorithm", ask.algorithm or DEFAULT_ALGORITHM)
+        return _Checked(ask.count or 1, ask.client_id, name, ask.deadline, ask.lease, period)
+
+    def _suggest(self, study_id: str, ask: _Checked) -> Given:
+        client_id, count, name, period = ask.client_id, ask.count, ask.algorithm, ask.period
+        lease, deadline = ask.lease, ask.deadline
+        until = min(deadline, time.monotonic() + SUGGEST_S)
+        for tried in range(_TRIES):
+            given = self._give(study_id, ask)
+            if given is not None:
+                return self._given(study_id, given, ask)
+            if tried and time.monotonic() >= until:
+                break
+            self._client_driven(study_id)
+            own = self._own(study_id, client_id, count, period, again=False)
+            if len(own) >= count:
+                return own, False
+            want = Want(client_id, count, period, own)
+            answered = self._lines.ask(
+                study_id, name, want, until, MAX_SUGGESTIONS, self._service(study_id, name, deadline)
+            )
+            if answered is not None:
+                trials, completed = answered
+                if not trials:
+                    trials = self._own(study_id, client_id, count, period, again=True)
+                    completed = completed and not trials
+                return trials, completed and not self._may_be_handed_on(study_id, lease)
+            if self._prepared.has_some(study_id, name):
+                continue
+            # Apart from whom it met.
+            time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
+        raise AbortedError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
+
+    def _own(
+        self, study_id: str, client_id: str, count: int, lease: timedelta | None, *, again: bool
+    ) -> Sequence[Trial]:
+        """Those that are its own, and what silent clients have left; with `again` also what more than one has left."""
+        if lease is None or not self._storage.has_trials_for(study_id, client_id):
+            return ()
+        given = self._storage.hand_out(study_id, client_id, count, lease, self._context.now(), again)
+        # One may have been handed on too often, and the study have come to its end with it.
+        self._context.controller.wake_soon(study_id)
+        return given
+
+    def _may_be_handed_on(self, study_id: str, lease: timedelta | None) -> bool:
+        """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
+        return lease is not None and self._storage.has_leases(study_id)
+
+    def _give(self, study_id: str, ask: _Checked) -> Sequence[Trial] | None:
+        """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
+        giving = self._giving(study_id, ask)
+        if giving is None:
+            return None
+        try:
+            return self._storage.give_trials(
+                study_id, giving.client_id, giving.count, giving.lease, giving.at, giving.choose
+            )
+        except AbortedError:
+            return None
+
+    def _giving(self, study_id: str, ask: _Checked) -> Giving | None:
+        """What may be given by a write alone, if anything."""
+        if not self._prepared.has_some(study_id, ask.algorithm):
+            return None
+
+        def choose(study: Study, lacking: int) -> Sequence[NewTrial]:
+            _check_gives(study)
+            room = min(lacking, _left(study), self._room_of(study, lacking))
+            found = self._prepared.take(study, ask.algorithm, room)
+            if found is None:
+                raise AbortedError(f"suggestion-{ask.algorithm} has to be asked first")
+            self._room.added(study, len(found))
+            return [NewTrial(new_id(), s.parameters, s.tags) for s in found]
+
+        return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)
+
+    def _given(self, study_id: str, trials: Sequence[Trial], ask: _Checked) -> Given:
+        return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
+
+    def _service(self, study_id: str, algorithm: str, deadline: float) -> Callable[[Sequence[Want]], None]:
+        """What serves all that wait by one question."""
+
+        def serve(wants: Sequence[Want]) -> None:
+            study = self._client_driven(study_id)
+            if self._prepared.take(study, algorithm, sum(want.count for want in wants)) is not None:
+                # Brought by the question that they have waited for.
+                return
+            wants = self._lacking(study_id, wants)
+            count = min(sum(want.count - len(want.own) for want in wants), _left(study))
+            reply: SuggestionReply | None = SuggestionReply((), completed=True)
+            if count > 0:
+                count = min(count, self._room_of(study, count))
+                spec = self._asking_for(study, count)
+                needs = self._settings_taken(algorithm, study_id, spec, deadline)
+                if needs is History.NONE:
+                    reply = self._prepare(study, count, algorithm)
+                else:
+                    reply = self._generate(study, spec, algorithm, needs)
+            if reply is not None:
+                self._share_out(study, algorithm, wants, reply, count)
+
+        return serve
+
+    def _room_of(self, study: Study, wanted: int) -> int:
+        """How many trials it may still be given, apart from its own limit. Raises ResourceExhaustedError for none."""
+        if wanted <= 0:
+            return wanted
+        room, why = self._room.of(study)
+        if room == 0:
+            raise ResourceExhaustedError(why)
+        return room
+
+    def _lacking(self, study_id: str, wants: Sequence[Want]) -> Sequence[Want]:
+        """Those that are to have new trials. A client that asks twice, since an answer was lost, gets what was its own."""
+        found = []
+        named = set()
+        for want in wants:
+            if want.waited:
+                want.own = self._own(study_id, want.client_id, want.count, want.lease, again=False)
+            if len(want.own) >= want.count:
+                want.answer = want.own, False
+            elif not want.client_id or want.client_id not in named:
+                found.append(want)
+                named.add(want.client_id)
+        return found
+
+    def _share_out(
+        self, study: Study, algorithm: str, wants: Sequence[Want], reply: SuggestionReply, count: int
+    ) -> None:
+        """In one write, as long as nobody else has added trials since the question; otherwise there is no answer."""
+        suggestions = _checked(study, reply)[:count]
+        new: list[NewTrial] = []
+        shares = []
+        for want in wants:
+            share = suggestions[len(new) : len(new) + want.count - len(want.own)]
+            new += [NewTrial(new_id(), s.parameters, s.tags, client_id=want.client_id, lease=want.lease) for s in share]
+            shares.append(len(share))
+        added: Sequence[Trial] = ()
+        if new:
+            try:
+                added = self._storage.add_trials(study.id, study.suggested, new, self._context.now(), running=True)
+            except AbortedError:
+                return
+        self._room.added(study, len(added))
+        begin = 0
+        for want, size in zip(wants, shares, strict=True):
+            trials = (*want.own, *added[begin : begin + size])
+            begin += size
+            # Without any where others have some it asks again.
+            if trials or not added:
+                want.answer = trials, reply.completed and not trials
+        if count > 0 and reply.completed and not reply.suggestions:
+            self._exhausted(study, algorithm, reply)
+
+    def _exhausted(self, study: Study, algorithm: str, reply: SuggestionReply) -> None:
+        """Ends the study whose algorithm has nothing more to try, once no trial of it is open. Where the study does not say
+        which algorithm that is, a client may ask with another one."""
+        if study.unfinished_trials or algorithm_of(study.spec) != algorithm:
+            return
+        state, (reason, message) = StudyState.COMPLETED, nothing_more(algorithm, reply.reason)
+        move = StudyMove(state, reason, message, self._context.now(), study)
+        self._storage.apply(study.id, StudyChanges(study=move))
+        self._context.controller.wake(study.id)
+
+    def _prepare(self, study: Study, count: int, algorithm: str) -> SuggestionReply | None:
+        """Asks for more than is needed, and puts it where `_give` finds it. The reply where there is nothing in it."""
+        ahead = self._prepared.ahead(study.id, algorithm)
+        spec = self._asking_for(study, max(1, min(count + ahead, _left(study))))
+        reply = self._generate(study, spec, algorithm, History.NONE)
+        if reply is None or not reply.suggestions:
+            return reply
+        self._prepared.put(study, algorithm, _checked(study, reply), last=len(reply.suggestions) < count)
+        return None
+
+    def _asking_for(self, study: Study, count: int) -> StudySpec:
+        """The spec as the service must see it to suggest `count`: how many run at once, and when to end, is the clients'."""
+        out = study.unfinished_trials
+        settings = with_effective_settings(study.spec, out + count)
+        if effective_max_trials(study.spec) is None:
+            settings = (*settings, Setting(SUGGESTION_NUM, str(study.finished_trials + out + count)))
+        return replace(study.spec, settings=settings)
+
+    def _generate(self, study: Study, spec: StudySpec, algorithm: str, needs: History) -> SuggestionReply | None:
+        """None when another client was faster."""
+        who = f"suggestion-{algorithm}"
+        for _ in range(_ASKED_AGAIN):
+            request = self._question(study, spec, needs)
+            if request is None:
+                return None
+            try:
+                return answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
+            except AskAgainError as error:
+                last = error.message
+        raise UnavailableError(f"{who} could not be asked {_ASKED_AGAIN} times ({last}); try again")
+
+    def _question(self, study: Study, spec: StudySpec, needs: History) -> SuggestionRequest | None:
+        """With the trials as they are at one revision of the study."""
+        unfinished: Sequence[Trial] = ()
+        if needs is not History.NONE:
+            for _ in range(_TRIES):
+                unfinished = self._storage.unfinished_trials(study.id)
+                now = self._storage.get_study(study.id)
+                if now.suggested != study.suggested:
+                    return None
+                # None has begun, so as many are the same ones: none has finished between the two.
+                if now.unfinished_trials == len(unfinished):
+                    study = now
+                    break
+            else:
+                return None
+        return SuggestionRequest(
+            study_id=study.id,
+            spec=spec,
+            history=None if needs is History.NONE else StoredHistory(self._storage, study, needs),
+            unfinished=unfinished,
+            finished_count=study.finished_trials,
+            unfinished_count=study.unfinished_trials,
+            first_number=study.suggested + 1,
+        )
+
+    def _settings_taken(self, algorithm: str, study_id: str, spec: StudySpec, deadline: float) -> History:
+        services = self._context.suggestions
+        asked = self._context.patience.ask(
+            lambda: services.set_parameters(algorithm, study_id, spec), f"suggestion-{algorithm}", SUGGEST_S, deadline
+        )
+        try:
+            return asked.answer()
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"no service answers as {asked.who} ({error.message}); start one under that name, or ask with another "
+                "algorithm (katib-cli list algorithms shows them)"
+            ) from error
+
+    def _client_driven(self, study_id: str) -> Study:
+        study = self._storage.get_study(study_id)
+        _check_gives(study)
+        return study
+
+
+def _check_gives(study: Study) -> None:
+    """Raises FailedPreconditionError for a study that has no trials for clients."""
+    if not study.spec.client_driven:
+        raise FailedPreconditionError(
+            f"study {study.id} is driven by the manager with {study.spec.algorithm}: "
+            "clients ask for trials of studies without an algorithm"
+        )
+    if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
+        raise FailedPreconditionError(
+            f"study {study.id} is {study.state.value} ({study.reason}): only a running one has trials to give"
+        )
+
+
+def _left(study: Study) -> int:
+    """How many trials it may still get; more than anybody asks for where there is no limit."""
+    limit = effective_max_trials(study.spec)
+    return 2**31 if limit is None else limit - study.suggested
+
+
+def _checked(study: Study, reply: SuggestionReply) -> Sequence[Suggestion]:
+    """With its parameters as the study has them; raises InvalidArgumentError for what it does not allow."""
+    space = SearchSpace.of(study.spec.parameters)
+    return [replace(s, parameters=checked_parameters(space, s.parameters)) for s in reply.suggestions]
