@@ -332,7 +332,8 @@ def test_a_thread_keeps_the_lease_alive_and_ends_with_the_body(it: World) -> Non
     study = create(it, "kept", max_trials=1)
     with it.client() as client:
         (trial,), _ = client.suggest_trials(study.id, client_id="me", lease=timedelta(seconds=1))
-        with Keeper(Held(client, trial.id, 1), timedelta(seconds=1)):
+        with Keeper(timedelta(seconds=1)) as keeper:
+            keeper.keep(Held(client, trial.id, 1))
             time.sleep(2.5)
             seen = client.get_trial(trial.id).trial
             assert (seen.reason, seen.attempt) == ("", 1)

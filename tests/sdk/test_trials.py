@@ -295,6 +295,7 @@ def test_the_thread_that_keeps_a_lease_survives_what_it_did_not_expect(caplog: p
         raise ZeroDivisionError
 
     held.give_sign = give_sign  # type: ignore[method-assign]
-    with Keeper(held, timedelta(seconds=1)):
+    with Keeper(timedelta(seconds=1)) as keeper:
+        keeper.keep(held)
         until(lambda: len(signs) > 2)
     assert caplog.text.count("no sign of life") == 1
