@@ -10,6 +10,8 @@ from benchmarks.service.results import Row, rates, spread
 _COLOURS = {
     work.KATIB_SQLITE: "#0b6e4f",
     work.KATIB_MARIADB: "#1d4ed8",
+    work.KATIB_SQLITE_CALLS: "#8fbfae",
+    work.KATIB_MARIADB_CALLS: "#9db6f2",
     work.ECHO: "#6b7280",
     work.VIZIER: "#c1121f",
     work.OPTUNA: "#b45309",

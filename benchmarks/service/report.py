@@ -11,6 +11,8 @@ BEGIN, END = "<!-- service: begin -->", "<!-- service: end -->"
 _SHOWN = {
     work.KATIB_SQLITE: "Katib on SQLite",
     work.KATIB_MARIADB: "Katib on MariaDB",
+    work.KATIB_SQLITE_CALLS: "Katib on SQLite, three calls",
+    work.KATIB_MARIADB_CALLS: "Katib on MariaDB, three calls",
     work.ECHO: "three gRPC calls that do nothing",
     work.VIZIER: "Vizier",
     work.OPTUNA: "Optuna on MariaDB",
@@ -86,7 +88,7 @@ def _commits(rows: Sequence[Row], clients: Sequence[int]) -> list[str]:
 def _ratios(rows: Sequence[Row], clients: Sequence[int], sizes: Sequence[int]) -> list[str]:
     lines = []
     for ours in work.OURS:
-        for base in (work.ECHO, *work.PEERS):
+        for base in (work.ECHO, *(() if ours in work.CALLS else work.PEERS)):
             for size in sizes:
                 found = [ratio(rows, ours, base, size, n) for n in clients]
                 if any(found):

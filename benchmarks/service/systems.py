@@ -97,8 +97,9 @@ def start(stack: ExitStack, name: str, mariadb: Callable[[str], str], peers: str
         numbers = count()
         return System(name, lambda _: f"s{next(numbers)}", _generators(stack, sys.executable, "loop_commits", url))
     if name in work.OURS:
+        on_sqlite = name in (work.KATIB_SQLITE, work.KATIB_SQLITE_CALLS)
         return start_katib(
-            stack, name, f"sqlite:///{folder}/katib.db" if name == work.KATIB_SQLITE else mariadb("katib")
+            stack, name, f"sqlite:///{folder}/katib.db" if on_sqlite else mariadb(name.replace("-", "_"))
         )
     url = f"sqlite:///{folder}/vizier.db" if name == work.VIZIER else mariadb(name.replace("-", "_"))
     return _start_peer(stack, name, url, peers)
@@ -120,7 +121,7 @@ def start_katib(stack: ExitStack, name: str, url: str) -> System:
     client = stack.enter_context(ManagerClient(address))
     storage = stack.enter_context(closing(open_storage(url)))
     assert isinstance(storage, SqlStorage)
-    clients = _generators(stack, sys.executable, "loop_katib", address)
+    clients = _generators(stack, sys.executable, "loop_katib_calls" if name in work.CALLS else "loop_katib", address)
 
     def fill_and_settle(trials: int) -> str:
         study = fill(client, storage, trials)
