@@ -42,10 +42,6 @@ class Held:
     # By study: the ids of trials whose lease may be over.
     lapsed: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def learn(self, trial: Trial, taken: int) -> None:
-        """Of a trial that was read. What this transaction has made of it counts for more."""
-        self.trials.setdefault(trial.id, (trial, taken))
-
     def change(self, trial: Trial, taken: int) -> None:
         self.trials[trial.id] = trial, taken
 

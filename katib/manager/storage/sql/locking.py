@@ -106,10 +106,15 @@ def _read(session: Session, lock: Read, about: About) -> None:
 
 def _learn(session: Session, rows: Iterable[Row]) -> Sequence[Trial]:
     """From rows of TRIAL_COLUMNS and `taken`: those of held studies."""
-    of_held = [(trial_from_row(row), int(row[-1])) for row in rows if row[1] in session.held.studies]
-    for trial, taken in of_held:
-        session.held.learn(trial, taken)
-    return [trial for trial, _ in of_held]
+    held = session.held
+    found = []
+    for row in rows:
+        if row[1] in held.studies:
+            # One that is there already, as a client's own trial that is also named by its id, is not taken apart again.
+            if row[0] not in held.trials:
+                held.trials[row[0]] = trial_from_row(row), int(row[-1])
+            found.append(held.trials[row[0]][0])
+    return found
 
 
 def read_by_ids(trial_ids: Sequence[str]) -> Read:
