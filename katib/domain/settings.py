@@ -24,7 +24,8 @@ class Option(Generic[T_co]):
     """One setting that an algorithm or a rule knows.
 
     `parse` gives its value, or None when the text is none; `expected` says what would be one. `default` is the value without
-    the setting; `default_text` says so in the documentation.
+    the setting; `default_text` says so in the documentation. `bounds`: of whole numbers, where `expected` does not mention a
+    bound that no useful value comes near; said to whoever goes beyond it.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Option(Generic[T_co]):
     parse: Callable[[str], T_co | None]
     default: T_co
     default_text: str
+    bounds: str = ""
+
+    def refusal(self, name: str, text: str) -> str:
+        """Of what `parse` takes for none, under the name by which it was given."""
+        said = self.bounds if self.bounds and _WHOLE.fullmatch(text) and abs(int(text)) > MAX_COUNT else self.expected
+        return f"expected {said} for {name}"
 
 
 def whole(
@@ -49,7 +56,8 @@ def whole(
     expected = "a whole number" if least is None else f"a whole number from {least} on"
     if most != MAX_COUNT:
         expected = f"a whole number from {least} to {most}"
-    return Option(name, meaning, expected, parse, default, default_text or str(default))
+    bounds = f"a whole number from {-most if least is None else least} to {most}" if most == MAX_COUNT else ""
+    return Option(name, meaning, expected, parse, default, default_text or str(default), bounds)
 
 
 def real(
@@ -138,7 +146,7 @@ class Options:
                 continue
             value = option.parse(text)
             if value is None:
-                found.append(violation(f"{path}[{i}].value", text, f"expected {option.expected} for {name}"))
+                found.append(violation(f"{path}[{i}].value", text, option.refusal(name, text)))
             (values if name in rows else of_parameters)[name] = value
         if found:
             raise InvalidArgumentError(found)

@@ -55,7 +55,8 @@ def test_the_last_setting_of_a_name_counts_and_all_are_checked() -> None:
     ("name", "value", "message"),
     [
         ("Num", "0", "at[0].value: '0': expected a whole number from 1 on for Num"),
-        ("Num", "2147483648", "expected a whole number from 1 on for Num"),
+        ("Num", "2147483648", "expected a whole number from 1 to 2147483647 for Num"),
+        ("Any", "-2147483648", "expected a whole number from -2147483647 to 2147483647 for Any"),
         ("Any", "1.0", "expected a whole number for Any"),
         ("Seed", "9223372036854775808", "expected a whole number from 0 to 9223372036854775807 for Seed"),
         ("noise", "0", "expected a number more than 0 for noise"),
