@@ -56,9 +56,11 @@ class Trial:
     noted on it: ERROR with the exception's text, or KILLED for an interrupt from the keyboard.
     """
 
-    def __init__(self, loop: "Loop", stored: StoredTrial, held: Held) -> None:
+    def __init__(self, loop: "Loop", stored: StoredTrial, held: Held, *, last: bool) -> None:
         self._loop: Final = loop
         self._held: Final = held
+        self._last: Final = last
+        self._given: Given | None = None
         # How it ended here; empty while it has not.
         self._ended = ""
         self.id: Final = stored.id
@@ -155,12 +157,13 @@ class Trial:
             self._loop.give_up(self._held, self.number, "", _LEAVE_S)
             self._ended = LEFT
 
-    def finish(self, *, ask: bool) -> "Given | None":
-        """At the end of its body. `ask`: in the same call for the next trial; None where there is no answer to that."""
-        if self._ended:
-            return None
-        self._check_here()
-        return self._end(ask=ask)
+    def finish(self) -> "Given | None":
+        """At the end of its body, after which the loop goes on: unless this is its last trial, it is asked for the next one in
+        the same call. None where there is no answer to that."""
+        if not self._ended:
+            self._check_here()
+            self._given = self._end(ask=not self._last)
+        return self._given
 
     def _check_here(self) -> None:
         if not self._held.here:
@@ -214,7 +217,7 @@ class Loop:
                 if stored is None:
                     return
                 held = Held(self._client, stored.id, stored.attempt)
-                trial = Trial(self, stored, held)
+                trial = Trial(self, stored, held, last=done + 1 == limit)
                 keeper.keep(held)
                 try:
                     yield trial
@@ -224,8 +227,7 @@ class Loop:
                     trial.abandon()
                     raise
                 done += 1
-                # Whoever comes here wants another one, unless these were all.
-                given = trial.finish(ask=limit is None or done < limit)
+                given = trial.finish()
                 keeper.let_go()
 
     def _next(self, asked: Given | None) -> StoredTrial | None:

@@ -234,7 +234,7 @@ class Study:
                     if number is not None:
                         trial.report({trial.objective_name: number})
                     if not trial.over:
-                        trial.complete()
+                        trial.finish()
             except Exception:
                 if on_error == "raise":
                     raise
