@@ -323,6 +323,12 @@ class ManagerClient:
         request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, attempt=attempt, error=error)
         self._call("CompleteTrial", request)
 
+    def check_settings(self, algorithm: str, spec: StudySpec) -> None:
+        """Asks the algorithm's service whether it takes the settings in `spec`, of a study that need not be there. Raises what
+        the service says; UnavailableError where none answers."""
+        request = pb.InitializeSuggestServiceRequest(suggest_algorithm=algorithm, configs=spec_to_proto(spec))
+        self._call("InitializeSuggestService", request)
+
     # Models
 
     def save_study(self, study: SavedStudy) -> None:

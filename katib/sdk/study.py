@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Final
 from katib.api.client import DEFAULT_ADDRESS, ManagerClient
 from katib.api.logins import token_for
 from katib.api.tls import INSECURE, client_tls, refuse_plaintext
-from katib.domain.errors import InvalidArgumentError, NotFoundError
+from katib.domain.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
 from katib.domain.names import is_id
 from katib.domain.study import ALGORITHM_TAG, Limits, Objective, Setting, StudySpec
 from katib.domain.trial import Tag
@@ -96,9 +102,11 @@ def create_study(
         tags=(Tag(ALGORITHM_TAG, algorithm),),
         limits=Limits(max_trials=max_trials, max_failed_trials=max_failed_trials, max_duration=max_duration),
     )
+    client = connect(server)
+    if settings:
+        _check_settings(client, algorithm, spec)
     # Drawn once: a call whose answer was lost is made again under the same.
     request_id = f"sdk-{uuid.uuid5(uuid.NAMESPACE_OID, name) if exist_ok else uuid.uuid4()}"
-    client = connect(server)
     try:
         study_id = patiently(lambda: client.create_study(spec, request_id), OPEN_S, f"creating study {name}")
     except InvalidArgumentError as error:
@@ -110,6 +118,15 @@ def create_study(
                 ) from error
         raise
     return Study(client, study_id)
+
+
+def _check_settings(client: ManagerClient, algorithm: str, spec: StudySpec) -> None:
+    """Now, and not with the first trial. Raises InvalidArgumentError."""
+    try:
+        client.within(OPEN_S).check_settings(algorithm, spec)
+    except (UnavailableError, DeadlineExceededError, FailedPreconditionError) as error:
+        # A service may come later; if it does not, the first trial waits for it and says so.
+        _log.info("the settings are checked with the first trial: %s", error)
 
 
 def open_study(study: str, *, server: str | None = None) -> "Study":

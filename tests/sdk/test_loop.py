@@ -219,6 +219,17 @@ def test_mistakes_are_named(it: World) -> None:
         katib.open_study("twice", server="unix:/nowhere/at/all")
 
 
+@pytest.mark.slow
+def test_settings_that_the_algorithm_refuses_create_no_study_and_where_it_is_not_there_yet_they_do(it: World) -> None:
+    with pytest.raises(InvalidArgumentError, match="did you mean DefaultGrid"):
+        create(it, "wrong settings", algorithm="grid", settings={"defaultgrid": 3})
+    with pytest.raises(InvalidArgumentError, match="'0': expected a whole number from 1 on for DefaultGrid"):
+        create(it, "wrong settings", algorithm="grid", settings={"DefaultGrid": 0})
+    with it.client() as client:
+        assert not client.list_studies(name="wrong settings").items
+    assert create(it, "settings later", algorithm="mine", settings={"MySetting": 0}).state == "RUNNING"
+
+
 def test_many_that_create_the_same_study_get_one(it: World) -> None:
     found = {create(it, "shared", exist_ok=True).id for _ in range(3)}
     assert len(found) == 1
