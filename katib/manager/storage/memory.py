@@ -143,9 +143,9 @@ class MemoryStorage(MemoryReads):
             mine = [t for t in unfinished if t.client_id == client_id]
             lapsed = sorted((t for t in unfinished if t.lease_until is not None), key=_lease_end)
             decision, own, changed, added = decide_given(study, mine, lapsed, client_id, count, lease, at, now, choose)
-            self._store(decision)
             if added:
                 self._insert(changed, added)
+            self._store(dataclasses.replace(decision, study=changed))
         if changed is not study:
             self._tell(study_id)
         return (*own, *added)
@@ -174,6 +174,9 @@ class MemoryStorage(MemoryReads):
         give: Giving | None = None,
     ) -> Applied:
         with self._lock:
+            trial = self.get_trial(trial_id)
+            study = self._studies[trial.study_id]
+            taken, attempts = len(self._observations.get(trial_id, ())), len(self._attempts.get(trial_id, ()))
             applied = self._apply_to(trial_id, decide, most, allow)
             if give is None:
                 return applied
@@ -181,6 +184,11 @@ class MemoryStorage(MemoryReads):
                 given = self.give_trials(applied.study.id, give.client_id, give.count, give.lease, give.at, give.choose)
             except GIVES_NOTHING:
                 return applied
+            except BaseException:
+                # As a transaction that is rolled back.
+                self._studies[study.id], self._trials[trial_id] = study, trial
+                del self._observations.get(trial_id, [])[taken:], self._attempts.get(trial_id, [])[attempts:]
+                raise
             return dataclasses.replace(applied, study=self._studies[applied.study.id], given=given)
 
     def _apply_to(

@@ -1,10 +1,11 @@
 """What every storage does in one transaction for a client: give it trials, and change one as it is."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from katib.domain.errors import AbortedError, FailedPreconditionError, NotFoundError
+from katib.domain.errors import AbortedError, AlreadyExistsError, FailedPreconditionError, NotFoundError
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialReason
 from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove
@@ -166,3 +167,11 @@ class GivingContract:
         with pytest.raises(FailedPreconditionError, match="not from you"):
             storage.report(trial.id, 0, [observe(0.5)], check=refuse)
         assert storage.get_trial(trial.id) == after
+
+    def test_trials_of_which_one_is_there_already_leave_everything_as_it_was(self, storage):
+        study = storage.create_study(make_study())
+        (left,) = storage.add_trials(study.id, 0, new_trials(1), NOW, client_id="d", running=True, lease=timedelta(0))
+        before = storage.get_study(study.id)
+        with pytest.raises(AlreadyExistsError):
+            storage.give_trials(study.id, "c", 2, LEASE, NOW, lambda _study, _n: [replace(new_trials()[0], id=left.id)])
+        assert (storage.get_study(study.id), storage.get_trial(left.id)) == (before, left)
