@@ -48,7 +48,7 @@ _SHOWN: Final = {
     "ModelInfo": ("study_name", "trial_id"),
     "CreateTokenRequest": ("name", "owner", "kind", "roles", "groups", "lifetime"),
 }
-_INSIDE: Final = ("study_config", "model")
+_INSIDE: Final = ("study_config", "model", "next")
 
 
 class AuditLog:
@@ -158,7 +158,7 @@ def _about(message: Any) -> dict[str, object]:
             shown[name] = _plain(fields[name])
     for name in _INSIDE:
         if name in fields:
-            shown |= _about(fields[name])
+            shown = {**_about(fields[name]), **shown}
     return shown
 
 
@@ -174,6 +174,8 @@ def _outcome(reply: Any) -> dict[str, object]:
         shown["token_id"] = fields["token"].token_id
     if "trials" in fields:
         shown["trial_ids"] = [trial.trial_id for trial in fields["trials"][:_MOST_LISTED]]
+    if "next" in fields:
+        shown |= _outcome(fields["next"])
     return shown
 
 

@@ -67,11 +67,13 @@ class ClientUseCases(GivingUseCases):
             return completion(study, trial, intakes, is_complete, error, now)
 
         trial_id_of(trial_id)
-        asked = None if ask is None else self._checked_ask(ask)
-        if left:
+        asked = None if ask is None else self._checked_ask(ask, "next.")
+        # An objective alone is not counted: a trial that has reported all that it may can still be completed with it.
+        counts = bool(left or metrics)
+        if counts:
             self._room.before_report()
-        most = self._room.quotas.observations_of_trial if left else 0
-        allow = self._room.allow_observations if left else None
+        most = self._room.quotas.observations_of_trial if counts else 0
+        allow = self._room.allow_observations if counts else None
         giving = None if asked is None else self._giving(study_id, asked)
         applied = self._storage.apply_to(trial_id, decide, most, allow, giving)
         study = applied.study

@@ -35,6 +35,7 @@ from katib.manager.ports import AskAgainError, History, Suggestion, SuggestionRe
 from katib.manager.service.checks import (
     MAX_CLIENT_ID,
     answer,
+    is_to_end,
     label_of,
     study_id_of,
 )
@@ -108,19 +109,19 @@ class GivingUseCases(UseCases):
         ask = self._checked_ask(Ask(count, client_id, algorithm, deadline, lease))
         return self._suggest(study_id, ask)
 
-    def _checked_ask(self, ask: Ask) -> _Checked:
-        """Raises InvalidArgumentError."""
-        label_of("client_id", ask.client_id, MAX_CLIENT_ID)
+    def _checked_ask(self, ask: Ask, at: str = "") -> _Checked:
+        """Raises InvalidArgumentError. `at`: what comes before the names of its fields."""
+        label_of(f"{at}client_id", ask.client_id, MAX_CLIENT_ID)
         if ask.lease is not None and not ask.client_id:
             raise InvalidArgumentError.of(
-                "client_id", "", "expected a name: a trial is leased to a client that has one"
+                f"{at}client_id", "", "expected a name: a trial is leased to a client that has one"
             )
         period = None
         if ask.client_id:
-            period = lease_of("lease", DEFAULT_LEASE if ask.lease is None else ask.lease)
+            period = lease_of(f"{at}lease", DEFAULT_LEASE if ask.lease is None else ask.lease)
         if not 0 <= ask.count <= MAX_SUGGESTIONS:
-            raise InvalidArgumentError.of("count", ask.count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
-        name = check_service_name("suggest_algorithm", ask.algorithm or DEFAULT_ALGORITHM)
+            raise InvalidArgumentError.of(f"{at}count", ask.count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
+        name = check_service_name(f"{at}suggest_algorithm", ask.algorithm or DEFAULT_ALGORITHM)
         return _Checked(ask.count or 1, ask.client_id, name, ask.deadline, ask.lease, period)
 
     def _suggest(self, study_id: str, ask: _Checked) -> Given:
@@ -373,7 +374,10 @@ def _check_gives(study: Study) -> None:
 
 
 def _left(study: Study) -> int:
-    """How many trials it may still get; more than anybody asks for where there is no limit."""
+    """How many trials it may still get; more than anybody asks for where there is no limit. None once it is about to end, as by
+    the trial that reached its goal: they would be ended with it."""
+    if is_to_end(study):
+        return 0
     limit = effective_max_trials(study.spec)
     return 2**31 if limit is None else limit - study.suggested
 
