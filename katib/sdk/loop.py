@@ -160,8 +160,8 @@ class Trial:
     def finish(self) -> "Given | None":
         """At the end of its body, after which the loop goes on: unless this is its last trial, it is asked for the next one in
         the same call. None where there is no answer to that."""
+        self._check_here()
         if not self._ended:
-            self._check_here()
             self._given = self._end(ask=not self._last)
         return self._given
 
