@@ -17,6 +17,7 @@ from katib.domain.errors import (
     ResourceExhaustedError,
     UnauthenticatedError,
 )
+from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.permissions import (
     Access,
@@ -97,6 +98,30 @@ class TestStudies:
         (trial,), _ = people["ann"].suggest_trials(mine[0])
         assert people["ann"].list_trials(id_prefix=trial.id).items
         assert not people["bob"].list_trials(id_prefix=trial.id).items
+
+    def test_who_may_not_write_ends_no_trial_and_is_given_none_in_the_same_call(
+        self, people: dict[str, ManagerClient]
+    ) -> None:
+        ann, bob, carl = people["ann"], people["bob"], people["carl"]
+        study_id = ann.create_study(study(algorithm="", access_permissions=("reader:group:ml",)))
+        (trial,), _ = ann.suggest_trials(study_id, client_id="c")
+        before = ann.get_study(study_id).summary
+        left = [Observation("acc", 0.5, trial.created_at, 1, "", 1)]
+        of_carl = carl.create_study(study(algorithm=""))
+        for client, of, error in (
+            (bob, study_id, PermissionDeniedError),
+            (carl, study_id, NotFoundError),
+            # Nor under the name of a study of one's own.
+            (carl, of_carl, NotFoundError),
+        ):
+            with pytest.raises(error):
+                client.complete_and_ask(of, trial.id, 1, left, "", "c")
+        assert ann.get_trial(trial.id).trial == trial
+        assert (ann.get_study(study_id).summary, list(ann.list_observations(trial.id).items)) == (before, [])
+        assert list(carl.list_trials(of_carl).items) == []
+        given = ann.complete_and_ask(study_id, trial.id, 1, left, "", "c")
+        assert given is not None
+        assert [t.number for t in given[0]] == [2]
 
 
 class TestModels:

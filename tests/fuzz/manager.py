@@ -117,6 +117,9 @@ class ManagerUnderFire:
                     is_complete=True,
                     objective_value="1",
                     metrics=[pb.Metrics(name="accuracy", value="1")],
+                    reporter="r",
+                    observations=[pb.Observation(name="loss", value=rnd.choice(FLOATS), sequence=rnd.randrange(1, 9))],
+                    next=pb.SuggestTrialsRequest(count=1, client_id="c", lease={"seconds": 60}),
                 )
             ),
             "ReportMetrics": of(

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
 from katib.api.credentials import bearer
 from katib.domain.errors import InvalidArgumentError, UnauthenticatedError
+from katib.domain.metrics import Observation
 from katib.domain.tokens import PREFIX
 from katib.manager.audit import AuditLog
 from katib.manager.auth.policy import POLICY
@@ -105,12 +107,22 @@ def test_an_event_says_what_the_call_was_about(audited: tuple[Guarded, Log]) -> 
         client.update_study(study_id, goal=float("inf"))
         token, secret = client.create_token("laptop", roles=["user"])
         client.revoke_token(token.id)
-        client.complete_trial(study_id, trial_id, 0.5)
+        client.report_metrics(trial_id, [Observation("acc", 0.5, datetime.now(UTC), 1, "", 1)])
+        given = client.complete_and_ask(study_id, trial_id, 1, (), "", "me")
+        assert given is not None
     updated, made, revoked, completed = log.new()
     assert updated["about"] == {"study_id": study_id, "optimization_goal": "inf"}
     assert made["about"] == {"name": "laptop", "roles": ["user"], "token_id": token.id}
     assert revoked["about"] == {"token_id": token.id}
-    assert completed["about"]["trial_id"] == trial_id
+    assert completed["about"] == {
+        "study_id": study_id,
+        "trial_id": trial_id,
+        "attempt": 1,
+        "is_complete": True,
+        "client_id": "me",
+        "count": 1,
+        "trial_ids": [t.id for t in given[0]],
+    }
     assert secret.removeprefix(PREFIX)[17:] not in log.path.read_text()
 
 

@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime
 
+import grpc
 import pytest
 
+from katib.api import api_pb2 as pb
 from katib.api.client import ManagerClient
 from katib.domain.errors import ResourceExhaustedError
 from katib.domain.metrics import Observation
 from katib.domain.study import StudyReason
-from tests.e2e.harness import study, until
+from katib.domain.trial import TrialState
+from tests.e2e.harness import stub, study, until
 from tests.limits.conftest import Limited
 
 pytestmark = pytest.mark.long
@@ -114,6 +117,46 @@ def test_a_trial_reports_no_more_values_than_it_may(limited: Limited) -> None:
         client.complete_trial(study_id, trial.id)
 
 
+def test_a_completion_brings_no_more_values_than_a_trial_may_have(limited: Limited) -> None:
+    it = limited(max_observations_per_trial=5, auth="none")
+    with it.client("") as client:
+        study_id = client.create_study(study(algorithm="", limits={"max_trials": 100}))
+        (trial,), _ = client.suggest_trials(study_id, 1, "c")
+        client.report_metrics(trial.id, values(4))
+        beyond = rf"trial {trial.id} has reported 4 values, and 2 more would be beyond 5"
+        with pytest.raises(ResourceExhaustedError, match=beyond):
+            client.complete_and_ask(study_id, trial.id, 1, values(2, 5), "", "c")
+        named = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial.id, is_complete=True)
+        named.metrics.extend(pb.Metrics(name=name, value="1") for name in ("a", "b"))
+        with pytest.raises(grpc.RpcError, match=beyond):
+            stub(it.world.address).CompleteTrial(named, timeout=30)
+        assert client.get_trial(trial.id).trial.state is TrialState.RUNNING
+        assert [t.number for t in client.list_trials(study_id).items] == [1]
+        # Those that are there already need no room, and the fifth has some.
+        given = client.complete_and_ask(study_id, trial.id, 1, values(5), "", "c")
+        assert given is not None
+        (following,), _ = given
+        client.report_metrics(following.id, values(5))
+        # With its objective alone a trial can always be completed.
+        client.complete_trial(study_id, following.id, 0.9)
+        assert [t.objective for t in client.list_trials(study_id).items] == [0.5, 0.9]
+
+
+def test_who_may_have_no_more_trials_can_still_end_one(limited: Limited) -> None:
+    it = limited(max_trials_per_study=2, auth="none")
+    with it.client("") as client:
+        study_id = client.create_study(study(algorithm="", limits={"max_trials": 100}))
+        (trial,), _ = client.suggest_trials(study_id, 1, "c")
+        given = client.complete_and_ask(study_id, trial.id, 1, values(1), "", "c")
+        assert given is not None
+        (last,), _ = given
+        assert client.complete_and_ask(study_id, last.id, 1, values(1), "", "c") is None
+        assert client.get_trial(last.id).trial.state is TrialState.COMPLETED
+        # Who asks is told why.
+        with pytest.raises(ResourceExhaustedError, match="has 2 trials, the most of one study"):
+            client.suggest_trials(study_id, 1, "c")
+
+
 @pytest.mark.usefixtures("short")
 def test_the_values_of_an_owner_are_limited_over_all_its_studies(limited: Limited) -> None:
     it = limited(max_observations_per_owner=6, max_observations=9)
@@ -136,7 +179,10 @@ def test_the_values_of_an_owner_are_limited_over_all_its_studies(limited: Limite
         assert ann.list_observations(two).items == []
         # Sent again they are there already.
         ann.report_metrics(one, values(4))
-        ann.report_metrics(two, values(2))
+        of_two = ann.get_trial(two).trial.study_id
+        with pytest.raises(ResourceExhaustedError, match="and 3 more would be beyond 6"):
+            ann.complete_and_ask(of_two, two, 1, values(3), "", "c")
+        ann.complete_and_ask(of_two, two, 1, values(2), "", "c")
         bob.report_metrics(of_bob, values(3))
         with pytest.raises(ResourceExhaustedError, match=r"there are 9 values of trials, .*\(--max-observations\)"):
             bob.report_metrics(of_bob, values(1, 4))
