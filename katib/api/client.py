@@ -3,37 +3,28 @@
 Raises what the manager raised (`katib.domain.errors`); UnavailableError when it cannot be reached.
 """
 
-import copy
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from katib.api import api_pb2 as pb
-from katib.api.channel import KEEPALIVE, PROMPT_KEEPALIVE
 from katib.api.column_converters import changes_from_proto
-from katib.api.credentials import LOGIN_KEY, bearer
-from katib.api.failover import Failover, parse_addresses
+from katib.api.credentials import LOGIN_KEY
+from katib.api.driving import DrivingCalls, period_or_none
 from katib.api.model_converters import model_from_proto, saved_study_from_proto
 from katib.api.service_converters import service_from_proto
 from katib.api.study_converters import spec_from_proto, spec_to_proto, study_state_to_proto, summary_from_proto
-from katib.api.times import period_to_proto
 from katib.api.token_converters import token_from_proto
 from katib.api.trial_converters import (
     attempt_from_proto,
     observation_from_proto,
-    observation_to_proto,
     trial_from_proto,
     trial_state_to_proto,
 )
 from katib.api.value_converters import parameters_to_proto
 from katib.domain.caller import Caller, CallerKind, Role
-from katib.domain.errors import DeadlineExceededError
-from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.study import Limits, StudySpec, StudyState
 from katib.domain.tokens import Token
@@ -49,57 +40,12 @@ from katib.domain.views import (
     TrialDetail,
 )
 
-if TYPE_CHECKING:
-    from katib.api.tls import ClientTls
 
-DEFAULT_ADDRESS: Final = "localhost:6789"
-DEFAULT_TIMEOUT_S: Final = 30.0
-
-
-class ManagerClient:
+class ManagerClient(DrivingCalls):
     """A connection to a manager at `HOST:PORT` or `unix:PATH`; safe from any thread. Every call ends within `timeout`.
 
     With several addresses, `A,B` or a sequence, it goes on at another one when a manager does not answer (katib.api.failover).
     """
-
-    def __init__(
-        self,
-        address: str | Sequence[str] = DEFAULT_ADDRESS,
-        timeout: float = DEFAULT_TIMEOUT_S,
-        tls: "ClientTls | None" = None,
-        token: str = "",
-    ) -> None:
-        """`tls`: without it the connection is in plaintext. `token`: by which a manager that asks is shown who calls. Raises
-        InvalidArgumentError for a list of addresses that is none."""
-        addresses = parse_addresses(address)
-        self.address = ",".join(addresses)
-        self._timeout = timeout
-        self._deadline: float | None = None
-        self._failover = Failover(addresses, KEEPALIVE if len(addresses) == 1 else PROMPT_KEEPALIVE, tls)
-        self._metadata = bearer(token)
-
-    def __enter__(self) -> "ManagerClient":
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._failover.close()
-
-    def within(self, seconds: float) -> "ManagerClient":
-        """The same connection, for calls that have so long together: what comes later raises DeadlineExceededError."""
-        bounded = copy.copy(self)
-        bounded._deadline = time.monotonic() + seconds
-        return bounded
-
-    def with_token(self, token: str) -> "ManagerClient":
-        """The same connection for another caller."""
-        other = copy.copy(self)
-        other._metadata = bearer(token)
-        return other
 
     # Studies
 
@@ -150,8 +96,8 @@ class ManagerClient:
             max_parallel=limits.max_parallel,
             max_failed_trials=limits.max_failed_trials,
             retry_limit=limits.retry_limit,
-            trial_timeout=_period(limits.trial_timeout),
-            max_duration=_period(limits.max_duration),
+            trial_timeout=period_or_none(limits.trial_timeout),
+            max_duration=period_or_none(limits.max_duration),
             optimization_goal=goal,
             paused=paused,
         )
@@ -232,103 +178,6 @@ class ManagerClient:
         reply = self._call("GetTrialLog", request)
         return LogChunk(reply.data, reply.next_offset, reply.finished)
 
-    # Observations
-
-    def report_metrics(
-        self, trial_id: str, observations: Sequence[Observation], attempt: int = 0, reporter: str = ""
-    ) -> bool:
-        """Whether the trial has been asked to end. `position` of each observation is the reporter's own number for it,
-        from 1 on; sent twice, it is there once."""
-        request = pb.ReportMetricsRequest(
-            trial_id=trial_id,
-            attempt=attempt,
-            reporter=reporter,
-            observations=[observation_to_proto(o) for o in observations],
-        )
-        reply: pb.ReportMetricsReply = self._call("ReportMetrics", request)
-        return reply.should_stop
-
-    def list_observations(
-        self, trial_id: str, attempt: int = 0, names: Sequence[str] = (), page_size: int = 0, page_token: str = ""
-    ) -> Page[Observation]:
-        request = pb.ListObservationsRequest(
-            trial_id=trial_id, attempt=attempt, names=names, page_size=page_size, page_token=page_token
-        )
-        reply = self._call("ListObservations", request)
-        return Page([observation_from_proto(o) for o in reply.observations], reply.next_page_token)
-
-    # Studies that clients drive
-
-    def suggest_trials(
-        self,
-        study_id: str,
-        count: int = 1,
-        client_id: str = "",
-        algorithm: str = "",
-        lease: timedelta | None = None,
-    ) -> tuple[Sequence[Trial], bool]:
-        """Trials to run now, the client's own unfinished ones first, then those that others have left; and whether there is
-        nothing more to try.
-
-        With a `client_id` an answer that was lost is asked for again; without, the trials in it stay unfinished. `lease`: how
-        long they stay this client's without a report; None leaves it to the manager.
-        """
-        request = pb.SuggestTrialsRequest(
-            study_id=study_id,
-            suggest_algorithm=algorithm,
-            count=count,
-            client_id=client_id,
-            lease=_period(lease),
-        )
-        reply = self._call("SuggestTrials", request, again=bool(client_id))
-        return [trial_from_proto(t) for t in reply.trials], reply.completed
-
-    def complete_trial(
-        self,
-        study_id: str,
-        trial_id: str,
-        objective: float | None = None,
-        attempt: int = 0,
-        observations: Sequence[Observation] = (),
-        reporter: str = "",
-    ) -> None:
-        """COMPLETED with the objective reported before, or now: in `observations`, which are as in `report_metrics`, or as
-        `objective`. `attempt`: the one that was given; for a trial that has been handed on since, FailedPreconditionError."""
-        self._call("CompleteTrial", _completion(study_id, trial_id, objective, attempt, observations, reporter))
-
-    def complete_and_ask(
-        self,
-        study_id: str,
-        trial_id: str,
-        attempt: int,
-        observations: Sequence[Observation],
-        reporter: str,
-        client_id: str,
-        algorithm: str = "",
-        lease: timedelta | None = None,
-    ) -> tuple[Sequence[Trial], bool] | None:
-        """Both `complete_trial` and then `suggest_trials` for one trial, in one call. None where the trial has ended and the
-        question has no answer: ask again by itself."""
-        request = _completion(study_id, trial_id, None, attempt, observations, reporter)
-        request.next.count, request.next.client_id, request.next.suggest_algorithm = 1, client_id, algorithm
-        if lease is not None:
-            request.next.lease.CopyFrom(period_to_proto(lease))
-        reply = self._call("CompleteTrial", request, again=bool(client_id))
-        if not reply.HasField("next"):
-            return None
-        return [trial_from_proto(t) for t in reply.next.trials], reply.next.completed
-
-    def abandon_trial(self, study_id: str, trial_id: str, attempt: int = 0, error: str = "") -> None:
-        """KILLED, or ERROR with what went wrong."""
-        request = pb.CompleteTrialRequest(study_id=study_id, trial_id=trial_id, attempt=attempt, error=error)
-        self._call("CompleteTrial", request)
-
-    def check_settings(self, algorithm: str, spec: StudySpec) -> None:
-        """Asks the algorithm's service whether it takes the settings in `spec`, of a study that need not be there. Raises what
-        the service says; UnavailableError where none answers."""
-        request = pb.InitializeSuggestServiceRequest(suggest_algorithm=algorithm, configs=spec_to_proto(spec))
-        self._call("InitializeSuggestService", request)
-
     # Models
 
     def save_study(self, study: SavedStudy) -> None:
@@ -390,7 +239,7 @@ class ManagerClient:
         """The token and its secret, which nobody will tell again. `owner` empty: the caller; `lifetime` None: as long as the
         caller's own is good."""
         request = pb.CreateTokenRequest(
-            name=name, owner=owner, kind=kind, roles=roles, groups=groups, lifetime=_period(lifetime)
+            name=name, owner=owner, kind=kind, roles=roles, groups=groups, lifetime=period_or_none(lifetime)
         )
         # Made again it makes another one, which nobody would know of.
         reply = self._call("CreateToken", request, again=False)
@@ -405,38 +254,3 @@ class ManagerClient:
         """One, or all of an owner's; returns how many these were."""
         revoked: int = self._call("RevokeToken", pb.RevokeTokenRequest(token_id=token_id, owner=owner)).revoked
         return revoked
-
-    def _call(self, method: str, request: Any, *, again: bool = True) -> Any:
-        """`again`: sent twice it does what it does once, as all but one do: they read, say what should be, or bear a key."""
-        return self._failover.call(method, request, self._left(), self._metadata, again=again)
-
-    def _left(self) -> float:
-        if self._deadline is None:
-            return self._timeout
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceededError(f"the manager at {self.address} did not say all that was asked for in time")
-        return min(left, self._timeout)
-
-
-def _completion(
-    study_id: str,
-    trial_id: str,
-    objective: float | None,
-    attempt: int,
-    observations: Sequence[Observation],
-    reporter: str,
-) -> pb.CompleteTrialRequest:
-    return pb.CompleteTrialRequest(
-        study_id=study_id,
-        trial_id=trial_id,
-        is_complete=True,
-        objective_value="" if objective is None else repr(objective),
-        attempt=attempt,
-        observations=[observation_to_proto(o) for o in observations],
-        reporter=reporter,
-    )
-
-
-def _period(period: timedelta | None) -> Any:
-    return None if period is None else period_to_proto(period)

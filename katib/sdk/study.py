@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from katib.api.client import DEFAULT_ADDRESS, ManagerClient
+from katib.api.calls import DEFAULT_ADDRESS
+from katib.api.client import ManagerClient
 from katib.api.logins import token_for
 from katib.api.tls import INSECURE, client_tls, refuse_plaintext
 from katib.domain.errors import (

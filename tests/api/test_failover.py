@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from katib.api import api_pb2 as pb
-from katib.api import client as client_module
+from katib.api import calls
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.api.channel import PROMPT_KEEPALIVE
 from katib.api.client import ManagerClient
@@ -155,7 +155,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     monkeypatch.setattr("random.randrange", lambda _count: 0)
     short = {"grpc.keepalive_time_ms": 300, "grpc.http2.ping_timeout_ms": 300}
     prompt = tuple((name, short.get(name, value)) for name, value in PROMPT_KEEPALIVE)
-    monkeypatch.setattr(client_module, "PROMPT_KEEPALIVE", prompt)
+    monkeypatch.setattr(calls, "PROMPT_KEEPALIVE", prompt)
     with ExitStack() as stack:
         yield Pair(stack)
 

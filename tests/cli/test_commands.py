@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from katib.api import api_pb2 as pb
-from katib.api import client
+from katib.api import calls
 from katib.cli import session
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, UnavailableError
 from katib.domain.study import Limits, StudyState
@@ -40,7 +40,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_defaults_are_the_clients() -> None:
-    assert (session.DEFAULT_SERVER, session.DEFAULT_TIMEOUT_S) == (client.DEFAULT_ADDRESS, client.DEFAULT_TIMEOUT_S)
+    assert (session.DEFAULT_SERVER, session.DEFAULT_TIMEOUT_S) == (calls.DEFAULT_ADDRESS, calls.DEFAULT_TIMEOUT_S)
 
 
 # create-study

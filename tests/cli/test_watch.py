@@ -13,7 +13,7 @@ from threading import Event, Thread
 import pytest
 from rich.console import Console
 
-from katib.api import client
+from katib.api import calls
 from katib.api.channel import KEEPALIVE
 from katib.api.client import ManagerClient
 from katib.cli import patience
@@ -139,7 +139,7 @@ def test_a_manager_that_went_away_without_a_word_is_noticed(
     server: str, manager: ScriptedManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = {"grpc.keepalive_time_ms": 200, "grpc.http2.ping_timeout_ms": 200}
-    monkeypatch.setattr(client, "KEEPALIVE", tuple((name, short.get(name, value)) for name, value in KEEPALIVE))
+    monkeypatch.setattr(calls, "KEEPALIVE", tuple((name, short.get(name, value)) for name, value in KEEPALIVE))
     gate = Event()
     manager.watches = [[RUN, gate]]
     with Relay(server) as relay, ManagerClient(relay.address) as watcher:
