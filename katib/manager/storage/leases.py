@@ -8,7 +8,8 @@ from katib.domain.lease import show_period
 from katib.domain.study import Intent, Study, StudyState
 from katib.domain.trial import MAX_DISRUPTIONS, NewTrial, Trial, TrialAttempt, TrialReason, TrialState
 from katib.manager.changes import StudyChanges, TrialMove
-from katib.manager.storage.decisions import Decision, decide_changes, decide_trials
+from katib.manager.storage.decisions import decide_changes, decide_trials
+from katib.manager.storage.work import Decision
 
 
 def decide_hand_out(

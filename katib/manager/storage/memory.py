@@ -13,7 +13,6 @@ from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.ports import Usage
 from katib.manager.storage.decisions import (
     GIVES_NOTHING,
-    Decision,
     check_changes,
     check_driver,
     check_room,
@@ -22,12 +21,12 @@ from katib.manager.storage.decisions import (
     decide_report,
     decide_study,
     decide_trials,
-    observation_key,
     trials_named,
 )
 from katib.manager.storage.leases import decide_given, decide_hand_out
 from katib.manager.storage.memory_reads import MemoryReads
 from katib.manager.storage.times import to_micros
+from katib.manager.storage.work import Decision, observation_key
 
 
 class MemoryStorage(MemoryReads):

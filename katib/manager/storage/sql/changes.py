@@ -18,8 +18,6 @@ from katib.domain.trial import NewTrial, Trial
 from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.storage.decisions import (
     GIVES_NOTHING,
-    Decision,
-    Key,
     check_changes,
     check_driver,
     check_room,
@@ -45,6 +43,7 @@ from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import lock_study, store_study
 from katib.manager.storage.sql.tables import observations, trials
+from katib.manager.storage.work import Decision, Key
 
 # At most this many trials are looked up by one statement.
 _AT_ONCE: Final = 256

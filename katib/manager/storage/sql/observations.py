@@ -10,7 +10,6 @@ from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
 from katib.domain.trial import Trial, TrialState
 from katib.domain.views import Page
-from katib.manager.storage.decisions import Key
 from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row, value_from_columns
 from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement, by_index, parameters
@@ -18,6 +17,7 @@ from katib.manager.storage.sql.studies import THERE, require_study
 from katib.manager.storage.sql.tables import observations, trials
 from katib.manager.storage.sql.trials import OF_LIVING
 from katib.manager.storage.tokens import OBSERVATION_KEY, make_token, observation_list, read_token
+from katib.manager.storage.work import Key
 
 # Statements to a packet.
 _AT_ONCE: Final = 64
