@@ -16,7 +16,7 @@ from katib.domain.metrics import OUTPUT_SOURCE, Observation, fold_objective
 from katib.domain.names import run_name
 from katib.domain.study import Intent, Study, StudyReason, StudyState, effective_limits
 from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, MOVES, Trial, TrialReason, TrialState
-from katib.manager.changes import StudyChanges
+from katib.manager.changes import Applied, StudyChanges
 from katib.manager.controller.plan import MAX_PARALLEL_CAP
 from katib.manager.ports import Storage
 from katib.worker.base import RunPhase
@@ -99,6 +99,7 @@ class Ledger:
             applied = self._storage.apply_to(trial_id, noted, *rest, **named)
             if decided[0] is not None:
                 self._guard(self._note)("apply", (applied.study.id, decided[0]), applied)
+            self._guard(self._given)(trial_id, applied)
             return applied
         finally:
             self._guard(self.look)("apply_to")
@@ -136,6 +137,15 @@ class Ledger:
         there = self.reported.setdefault((trial_id, attempt), {})
         for o in observations:
             there.setdefault((o.source, o.position, o.ordinal), (o.name, o.value))
+
+    def _given(self, ended: str, applied: Applied) -> None:
+        """What came with the end of a trial. What is new is looked at as all that is."""
+        there = self.known[applied.study.id].trials
+        for trial in applied.given or ():
+            assert trial.id != ended, "the trial that has ended was given again"
+            assert (trial.study_id, trial.state) == (applied.study.id, TrialState.RUNNING)
+            assert trial == self._storage.get_trial(trial.id)
+            assert trial.id in there or not self.is_to_end(applied.study), "a trial was begun of a study that is to end"
 
     # Looking
 
@@ -219,6 +229,16 @@ class Ledger:
         if study.reason == StudyReason.NO_SUGGESTIONS:
             return StudyState.FAILED, StudyReason.NO_SUGGESTIONS
         return (StudyState.COMPLETED, StudyReason.EXHAUSTED) if study.id in self.exhausted else None
+
+    @staticmethod
+    def is_to_end(study: Study) -> bool:
+        """Whether its counters say so."""
+        limits, best, goal = effective_limits(study.spec), study.best_objective, study.spec.goal
+        return (
+            (limits.max_trials is not None and study.finished_trials >= limits.max_trials)
+            or (limits.max_failed_trials is not None and study.failed >= limits.max_failed_trials)
+            or (best is not None and goal is not None and best >= goal)
+        )
 
     def _counters(self, study: Study, trials: Mapping[str, Trial]) -> None:
         counts = {state: sum(t.state is state for t in trials.values()) for state in TrialState}

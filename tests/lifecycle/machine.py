@@ -13,26 +13,22 @@ from hypothesis.stateful import initialize, precondition, rule
 from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    KatibError,
-    NotFoundError,
     UnavailableError,
 )
-from katib.domain.metrics import Observation
 from katib.domain.study import Intent, Limits, StudyReason, StudySpec, StudyState
-from katib.domain.trial import TrialState
 from katib.domain.views import StudySummary
 from katib.manager.ports import StudyFilter, TrialFilter
 from katib.worker.base import RunPhase
 from tests.lifecycle import scripts
+from tests.lifecycle.clients import Clients
 from tests.lifecycle.scripts import Deed, Script
 from tests.lifecycle.services import ERRORS
-from tests.lifecycle.steps import Steps
 
 MOST_STUDIES: Final = 2
 MANY_DAYS: Final = timedelta(days=3000)
 
 
-class Lifecycle(Steps):
+class Lifecycle(Clients):
     """All that can happen, as rules; deeds are the same as methods, for what happens in the middle of something."""
 
     # Trouble
@@ -181,94 +177,38 @@ class Lifecycle(Steps):
     @rule(study=scripts.which, manager=scripts.which_manager, race=scripts.races, then=scripts.then)
     def users_race(self, study: int, manager: int, race: tuple[Deed, Script], then: str) -> None:
         deed, script = race
-        if deed.what == "suggest":
+        if deed.what in ("suggest", "go_on"):
             # Of others there is nothing to be had.
-            driven = [i for i, k in enumerate(self.ledger.known.values()) if k.study.spec.client_driven]
+            driven = self.driven
             study = driven[study % len(driven)] if driven else study
         with self.step(study, manager, then):
             self.arm(manager, script)
             self.perform(deed)
 
-    def report(self, number: int, value: float, sequence: int) -> None:
-        trial = self.trial(number)
-        if trial is None:
-            return
-        observation = Observation("acc", value, self.world.now, 0, "", sequence)
-        done, stop = self.call(
-            lambda api: api.report_metrics(trial.id, [observation], 0, "script"), FailedPreconditionError
-        )
-        if self.quiet:
-            assert done is (trial.state is TrialState.RUNNING)
-            assert not done or stop is bool(trial.stop_reason)
-
-    def complete(self, number: int, value: float | None) -> None:
-        """With a value; without one it is given up."""
-        trial, study = self.trial(number), self.known
-        if trial is None or study is None:
-            return
-
-        def call(api: Any) -> None:
-            if value is None:
-                api.abandon_trial(study.id, trial.id)
-            else:
-                api.complete_trial(study.id, trial.id, value)
-
-        done, _ = self.call(call, FailedPreconditionError)
-        if not self.quiet or (known := self.ledger.known.get(self.study_id)) is None:
-            return
-        now = known.trials[trial.id]
-        wanted = TrialState.KILLED if value is None else TrialState.COMPLETED
-        if study.spec.client_driven:
-            assert done is (trial.state in (TrialState.PENDING, TrialState.RUNNING, wanted))
-            assert not done or now.state is wanted
-        elif done:
-            assert now.stop_reason or now.state is TrialState.KILLED
-
-    def suggest(self, count: int, client: str, kind: str) -> None:
-        study = self.known
-        if study is None:
-            return
-        self.manager.at_once.kind = kind
-        manager = self.manager
-        try:
-            done, answer = self._suggested(count, client, kind)
-        finally:
-            manager.at_once.kind = "ok"
-        if not done:
-            return
-        trials, _completed = answer
-        assert len(trials) <= count
-        assert all(t.study_id == study.id and t.client_id == client for t in trials)
-        assert study.spec.client_driven
-        assert len({t.id for t in trials}) == len(trials)
-
-    def _suggested(self, count: int, client: str, kind: str) -> tuple[bool, Any]:
-        refusals: set[type[KatibError]] = {FailedPreconditionError}
-        if kind in ERRORS:
-            refusals.add(ERRORS[kind])
-        if kind == "wrong":
-            refusals.add(InvalidArgumentError)
-        manager = self.manager
-
-        def ask() -> Any:
-            return self.api(manager).suggest_trials(self.study_id, count, client, "model")
-
-        try:
-            answer = self.world.do(manager, ask)
-        except UnavailableError:
-            assert kind == "away" or not self.quiet
-            return False, None
-        except NotFoundError:
-            assert kind == "missing" or not self.quiet
-            return False, None
-        except tuple(refusals):
-            return False, None
-        if client and len(answer[0]) == count and self.quiet:
-            armed, manager.trouble = manager.trouble, None
-            again, _ = ask()
-            manager.trouble = armed
-            assert [t.id for t in again] == [t.id for t in answer[0]]
-        return True, answer
+    @precondition(lambda self: self.driven)
+    @rule(
+        study=scripts.which,
+        manager=scripts.which_manager,
+        client=scripts.clients,
+        values=scripts.some_values,
+        script=scripts.perhaps_frozen,
+        then=scripts.then,
+    )
+    def a_client_goes_round(
+        self, study: int, manager: int, client: str, values: list[float], script: Script | None, then: str
+    ) -> None:
+        """As the SDK's loop does: a question, and then one call for each trial."""
+        driven = self.driven
+        with self.step(driven[study % len(driven)], manager, then):
+            self.suggest(1, client, "ok", "random")
+            for i, value in enumerate(values, start=1):
+                known = self.ledger.known.get(self.study_id)
+                mine = [t for t in known.trials.values() if t.client_id == client] if known else []
+                unfinished = [t for t in mine if not t.state.finished]
+                if script is not None and i == len(values):
+                    self.arm(manager, script)
+                if unfinished:
+                    self.go_on(unfinished[0].number - 1, value, i, client, "random", "ok")
 
     # What the world does
 

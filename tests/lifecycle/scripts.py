@@ -70,6 +70,8 @@ which_manager = st.integers(0, 1)
 values = st.sampled_from(VALUES)
 sequences = st.integers(1, 3)
 clients = st.sampled_from(("me", "you", ""))
+# What is prepared for the first is given in the transaction that ends a trial.
+asked = st.sampled_from(("random", "random", "model"))
 # Most go well, or nothing would come far.
 answers = st.sampled_from(("ok",) * len(ANSWERS) + ANSWERS)
 clock_steps = _seconds(0.05, 0.3, 1, 1, 4, 4, 20, 700)
@@ -108,6 +110,7 @@ deeds = st.one_of(
     _deed("report", which, values, sequences),
     _deed("complete", which, _maybe(values)),
     _deed("suggest", st.integers(1, 2), clients, st.just("ok")),
+    _deed("go_on", which, values, sequences, clients, asked, st.just("ok")),
 )
 
 
@@ -171,6 +174,7 @@ client_deeds = st.one_of(
     _deed("report", which, values, sequences),
     _deed("complete", which, _maybe(values)),
     _deed("suggest", st.integers(1, 3), clients, answers),
+    _deed("go_on", which, values, sequences, clients, asked, answers),
 )
 
 # The calls between which a use case reads and writes.
@@ -178,6 +182,7 @@ _CALLS: Final = {
     "suggest": ("has_trials_for", "hand_out", "set_parameters", "generate", "add_trials", "give_trials"),
     "report": ("get_trial", "report"),
     "complete": ("apply_to",),
+    "go_on": ("apply_to", "apply_to", "has_trials_for", "set_parameters", "generate", "add_trials", "give_trials"),
     "stop_trial": ("get_trial", "apply"),
 }
 
@@ -187,6 +192,14 @@ def _race(deed: Deed) -> st.SearchStrategy[tuple[Deed, Script]]:
     at = st.sampled_from(_CALLS.get(deed.what, ("update_study",)))
     return st.tuples(st.just(deed), st.builds(Script, st.just("frozen"), at, meanwhile=meanwhile.map(tuple)))
 
+
+some_values = st.lists(values, min_size=1, max_size=3)
+perhaps_frozen = st.none() | st.builds(
+    Script,
+    st.sampled_from(("frozen", "late")),
+    st.just("apply_to"),
+    meanwhile=st.lists(deeds, min_size=1, max_size=2).map(tuple),
+)
 
 # A user's call, and what comes in the middle of it: often another one's of the same kind.
 races = st.one_of(client_deeds, client_deeds, controls).flatmap(_race)

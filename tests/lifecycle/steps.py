@@ -11,9 +11,11 @@ from katib.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
+from katib.domain.metrics import Observation
 from katib.domain.study import Study
 from katib.domain.trial import Trial
 from katib.manager.ports import Storage
+from katib.manager.service.giving import Ask
 from katib.manager.service.service import ManagerService
 from tests.lifecycle.scripts import Deed, Script
 from tests.lifecycle.world import Manager, Trouble, World
@@ -30,6 +32,15 @@ class InProcess:
 
     def complete_trial(self, study_id: str, trial_id: str, objective: float | None) -> None:
         self._service.complete_trial(study_id, trial_id, True, "" if objective is None else repr(objective))  # noqa: FBT003
+
+    def complete_and_ask(
+        self, study_id: str, trial_id: str, attempt: int, left: Sequence[Observation], *further: str
+    ) -> Any:
+        reporter, client, algorithm = further
+        ask = Ask(1, client, algorithm)
+        return self._service.complete_trial(
+            study_id, trial_id, is_complete=True, attempt=attempt, observations=left, reporter=reporter, ask=ask
+        )
 
     def abandon_trial(self, study_id: str, trial_id: str) -> None:
         self._service.complete_trial(study_id, trial_id, is_complete=False)
