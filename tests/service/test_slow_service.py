@@ -10,10 +10,10 @@ import pytest
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import SuggestionServicer, add_SuggestionServicer_to_server
-from katib.domain.errors import UnavailableError
-from katib.domain.trial import Trial
+from katib.domain.errors import DeadlineExceededError, UnavailableError
+from katib.domain.trial import Trial, TrialState
 from tests.e2e.harness import World, until, world
-from tests.service.test_contract import idle
+from tests.service.test_contract import idle, observation
 
 CLIENTS = 24
 
@@ -53,6 +53,7 @@ def slow(tmp_path: Path) -> Iterator[tuple[World, Slow]]:
         add_SuggestionServicer_to_server(service, server)  # type: ignore[no-untyped-call]
         server.add_insecure_port(f"unix:{it.sockets}/s-slow")
         server.start()
+        it.suggestion("random")
         it.manager()
         yield it, service
         service.answers.set()
@@ -90,3 +91,24 @@ def test_a_slow_algorithm_takes_neither_the_manager_nor_anybodys_trials(slow: tu
     assert sorted(t.number for t in trials) == list(range(1, CLIENTS + 1))
     assert sorted(t.client_id for t in trials) == sorted(f"client {i}" for i in range(CLIENTS))
     assert until(lambda: service.questions) < CLIENTS
+
+
+@pytest.mark.slow
+def test_an_end_whose_question_takes_longer_than_its_caller_waits_is_stored_and_the_answer_is_there_when_it_comes_again(
+    slow: tuple[World, Slow],
+) -> None:
+    it, service = slow
+    with it.client() as client:
+        study_id = client.create_study(idle())
+        (trial,), _ = client.suggest_trials(study_id, 1, "me")
+        left = [observation(0.5, 1)]
+        with pytest.raises(DeadlineExceededError):
+            client.within(4).complete_and_ask(study_id, trial.id, 1, left, "", "me", "slow")
+        assert client.get_trial(trial.id).trial.state is TrialState.COMPLETED
+        assert service.questions == 1
+        service.answers.set()
+        given = client.complete_and_ask(study_id, trial.id, 1, left, "", "me", "slow")
+        assert given is not None
+        assert [(t.number, t.client_id) for t in given[0]] == [(2, "me")]
+        assert client.get_study(study_id).summary.trials == 2
+        assert len(client.get_trial(trial.id).observations) == 1
