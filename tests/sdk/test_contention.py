@@ -33,8 +33,9 @@ def create(it: World, name: str, max_trials: int, algorithm: str = "random") -> 
     )
 
 
-def test_many_loops_share_an_algorithm_that_learns_and_none_of_them_ends_early(it: World) -> None:
-    study = create(it, "many", 3 * LOOPS, "tpe")
+@pytest.mark.parametrize("algorithm", ["tpe", "random"])
+def test_many_loops_share_an_algorithm_and_none_of_them_ends_early(it: World, algorithm: str) -> None:
+    study = create(it, f"many {algorithm}", 3 * LOOPS, algorithm)
     begin = threading.Barrier(LOOPS)
     failures: list[BaseException] = []
 

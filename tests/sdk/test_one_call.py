@@ -213,6 +213,20 @@ def test_a_trial_that_was_lost_is_told_of_and_the_loop_goes_on(
     assert caplog.text.count("trial 1 is not this program's any more") == 1
 
 
+@pytest.mark.long
+def test_a_loop_whose_study_is_paused_in_the_middle_of_a_body_goes_on_when_it_does(it: World) -> None:
+    study = create(it, "paused", max_trials=2)
+    with it.client() as client:
+        resume = threading.Timer(0.5, lambda: client.update_study(study.id, paused=False))
+        for trial in study.trials():
+            if trial.number == 1:
+                client.update_study(study.id, paused=True)
+                resume.start()
+            trial.report(acc=trial["x"])
+        resume.join()
+    assert states(study) == ["COMPLETED", "COMPLETED"]
+
+
 def test_what_was_reported_of_other_metrics_is_kept_where_the_objective_is_missing(it: World) -> None:
     study = create(it, "no objective")
 

@@ -142,6 +142,7 @@ class TestCompletions:
             ([observation(0.5, 0)], "observations[0].sequence"),
             ([observation(0.5, 1), observation(0.5, 1)], "observations[1].sequence"),
             ([observation(0.5, 1), observation(0.5, 2, "a b")], "observations[1].name"),
+            ([observation(0.5, 1)] * 10_001, "observations"),
         ],
     )
     def test_an_observation_that_is_none_is_refused_by_its_place(

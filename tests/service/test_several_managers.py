@@ -13,13 +13,15 @@ import pytest
 
 from katib.domain.errors import FailedPreconditionError
 from katib.domain.lease import DEFAULT_LEASE
+from katib.domain.metrics import Observation
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudySpec, StudyState
-from katib.domain.trial import Tag, Trial
+from katib.domain.trial import Tag, Trial, TrialState
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.clients import ClientUseCases
 from katib.manager.service.context import Context
+from katib.manager.service.giving import Ask
 from katib.manager.service.lines import Lines
 from katib.manager.service.prepared import FRESH_S, Prepared
 from katib.manager.storage.open import open_storage
@@ -71,7 +73,7 @@ class Manager:
         self.storage: Storage = open_storage(url)
         self.service = Service(history)
         nothing: Any = None
-        controller: Any = SimpleNamespace(wake_soon=lambda _study_id: None)
+        controller: Any = SimpleNamespace(wake_soon=lambda _study_id: None, wake=lambda _study_id: None)
         self.use_cases = ClientUseCases(
             Context(self.storage, nothing, self.service, nothing, nothing, nothing, controller, nothing, nothing)  # type: ignore[arg-type]
         )
@@ -82,6 +84,13 @@ class Manager:
 
     def suggest(self, study_id: str, count: int = 2, client_id: str = "") -> tuple[Sequence[Trial], bool]:
         return self.use_cases.suggest_trials(study_id, count, client_id)
+
+    def go_on(self, trial: Trial) -> tuple[Sequence[Trial], bool] | None:
+        """Its client ends it, and asks for the next one in the same call."""
+        left = [Observation("acc", 0.5, trial.created_at, 1, "", 1)]
+        return self.use_cases.complete_trial(
+            trial.study_id, trial.id, is_complete=True, observations=left, ask=Ask(1, trial.client_id)
+        )
 
 
 @pytest.fixture(params=["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in servers.KINDS)])
@@ -176,6 +185,37 @@ def test_clients_of_several_managers_at_once_get_each_number_once_and_none_too_m
     assert len({t.id for t in given}) == 25
     assert len(all_of(managers[1], study_id)) == 25
     assert [t.parameters[0].value for t in sorted(given, key=lambda t: t.number)] == [value_of(n) for n in range(1, 26)]
+
+
+@pytest.mark.long
+def test_clients_that_go_round_at_one_manager_after_the_other_end_each_trial_once_and_get_each_number_once(
+    manager: Callable[[], Manager],
+) -> None:
+    managers = [manager() for _ in range(3)]
+    study_id = create(managers[0], max_trials=25)
+
+    def client(number: int) -> list[Trial]:
+        found: list[Trial] = []
+        name = f"client {number}"
+        trials, _ = managers[number % 3].suggest(study_id, 1, name)
+        while trials:
+            found += trials
+            here, there = (managers[(number + len(found) + i) % 3] for i in range(2))
+            given = here.go_on(found[-1])
+            # As one that has not heard the answer does.
+            again = there.go_on(found[-1])
+            if given is not None and given[0]:
+                assert again is not None
+                assert [t.id for t in again[0]] == [t.id for t in given[0]]
+            trials, _ = again or here.suggest(study_id, 1, name)
+        return found
+
+    with ThreadPoolExecutor(6) as pool:
+        given = [t for trials in pool.map(client, range(6)) for t in trials]
+    assert sorted(t.number for t in given) == list(range(1, 26))
+    after = managers[1].storage.get_study(study_id)
+    assert (after.completed, after.unfinished_trials, after.suggested, after.observed) == (25, 0, 25, 25)
+    assert {t.state for t in all_of(managers[1], study_id)} == {TrialState.COMPLETED}
 
 
 @pytest.fixture

@@ -83,9 +83,9 @@ class ClientUseCases(GivingUseCases):
             self._context.controller.wake(study_id)
         if asked is None:
             return None
-        if applied.given is not None:
-            return self._given(study_id, applied.given, asked)
         try:
+            if applied.given is not None:
+                return self._given(study_id, applied.given, asked)
             return self._suggest(study_id, asked)
         except KatibError:
             return None
