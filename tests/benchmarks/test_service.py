@@ -90,7 +90,7 @@ def test_the_page_gets_a_table_and_a_picture_between_its_marks(tmp_path):
     assert text.endswith(f"{report.END}\nafter\n")
     assert "old" not in text
     assert "| Katib on SQLite | 10 | 10 |" in text
-    assert "| Katib on MariaDB : Vizier | 1,000 | 0.33 (0.33 to 0.33) |" in text
+    assert "| Katib on MariaDB : Vizier | 1,000 | 0.25 (0.25 to 0.25) |" in text
     assert (tmp_path / "service.svg").read_text() == plot.svg(rows)
     page.write_text("no marks")
     with pytest.raises(ValueError, match="no lines"):
