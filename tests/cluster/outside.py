@@ -82,6 +82,7 @@ class Katib:
 
         def shown() -> Trial | None:
             trial = self.trial(study_id)
+            assert trial.reason in reasons or not trial.state.finished, f"it has ended: {trial.reason}, {trial.message}"
             return trial if trial.reason in reasons else None
 
         return until(shown, STUDY_S, poll=0.2)

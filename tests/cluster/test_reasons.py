@@ -38,6 +38,9 @@ def shared(cluster: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
         katib = Katib(it, cluster, namespace)
         with katib.granted():
             it.suggestion("random")
+            # A test before these may have restarted the API server, and the scheduler is back later than these wait for it.
+            cluster.run("scheduled", namespace, "true")
+            cluster.wait_for_phase("scheduled", namespace, "Succeeded")
             katib.start("wait_image=10s", "wait_scheduler=5s", "secrets=late", "keep=all")
             yield katib
 
