@@ -2,13 +2,10 @@
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
-from benchmarks.service.work import METRICS
+from benchmarks.service.loop_katib_calls import calls
 from katib.api.client import ManagerClient
-from katib.domain.metrics import Observation
 
 TOKENS = "FLOOD_TOKENS"
 
@@ -16,19 +13,4 @@ TOKENS = "FLOOD_TOKENS"
 def connect(address: str) -> Callable[[str, str], Callable[[], None]]:
     folder = Path(os.environ[TOKENS])
     connection = ManagerClient(address)
-
-    def make(study: str, name: str) -> Callable[[], None]:
-        client = connection.with_token((folder / name).read_text())
-        positions = count(1)
-
-        def loop() -> None:
-            (trial,), _ = client.suggest_trials(study, client_id=name)
-            now = datetime.now(UTC)
-            client.report_metrics(
-                trial.id, [Observation(m, value, now, trial.attempt, "", next(positions)) for m, value in METRICS]
-            )
-            client.complete_trial(study, trial.id)
-
-        return loop
-
-    return make
+    return lambda study, name: calls(connection.with_token((folder / name).read_text()), study, name)

@@ -9,20 +9,20 @@ from katib.api.client import ManagerClient
 from katib.domain.metrics import Observation
 
 
+def calls(client: ManagerClient, study: str, name: str) -> Callable[[], None]:
+    positions = count(1)
+
+    def loop() -> None:
+        (trial,), _ = client.suggest_trials(study, client_id=name)
+        now = datetime.now(UTC)
+        client.report_metrics(
+            trial.id, [Observation(m, value, now, trial.attempt, "", next(positions)) for m, value in METRICS]
+        )
+        client.complete_trial(study, trial.id)
+
+    return loop
+
+
 def connect(address: str) -> Callable[[str, str], Callable[[], None]]:
     client = ManagerClient(address)
-
-    def make(study: str, name: str) -> Callable[[], None]:
-        positions = count(1)
-
-        def loop() -> None:
-            (trial,), _ = client.suggest_trials(study, client_id=name)
-            now = datetime.now(UTC)
-            client.report_metrics(
-                trial.id, [Observation(m, value, now, trial.attempt, "", next(positions)) for m, value in METRICS]
-            )
-            client.complete_trial(study, trial.id)
-
-        return loop
-
-    return make
+    return lambda study, name: calls(client, study, name)

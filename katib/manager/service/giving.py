@@ -72,7 +72,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
+class _CheckedAsk:
     """`lease` as the client has given it, `period` as it counts."""
 
     count: int
@@ -109,7 +109,7 @@ class GivingUseCases(UseCases):
         ask = self._checked_ask(Ask(count, client_id, algorithm, deadline, lease))
         return self._suggest(study_id, ask)
 
-    def _checked_ask(self, ask: Ask, at: str = "") -> _Checked:
+    def _checked_ask(self, ask: Ask, at: str = "") -> _CheckedAsk:
         """Raises InvalidArgumentError. `at`: what comes before the names of its fields."""
         label_of(f"{at}client_id", ask.client_id, MAX_CLIENT_ID)
         if ask.lease is not None and not ask.client_id:
@@ -122,9 +122,9 @@ class GivingUseCases(UseCases):
         if not 0 <= ask.count <= MAX_SUGGESTIONS:
             raise InvalidArgumentError.of(f"{at}count", ask.count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
         name = check_service_name(f"{at}suggest_algorithm", ask.algorithm or DEFAULT_ALGORITHM)
-        return _Checked(ask.count or 1, ask.client_id, name, ask.deadline, ask.lease, period)
+        return _CheckedAsk(ask.count or 1, ask.client_id, name, ask.deadline, ask.lease, period)
 
-    def _suggest(self, study_id: str, ask: _Checked) -> Given:
+    def _suggest(self, study_id: str, ask: _CheckedAsk) -> Given:
         client_id, count, name, period = ask.client_id, ask.count, ask.algorithm, ask.period
         lease, deadline = ask.lease, ask.deadline
         until = min(deadline, time.monotonic() + SUGGEST_S)
@@ -169,7 +169,7 @@ class GivingUseCases(UseCases):
         """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
         return lease is not None and self._storage.has_leases(study_id)
 
-    def _give(self, study_id: str, ask: _Checked) -> Sequence[Trial] | None:
+    def _give(self, study_id: str, ask: _CheckedAsk) -> Sequence[Trial] | None:
         """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
         giving = self._giving(study_id, ask)
         if giving is None:
@@ -181,7 +181,7 @@ class GivingUseCases(UseCases):
         except AbortedError:
             return None
 
-    def _giving(self, study_id: str, ask: _Checked) -> Giving | None:
+    def _giving(self, study_id: str, ask: _CheckedAsk) -> Giving | None:
         """What may be given by a write alone, if anything."""
         if not self._prepared.has_some(study_id, ask.algorithm):
             return None
@@ -197,7 +197,7 @@ class GivingUseCases(UseCases):
 
         return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)
 
-    def _given(self, study_id: str, trials: Sequence[Trial], ask: _Checked) -> Given:
+    def _given(self, study_id: str, trials: Sequence[Trial], ask: _CheckedAsk) -> Given:
         return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
 
     def _service(self, study_id: str, algorithm: str, deadline: float) -> Callable[[Sequence[Want]], None]:
@@ -251,7 +251,7 @@ class GivingUseCases(UseCases):
         self, study: Study, algorithm: str, wants: Sequence[Want], reply: SuggestionReply, count: int
     ) -> None:
         """In one write, as long as nobody else has added trials since the question; otherwise there is no answer."""
-        suggestions = _checked(study, reply)[:count]
+        suggestions = _checked_suggestions(study, reply)[:count]
         new: list[NewTrial] = []
         shares = []
         for want in wants:
@@ -292,7 +292,7 @@ class GivingUseCases(UseCases):
         reply = self._generate(study, spec, algorithm, History.NONE)
         if reply is None or not reply.suggestions:
             return reply
-        self._prepared.put(study, algorithm, _checked(study, reply), last=len(reply.suggestions) < count)
+        self._prepared.put(study, algorithm, _checked_suggestions(study, reply), last=len(reply.suggestions) < count)
         return None
 
     def _asking_for(self, study: Study, count: int) -> StudySpec:
@@ -382,7 +382,7 @@ def _left(study: Study) -> int:
     return 2**31 if limit is None else limit - study.suggested
 
 
-def _checked(study: Study, reply: SuggestionReply) -> Sequence[Suggestion]:
+def _checked_suggestions(study: Study, reply: SuggestionReply) -> Sequence[Suggestion]:
     """With its parameters as the study has them; raises InvalidArgumentError for what it does not allow."""
     space = SearchSpace.of(study.spec.parameters)
     return [replace(s, parameters=checked_parameters(space, s.parameters)) for s in reply.suggestions]
