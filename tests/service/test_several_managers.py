@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,19 +10,17 @@ from typing import Any
 
 import pytest
 
-from katib.domain.errors import FailedPreconditionError
 from katib.domain.lease import DEFAULT_LEASE
 from katib.domain.metrics import Observation
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudySpec, StudyState
-from katib.domain.trial import Tag, Trial, TrialState
+from katib.domain.trial import Trial, TrialState
 from katib.manager.ports import History, Storage, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.clients import ClientUseCases
 from katib.manager.service.context import Context
 from katib.manager.service.giving import Ask
 from katib.manager.service.lines import Lines
-from katib.manager.service.prepared import FRESH_S, Prepared
 from katib.manager.storage.open import open_storage
 from tests.e2e.harness import study, until
 from tests.storage import servers
@@ -216,82 +213,6 @@ def test_clients_that_go_round_at_one_manager_after_the_other_end_each_trial_onc
     after = managers[1].storage.get_study(study_id)
     assert (after.completed, after.unfinished_trials, after.suggested, after.observed) == (25, 0, 25, 25)
     assert {t.state for t in all_of(managers[1], study_id)} == {TrialState.COMPLETED}
-
-
-@pytest.fixture
-def ahead(tmp_path: Path) -> Iterator[Manager]:
-    """With a service that needs no history, which is asked for more than is needed."""
-    it = Manager(f"sqlite:///{tmp_path}/katib.db", History.NONE)
-    yield it
-    it.storage.close()
-
-
-def test_a_service_that_needs_no_history_is_asked_for_some_trials_ahead(ahead: Manager) -> None:
-    study_id = create(ahead)
-    values = [t.parameters[0].value for _ in range(100) for t in ahead.suggest(study_id, 1)[0]]
-    assert values == [value_of(n) for n in range(1, 101)]
-    assert ahead.service.questions < 10
-
-
-def test_what_was_suggested_ahead_is_used_for_the_number_that_it_was_made_for_alone(
-    ahead: Manager, tmp_path: Path
-) -> None:
-    study_id = create(ahead)
-    ahead.suggest(study_id, 4)
-    ahead.suggest(study_id, 1)
-    other = Manager(f"sqlite:///{tmp_path}/katib.db", History.NONE)
-    taken = other.suggest(study_id, 2)[0]
-    other.storage.close()
-    again = ahead.suggest(study_id, 2)[0]
-    assert [t.number for t in (*taken, *again)] == [6, 7, 8, 9]
-    assert [t.parameters[0].value for t in again] == [value_of(8), value_of(9)]
-
-
-def test_what_was_suggested_ahead_is_not_used_once_the_study_has_changed(ahead: Manager) -> None:
-    study_id = create(ahead)
-    for _ in range(4):
-        ahead.suggest(study_id, 1)
-    asked = ahead.service.questions
-    narrower = replace(ahead.storage.get_study(study_id).spec, tags=(Tag("another", "one"),))
-    ahead.storage.update_study(study_id, lambda it: replace(it, spec=narrower))
-    ahead.suggest(study_id, 1)
-    assert ahead.service.questions == asked + 1
-
-
-def test_what_was_suggested_ahead_is_not_used_beyond_the_studys_limit_nor_after_its_end(ahead: Manager) -> None:
-    study_id = create(ahead, max_trials=6)
-    for _ in range(4):
-        ahead.suggest(study_id, 1)
-    given, completed = ahead.suggest(study_id, 5)
-    assert ([t.number for t in given], completed) == ([5, 6], False)
-    assert ahead.suggest(study_id, 1) == ((), True)
-    ahead.storage.update_study(study_id, lambda it: replace(it, state=StudyState.PAUSED))
-    with pytest.raises(FailedPreconditionError, match="only a running one"):
-        ahead.suggest(study_id, 1)
-
-
-def test_what_was_suggested_ahead_is_thrown_away_after_a_while() -> None:
-    now = [0.0]
-    prepared = Prepared(lambda: now[0])
-    it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)
-    prepared.put(it, "random", [Suggestion(())] * 3, last=False)
-    assert prepared.take(it, "random", 2) == [Suggestion(())] * 2
-    now[0] = FRESH_S + 1
-    assert prepared.take(it, "random", 2) is None
-
-
-def test_a_client_gets_what_there_is_when_a_service_has_less_than_is_asked_for() -> None:
-    prepared = Prepared()
-    it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)
-    prepared.put(it, "grid", [Suggestion(())], last=True)
-    assert prepared.take(it, "grid", 3) == [Suggestion(())]
-    assert prepared.take(replace(it, suggested=1), "grid", 3) is None
-
-
-def test_each_time_a_service_is_asked_it_is_asked_for_more_trials_ahead() -> None:
-    prepared = Prepared()
-    assert [prepared.ahead("s", "random") for _ in range(9)] == [0, 1, 3, 7, 15, 31, 63, 64, 64]
-    assert prepared.ahead("s", "grid") == 0
 
 
 def test_clients_that_wait_for_a_service_are_served_by_one_question_and_one_write(

@@ -270,8 +270,9 @@ def test_no_statement_searches_through_a_table(storage):
         "models._STUDIES": ["SCAN saved_studies USING INDEX sqlite_autoindex_saved_studies_1"],
         # Once a minute.
         "deliveries._BEHIND": ["SCAN studies"],
-        # Of the names of one trial's metrics.
-        "observations._LAST_VALUES": ["SCAN newest"],
+        # Of the names of a few trials' metrics.
+        "observations._last_values": ["SCAN newest"],
+        "observations._last_values (2)": ["SCAN newest"],
         # Of the index only.
         "studies._ALGORITHMS": ["SCAN studies USING COVERING INDEX ix_studies_algorithm_rule"],
         # From the newest on until the page is full.

@@ -4,7 +4,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -17,21 +17,17 @@ from katib.domain.errors import (
 )
 from katib.domain.lease import DEFAULT_LEASE, lease_of
 from katib.domain.names import check_service_name, new_id
-from katib.domain.search_space import SearchSpace
 from katib.domain.study import (
-    SUGGESTION_NUM,
     Intent,
-    Setting,
     Study,
     StudySpec,
     StudyState,
     effective_max_trials,
-    with_effective_settings,
 )
 from katib.domain.trial import NewTrial, Trial
 from katib.manager.changes import Giving, StudyChanges, StudyMove
 from katib.manager.history import StoredHistory
-from katib.manager.ports import AskAgainError, History, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import (
     MAX_CLIENT_ID,
     answer,
@@ -42,8 +38,9 @@ from katib.manager.service.checks import (
 from katib.manager.service.context import Context, UseCases
 from katib.manager.service.lines import Lines, Want
 from katib.manager.service.prepared import Prepared
+from katib.manager.service.refills import Refills, asking_for, checked_suggestions
 from katib.manager.service.same import algorithm_of
-from katib.manager.suggested import checked_parameters, nothing_more
+from katib.manager.suggested import nothing_more
 
 DEFAULT_ALGORITHM: Final = "random"
 MAX_SUGGESTIONS: Final = 1000
@@ -87,6 +84,7 @@ class GivingUseCases(UseCases):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._prepared = Prepared()
+        self._refills = Refills(self._prepared, context.suggestions)
         self._lines = Lines()
 
     def suggest_trials(
@@ -171,18 +169,22 @@ class GivingUseCases(UseCases):
 
     def _give(self, study_id: str, ask: _CheckedAsk) -> Sequence[Trial] | None:
         """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
-        giving = self._giving(study_id, ask)
+        seen: list[Study] = []
+        giving = self._giving(study_id, ask, seen.append)
         if giving is None:
             return None
         try:
-            return self._storage.give_trials(
+            given = self._storage.give_trials(
                 study_id, giving.client_id, giving.count, giving.lease, giving.at, giving.choose
             )
         except AbortedError:
             return None
+        if seen:
+            self._look_ahead(seen[-1], ask.algorithm)
+        return given
 
-    def _giving(self, study_id: str, ask: _CheckedAsk) -> Giving | None:
-        """What may be given by a write alone, if anything."""
+    def _giving(self, study_id: str, ask: _CheckedAsk, saw: Callable[[Study], None] | None = None) -> Giving | None:
+        """What may be given by a write alone, if anything. `saw` is told the study as it was before new trials."""
         if not self._prepared.has_some(study_id, ask.algorithm):
             return None
 
@@ -193,9 +195,15 @@ class GivingUseCases(UseCases):
             if found is None:
                 raise AbortedError(f"suggestion-{ask.algorithm} has to be asked first")
             self._room.added(study, len(found))
+            if saw is not None:
+                saw(study)
             return [NewTrial(new_id(), s.parameters, s.tags) for s in found]
 
         return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)
+
+    def _look_ahead(self, study: Study, algorithm: str) -> None:
+        """So that the next clients find something prepared: `study` as it is, or was a moment ago."""
+        self._refills.look(study, _left(study), algorithm)
 
     def _given(self, study_id: str, trials: Sequence[Trial], ask: _CheckedAsk) -> Given:
         return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
@@ -213,7 +221,7 @@ class GivingUseCases(UseCases):
             reply: SuggestionReply | None = SuggestionReply((), completed=True)
             if count > 0:
                 count = min(count, self._room_of(study, count))
-                spec = self._asking_for(study, count)
+                spec = asking_for(study, count)
                 needs = self._settings_taken(algorithm, study_id, spec, deadline)
                 if needs is History.NONE:
                     reply = self._prepare(study, count, algorithm)
@@ -251,7 +259,7 @@ class GivingUseCases(UseCases):
         self, study: Study, algorithm: str, wants: Sequence[Want], reply: SuggestionReply, count: int
     ) -> None:
         """In one write, as long as nobody else has added trials since the question; otherwise there is no answer."""
-        suggestions = _checked_suggestions(study, reply)[:count]
+        suggestions = checked_suggestions(study, reply)[:count]
         new: list[NewTrial] = []
         shares = []
         for want in wants:
@@ -288,20 +296,12 @@ class GivingUseCases(UseCases):
     def _prepare(self, study: Study, count: int, algorithm: str) -> SuggestionReply | None:
         """Asks for more than is needed, and puts it where `_give` finds it. The reply where there is nothing in it."""
         ahead = self._prepared.ahead(study.id, algorithm)
-        spec = self._asking_for(study, max(1, min(count + ahead, _left(study))))
+        spec = asking_for(study, max(1, min(count + ahead, _left(study))))
         reply = self._generate(study, spec, algorithm, History.NONE)
         if reply is None or not reply.suggestions:
             return reply
-        self._prepared.put(study, algorithm, _checked_suggestions(study, reply), last=len(reply.suggestions) < count)
+        self._prepared.put(study, algorithm, checked_suggestions(study, reply), last=len(reply.suggestions) < count)
         return None
-
-    def _asking_for(self, study: Study, count: int) -> StudySpec:
-        """The spec as the service must see it to suggest `count`: how many run at once, and when to end, is the clients'."""
-        out = study.unfinished_trials
-        settings = with_effective_settings(study.spec, out + count)
-        if effective_max_trials(study.spec) is None:
-            settings = (*settings, Setting(SUGGESTION_NUM, str(study.finished_trials + out + count)))
-        return replace(study.spec, settings=settings)
 
     def _generate(self, study: Study, spec: StudySpec, algorithm: str, needs: History) -> SuggestionReply | None:
         """None when another client was faster."""
@@ -380,9 +380,3 @@ def _left(study: Study) -> int:
         return 0
     limit = effective_max_trials(study.spec)
     return 2**31 if limit is None else limit - study.suggested
-
-
-def _checked_suggestions(study: Study, reply: SuggestionReply) -> Sequence[Suggestion]:
-    """With its parameters as the study has them; raises InvalidArgumentError for what it does not allow."""
-    space = SearchSpace.of(study.spec.parameters)
-    return [replace(s, parameters=checked_parameters(space, s.parameters)) for s in reply.suggestions]

@@ -4,6 +4,8 @@ A service that needs no history (`History.NONE`) answers by the number that a tr
 the same whenever it is asked for. So it is asked for some numbers ahead, and a client's trial costs a write of the database in
 place of two calls to the service before it, during which another client takes the number.
 
+Where they are running out, more are asked for before anybody has to wait (refills.py).
+
 What is kept can be thrown away at any moment: another question brings the same. It cannot be stale, for each use is checked
 against the study as it is locked for the write that stores the trial: a suggestion is used for no number but its own, and for
 no specification but that with which it was asked for. Nor is it used for long: the service may be replaced by another.
@@ -21,6 +23,8 @@ from katib.manager.ports import Suggestion
 
 # Each time a service is asked again it is asked for twice as many, up to so many.
 MOST_AHEAD: Final = 64
+# A study that has come to ask for so many ahead is busy: it is asked for more once half of these are gone.
+_BUSY: Final = 8
 # By the monotonic clock.
 FRESH_S: Final = 30.0
 # Studies at once; of more, those used last are kept.
@@ -30,12 +34,15 @@ _STUDIES: Final = 1000
 @dataclass(slots=True)
 class _Shelf:
     spec: StudySpec | None = None
-    until: float = 0.0
-    # By number.
-    suggestions: dict[int, Suggestion] = field(default_factory=dict)
+    # By number: the suggestion, and until when it may be used. Those that come later are no older.
+    suggestions: dict[int, tuple[Suggestion, float]] = field(default_factory=dict)
+    # The last number for which there is one.
+    upto: int = 0
     # The service had fewer than were asked for.
     last: bool = False
     ahead: int = 0
+    # Somebody asks for more, or has asked in vain: the next who needs one asks as though there were no shelf.
+    refilling: bool = False
 
 
 class Prepared:
@@ -60,7 +67,7 @@ class Prepared:
             shelf = self._shelves.get((study.id, algorithm))
             if shelf is None:
                 return None
-            if (shelf.spec is not study.spec and shelf.spec != study.spec) or self._clock() > shelf.until:
+            if shelf.spec is not study.spec and shelf.spec != study.spec:
                 shelf.suggestions = {}
                 return None
             found: list[Suggestion] = []
@@ -68,7 +75,10 @@ class Prepared:
                 suggested = shelf.suggestions.get(number)
                 if suggested is None:
                     return found if found and shelf.last else None
-                found.append(suggested)
+                if not found and self._clock() > suggested[1]:
+                    shelf.suggestions = {}
+                    return None
+                found.append(suggested[0])
             return found
 
     def put(self, study: Study, algorithm: str, suggestions: Sequence[Suggestion], *, last: bool) -> None:
@@ -76,17 +86,52 @@ class Prepared:
         were needed."""
         with self._lock:
             shelf = self._shelf(study.id, algorithm)
-            shelf.spec, shelf.until = study.spec, self._clock() + FRESH_S
-            shelf.suggestions = dict(enumerate(suggestions, study.suggested + 1))
-            shelf.last = last
+            shelf.spec, shelf.suggestions = study.spec, {}
+            self._fill(shelf, study.suggested, suggestions, last)
+
+    def begin_refill(self, study: Study, algorithm: str) -> tuple[int, int] | None:
+        """Where few are left: how many are, for the trials that come next in the study as it is, and how many more to ask the
+        service for. Whoever is told so asks, and says how it ended by `refill` or not at all; nobody else is told meanwhile."""
+        shelf = self._shelves.get((study.id, algorithm))
+        # Looked at without the lock: most calls end here, and a wrong one costs a question.
+        if shelf is None or shelf.refilling or shelf.last or shelf.ahead < _BUSY:
+            return None
+        left = shelf.upto - study.suggested
+        if left * 2 > shelf.ahead:
+            return None
+        with self._lock:
+            if shelf.refilling or left <= 0:
+                return None
+            shelf.refilling = True
+            return left, self._grow(shelf)
+
+    def refill(self, study: Study, left: int, algorithm: str, suggestions: Sequence[Suggestion], *, last: bool) -> None:
+        """As `put`, for the trials that come after the `left` ones that were on the shelf: `study` is as it will be once these
+        are taken."""
+        with self._lock:
+            shelf = self._shelves.get((study.id, algorithm))
+            if shelf is None or shelf.spec != study.spec or shelf.upto != study.suggested:
+                return
+            taken = study.suggested - left
+            shelf.suggestions = {n: it for n, it in shelf.suggestions.items() if n > taken}
+            self._fill(shelf, study.suggested, suggestions, last)
 
     def ahead(self, study_id: str, algorithm: str) -> int:
         """For whoever asks the service: how many to ask for beyond what is needed."""
         with self._lock:
-            shelf = self._shelf(study_id, algorithm)
-            ahead = shelf.ahead
-            shelf.ahead = min(2 * ahead + 1, MOST_AHEAD)
-            return ahead
+            return self._grow(self._shelf(study_id, algorithm))
+
+    @staticmethod
+    def _grow(shelf: _Shelf) -> int:
+        ahead = shelf.ahead
+        shelf.ahead = min(2 * ahead + 1, MOST_AHEAD)
+        return ahead
+
+    def _fill(self, shelf: _Shelf, number: int, suggestions: Sequence[Suggestion], last: bool) -> None:
+        until = self._clock() + FRESH_S
+        shelf.suggestions |= {n: (it, until) for n, it in enumerate(suggestions, number + 1)}
+        shelf.upto = number + len(suggestions)
+        shelf.last, shelf.refilling = last, False
 
     def _shelf(self, study_id: str, algorithm: str) -> _Shelf:
         key = study_id, algorithm

@@ -14,7 +14,7 @@ from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.held import About, HeldStudy
 from katib.manager.storage.sql.rows import STUDY_COLUMNS, TRIAL_COLUMNS, trial_from_row
 from katib.manager.storage.sql.session import Row, Session
-from katib.manager.storage.sql.statement import Statement, by_index, parameters
+from katib.manager.storage.sql.statement import Statement, by_index, filled, parameters
 from katib.manager.storage.sql.studies import LOCK, THERE, hold
 from katib.manager.storage.sql.tables import studies, trials
 from katib.manager.storage.sql.trials import IS_RUNNING, in_states
@@ -83,9 +83,9 @@ def _read(session: Session, lock: Read, about: About) -> None:
     if trial_ids:
         reads.append(read_by_ids(trial_ids))
     for study_id, names in clients.items():
-        filled = _filled(names)
-        values = {f"client{i}": name for i, name in enumerate(filled)}
-        reads.append((_of_clients(len(filled)), {"study": study_id, **values}))
+        full = filled(names)
+        values = {f"client{i}": name for i, name in enumerate(full)}
+        reads.append((_of_clients(len(full)), {"study": study_id, **values}))
         reads.append((_LAPSED, {"study": study_id, "size": _SOME}))
     locked, *found = session.read(*reads)
     if not locked:
@@ -119,13 +119,8 @@ def _learn(session: Session, rows: Iterable[Row]) -> Sequence[Trial]:
 
 def read_by_ids(trial_ids: Sequence[str]) -> Read:
     """TRIAL_COLUMNS and `taken` of each that is there."""
-    filled = _filled(trial_ids)
-    return _by_ids(len(filled)), {f"trial{i}": trial_id for i, trial_id in enumerate(filled)}
-
-
-def _filled(names: Sequence[str]) -> Sequence[str]:
-    """One statement for each power of two: the last is named again to fill it up."""
-    return [*names, *[names[-1]] * ((1 << (len(names) - 1).bit_length()) - len(names))]
+    full = filled(trial_ids)
+    return _by_ids(len(full)), {f"trial{i}": trial_id for i, trial_id in enumerate(full)}
 
 
 @cache

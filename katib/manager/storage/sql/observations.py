@@ -12,14 +12,14 @@ from katib.domain.trial import Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row, value_from_columns
 from katib.manager.storage.sql.session import Session
-from katib.manager.storage.sql.statement import Statement, by_index, parameters
+from katib.manager.storage.sql.statement import Statement, by_index, filled, parameters
 from katib.manager.storage.sql.studies import THERE, require_study
 from katib.manager.storage.sql.tables import observations, trials
 from katib.manager.storage.sql.trials import OF_LIVING
 from katib.manager.storage.tokens import OBSERVATION_KEY, make_token, observation_list, read_token
 from katib.manager.storage.work import Key
 
-# Statements to a packet.
+# Trials to a statement.
 _AT_ONCE: Final = 64
 _ATTEMPT: Final = Statement(
     select(trials.c.attempt).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE)
@@ -30,17 +30,6 @@ _of_attempt: Final = (
 )
 _LATEST: Final = Statement(
     select(*OBSERVATION_COLUMNS).where(*_of_attempt).order_by(observations.c.seq.desc()).limit(bindparam("size"))
-)
-_newest: Final = (
-    select(func.max(observations.c.seq).label("seq"))
-    .where(*_of_attempt)
-    .group_by(observations.c.name)
-    .subquery("newest")
-)
-_LAST_VALUES: Final = Statement(
-    select(observations.c.name, observations.c.value, observations.c.kind)
-    .where(*_of_attempt, observations.c.seq == _newest.c.seq)
-    .order_by(observations.c.seq)
 )
 _SEEN: Final = Statement(
     by_index(
@@ -97,13 +86,14 @@ def curves(
 
 
 def last_values(session: Session, of: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for begin in range(0, len(of), _AT_ONCE):
-        some = of[begin : begin + _AT_ONCE]
-        read = session.read(*[(_LAST_VALUES, {"trial": trial.id, "attempt": trial.attempt}) for trial in some])
-        for trial, rows in zip(some, read, strict=True):
-            if rows:
-                found[trial.id] = {name: value_from_columns(value, kind) for name, value, kind in rows}
+        attempts = {trial.id: trial.attempt for trial in of[begin : begin + _AT_ONCE]}
+        names = filled(list(attempts))
+        values = {f"trial{i}": trial_id for i, trial_id in enumerate(names)}
+        for trial_id, attempt, name, value, kind in session.rows(_last_values(len(names)), **values):
+            if attempt == attempts[trial_id]:
+                found.setdefault(trial_id, {})[name] = value_from_columns(value, kind)
     return found
 
 
@@ -151,3 +141,30 @@ def _curves(names: int, states: int) -> Statement:
         .order_by(observations.c.trial_id, observations.c.seq)
     )
     return Statement(by_index(trials, "ix_trials_study_id_state_number", statement))
+
+
+@cache
+def _last_values(size: int) -> Statement:
+    """Of every attempt; few trials have more than one."""
+    newest = (
+        select(observations.c.trial_id, observations.c.attempt, func.max(observations.c.seq).label("seq"))
+        .where(observations.c.trial_id.in_(parameters("trial", size)))
+        .group_by(observations.c.trial_id, observations.c.attempt, observations.c.name)
+        .subquery("newest")
+    )
+    is_newest = (
+        (observations.c.trial_id == newest.c.trial_id)
+        & (observations.c.attempt == newest.c.attempt)
+        & (observations.c.seq == newest.c.seq)
+    )
+    return Statement(
+        select(
+            observations.c.trial_id,
+            observations.c.attempt,
+            observations.c.name,
+            observations.c.value,
+            observations.c.kind,
+        )
+        .select_from(newest.join(observations, is_newest))
+        .order_by(observations.c.trial_id, observations.c.seq)
+    )

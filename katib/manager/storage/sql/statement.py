@@ -23,6 +23,11 @@ def parameters(name: str, count: int) -> "list[BindParameter[Any]]":
     return [bindparam(f"{name}{i}") for i in range(count)]
 
 
+def filled(names: Sequence[str]) -> Sequence[str]:
+    """For an IN of many lengths, a statement for each power of two: the last is named again to fill it up."""
+    return [*names, *[names[-1]] * ((1 << (len(names) - 1).bit_length()) - len(names))]
+
+
 def by_index(table: Table, index: str, statement: "Select[Any]") -> "Select[Any]":
     """Names the index to MySQL and MariaDB. Their guesses rest on statistics that are old where a study grows fast: they were
     seen to read a whole study by number in place of its few running trials by state."""

@@ -1,0 +1,216 @@
+"""What services suggest before anybody asks for it."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from katib.domain.errors import FailedPreconditionError, UnavailableError
+from katib.domain.names import new_id
+from katib.domain.study import Study, StudyState
+from katib.domain.trial import Tag
+from katib.manager.ports import History, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.service.prepared import FRESH_S, MOST_AHEAD, Prepared
+from tests.e2e.harness import study
+from tests.service.test_several_managers import Manager, Service, create, value_of
+
+
+@pytest.fixture
+def ahead(tmp_path: Path) -> Iterator[Manager]:
+    """With a service that needs no history, which is asked for more than is needed."""
+    it = Manager(f"sqlite:///{tmp_path}/katib.db", History.NONE)
+    yield it
+    it.storage.close()
+
+
+def test_a_service_that_needs_no_history_is_asked_for_some_trials_ahead(ahead: Manager) -> None:
+    study_id = create(ahead)
+    values = [t.parameters[0].value for _ in range(100) for t in ahead.suggest(study_id, 1)[0]]
+    assert values == [value_of(n) for n in range(1, 101)]
+    assert ahead.service.questions < 10
+
+
+def test_what_was_suggested_ahead_is_used_for_the_number_that_it_was_made_for_alone(
+    ahead: Manager, tmp_path: Path
+) -> None:
+    study_id = create(ahead)
+    ahead.suggest(study_id, 4)
+    ahead.suggest(study_id, 1)
+    other = Manager(f"sqlite:///{tmp_path}/katib.db", History.NONE)
+    taken = other.suggest(study_id, 2)[0]
+    other.storage.close()
+    again = ahead.suggest(study_id, 2)[0]
+    assert [t.number for t in (*taken, *again)] == [6, 7, 8, 9]
+    assert [t.parameters[0].value for t in again] == [value_of(8), value_of(9)]
+
+
+def test_what_was_suggested_ahead_is_not_used_once_the_study_has_changed(ahead: Manager) -> None:
+    study_id = create(ahead)
+    for _ in range(4):
+        ahead.suggest(study_id, 1)
+    asked = ahead.service.questions
+    narrower = replace(ahead.storage.get_study(study_id).spec, tags=(Tag("another", "one"),))
+    ahead.storage.update_study(study_id, lambda it: replace(it, spec=narrower))
+    ahead.suggest(study_id, 1)
+    assert ahead.service.questions == asked + 1
+
+
+def test_what_was_suggested_ahead_is_not_used_beyond_the_studys_limit_nor_after_its_end(ahead: Manager) -> None:
+    study_id = create(ahead, max_trials=6)
+    for _ in range(4):
+        ahead.suggest(study_id, 1)
+    given, completed = ahead.suggest(study_id, 5)
+    assert ([t.number for t in given], completed) == ([5, 6], False)
+    assert ahead.suggest(study_id, 1) == ((), True)
+    ahead.storage.update_study(study_id, lambda it: replace(it, state=StudyState.PAUSED))
+    with pytest.raises(FailedPreconditionError, match="only a running one"):
+        ahead.suggest(study_id, 1)
+
+
+def test_what_was_suggested_ahead_is_thrown_away_after_a_while() -> None:
+    now = [0.0]
+    prepared = Prepared(lambda: now[0])
+    it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)
+    prepared.put(it, "random", [Suggestion(())] * 3, last=False)
+    assert prepared.take(it, "random", 2) == [Suggestion(())] * 2
+    now[0] = FRESH_S + 1
+    assert prepared.take(it, "random", 2) is None
+
+
+def test_a_client_gets_what_there_is_when_a_service_has_less_than_is_asked_for() -> None:
+    prepared = Prepared()
+    it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)
+    prepared.put(it, "grid", [Suggestion(())], last=True)
+    assert prepared.take(it, "grid", 3) == [Suggestion(())]
+    assert prepared.take(replace(it, suggested=1), "grid", 3) is None
+
+
+def test_each_time_a_service_is_asked_it_is_asked_for_more_trials_ahead() -> None:
+    prepared = Prepared()
+    assert [prepared.ahead("s", "random") for _ in range(9)] == [0, 1, 3, 7, 15, 31, 63, 64, 64]
+    assert prepared.ahead("s", "grid") == 0
+
+
+class LateService(Service):
+    """One that answers, from a moment on, when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(History.NONE)
+        self.late = False
+        self.out: list[tuple[Future[SuggestionReply], SuggestionReply]] = []
+
+    def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
+        reply = super().generate(algorithm, request)
+        if not self.late:
+            return reply
+        later: Future[SuggestionReply] = Future()
+        self.out.append((later, reply.result()))
+        return later
+
+    def answer(self) -> None:
+        later, reply = self.out.pop()
+        later.set_result(reply)
+
+
+@pytest.fixture
+def late(ahead: Manager) -> LateService:
+    """A busy study's service, asked for as many ahead as it ever is, that answers late from now on."""
+    service = LateService()
+    ahead.service = service
+    object.__setattr__(ahead.use_cases._context, "suggestions", service)
+    ahead.use_cases._refills._services = service  # type: ignore[misc]
+    return service
+
+
+def values(manager: Manager, study_id: str, count: int) -> list[str]:
+    return [t.parameters[0].value for _ in range(count) for t in manager.suggest(study_id, 1)[0]]
+
+
+def test_a_busy_studys_service_is_asked_while_there_is_something_left_and_nobody_waits(
+    ahead: Manager, late: LateService
+) -> None:
+    study_id = create(ahead)
+    values(ahead, study_id, 200)
+    late.late = True
+    asked = late.questions
+    given: list[str] = []
+    while not late.out:
+        given += values(ahead, study_id, 1)
+    # Each call returns though the service is silent.
+    given += values(ahead, study_id, MOST_AHEAD // 2 - 1)
+    assert late.questions == asked + 1
+    late.answer()
+    late.late = False
+    given += values(ahead, study_id, MOST_AHEAD)
+    assert given == [value_of(n) for n in range(201, 201 + len(given))]
+
+
+def test_a_service_that_fails_when_it_is_asked_ahead_is_asked_again_by_whoever_needs_it(
+    ahead: Manager, late: LateService
+) -> None:
+    study_id = create(ahead)
+    values(ahead, study_id, 200)
+    late.late = True
+    while not late.out:
+        values(ahead, study_id, 1)
+    late.out.pop()[0].set_exception(UnavailableError("away"))
+    late.late = False
+    asked = late.questions
+    begin = ahead.storage.get_study(study_id).suggested
+    given = values(ahead, study_id, 2 * MOST_AHEAD)
+    assert given == [value_of(n) for n in range(begin + 1, begin + len(given) + 1)]
+    assert late.questions > asked
+
+
+def test_no_more_is_asked_for_ahead_than_the_study_may_get(ahead: Manager, late: LateService) -> None:
+    study_id = create(ahead, max_trials=205)
+    values(ahead, study_id, 180)
+    late.late = True
+    asked = late.questions
+    assert len(values(ahead, study_id, 25)) == 25
+    assert late.questions == asked
+    assert ahead.suggest(study_id, 1) == ((), True)
+
+
+def busy(prepared: Prepared, it: Study) -> Study:
+    """With eight prepared, of a study for which it asks for more."""
+    for _ in range(6):
+        prepared.ahead(it.id, "random")
+    prepared.put(it, "random", [Suggestion(())] * 8, last=False)
+    return it
+
+
+def test_what_is_asked_for_ahead_is_asked_for_once() -> None:
+    prepared = Prepared()
+    it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
+    found = prepared.begin_refill(it, "random")
+    assert found is not None
+    assert found[0] == 8
+    assert prepared.begin_refill(replace(it, suggested=1), "random") is None
+
+
+def test_what_was_asked_for_ahead_comes_after_what_is_there_and_is_as_fresh_as_its_question() -> None:
+    now = [0.0]
+    prepared = Prepared(lambda: now[0])
+    it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
+    assert prepared.begin_refill(it, "random") is not None
+    now[0] = FRESH_S / 2
+    then = replace(it, suggested=8)
+    prepared.refill(then, 8, "random", [Suggestion(())] * 4, last=True)
+    assert len(prepared.take(replace(it, suggested=6), "random", 9) or ()) == 6
+    now[0] = FRESH_S + 1
+    assert prepared.take(then, "random", 4) == [Suggestion(())] * 4
+    assert prepared.take(replace(it, suggested=6), "random", 4) is None
+
+
+@pytest.mark.parametrize("change", [{"suggested": 9}, {"spec": study(algorithm="", tags={"another": "one"})}])
+def test_what_was_asked_for_ahead_of_a_study_that_has_gone_on_is_not_kept(change: dict[str, object]) -> None:
+    prepared = Prepared()
+    it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
+    prepared.begin_refill(it, "random")
+    other = replace(replace(it, suggested=8), **change)  # type: ignore[arg-type]
+    prepared.refill(other, 8, "random", [Suggestion(())] * 4, last=False)
+    assert prepared.take(replace(it, suggested=8), "random", 1) is None
