@@ -101,7 +101,11 @@ class StudyChanges:
 
 @dataclass(frozen=True, slots=True)
 class Giving:
-    """Trials for a client of the study that is changed, in the same transaction: see `Storage.give_trials`."""
+    """Trials that a client asks for: see `Storage.give_trials`.
+
+    `choose` is told the study and how many are lacking, and says which become the study's next, possibly fewer. It may be
+    called more than once, and must not wait for another write.
+    """
 
     study_id: str
     client_id: str

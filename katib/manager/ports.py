@@ -132,21 +132,10 @@ class Storage(Protocol):
         Own ones keep their revision: a lease that is renewed is no change that anybody waits for.
         """
 
-    def give_trials(
-        self,
-        study_id: str,
-        client_id: str,
-        count: int,
-        lease: timedelta | None,
-        at: datetime,
-        choose: Callable[[Study, int], Sequence[NewTrial]],
-    ) -> Sequence[Trial]:
-        """At most `count` trials for a client to run: those of `hand_out` (none without a lease), then new ones as of
-        `add_trials`, `running`, and then those of `hand_out` that have been handed on before. All in one transaction.
-
-        `choose` is told the study and how many are lacking, and says which become the study's next, possibly fewer; what it
-        raises is raised, and nothing is changed. It may be called more than once, and must not wait for another write. Raises
-        AbortedError where `add_trials` does.
+    def give_trials(self, give: Giving) -> Applied:
+        """At most `count` trials for a client to run (`Applied.given`): those of `hand_out` (none without a lease), then new
+        ones as of `add_trials`, `running`, and then those of `hand_out` that have been handed on before. All in one
+        transaction. What `choose` raises is raised, and nothing is changed. Raises AbortedError where `add_trials` does.
         """
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:

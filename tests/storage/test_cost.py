@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import bindparam, event, update
 
 from katib.domain.study import StudyState
-from katib.manager.changes import StudyChanges
+from katib.manager.changes import Giving, StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import (
@@ -153,9 +153,8 @@ def test_what_a_client_is_given_costs_the_same_however_many_clients_have_died(st
         add(storage, study, dead, client_id="gone", running=True, lease=timedelta(milliseconds=1))
         time.sleep(0.02)
         hand_out = counter.cost(lambda: storage.hand_out(study.id, f"c{dead}", 1, timedelta(hours=1), NOW))
-        give = counter.cost(
-            lambda: storage.give_trials(study.id, f"d{dead}", 1, timedelta(hours=1), NOW, lambda _study, _lacking: ())
-        )
+        giving = Giving(study.id, f"d{dead}", 1, timedelta(hours=1), NOW, lambda _study, _lacking: ())
+        give = counter.cost(lambda: storage.give_trials(giving))
         return hand_out, give
 
     (hand_out, give), (hand_out_of_many, give_of_many) = cost(100), cost(2000)

@@ -9,7 +9,7 @@ import pytest
 from katib.domain.errors import AbortedError, FailedPreconditionError, NotFoundError
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialReason
-from katib.manager.changes import StudyChanges
+from katib.manager.changes import Giving, StudyChanges
 from katib.manager.ports import ManagerRecord
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import managers, studies
@@ -45,7 +45,9 @@ def calls(storage, *functions):
 
 
 def give(storage, study, client, count=1, lease=LEASE):
-    return lambda: storage.give_trials(study.id, client, count, lease, NOW, lambda _study, n: new_trials(n))
+    return lambda: (
+        storage.give_trials(Giving(study.id, client, count, lease, NOW, lambda _study, n: new_trials(n))).given
+    )
 
 
 def report(storage, trial, value):

@@ -169,22 +169,18 @@ class GivingUseCases(UseCases):
 
     def _give(self, study_id: str, ask: _CheckedAsk) -> Sequence[Trial] | None:
         """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
-        seen: list[Study] = []
-        giving = self._giving(study_id, ask, seen.append)
+        giving = self._giving(study_id, ask)
         if giving is None:
             return None
         try:
-            given = self._storage.give_trials(
-                study_id, giving.client_id, giving.count, giving.lease, giving.at, giving.choose
-            )
+            applied = self._storage.give_trials(giving)
         except AbortedError:
             return None
-        if seen:
-            self._look_ahead(seen[-1], ask.algorithm)
-        return given
+        self._look_ahead(applied.study, ask.algorithm)
+        return applied.given
 
-    def _giving(self, study_id: str, ask: _CheckedAsk, saw: Callable[[Study], None] | None = None) -> Giving | None:
-        """What may be given by a write alone, if anything. `saw` is told the study as it was before new trials."""
+    def _giving(self, study_id: str, ask: _CheckedAsk) -> Giving | None:
+        """What may be given by a write alone, if anything."""
         if not self._prepared.has_some(study_id, ask.algorithm):
             return None
 
@@ -195,14 +191,12 @@ class GivingUseCases(UseCases):
             if found is None:
                 raise AbortedError(f"suggestion-{ask.algorithm} has to be asked first")
             self._room.added(study, len(found))
-            if saw is not None:
-                saw(study)
             return [NewTrial(new_id(), s.parameters, s.tags) for s in found]
 
         return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)
 
     def _look_ahead(self, study: Study, algorithm: str) -> None:
-        """So that the next clients find something prepared: `study` as it is, or was a moment ago."""
+        """So that the next clients find something prepared: `study` as it is now."""
         self._refills.look(study, _left(study), algorithm)
 
     def _given(self, study_id: str, trials: Sequence[Trial], ask: _CheckedAsk) -> Given:

@@ -1,13 +1,13 @@
 """Which trials a client is given that are there already: a pure function of what was read, shared by every storage."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from katib.domain.lease import show_period
 from katib.domain.study import Intent, Study, StudyState
-from katib.domain.trial import MAX_DISRUPTIONS, NewTrial, Trial, TrialAttempt, TrialReason, TrialState
-from katib.manager.changes import StudyChanges, TrialMove
+from katib.domain.trial import MAX_DISRUPTIONS, Trial, TrialAttempt, TrialReason, TrialState
+from katib.manager.changes import Giving, StudyChanges, TrialMove
 from katib.manager.storage.decisions import decide_changes, decide_trials
 from katib.manager.storage.work import Decision
 
@@ -77,19 +77,16 @@ def decide_given(
     study: Study,
     mine: Sequence[Trial],
     lapsed: Sequence[Trial],
-    client_id: str,
-    count: int,
-    lease: timedelta | None,
-    at: datetime,
+    give: Giving,
     now: datetime,
-    choose: Callable[[Study, int], Sequence[NewTrial]],
 ) -> tuple[Decision, Sequence[Trial], Study, Sequence[Trial]]:
     """See Storage.give_trials: as `decide_hand_out`, and the study with the trials that are new beside those."""
+    client_id, count, lease, at = give.client_id, give.count, give.lease, give.at
     given: Sequence[Trial] = ()
     decision = Decision(study, {}, {}, {}, frozenset())
     if lease is not None:
         decision, given = decide_hand_out(study, mine, lapsed, client_id, count, lease, at, now, again=False)
-    new = choose(decision.study, count - len(given))
+    new = give.choose(decision.study, count - len(given))
     if lease is not None and len(new) < count - len(given):
         rest = count - len(new)
         decision, given = decide_hand_out(study, mine, lapsed, client_id, rest, lease, at, now, again=True)

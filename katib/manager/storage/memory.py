@@ -126,28 +126,20 @@ class MemoryStorage(MemoryReads):
         self._trials.update(zip(ids, added, strict=True))
         self._trial_ids[study.id] += ids
 
-    def give_trials(
-        self,
-        study_id: str,
-        client_id: str,
-        count: int,
-        lease: timedelta | None,
-        at: datetime,
-        choose: Callable[[Study, int], Sequence[NewTrial]],
-    ) -> Sequence[Trial]:
+    def give_trials(self, give: Giving) -> Applied:
         now = datetime.now(UTC)
         with self._lock:
-            study = self.get_study(study_id)
-            unfinished = self.unfinished_trials(study_id)
-            mine = [t for t in unfinished if t.client_id == client_id]
+            study = self.get_study(give.study_id)
+            unfinished = self.unfinished_trials(give.study_id)
+            mine = [t for t in unfinished if t.client_id == give.client_id]
             lapsed = sorted((t for t in unfinished if t.lease_until is not None), key=_lease_end)
-            decision, own, changed, added = decide_given(study, mine, lapsed, client_id, count, lease, at, now, choose)
+            decision, own, changed, added = decide_given(study, mine, lapsed, give, now)
             if added:
                 self._insert(changed, added)
             self._store(dataclasses.replace(decision, study=changed))
         if changed is not study:
-            self._tell(study_id)
-        return (*own, *added)
+            self._tell(give.study_id)
+        return Applied(changed, decision.trials, frozenset(), (*own, *added))
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
@@ -180,7 +172,7 @@ class MemoryStorage(MemoryReads):
             if give is None:
                 return applied
             try:
-                given = self.give_trials(applied.study.id, give.client_id, give.count, give.lease, give.at, give.choose)
+                then = self.give_trials(give)
             except GIVES_NOTHING:
                 return applied
             except BaseException:
@@ -188,7 +180,7 @@ class MemoryStorage(MemoryReads):
                 self._studies[study.id], self._trials[trial_id] = study, trial
                 del self._observations.get(trial_id, [])[taken:], self._attempts.get(trial_id, [])[attempts:]
                 raise
-            return dataclasses.replace(applied, study=self._studies[applied.study.id], given=given)
+            return dataclasses.replace(applied, study=then.study, given=then.given)
 
     def _apply_to(
         self,

@@ -8,7 +8,7 @@ import pytest
 from katib.domain.errors import AbortedError, AlreadyExistsError, FailedPreconditionError, NotFoundError
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialReason
-from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove
+from katib.manager.changes import Giving, StopRequest, StudyChanges, StudyMove, TrialMove
 from tests.storage.builders import (
     COMPLETED,
     NOW,
@@ -47,20 +47,20 @@ class GivingContract:
         go(storage, mine[0], to=COMPLETED)
         stop = StopRequest(mine[1].id, TrialReason.STOPPED_BY_USER, "enough")
         storage.apply(study.id, StudyChanges(stops=(stop,)))
-        given = storage.give_trials(study.id, "c", 3, LEASE, later(1), as_many)
+        given = storage.give_trials(Giving(study.id, "c", 3, LEASE, later(1), as_many)).given
         assert given[0].id == mine[2].id
         assert [(t.number, t.state, t.client_id, t.started_at) for t in given[1:]] == [
             (n, RUNNING, "c", later(1)) for n in (5, 6)
         ]
         assert [storage.get_trial(t.id) for t in given] == list(given)
-        assert ids(storage.give_trials(study.id, "c", 3, LEASE, later(2), none)) == ids(given)
-        assert ids(storage.give_trials(study.id, "c", 1, LEASE, later(2), as_many)) == ids(given[:1])
+        assert ids(storage.give_trials(Giving(study.id, "c", 3, LEASE, later(2), none)).given) == ids(given)
+        assert ids(storage.give_trials(Giving(study.id, "c", 1, LEASE, later(2), as_many)).given) == ids(given[:1])
         recount(storage, study.id)
 
     def test_trials_whose_lease_is_over_come_before_new_ones(self, storage):
         study = storage.create_study(make_study())
         (left,) = storage.add_trials(study.id, 0, new_trials(1), NOW, client_id="d", running=True, lease=timedelta(0))
-        given = storage.give_trials(study.id, "c", 2, LEASE, later(1), as_many)
+        given = storage.give_trials(Giving(study.id, "c", 2, LEASE, later(1), as_many)).given
         assert [(t.number, t.attempt, t.client_id, t.lease) for t in given] == [(1, 2, "c", LEASE), (2, 1, "c", LEASE)]
         assert given[0].id == left.id
         assert [storage.get_trial(t.id) for t in given] == list(given)
@@ -69,8 +69,8 @@ class GivingContract:
 
     def test_a_client_without_a_name_is_given_new_trials_alone(self, storage):
         study = storage.create_study(make_study())
-        (first,) = storage.give_trials(study.id, "", 1, None, NOW, as_many)
-        (second,) = storage.give_trials(study.id, "", 1, None, NOW, as_many)
+        (first,) = storage.give_trials(Giving(study.id, "", 1, None, NOW, as_many)).given
+        (second,) = storage.give_trials(Giving(study.id, "", 1, None, NOW, as_many)).given
         assert (first.number, second.number) == (1, 2)
 
     def test_who_chooses_sees_the_study_as_it_is_and_how_many_are_lacking(self, storage):
@@ -82,10 +82,10 @@ class GivingContract:
             seen.append((now, lacking))
             return new_trials(1)
 
-        (given,) = storage.give_trials(study.id, "c", 4, LEASE, NOW, choose)
+        (given,) = storage.give_trials(Giving(study.id, "c", 4, LEASE, NOW, choose)).given
         assert given.number == 3
         assert (seen[-1][0].suggested, seen[-1][1]) == (2, 4)
-        storage.give_trials(study.id, "c", 4, LEASE, NOW, choose)
+        storage.give_trials(Giving(study.id, "c", 4, LEASE, NOW, choose))
         assert (seen[-1][0].suggested, seen[-1][1]) == (3, 3)
 
     def test_what_who_chooses_raises_leaves_everything_as_it_was(self, storage):
@@ -95,16 +95,16 @@ class GivingContract:
             raise FailedPreconditionError("not now")
 
         with pytest.raises(FailedPreconditionError, match="not now"):
-            storage.give_trials(study.id, "c", 1, LEASE, NOW, refuse)
+            storage.give_trials(Giving(study.id, "c", 1, LEASE, NOW, refuse))
         assert storage.get_study(study.id) == study
 
     def test_a_study_that_does_not_run_gets_no_new_trials(self, storage):
         study = storage.create_study(make_study())
         storage.apply(study.id, StudyChanges(study=StudyMove(StudyState.PAUSED, "Paused", "by its user", at=NOW)))
         with pytest.raises(AbortedError):
-            storage.give_trials(study.id, "c", 1, LEASE, NOW, as_many)
+            storage.give_trials(Giving(study.id, "c", 1, LEASE, NOW, as_many))
         with pytest.raises(NotFoundError):
-            storage.give_trials("s00000000000000f", "c", 1, LEASE, NOW, as_many)
+            storage.give_trials(Giving("s00000000000000f", "c", 1, LEASE, NOW, as_many))
 
     def test_a_trial_is_changed_as_it_is(self, storage):
         study = storage.create_study(make_study())
@@ -172,6 +172,7 @@ class GivingContract:
         study = storage.create_study(make_study())
         (left,) = storage.add_trials(study.id, 0, new_trials(1), NOW, client_id="d", running=True, lease=timedelta(0))
         before = storage.get_study(study.id)
+        again = [replace(new_trials()[0], id=left.id)]
         with pytest.raises(AlreadyExistsError):
-            storage.give_trials(study.id, "c", 2, LEASE, NOW, lambda _study, _n: [replace(new_trials()[0], id=left.id)])
+            storage.give_trials(Giving(study.id, "c", 2, LEASE, NOW, lambda _study, _n: again))
         assert (storage.get_study(study.id), storage.get_trial(left.id)) == (before, left)

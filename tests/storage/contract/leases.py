@@ -9,7 +9,7 @@ import pytest
 from katib.domain.errors import FailedPreconditionError, NotFoundError
 from katib.domain.study import Limits, StudyState
 from katib.domain.trial import MAX_DISRUPTIONS, TrialAttempt, TrialReason, TrialState
-from katib.manager.changes import StopRequest, StudyChanges
+from katib.manager.changes import Giving, StopRequest, StudyChanges
 from tests.storage.builders import (
     COMPLETED,
     LATEST,
@@ -41,6 +41,10 @@ def lapse(storage, study, n=1, client="a"):
     trials = lease(storage, study, n, client, SHORT)
     time.sleep(0.02)
     return trials
+
+
+def as_many(_study, lacking):
+    return new_trials(lacking)
 
 
 class LeaseContract:
@@ -132,9 +136,9 @@ class LeaseContract:
         storage.hand_out(study.id, "b", 1, SHORT, NOW)
         (once,) = lapse(storage, study)
         assert storage.hand_out(study.id, "c", 5, LONG, NOW, again=False)[0].id == once.id
-        (new,) = storage.give_trials(study.id, "d", 1, LONG, NOW, lambda _study, lacking: new_trials(lacking))
+        (new,) = storage.give_trials(Giving(study.id, "d", 1, LONG, NOW, as_many)).given
         assert new.number == 3
-        given = storage.give_trials(study.id, "e", 3, LONG, NOW, lambda _study, _lacking: new_trials(1))
+        given = storage.give_trials(Giving(study.id, "e", 3, LONG, NOW, lambda _study, _lacking: new_trials(1))).given
         assert [(t.number, t.attempt) for t in given] == [(1, 3), (4, 1)]
         assert given[0].id == twice.id
         recount(storage, study.id)
@@ -143,8 +147,8 @@ class LeaseContract:
         study = storage.create_study(make_study())
         left = [t.id for t in lapse(storage, study, 150)]
         given = storage.hand_out(study.id, "b", 3, LONG, NOW)
-        more = storage.give_trials(study.id, "c", 140, LONG, NOW, lambda _study, lacking: new_trials(lacking))
-        last = storage.give_trials(study.id, "d", 9, LONG, NOW, lambda _study, lacking: new_trials(lacking))
+        more = storage.give_trials(Giving(study.id, "c", 140, LONG, NOW, as_many)).given
+        last = storage.give_trials(Giving(study.id, "d", 9, LONG, NOW, as_many)).given
         assert sorted(t.id for t in (*given, *more, *last) if t.number <= 150) == sorted(left)
         assert [t.number for t in last if t.number > 150] == [151, 152]
         recount(storage, study.id)

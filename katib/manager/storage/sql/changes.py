@@ -129,28 +129,18 @@ def hand_out(
     return given
 
 
-def give_trials(
-    session: Session,
-    study_id: str,
-    client_id: str,
-    count: int,
-    lease: timedelta | None,
-    at: datetime,
-    choose: Callable[[Study, int], Sequence[NewTrial]],
-) -> Sequence[Trial]:
+def give_trials(session: Session, give: Giving) -> Applied:
     mine: Sequence[Trial] = ()
     lapsed: Sequence[Trial] = ()
-    if lease is None:
-        held = lock_study(session, study_id)
+    if give.lease is None:
+        held = lock_study(session, give.study_id)
     else:
-        held, mine, lapsed = lock_client(session, study_id, client_id, count)
-    decision, given, changed, added = decide_given(
-        held.study, mine, lapsed, client_id, count, lease, at, held.at, choose
-    )
+        held, mine, lapsed = lock_client(session, give.study_id, give.client_id, give.count)
+    decision, given, changed, added = decide_given(held.study, mine, lapsed, give, held.at)
     _store_held(session, decision)
     _insert(session, added)
     store_study(session, changed)
-    return (*given, *added)
+    return Applied(changed, decision.trials, frozenset(), (*given, *added))
 
 
 def apply_to(
@@ -164,12 +154,11 @@ def apply_to(
     applied = _apply_to(session, trial_id, decide, most, allow)
     if give is None:
         return applied
-    study_id = applied.study.id
     try:
-        given = give_trials(session, study_id, give.client_id, give.count, give.lease, give.at, give.choose)
+        then = give_trials(session, give)
     except GIVES_NOTHING:
         return applied
-    return dataclasses.replace(applied, study=session.held.studies[study_id].study, given=given)
+    return dataclasses.replace(applied, study=then.study, given=then.given)
 
 
 def _apply_to(

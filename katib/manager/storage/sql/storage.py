@@ -98,19 +98,8 @@ class SqlStorage:
             About(study_id=study_id, client_id=client_id),
         )
 
-    def give_trials(
-        self,
-        study_id: str,
-        client_id: str,
-        count: int,
-        lease: timedelta | None,
-        at: datetime,
-        choose: Callable[[Study, int], Sequence[NewTrial]],
-    ) -> Sequence[Trial]:
-        return self.database.write_study(
-            lambda session: changes_.give_trials(session, study_id, client_id, count, lease, at, choose),
-            None if lease is None else About(study_id=study_id, client_id=client_id),
-        )
+    def give_trials(self, give: Giving) -> Applied:
+        return self.database.write_study(lambda session: changes_.give_trials(session, give), _about("", give))
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
