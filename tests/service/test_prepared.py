@@ -186,20 +186,21 @@ def busy(prepared: Prepared, it: Study) -> Study:
 def test_what_is_asked_for_ahead_is_asked_for_once() -> None:
     prepared = Prepared()
     it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
-    found = prepared.begin_refill(it, "random")
+    assert prepared.begin_refill(replace(it, suggested=3), "random") is None
+    found = prepared.begin_refill(replace(it, suggested=4), "random")
     assert found is not None
-    assert found[0] == 8
-    assert prepared.begin_refill(replace(it, suggested=1), "random") is None
+    assert found[0] == 4
+    assert prepared.begin_refill(replace(it, suggested=5), "random") is None
 
 
 def test_what_was_asked_for_ahead_comes_after_what_is_there_and_is_as_fresh_as_its_question() -> None:
     now = [0.0]
     prepared = Prepared(lambda: now[0])
     it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
-    assert prepared.begin_refill(it, "random") is not None
+    assert prepared.begin_refill(replace(it, suggested=4), "random") is not None
     now[0] = FRESH_S / 2
     then = replace(it, suggested=8)
-    prepared.refill(then, 8, "random", [Suggestion(())] * 4, last=True)
+    prepared.refill(then, 4, "random", [Suggestion(())] * 4, last=True)
     assert len(prepared.take(replace(it, suggested=6), "random", 9) or ()) == 6
     now[0] = FRESH_S + 1
     assert prepared.take(then, "random", 4) == [Suggestion(())] * 4
@@ -210,7 +211,7 @@ def test_what_was_asked_for_ahead_comes_after_what_is_there_and_is_as_fresh_as_i
 def test_what_was_asked_for_ahead_of_a_study_that_has_gone_on_is_not_kept(change: dict[str, object]) -> None:
     prepared = Prepared()
     it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
-    prepared.begin_refill(it, "random")
+    prepared.begin_refill(replace(it, suggested=4), "random")
     other = replace(replace(it, suggested=8), **change)  # type: ignore[arg-type]
-    prepared.refill(other, 8, "random", [Suggestion(())] * 4, last=False)
+    prepared.refill(other, 4, "random", [Suggestion(())] * 4, last=False)
     assert prepared.take(replace(it, suggested=8), "random", 1) is None

@@ -23,7 +23,7 @@ from katib.manager.ports import Suggestion
 
 # Each time a service is asked again it is asked for twice as many, up to so many.
 MOST_AHEAD: Final = 64
-# A study that has come to ask for so many ahead is busy: it is asked for more once half of these are gone.
+# A study that has come to ask for so many ahead is busy: it is asked for more once half of what it gave is gone.
 _BUSY: Final = 8
 # By the monotonic clock.
 FRESH_S: Final = 30.0
@@ -38,7 +38,8 @@ class _Shelf:
     suggestions: dict[int, tuple[Suggestion, float]] = field(default_factory=dict)
     # The last number for which there is one.
     upto: int = 0
-    # The service had fewer than were asked for.
+    # How many the last question brought; `last`: fewer than were asked for.
+    brought: int = 0
     last: bool = False
     ahead: int = 0
     # Somebody asks for more, or has asked in vain: the next who needs one asks as though there were no shelf.
@@ -97,7 +98,7 @@ class Prepared:
         if shelf is None or shelf.refilling or shelf.last or shelf.ahead < _BUSY:
             return None
         left = shelf.upto - study.suggested
-        if left * 2 > shelf.ahead:
+        if left * 2 > shelf.brought:
             return None
         with self._lock:
             if shelf.refilling or left <= 0:
@@ -130,7 +131,7 @@ class Prepared:
     def _fill(self, shelf: _Shelf, number: int, suggestions: Sequence[Suggestion], last: bool) -> None:
         until = self._clock() + FRESH_S
         shelf.suggestions |= {n: (it, until) for n, it in enumerate(suggestions, number + 1)}
-        shelf.upto = number + len(suggestions)
+        shelf.upto, shelf.brought = number + len(suggestions), len(suggestions)
         shelf.last, shelf.refilling = last, False
 
     def _shelf(self, study_id: str, algorithm: str) -> _Shelf:

@@ -172,7 +172,7 @@ class MemoryStorage(MemoryReads):
             if give is None:
                 return applied
             try:
-                then = self.give_trials(give)
+                then = self.give_trials(dataclasses.replace(give, study_id=applied.study.id))
             except GIVES_NOTHING:
                 return applied
             except BaseException:

@@ -155,7 +155,7 @@ def apply_to(
     if give is None:
         return applied
     try:
-        then = give_trials(session, give)
+        then = give_trials(session, dataclasses.replace(give, study_id=applied.study.id))
     except GIVES_NOTHING:
         return applied
     return dataclasses.replace(applied, study=then.study, given=then.given)
