@@ -118,8 +118,8 @@ class Giving:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The study afterwards, the trials that changed as they are now, and the ids of trials (or of the study) of which something
-    was left out because somebody else had changed them first. `given`: what was given then; None where that was refused, or
-    not asked for."""
+    was left out because somebody else had changed them first. `given`: what was given then, new ones in it alone; None where
+    that was refused, or not asked for."""
 
     study: Study
     trials: Mapping[str, Trial]

@@ -186,32 +186,95 @@ def busy(prepared: Prepared, it: Study) -> Study:
 def test_what_is_asked_for_ahead_is_asked_for_once() -> None:
     prepared = Prepared()
     it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
-    assert prepared.begin_refill(replace(it, suggested=3), "random") is None
-    found = prepared.begin_refill(replace(it, suggested=4), "random")
+    assert prepared.begin_refill(replace(it, suggested=3), "random", 1) is None
+    found = prepared.begin_refill(replace(it, suggested=4), "random", 1)
     assert found is not None
     assert found[0] == 4
-    assert prepared.begin_refill(replace(it, suggested=5), "random") is None
+    assert prepared.begin_refill(replace(it, suggested=5), "random", 1) is None
 
 
 def test_what_was_asked_for_ahead_comes_after_what_is_there_and_is_as_fresh_as_its_question() -> None:
     now = [0.0]
     prepared = Prepared(lambda: now[0])
     it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
-    assert prepared.begin_refill(replace(it, suggested=4), "random") is not None
-    now[0] = FRESH_S / 2
+    now[0] = 10.0
+    assert prepared.begin_refill(replace(it, suggested=4), "random", 1) is not None
+    now[0] = 20.0
     then = replace(it, suggested=8)
-    prepared.refill(then, 4, "random", [Suggestion(())] * 4, last=True)
-    assert len(prepared.take(replace(it, suggested=6), "random", 9) or ()) == 6
+    prepared.refill(then, 4, "random", [Suggestion(())] * 4)
+    assert len(prepared.take(replace(it, suggested=6), "random", 6) or ()) == 6
     now[0] = FRESH_S + 1
     assert prepared.take(then, "random", 4) == [Suggestion(())] * 4
-    assert prepared.take(replace(it, suggested=6), "random", 4) is None
+    now[0] = FRESH_S + 11
+    assert prepared.take(then, "random", 4) is None
 
 
 @pytest.mark.parametrize("change", [{"suggested": 9}, {"spec": study(algorithm="", tags={"another": "one"})}])
 def test_what_was_asked_for_ahead_of_a_study_that_has_gone_on_is_not_kept(change: dict[str, object]) -> None:
     prepared = Prepared()
     it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
-    prepared.begin_refill(replace(it, suggested=4), "random")
+    prepared.begin_refill(replace(it, suggested=4), "random", 1)
     other = replace(replace(it, suggested=8), **change)  # type: ignore[arg-type]
-    prepared.refill(other, 4, "random", [Suggestion(())] * 4, last=False)
+    prepared.refill(other, 4, "random", [Suggestion(())] * 4)
     assert prepared.take(replace(it, suggested=8), "random", 1) is None
+
+
+def test_what_comes_next_and_is_not_there_leaves_nothing_to_look_for() -> None:
+    prepared = Prepared()
+    it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)
+    prepared.put(it, "grid", [Suggestion(())], last=True)
+    assert prepared.has_some(it.id, "grid")
+    assert prepared.take(replace(it, suggested=1), "grid", 1) is None
+    assert not prepared.has_some(it.id, "grid")
+
+
+def test_a_study_that_is_asked_for_ahead_is_not_thrown_away_for_others() -> None:
+    prepared = Prepared()
+    it = busy(prepared, Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1))
+    for last in (8, 16, 24):
+        for _ in range(600):
+            prepared.ahead(new_id(), "random")
+        assert prepared.begin_refill(replace(it, suggested=last - 4), "random", 1) is not None
+        prepared.refill(replace(it, suggested=last), 4, "random", [Suggestion(())] * 8)
+
+
+def test_a_client_has_its_trials_though_its_service_cannot_even_be_asked_ahead(
+    ahead: Manager, late: LateService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = create(ahead)
+    values(ahead, study_id, 200)
+
+    def refuse(*_arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    asked = late.questions
+    while late.questions == asked:
+        values(ahead, study_id, 1)
+    monkeypatch.setattr(late, "set_parameters", refuse)
+    begin = ahead.storage.get_study(study_id).suggested
+    given = values(ahead, study_id, MOST_AHEAD)
+    assert given == [value_of(n) for n in range(begin + 1, begin + MOST_AHEAD + 1)]
+
+
+def test_for_clients_that_ask_for_more_than_there_would_be_nothing_is_asked_ahead(ahead: Manager) -> None:
+    study_id = create(ahead)
+    for _ in range(12):
+        ahead.suggest(study_id, 3 * MOST_AHEAD)
+    assert ahead.service.questions == 12
+
+
+def test_a_service_that_gives_few_at_once_is_not_taken_for_one_that_has_no_more(
+    ahead: Manager, late: LateService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = create(ahead)
+    values(ahead, study_id, 200)
+    generate = late.generate
+
+    def few(algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
+        reply: Future[SuggestionReply] = Future()
+        whole = generate(algorithm, request).result()
+        reply.set_result(replace(whole, suggestions=whole.suggestions[:20]))
+        return reply
+
+    monkeypatch.setattr(late, "generate", few)
+    assert [len(ahead.suggest(study_id, 3)[0]) for _ in range(60)] == [3] * 60

@@ -43,6 +43,7 @@ from tests.storage.builders import (
     make_study,
     move,
     observe,
+    running,
 )
 
 
@@ -239,6 +240,21 @@ def test_a_trials_end_and_the_next_ones_begin_are_few_statements(storage, counte
     assert found["renewal"][1] <= 5
     # BEGIN, the study, the client's own, those of others; the attempt before, the trial, the study, COMMIT.
     assert found["hand out"][1] <= 8
+
+
+def test_a_statement_for_last_values_goes_through_no_more_values_than_it_may(storage, counter, monkeypatch):
+    monkeypatch.setattr(observations, "_VALUES_AT_ONCE", 10)
+    study = storage.create_study(make_study())
+    trials_ = running(storage, study, 6)
+    for trial, values in zip(trials_, (4, 4, 4, 25, 1, 0), strict=True):
+        given = [observe(float(i), f"m{i % 3}", position=i) for i in range(1, values + 1)]
+        storage.report(trial.id, 0, given, "accuracy", LATEST)
+    found = {}
+    # How many have values at all and which; then 4 and 4, 4, 25, 1: in which order, is the database's affair.
+    statements_ = counter.cost(lambda: found.update(storage.last_values(trials_)))[1]
+    assert {i: len(found.get(t.id, ())) for i, t in enumerate(trials_)} == {0: 3, 1: 3, 2: 3, 3: 3, 4: 1, 5: 0}
+    assert found[trials_[3].id] == {"m0": 24.0, "m1": 25.0, "m2": 23.0}
+    assert 4 <= statements_ <= 6
 
 
 def statements():

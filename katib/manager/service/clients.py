@@ -85,7 +85,7 @@ class ClientUseCases(GivingUseCases):
             return None
         try:
             if applied.given is not None:
-                self._look_ahead(study, asked.algorithm)
+                self._look_ahead(applied, asked.algorithm)
                 return self._given(study_id, applied.given, asked)
             return self._suggest(study_id, asked)
         except KatibError:

@@ -25,7 +25,7 @@ from katib.domain.study import (
     effective_max_trials,
 )
 from katib.domain.trial import NewTrial, Trial
-from katib.manager.changes import Giving, StudyChanges, StudyMove
+from katib.manager.changes import Applied, Giving, StudyChanges, StudyMove
 from katib.manager.history import StoredHistory
 from katib.manager.ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import (
@@ -38,7 +38,8 @@ from katib.manager.service.checks import (
 from katib.manager.service.context import Context, UseCases
 from katib.manager.service.lines import Lines, Want
 from katib.manager.service.prepared import Prepared
-from katib.manager.service.refills import Refills, asking_for, checked_suggestions
+from katib.manager.service.questions import asking_for, checked_suggestions, question
+from katib.manager.service.refills import Refills
 from katib.manager.service.same import algorithm_of
 from katib.manager.suggested import nothing_more
 
@@ -176,7 +177,7 @@ class GivingUseCases(UseCases):
             applied = self._storage.give_trials(giving)
         except AbortedError:
             return None
-        self._look_ahead(applied.study, ask.algorithm)
+        self._look_ahead(applied, ask.algorithm)
         return applied.given
 
     def _giving(self, study_id: str, ask: _CheckedAsk) -> Giving | None:
@@ -195,9 +196,9 @@ class GivingUseCases(UseCases):
 
         return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)
 
-    def _look_ahead(self, study: Study, algorithm: str) -> None:
-        """So that the next clients find something prepared: `study` as it is now."""
-        self._refills.look(study, _left(study), algorithm)
+    def _look_ahead(self, applied: Applied, algorithm: str) -> None:
+        """After trials were given: so that the next clients find something prepared."""
+        self._refills.look(applied.study, _left(applied.study), len(applied.given or ()), algorithm)
 
     def _given(self, study_id: str, trials: Sequence[Trial], ask: _CheckedAsk) -> Given:
         return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
@@ -312,28 +313,17 @@ class GivingUseCases(UseCases):
 
     def _question(self, study: Study, spec: StudySpec, needs: History) -> SuggestionRequest | None:
         """With the trials as they are at one revision of the study."""
-        unfinished: Sequence[Trial] = ()
-        if needs is not History.NONE:
-            for _ in range(_TRIES):
-                unfinished = self._storage.unfinished_trials(study.id)
-                now = self._storage.get_study(study.id)
-                if now.suggested != study.suggested:
-                    return None
-                # None has begun, so as many are the same ones: none has finished between the two.
-                if now.unfinished_trials == len(unfinished):
-                    study = now
-                    break
-            else:
+        if needs is History.NONE:
+            return question(study, spec)
+        for _ in range(_TRIES):
+            unfinished = self._storage.unfinished_trials(study.id)
+            now = self._storage.get_study(study.id)
+            if now.suggested != study.suggested:
                 return None
-        return SuggestionRequest(
-            study_id=study.id,
-            spec=spec,
-            history=None if needs is History.NONE else StoredHistory(self._storage, study, needs),
-            unfinished=unfinished,
-            finished_count=study.finished_trials,
-            unfinished_count=study.unfinished_trials,
-            first_number=study.suggested + 1,
-        )
+            # None has begun, so as many are the same ones: none has finished between the two.
+            if now.unfinished_trials == len(unfinished):
+                return question(now, spec, StoredHistory(self._storage, now, needs), unfinished)
+        return None
 
     def _settings_taken(self, algorithm: str, study_id: str, spec: StudySpec, deadline: float) -> History:
         services = self._context.suggestions

@@ -23,7 +23,7 @@ from katib.manager.ports import Suggestion
 
 # Each time a service is asked again it is asked for twice as many, up to so many.
 MOST_AHEAD: Final = 64
-# A study that has come to ask for so many ahead is busy: it is asked for more once half of what it gave is gone.
+# A study for which so many are asked for ahead is busy: its service is asked for more once half of what it gave is gone.
 _BUSY: Final = 8
 # By the monotonic clock.
 FRESH_S: Final = 30.0
@@ -38,12 +38,15 @@ class _Shelf:
     suggestions: dict[int, tuple[Suggestion, float]] = field(default_factory=dict)
     # The last number for which there is one.
     upto: int = 0
-    # How many the last question brought; `last`: fewer than were asked for.
+    # How many the last question brought.
     brought: int = 0
+    # The service has no more than these: of fewer than somebody asks for, all are given.
     last: bool = False
     ahead: int = 0
-    # Somebody asks for more, or has asked in vain: the next who needs one asks as though there were no shelf.
+    # Somebody asks for more, or has asked in vain: once the shelf is empty the next one asks and waits.
     refilling: bool = False
+    # When whoever asks for more began to.
+    asked: float = 0.0
 
 
 class Prepared:
@@ -75,6 +78,9 @@ class Prepared:
             for number in range(study.suggested + 1, study.suggested + count + 1):
                 suggested = shelf.suggestions.get(number)
                 if suggested is None:
+                    if not found:
+                        # What is left are numbers that have been given, or that another manager has.
+                        shelf.suggestions = {}
                     return found if found and shelf.last else None
                 if not found and self._clock() > suggested[1]:
                     shelf.suggestions = {}
@@ -88,34 +94,36 @@ class Prepared:
         with self._lock:
             shelf = self._shelf(study.id, algorithm)
             shelf.spec, shelf.suggestions = study.spec, {}
-            self._fill(shelf, study.suggested, suggestions, last)
+            self._fill(shelf, study.suggested, suggestions, self._clock())
+            shelf.last = last
 
-    def begin_refill(self, study: Study, algorithm: str) -> tuple[int, int] | None:
+    def begin_refill(self, study: Study, algorithm: str, count: int) -> tuple[int, int] | None:
         """Where few are left: how many are, for the trials that come next in the study as it is, and how many more to ask the
-        service for. Whoever is told so asks, and says how it ended by `refill` or not at all; nobody else is told meanwhile."""
-        shelf = self._shelves.get((study.id, algorithm))
-        # Looked at without the lock: most calls end here, and a wrong one costs a question.
-        if shelf is None or shelf.refilling or shelf.last or shelf.ahead < _BUSY:
-            return None
-        left = shelf.upto - study.suggested
-        if left * 2 > shelf.brought:
+        service for. Whoever is told so asks, and says how it ended by `refill` or not at all; nobody else is told meanwhile.
+        `count`: as many as one client asks for; where more than there would be, it has to wait for the service anyway."""
+        key = study.id, algorithm
+        # Without the lock at first: most calls end here.
+        if not _is_low(self._shelves.get(key), study, count):
             return None
         with self._lock:
-            if shelf.refilling or left <= 0:
+            shelf = self._shelves.get(key)
+            if shelf is None or not _is_low(shelf, study, count):
                 return None
-            shelf.refilling = True
-            return left, self._grow(shelf)
+            self._shelves.move_to_end(key)
+            shelf.refilling, shelf.asked = True, self._clock()
+            return shelf.upto - study.suggested, self._grow(shelf)
 
-    def refill(self, study: Study, left: int, algorithm: str, suggestions: Sequence[Suggestion], *, last: bool) -> None:
+    def refill(self, study: Study, left: int, algorithm: str, suggestions: Sequence[Suggestion]) -> None:
         """As `put`, for the trials that come after the `left` ones that were on the shelf: `study` is as it will be once these
-        are taken."""
+        are taken. None: the service has no more. Fewer than it was asked for may be all that it gives at once."""
         with self._lock:
             shelf = self._shelves.get((study.id, algorithm))
             if shelf is None or shelf.spec != study.spec or shelf.upto != study.suggested:
                 return
             taken = study.suggested - left
             shelf.suggestions = {n: it for n, it in shelf.suggestions.items() if n > taken}
-            self._fill(shelf, study.suggested, suggestions, last)
+            self._fill(shelf, study.suggested, suggestions, shelf.asked)
+            shelf.last = not suggestions
 
     def ahead(self, study_id: str, algorithm: str) -> int:
         """For whoever asks the service: how many to ask for beyond what is needed."""
@@ -128,11 +136,12 @@ class Prepared:
         shelf.ahead = min(2 * ahead + 1, MOST_AHEAD)
         return ahead
 
-    def _fill(self, shelf: _Shelf, number: int, suggestions: Sequence[Suggestion], last: bool) -> None:
-        until = self._clock() + FRESH_S
+    @staticmethod
+    def _fill(shelf: _Shelf, number: int, suggestions: Sequence[Suggestion], since: float) -> None:
+        until = since + FRESH_S
         shelf.suggestions |= {n: (it, until) for n, it in enumerate(suggestions, number + 1)}
         shelf.upto, shelf.brought = number + len(suggestions), len(suggestions)
-        shelf.last, shelf.refilling = last, False
+        shelf.refilling = False
 
     def _shelf(self, study_id: str, algorithm: str) -> _Shelf:
         key = study_id, algorithm
@@ -141,3 +150,11 @@ class Prepared:
         if len(self._shelves) > _STUDIES:
             self._shelves.popitem(last=False)
         return shelf
+
+
+def _is_low(shelf: _Shelf | None, study: Study, count: int) -> bool:
+    """Whether a service is to be asked for more: half of what it gave last is gone, and some is left."""
+    if shelf is None or shelf.refilling or shelf.last or shelf.ahead < _BUSY:
+        return False
+    left = shelf.upto - study.suggested
+    return 0 < 2 * left <= shelf.brought and count <= left + shelf.ahead

@@ -180,7 +180,9 @@ class MemoryStorage(MemoryReads):
                 self._studies[study.id], self._trials[trial_id] = study, trial
                 del self._observations.get(trial_id, [])[taken:], self._attempts.get(trial_id, [])[attempts:]
                 raise
-            return dataclasses.replace(applied, study=then.study, given=then.given)
+            return dataclasses.replace(
+                applied, study=then.study, trials={**applied.trials, **then.trials}, given=then.given
+            )
 
     def _apply_to(
         self,

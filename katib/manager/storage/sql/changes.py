@@ -158,7 +158,7 @@ def apply_to(
         then = give_trials(session, dataclasses.replace(give, study_id=applied.study.id))
     except GIVES_NOTHING:
         return applied
-    return dataclasses.replace(applied, study=then.study, given=then.given)
+    return dataclasses.replace(applied, study=then.study, trials={**applied.trials, **then.trials}, given=then.given)
 
 
 def _apply_to(

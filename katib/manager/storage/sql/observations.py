@@ -1,6 +1,6 @@
 """Observations as they are read, and which of new ones are there already."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -19,8 +19,10 @@ from katib.manager.storage.sql.trials import OF_LIVING
 from katib.manager.storage.tokens import OBSERVATION_KEY, make_token, observation_list, read_token
 from katib.manager.storage.work import Key
 
-# Trials to a statement.
+# Trials to a statement, and values that it goes through, but for a single trial that has more: what is grouped is in memory,
+# with SQLite in the manager's, and a statement has its time to answer in.
 _AT_ONCE: Final = 64
+_VALUES_AT_ONCE: Final = 50_000
 _ATTEMPT: Final = Statement(
     select(trials.c.attempt).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE)
 )
@@ -87,14 +89,32 @@ def curves(
 
 def last_values(session: Session, of: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for begin in range(0, len(of), _AT_ONCE):
-        attempts = {trial.id: trial.attempt for trial in of[begin : begin + _AT_ONCE]}
-        names = filled(list(attempts))
+    attempts = {trial.id: trial.attempt for trial in of}
+    for some in _portions(session, list(attempts)):
+        names = filled(some)
         values = {f"trial{i}": trial_id for i, trial_id in enumerate(names)}
         for trial_id, attempt, name, value, kind in session.rows(_last_values(len(names)), **values):
             if attempt == attempts[trial_id]:
                 found.setdefault(trial_id, {})[name] = value_from_columns(value, kind)
     return found
+
+
+def _portions(session: Session, trial_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Those that have values, as many at once as one statement may look at."""
+    some: list[str] = []
+    size = 0
+    for begin in range(0, len(trial_ids), _AT_ONCE):
+        names = filled(trial_ids[begin : begin + _AT_ONCE])
+        values = {f"trial{i}": trial_id for i, trial_id in enumerate(names)}
+        for trial_id, taken in session.rows(_taken(len(names)), **values):
+            if some and (len(some) == _AT_ONCE or size + taken > _VALUES_AT_ONCE):
+                yield some
+                some, size = [], 0
+            if taken:
+                some.append(trial_id)
+                size += taken
+    if some:
+        yield some
 
 
 def seen_keys(session: Session, trial_id: str, attempt: int, new: Sequence[Observation]) -> Sequence[Key]:
@@ -141,6 +161,11 @@ def _curves(names: int, states: int) -> Statement:
         .order_by(observations.c.trial_id, observations.c.seq)
     )
     return Statement(by_index(trials, "ix_trials_study_id_state_number", statement))
+
+
+@cache
+def _taken(size: int) -> Statement:
+    return Statement(select(trials.c.id, trials.c.taken).where(trials.c.id.in_(parameters("trial", size))))
 
 
 @cache
