@@ -117,9 +117,9 @@ class Giving:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The study afterwards, the trials that changed as they are now, and the ids of trials (or of the study) of which something
-    was left out because somebody else had changed them first. `given`: what was given then, new ones in it alone; None where
-    that was refused, or not asked for."""
+    """The study afterwards, the trials that the changes changed as they are now, and the ids of trials (or of the study) of
+    which something was left out because somebody else had changed them first. `given`: what was given then, which is not in
+    `trials`; None where that was refused, or not asked for."""
 
     study: Study
     trials: Mapping[str, Trial]

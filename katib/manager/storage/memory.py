@@ -139,7 +139,7 @@ class MemoryStorage(MemoryReads):
             self._store(dataclasses.replace(decision, study=changed))
         if changed is not study:
             self._tell(give.study_id)
-        return Applied(changed, decision.trials, frozenset(), (*own, *added))
+        return Applied(changed, {}, frozenset(), (*own, *added))
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
@@ -180,9 +180,7 @@ class MemoryStorage(MemoryReads):
                 self._studies[study.id], self._trials[trial_id] = study, trial
                 del self._observations.get(trial_id, [])[taken:], self._attempts.get(trial_id, [])[attempts:]
                 raise
-            return dataclasses.replace(
-                applied, study=then.study, trials={**applied.trials, **then.trials}, given=then.given
-            )
+            return dataclasses.replace(applied, study=then.study, given=then.given)
 
     def _apply_to(
         self,

@@ -140,7 +140,7 @@ def give_trials(session: Session, give: Giving) -> Applied:
     _store_held(session, decision)
     _insert(session, added)
     store_study(session, changed)
-    return Applied(changed, decision.trials, frozenset(), (*given, *added))
+    return Applied(changed, {}, frozenset(), (*given, *added))
 
 
 def apply_to(
@@ -158,7 +158,7 @@ def apply_to(
         then = give_trials(session, dataclasses.replace(give, study_id=applied.study.id))
     except GIVES_NOTHING:
         return applied
-    return dataclasses.replace(applied, study=then.study, trials={**applied.trials, **then.trials}, given=then.given)
+    return dataclasses.replace(applied, study=then.study, given=then.given)
 
 
 def _apply_to(
