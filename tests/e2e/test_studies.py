@@ -5,6 +5,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from katib.domain.study import StudyReason, StudyState
 from katib.domain.trial import TrialReason, TrialState
 from tests.e2e.harness import World, finished, study, trials, until
@@ -49,6 +51,7 @@ def test_what_a_trial_prints_and_gets_is_seen_in_its_log(running: World) -> None
     assert log.splitlines()[0] == f"--lr={given['--lr']} --layers={given['--layers']} --opt={given['--opt']}"
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_parameters(running: World) -> None:
     found = []
     for name in ("seed-a", "seed-b"):
@@ -59,6 +62,7 @@ def test_the_same_seed_gives_the_same_parameters(running: World) -> None:
     assert len({lr for lr, *_ in found[0]}) == 5
 
 
+@pytest.mark.long
 def test_a_grid_is_tried_whole_and_in_order_and_ends_with_its_reason(running: World) -> None:
     text = """
 name: grid
@@ -95,6 +99,7 @@ def test_a_trial_that_never_prints_its_objective_says_what_it_printed(running: W
         assert "accuracy=1" in trial.message
 
 
+@pytest.mark.long
 def test_a_failing_command_is_tried_again_and_then_ends_the_study_failed(running: World) -> None:
     with running.client() as client:
         limits = {"max_trials": 5, "max_parallel": 1, "retry_limit": 1, "max_failed_trials": 1}
@@ -125,6 +130,7 @@ def test_a_trial_is_stopped_and_its_process_is_gone(running: World) -> None:
         assert (trial.state, trial.reason, trial.objective) == (TrialState.KILLED, TrialReason.STOPPED_BY_USER, 1.0)
 
 
+@pytest.mark.long
 def test_stopping_a_study_twice_ends_its_trials_once(running: World) -> None:
     running.cli(
         "create-study", "-f", write(running.folder, RANDOM.format(name="stopped").replace("echo acc=0.5", "sleep 600"))
@@ -149,6 +155,7 @@ def test_a_deleted_study_is_gone_with_its_trials_and_outputs(running: World) -> 
         assert not (running.folder / "data" / "runs" / study_id).is_dir()
 
 
+@pytest.mark.long
 def test_a_paused_study_begins_nothing_until_it_is_resumed_and_a_raised_limit_lets_it_go_on(running: World) -> None:
     gate = running.folder / "gate"
     script = f"until [ -e {gate} ]; do sleep 0.1; done; echo acc=1"
@@ -167,6 +174,7 @@ def test_a_paused_study_begins_nothing_until_it_is_resumed_and_a_raised_limit_le
         assert finished(client, study_id).reason == StudyReason.MAX_TRIALS
 
 
+@pytest.mark.long
 def test_a_hopeless_trial_is_stopped_early_and_the_study_goes_on(running: World) -> None:
     # Trials 1 to 4 climb; each later one that starts below the others' median would print for minutes.
     script = (
@@ -198,6 +206,7 @@ def test_the_services_of_this_machine_are_listed_as_serving(running: World) -> N
     assert {row["name"] for row in rows if row["serving"]} >= {"random", "grid", "medianstopping"}
 
 
+@pytest.mark.long
 def test_a_study_that_names_no_algorithm_says_which_it_got_and_why(running: World) -> None:
     text = RANDOM.replace("algorithm: random\n", "").replace("echo acc=0.5", "sleep 1; echo acc=0.5")
     running.cli("create-study", "-f", write(running.folder, text.format(name="open")))
