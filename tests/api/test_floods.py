@@ -65,8 +65,16 @@ def pauses(times: Times, who: Asker, calls: int, cost: float, places: int = 0) -
     """Between calls that cost so much, of one that has so many of them waiting beside another who calls now and then."""
     turns = Turns(times, threads=2, waiting_of_caller=places, clock=lambda: times.now)
     turns.offer(BOB, compute, (0.0,)).result(S)  # type: ignore[union-attr]
+    all_there = threading.Event()
+
+    def work() -> None:
+        # The pause after a call depends on how many there are when it ends.
+        all_there.wait(S)
+        compute(cost)
+
     for _ in range(calls):
-        turns.offer(who, compute, (cost,))
+        turns.offer(who, work, ())
+    all_there.set()
     found = []
     for _ in range(3):
         turns.offer(BOB, compute, (0.0,)).result(S)  # type: ignore[union-attr]
