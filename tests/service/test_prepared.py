@@ -116,63 +116,69 @@ class LateService(Service):
 
 
 @pytest.fixture
-def late(ahead: Manager) -> LateService:
-    """A busy study's service, asked for as many ahead as it ever is, that answers late from now on."""
-    service = LateService()
-    ahead.service = service
-    object.__setattr__(ahead.use_cases._context, "suggestions", service)
-    ahead.use_cases._refills._services = service  # type: ignore[misc]
-    return service
+def late() -> LateService:
+    return LateService()
+
+
+@pytest.fixture
+def busy_manager(tmp_path: Path, late: LateService) -> Iterator[Manager]:
+    it = Manager(f"sqlite:///{tmp_path}/katib.db", History.NONE, late)
+    yield it
+    it.storage.close()
 
 
 def values(manager: Manager, study_id: str, count: int) -> list[str]:
     return [t.parameters[0].value for _ in range(count) for t in manager.suggest(study_id, 1)[0]]
 
 
-def test_a_busy_studys_service_is_asked_while_there_is_something_left_and_nobody_waits(
-    ahead: Manager, late: LateService
-) -> None:
-    study_id = create(ahead)
-    values(ahead, study_id, 200)
+def until_asked(manager: Manager, late: LateService, study_id: str) -> list[str]:
+    """The values of the trials until the service is asked for more, and has not answered."""
     late.late = True
-    asked = late.questions
-    given: list[str] = []
+    found: list[str] = []
     while not late.out:
-        given += values(ahead, study_id, 1)
+        found += values(manager, study_id, 1)
+    return found
+
+
+def test_a_busy_studys_service_is_asked_while_there_is_something_left_and_nobody_waits(
+    busy_manager: Manager, late: LateService
+) -> None:
+    study_id = create(busy_manager)
+    values(busy_manager, study_id, 200)
+    asked = late.questions
+    given = until_asked(busy_manager, late, study_id)
     # Each call returns though the service is silent.
-    given += values(ahead, study_id, MOST_AHEAD // 2 - 1)
+    given += values(busy_manager, study_id, MOST_AHEAD // 2 - 1)
     assert late.questions == asked + 1
     late.answer()
     late.late = False
-    given += values(ahead, study_id, MOST_AHEAD)
+    given += values(busy_manager, study_id, MOST_AHEAD)
     assert given == [value_of(n) for n in range(201, 201 + len(given))]
 
 
 def test_a_service_that_fails_when_it_is_asked_ahead_is_asked_again_by_whoever_needs_it(
-    ahead: Manager, late: LateService
+    busy_manager: Manager, late: LateService
 ) -> None:
-    study_id = create(ahead)
-    values(ahead, study_id, 200)
-    late.late = True
-    while not late.out:
-        values(ahead, study_id, 1)
+    study_id = create(busy_manager)
+    values(busy_manager, study_id, 200)
+    until_asked(busy_manager, late, study_id)
     late.out.pop()[0].set_exception(UnavailableError("away"))
     late.late = False
     asked = late.questions
-    begin = ahead.storage.get_study(study_id).suggested
-    given = values(ahead, study_id, 2 * MOST_AHEAD)
+    begin = busy_manager.storage.get_study(study_id).suggested
+    given = values(busy_manager, study_id, 2 * MOST_AHEAD)
     assert given == [value_of(n) for n in range(begin + 1, begin + len(given) + 1)]
     assert late.questions > asked
 
 
-def test_no_more_is_asked_for_ahead_than_the_study_may_get(ahead: Manager, late: LateService) -> None:
-    study_id = create(ahead, max_trials=205)
-    values(ahead, study_id, 180)
+def test_no_more_is_asked_for_ahead_than_the_study_may_get(busy_manager: Manager, late: LateService) -> None:
+    study_id = create(busy_manager, max_trials=205)
+    values(busy_manager, study_id, 180)
     late.late = True
     asked = late.questions
-    assert len(values(ahead, study_id, 25)) == 25
+    assert len(values(busy_manager, study_id, 25)) == 25
     assert late.questions == asked
-    assert ahead.suggest(study_id, 1) == ((), True)
+    assert busy_manager.suggest(study_id, 1) == ((), True)
 
 
 def busy(prepared: Prepared, it: Study) -> Study:
@@ -239,20 +245,20 @@ def test_a_study_that_is_asked_for_ahead_is_not_thrown_away_for_others() -> None
 
 
 def test_a_client_has_its_trials_though_its_service_cannot_even_be_asked_ahead(
-    ahead: Manager, late: LateService, monkeypatch: pytest.MonkeyPatch
+    busy_manager: Manager, late: LateService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study_id = create(ahead)
-    values(ahead, study_id, 200)
+    study_id = create(busy_manager)
+    values(busy_manager, study_id, 200)
 
     def refuse(*_arguments: object) -> None:
         raise RuntimeError("can't start new thread")
 
     asked = late.questions
     while late.questions == asked:
-        values(ahead, study_id, 1)
+        values(busy_manager, study_id, 1)
     monkeypatch.setattr(late, "set_parameters", refuse)
-    begin = ahead.storage.get_study(study_id).suggested
-    given = values(ahead, study_id, MOST_AHEAD)
+    begin = busy_manager.storage.get_study(study_id).suggested
+    given = values(busy_manager, study_id, MOST_AHEAD)
     assert given == [value_of(n) for n in range(begin + 1, begin + MOST_AHEAD + 1)]
 
 
@@ -264,10 +270,10 @@ def test_for_clients_that_ask_for_more_than_there_would_be_nothing_is_asked_ahea
 
 
 def test_a_service_that_gives_few_at_once_is_not_taken_for_one_that_has_no_more(
-    ahead: Manager, late: LateService, monkeypatch: pytest.MonkeyPatch
+    busy_manager: Manager, late: LateService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study_id = create(ahead)
-    values(ahead, study_id, 200)
+    study_id = create(busy_manager)
+    values(busy_manager, study_id, 200)
     generate = late.generate
 
     def few(algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
@@ -277,4 +283,4 @@ def test_a_service_that_gives_few_at_once_is_not_taken_for_one_that_has_no_more(
         return reply
 
     monkeypatch.setattr(late, "generate", few)
-    assert [len(ahead.suggest(study_id, 3)[0]) for _ in range(60)] == [3] * 60
+    assert [len(busy_manager.suggest(study_id, 3)[0]) for _ in range(60)] == [3] * 60

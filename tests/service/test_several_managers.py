@@ -66,9 +66,9 @@ class Service:
 class Manager:
     """What one manager has of its own: a connection to the database, and calls under way."""
 
-    def __init__(self, url: str, history: History) -> None:
+    def __init__(self, url: str, history: History, service: Service | None = None) -> None:
         self.storage: Storage = open_storage(url)
-        self.service = Service(history)
+        self.service = service or Service(history)
         nothing: Any = None
         controller: Any = SimpleNamespace(wake_soon=lambda _study_id: None, wake=lambda _study_id: None)
         self.use_cases = ClientUseCases(

@@ -83,9 +83,8 @@ def _read(session: Session, lock: Read, about: About) -> None:
     if trial_ids:
         reads.append(read_by_ids(trial_ids))
     for study_id, names in clients.items():
-        full = filled(names)
-        values = {f"client{i}": name for i, name in enumerate(full)}
-        reads.append((_of_clients(len(full)), {"study": study_id, **values}))
+        values = filled("client", names)
+        reads.append((_of_clients(len(values)), {"study": study_id, **values}))
         reads.append((_LAPSED, {"study": study_id, "size": _SOME}))
     locked, *found = session.read(*reads)
     if not locked:
@@ -119,8 +118,8 @@ def _learn(session: Session, rows: Iterable[Row]) -> Sequence[Trial]:
 
 def read_by_ids(trial_ids: Sequence[str]) -> Read:
     """TRIAL_COLUMNS and `taken` of each that is there."""
-    full = filled(trial_ids)
-    return _by_ids(len(full)), {f"trial{i}": trial_id for i, trial_id in enumerate(full)}
+    values = filled("trial", trial_ids)
+    return _by_ids(len(values)), values
 
 
 @cache

@@ -91,9 +91,8 @@ def last_values(session: Session, of: Sequence[Trial]) -> Mapping[str, Mapping[s
     found: dict[str, dict[str, float]] = {}
     attempts = {trial.id: trial.attempt for trial in of}
     for some in _portions(session, list(attempts)):
-        names = filled(some)
-        values = {f"trial{i}": trial_id for i, trial_id in enumerate(names)}
-        for trial_id, attempt, name, value, kind in session.rows(_last_values(len(names)), **values):
+        values = filled("trial", some)
+        for trial_id, attempt, name, value, kind in session.rows(_last_values(len(values)), **values):
             if attempt == attempts[trial_id]:
                 found.setdefault(trial_id, {})[name] = value_from_columns(value, kind)
     return found
@@ -104,9 +103,8 @@ def _portions(session: Session, trial_ids: Sequence[str]) -> Iterator[Sequence[s
     some: list[str] = []
     size = 0
     for begin in range(0, len(trial_ids), _AT_ONCE):
-        names = filled(trial_ids[begin : begin + _AT_ONCE])
-        values = {f"trial{i}": trial_id for i, trial_id in enumerate(names)}
-        for trial_id, taken in session.rows(_taken(len(names)), **values):
+        values = filled("trial", trial_ids[begin : begin + _AT_ONCE])
+        for trial_id, taken in session.rows(_taken(len(values)), **values):
             if some and (len(some) == _AT_ONCE or size + taken > _VALUES_AT_ONCE):
                 yield some
                 some, size = [], 0

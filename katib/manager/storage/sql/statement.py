@@ -23,9 +23,10 @@ def parameters(name: str, count: int) -> "list[BindParameter[Any]]":
     return [bindparam(f"{name}{i}") for i in range(count)]
 
 
-def filled(names: Sequence[str]) -> Sequence[str]:
-    """For an IN of many lengths, a statement for each power of two: the last is named again to fill it up."""
-    return [*names, *[names[-1]] * ((1 << (len(names) - 1).bit_length()) - len(names))]
+def filled(name: str, values: Sequence[str]) -> Mapping[str, str]:
+    """By the names of `parameters`, for an IN of many lengths: a statement for each power of two, filled up with the last."""
+    full = [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
+    return {f"{name}{i}": value for i, value in enumerate(full)}
 
 
 def by_index(table: Table, index: str, statement: "Select[Any]") -> "Select[Any]":
