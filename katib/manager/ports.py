@@ -129,7 +129,7 @@ class Storage(Protocol):
         been handed on before come last, and only with `again`: they may do the client harm. After MAX_DISRUPTIONS times, or the
         study's retry_limit if that is more, one is handed on no further: it is ERROR.
 
-        Own ones keep their revision: a lease that is renewed is no change that anybody waits for.
+        Own ones keep their revision: a lease that is renewed is no change that anybody waits for, unless it is another one.
         """
 
     def give_trials(self, give: Giving) -> Applied:

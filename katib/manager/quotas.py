@@ -38,6 +38,10 @@ class Quotas:
     observations_of_trial: int = 0
 
 
+def _nothing() -> None:
+    """There is nothing to take back."""
+
+
 class Room:
     """How many trials and observations a study may still get. Safe from any thread."""
 
@@ -54,7 +58,13 @@ class Room:
         self._all = _NOTHING
         self._added: Counter[str] = Counter()
         self._added_observations: Counter[str] = Counter()
+        # How often it was read.
+        self._readings = 0
         self._next = 0.0
+
+    def counting(self) -> "Counting":
+        """What one write counts."""
+        return Counting(self)
 
     def of(self, study: Study) -> tuple[int, str]:
         """How many trials, and the sentence that says why it is not more."""
@@ -87,23 +97,24 @@ class Room:
             )
         return max(least, 0), sentence
 
-    def added(self, study: Study, count: int) -> None:
-        """So many trials by this manager."""
-        if count and (self.quotas.trials or self.quotas.trials_of_owner):
-            with self._lock:
-                self._added[owner_of(study.spec.owner)] += count
+    def added(self, study: Study, count: int) -> Callable[[], None]:
+        """So many trials by this manager. What takes that back is returned."""
+        if not count or not (self.quotas.trials or self.quotas.trials_of_owner):
+            return _nothing
+        with self._lock:
+            return self._count(self._added, owner_of(study.spec.owner), count)
 
     def before_report(self) -> None:
         """Not in a transaction: what is stored may be added up."""
         if self.quotas.observations or self.quotas.observations_of_owner:
             self._look()
 
-    def allow_observations(self, study: Study, new: int) -> None:
-        """So many by this manager. Reads nothing: it is asked within the transaction that adds them. Raises
-        ResourceExhaustedError."""
+    def allow_observations(self, study: Study, new: int) -> Callable[[], None]:
+        """So many by this manager. Reads nothing: it is asked within the transaction that adds them. What takes that back is
+        returned. Raises ResourceExhaustedError."""
         quotas = self.quotas
         if not quotas.observations and not quotas.observations_of_owner:
-            return
+            return _nothing
         owner = owner_of(study.spec.owner)
         with self._lock:
             of_owner = self._stored.get(owner, _NOTHING).observations + self._added_observations[owner]
@@ -119,7 +130,20 @@ class Room:
                     f"there are {of_all} values of trials, and {new} more would be beyond {quotas.observations}, the most that "
                     "are kept here (--max-observations): delete studies that are not needed any more, or have the limit raised"
                 )
-            self._added_observations[owner] += new
+            return self._count(self._added_observations, owner, new)
+
+    def _count(self, counter: "Counter[str]", owner: str, count: int) -> Callable[[], None]:
+        """The lock is held."""
+        counter[owner] += count
+        reading = self._readings
+
+        def take_back() -> None:
+            with self._lock:
+                # What was counted before is not in the counter any more: too many for a while, never too few.
+                if self._readings == reading:
+                    counter[owner] -= count
+
+        return take_back
 
     def _look(self) -> None:
         if self._clock() >= self._next and self._reading.acquire(blocking=False):
@@ -141,8 +165,33 @@ class Room:
         every = stored.values()
         with self._lock:
             self._stored = stored
+            self._readings += 1
             self._all = Usage(0, sum(u.trials for u in every), sum(u.observations for u in every))
             # Some of these may have been counted already: too many for a while, never too few.
             self._added -= before
             self._added_observations -= observations_before
         self._next = began + max(_EVERY_S, _TIMES * (self._clock() - began))
+
+
+class Counting:
+    """What one write counts, which may be made twice: once."""
+
+    def __init__(self, room: Room) -> None:
+        self._room: Final = room
+        self._take_back_trials: Callable[[], None] = _nothing
+        self._take_back_observations: Callable[[], None] = _nothing
+
+    def begin(self) -> None:
+        """Once more: before what there is room for is looked at."""
+        self._take_back_trials()
+        self._take_back_trials = _nothing
+
+    def added(self, study: Study, count: int) -> None:
+        """See Room."""
+        self._take_back_trials = self._room.added(study, count)
+
+    def allow_observations(self, study: Study, new: int) -> None:
+        """See Room."""
+        self._take_back_observations()
+        self._take_back_observations = _nothing
+        self._take_back_observations = self._room.allow_observations(study, new)

@@ -11,8 +11,11 @@ from katib.domain.errors import ResourceExhaustedError
 from katib.domain.metrics import Observation
 from katib.domain.study import StudyReason
 from katib.domain.trial import TrialState
+from katib.manager.quotas import Quotas, Room
+from katib.manager.storage.open import open_storage
 from tests.e2e.harness import stub, study, until
 from tests.limits.conftest import Limited
+from tests.storage.builders import make_study
 
 pytestmark = pytest.mark.long
 
@@ -187,6 +190,23 @@ def test_the_values_of_an_owner_are_limited_over_all_its_studies(limited: Limite
         with pytest.raises(ResourceExhaustedError, match=r"there are 9 values of trials, .*\(--max-observations\)"):
             bob.report_metrics(of_bob, values(1, 4))
         assert [len(c.list_observations(t).items) for c, t in ((ann, one), (ann, two), (bob, of_bob))] == [4, 2, 3]
+
+
+def test_what_a_write_counts_it_counts_once_however_often_it_is_made() -> None:
+    storage = open_storage("memory://")
+    it = storage.create_study(make_study())
+    room = Room(storage, Quotas(trials=10, observations=100))
+    counting = room.counting()
+    for _ in range(3):
+        counting.begin()
+        assert room.of(it)[0] == 10
+        counting.added(it, 7)
+        counting.allow_observations(it, 60)
+    assert room.of(it)[0] == 10 - 7
+    with pytest.raises(ResourceExhaustedError, match="there are 60 values"):
+        room.counting().allow_observations(it, 41)
+    room.counting().allow_observations(it, 40)
+    storage.close()
 
 
 def test_without_limits_nothing_is_counted(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:

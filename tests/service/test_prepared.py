@@ -80,6 +80,18 @@ def test_what_was_suggested_ahead_is_thrown_away_after_a_while() -> None:
     assert prepared.take(it, "random", 2) is None
 
 
+def test_what_was_suggested_ahead_stays_when_an_older_state_of_the_study_asks_for_it() -> None:
+    prepared = Prepared()
+    older = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1, suggested=2)
+    it = replace(older, suggested=4, revision=3)
+    prepared.put(it, "random", [Suggestion(())] * 3, last=False)
+    assert prepared.take(older, "random", 1) is None
+    assert prepared.take(it, "random", 3) == [Suggestion(())] * 3
+    # And is thrown away once all of it has been given.
+    assert prepared.take(replace(it, suggested=7), "random", 1) is None
+    assert not prepared.has_some(it.id, "random")
+
+
 def test_a_client_gets_what_there_is_when_a_service_has_less_than_is_asked_for() -> None:
     prepared = Prepared()
     it = Study(new_id(), study(algorithm=""), StudyState.RUNNING, datetime.now(UTC), revision=1)

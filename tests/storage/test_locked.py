@@ -17,6 +17,8 @@ from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import engine, studies
 from tests.storage import servers
 from tests.storage.builders import make_study
+from tests.storage.test_held import calls, report
+from tests.storage.test_kept import Assumptions, begin, loop
 from tests.storage.test_writer import together
 
 pytestmark = pytest.mark.slow
@@ -177,3 +179,21 @@ def test_a_migration_waits_for_its_tables_as_long_as_the_server_lets_it(server_u
 
     assert limit(migrating=False) == engine._TABLE_LOCK_TIMEOUT_S
     assert limit(migrating=True) >= 3600
+
+
+def test_what_a_writer_knows_of_a_study_that_is_locked_makes_nobody_wait_twice(storage, server_url):
+    study, trial = begin(storage)
+    writer = storage.database._writer
+    begun = []
+    begin_transaction = writer._begin
+    writer._begin = lambda: begun.append(time.monotonic()) or begin_transaction()
+    watched = Assumptions(storage)
+    with locked(server_url, study):
+        refused = calls(storage, lambda: loop(storage, trial), report(storage, trial, 0.5))
+        assert all(isinstance(error, UnavailableError) for error in refused)
+        with pytest.raises(UnavailableError):
+            loop(storage, trial)
+    assert watched.made == 1
+    # That which held them up until both had come, one for the two, and one for the last.
+    assert len(begun) == 3
+    assert [t.number for t in loop(storage, trial).given] == [2]

@@ -73,7 +73,7 @@ class ClientUseCases(GivingUseCases):
         if counts:
             self._room.before_report()
         most = self._room.quotas.observations_of_trial if counts else 0
-        allow = self._room.allow_observations if counts else None
+        allow = self._room.counting().allow_observations if counts else None
         giving = None if asked is None else self._giving(study_id, asked)
         applied = self._storage.apply_to(trial_id, decide, most, allow, giving)
         study = applied.study

@@ -185,13 +185,16 @@ class GivingUseCases(UseCases):
         if not self._prepared.has_some(study_id, ask.algorithm):
             return None
 
+        counting = self._room.counting()
+
         def choose(study: Study, lacking: int) -> Sequence[NewTrial]:
+            counting.begin()
             _check_gives(study)
             room = min(lacking, _left(study), self._room_of(study, lacking))
             found = self._prepared.take(study, ask.algorithm, room)
             if found is None:
                 raise AbortedError(f"suggestion-{ask.algorithm} has to be asked first")
-            self._room.added(study, len(found))
+            counting.added(study, len(found))
             return [NewTrial(new_id(), s.parameters, s.tags) for s in found]
 
         return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)

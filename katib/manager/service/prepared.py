@@ -78,7 +78,7 @@ class Prepared:
             for number in range(study.suggested + 1, study.suggested + count + 1):
                 suggested = shelf.suggestions.get(number)
                 if suggested is None:
-                    if not found:
+                    if not found and number > shelf.upto:
                         # What is left are numbers that have been given, or that another manager has.
                         shelf.suggestions = {}
                     return found if found and shelf.last else None

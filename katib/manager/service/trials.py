@@ -133,7 +133,7 @@ class TrialUseCases(UseCases):
             [replace(o, source=source) for o in observations],
             check=check,
             most=self._room.quotas.observations_of_trial,
-            allow=self._room.allow_observations,
+            allow=self._room.counting().allow_observations,
         )
         self.permissions.learn(trial.id, trial.study_id)
         return bool(trial.stop_reason)

@@ -28,7 +28,6 @@ def decide_hand_out(
     if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
         return Decision(study, {}, {}, {}, frozenset()), ()
     own = sorted((t for t in mine if _is_to_go_on(t)), key=lambda trial: trial.number)[:count]
-    renewed = [dataclasses.replace(t, lease=lease, lease_until=now + lease) for t in own]
     over = [t for t in lapsed if _is_to_go_on(t) and t.client_id != client_id and _is_over(t, now)]
     further = max(study.spec.limits.retry_limit or 0, MAX_DISRUPTIONS)
     hopeless = {t.id: t for t in over if t.attempt > further}
@@ -39,8 +38,15 @@ def decide_hand_out(
     first = [t for t in over if is_free(t, client_id, now)]
     more = [t for t in over if t.attempt > 1 and t.id not in hopeless] if again else []
     others = [*first, *more][: count - len(own)]
-    if others and not hopeless:
+    if (others or any(t.lease != lease for t in own)) and not hopeless:
         study = dataclasses.replace(study, revision=study.revision + 1)
+    renewed = [
+        # The same lease once more is no change that anybody waits for.
+        dataclasses.replace(t, lease_until=now + lease)
+        if t.lease == lease
+        else dataclasses.replace(t, lease=lease, lease_until=now + lease, revision=study.revision)
+        for t in own
+    ]
     attempts, taken = {}, []
     for trial in others:
         silent = _silent(trial)

@@ -63,16 +63,31 @@ class LeaseContract:
         first, second, _ = lease(storage, study, 3)
         lease(storage, study, client="b")
         revision = storage.get_study(study.id).revision
-        given = storage.hand_out(study.id, "a", 2, 2 * LONG, later(5))
+        given = storage.hand_out(study.id, "a", 2, LONG, later(5))
         assert ids(given) == [first.id, second.id]
         assert [(t.attempt, t.lease, t.revision, t.started_at) for t in given] == [
-            (1, 2 * LONG, first.revision, NOW),
-            (1, 2 * LONG, first.revision, NOW),
+            (1, LONG, first.revision, NOW),
+            (1, LONG, first.revision, NOW),
         ]
         assert given[0].lease_until > first.lease_until
         assert storage.get_trial(first.id) == given[0]
         assert storage.get_study(study.id).revision == revision
         assert storage.earlier_attempts(first.id) == []
+
+    def test_another_lease_than_before_is_a_change(self, storage):
+        study = storage.create_study(make_study())
+        (first,) = lease(storage, study)
+        (free,) = add(storage, study, client_id="b", running=True)
+        revision = storage.get_study(study.id).revision
+        (longer,) = storage.hand_out(study.id, "a", 1, 2 * LONG, later(5))
+        (leased,) = storage.give_trials(Giving(study.id, "b", 1, LONG, later(6), as_many)).given
+        assert [(t.id, t.lease, t.revision) for t in (longer, leased)] == [
+            (first.id, 2 * LONG, revision + 1),
+            (free.id, LONG, revision + 2),
+        ]
+        assert [storage.get_trial(t.id) for t in (longer, leased)] == [longer, leased]
+        assert storage.get_study(study.id).revision == revision + 2
+        assert longer.lease_until - first.lease_until > LONG / 2
 
     def test_a_trial_whose_lease_is_over_begins_another_attempt_at_the_next_who_asks(self, storage):
         study = storage.create_study(make_study())

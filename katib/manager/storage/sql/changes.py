@@ -236,7 +236,8 @@ def _statement(before: Trial, trial: Trial) -> Statement:
     """The one that sets what has changed, and touches no index that it need not."""
     if trial.client_id != before.client_id:
         return _HAND_ON
-    leased = before.lease is not None or trial.lease is not None
+    # One that is as it was read may have been renewed since, by somebody who changed nothing else (kept.py).
+    leased = (before.lease, before.lease_until) != (trial.lease, trial.lease_until)
     if trial.state is before.state:
         return _LEASED_PROGRESS if leased else _PROGRESS
     return _LEASED_MOVE if leased else _MOVE

@@ -2,16 +2,35 @@
 
 Until it ends nobody else changes such a study nor any of its trials. So what has been read of it since it was locked holds for
 all the writes of a group that are about it: the study is read once and written once, and the trials that the group will ask
-for are read by one statement together. Nothing of this outlives the transaction, nor a write that knows nothing of it (see
-Writer), and each change of a trial or of its study that is made in between is made here too.
+for are read by one statement together. Nothing of this outlives a write that knows nothing of it (see Writer), nor the
+transaction, but as what the next one assumes (kept.py); and each change of a trial or of its study that is made in between is
+made here too.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from katib.domain.study import Study
 from katib.domain.trial import UNFINISHED, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """By two clocks: where a machine sleeps, the monotonic one stands still on most systems, the other one goes on."""
+
+    monotonic: float
+    wall: float
+
+    @classmethod
+    def now(cls) -> "Instant":
+        return cls(time.monotonic(), time.time())
+
+    def since(self, earlier: "Instant") -> float:
+        """Seconds, by the clock that has gone further. A wall clock that is set makes it wrong, and too long at least where it
+        is set forward."""
+        return max(self.monotonic - earlier.monotonic, self.wall - earlier.wall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +44,14 @@ class About:
 
 @dataclass(slots=True)
 class HeldStudy:
-    """`stored` is as in its row, `study` as it is to be when the transaction ends; `at` is the database's time of the lock."""
+    """`stored` is as in its row, `study` as it is to be when the transaction ends; `at` is the database's time of the lock,
+    and `asked` ours, before it was asked for. `assumed`: there is no lock yet, see kept.py."""
 
     stored: Study
     study: Study
     at: datetime
+    asked: Instant
+    assumed: bool = False
 
 
 @dataclass(slots=True)
@@ -56,7 +78,3 @@ class Held:
 
     def named(self, trial_ids: Iterable[str]) -> Iterator[Trial]:
         return (self.trials[trial_id][0] for trial_id in trial_ids)
-
-    def clear(self) -> None:
-        for of in (self.studies, self.trials, self.of_clients, self.lapsed):
-            of.clear()

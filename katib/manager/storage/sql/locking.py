@@ -11,7 +11,7 @@ from katib.domain.errors import NotFoundError
 from katib.domain.trial import UNFINISHED, Trial
 from katib.manager.storage.leases import is_free
 from katib.manager.storage.sql.columns import now_micros
-from katib.manager.storage.sql.held import About, HeldStudy
+from katib.manager.storage.sql.held import About, HeldStudy, Instant
 from katib.manager.storage.sql.rows import STUDY_COLUMNS, TRIAL_COLUMNS, trial_from_row
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, by_index, filled, parameters
@@ -86,10 +86,11 @@ def _read(session: Session, lock: Read, about: About) -> None:
         values = filled("client", names)
         reads.append((_of_clients(len(values)), {"study": study_id, **values}))
         reads.append((_LAPSED, {"study": study_id, "size": _SOME}))
+    asked = Instant.now()
     locked, *found = session.read(*reads)
     if not locked:
         return
-    hold(session, locked, locked[0][0])
+    hold(session, locked, locked[0][0], asked)
     rest = iter(found)
     if trial_ids:
         _learn(session, next(rest))

@@ -22,6 +22,15 @@ def _number(digits: str) -> int | float:
 # A row that came as one JSON array.
 _unpack: Final = json.JSONDecoder(parse_int=_number).decode
 
+
+class StaleError(Exception):
+    """A study is not as it was assumed to be (see kept.py): nothing that was done on it may stay."""
+
+    def __init__(self, study_id: str) -> None:
+        super().__init__(f"study {study_id} has changed since")
+        self.study_id = study_id
+
+
 # Characters to a packet, and what it takes to go over that once. `max_allowed_packet` is 16 MiB or more by default.
 _PACKET: Final = 1024 * 1024
 
@@ -35,11 +44,15 @@ class Session:
         self.touched: dict[str, None] = {}
         # How many statements have written, or may have.
         self.writes = 0
-        self.held: Final = Held()
+        self.held = Held()
+        # What has been held and is no longer, in this order.
+        self.settled: list[Held] = []
         # What the writes of this transaction that have not run yet will ask for.
         self.expected: Sequence[About] = ()
         # What is left to be written of what is held, by study.
         self.unsettled: dict[str, Callable[[], None]] = {}
+        # Of those that are only assumed to be as they are held: what makes sure of it and locks them, by study.
+        self.guards: dict[str, Callable[[], None]] = {}
 
     def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
         self._run(statement, values)
@@ -77,6 +90,18 @@ class Session:
         if exactly:
             _check(self._cursor.rowcount, len(rows))
 
+    def assume(self, held: Held, guards: Mapping[str, Callable[[], None]]) -> None:
+        """Takes what is held for what is there. `guards`, by study, make sure of it and lock it: here at once, where the
+        transaction has the lock of all from its beginning."""
+        self.held, self.guards = held, dict(guards)
+        self._secure()
+
+    def guard(self, study_id: str, statement: Statement, row: Mapping[str, Any]) -> None:
+        """Finds or changes the row of a study that is as it was assumed to be, before anything else is written. Not there:
+        StaleError, and the transaction must be rolled back."""
+        if not self.rows(statement, **row):
+            raise StaleError(study_id)
+
     def flush(self) -> None:
         """Runs what has been put off."""
 
@@ -85,8 +110,16 @@ class Session:
         unsettled, self.unsettled = self.unsettled, {}
         for write in unsettled.values():
             write()
+        self._secure()
         self.flush()
-        self.held.clear()
+        if self.held.studies:
+            self.settled.append(self.held)
+            self.held = Held()
+
+    def _secure(self) -> None:
+        guards, self.guards = self.guards, {}
+        for guard in guards.values():
+            guard()
 
     def touch(self, study_id: str) -> None:
         """Those who subscribed are told of this study once the transaction is committed."""
@@ -119,8 +152,9 @@ class MySqlSession(Session):
 
     def __init__(self, connection: DBAPIConnection, dialect: Dialect) -> None:
         super().__init__(connection, dialect)
-        # Each with how many rows it must find, or None; of inserts the rows, in groups that fit in a packet.
-        self._put_off: list[tuple[str, int | None] | tuple[str, list[str]]] = []
+        # Each with how many rows it must find, or None; of a guard, which must find one, the study; of inserts the rows, in
+        # groups that fit in a packet.
+        self._put_off: list[tuple[str, int | str | None] | tuple[str, list[str]]] = []
         self._inserts: dict[Statement, list[str]] = {}
         self._length = 0
         self._escape: Callable[[Any], str] = connection.escape
@@ -164,16 +198,30 @@ class MySqlSession(Session):
         self._cursor.execute(self._text(statement, values))
         return int(self._cursor.rowcount)
 
+    def assume(self, held: Held, guards: Mapping[str, Callable[[], None]]) -> None:
+        self.held, self.guards = held, dict(guards)
+
+    def guard(self, study_id: str, statement: Statement, row: Mapping[str, Any]) -> None:
+        self._put_off.insert(0, (self._text(statement, row), study_id))
+
     def flush(self) -> None:
         if not self._put_off:
             return
+        self._secure()
         put_off, self._put_off, self._inserts, self._length = self._put_off, [], {}, 0
         texts = [text if not isinstance(what, list) else text + ",".join(what) for text, what in put_off]
-        self._cursor.execute(";".join(texts))
-        found = [self._cursor.rowcount]
-        # Every result is read before one is judged: the connection is of use only then.
-        while self._cursor.nextset():
+        found: list[int] = []
+        try:
+            self._cursor.execute(";".join(texts))
             found.append(self._cursor.rowcount)
+            # Every result is read before one is judged: the connection is of use only then.
+            while self._cursor.nextset():
+                found.append(self._cursor.rowcount)
+        finally:
+            # What came of the others may be due to it.
+            for rows, (_, wanted) in zip(found, put_off, strict=False):
+                if isinstance(wanted, str) and rows != 1:
+                    raise StaleError(wanted)
         for rows, (_, wanted) in zip(found, put_off, strict=True):
             if isinstance(wanted, int):
                 _check(rows, wanted)

@@ -14,7 +14,7 @@ from katib.manager.ports import StudyFilter
 from katib.manager.storage.decisions import check_studies, decide_study
 from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.grants import granted, grantee_values, grantees_in, insert_grants
-from katib.manager.storage.sql.held import HeldStudy
+from katib.manager.storage.sql.held import HeldStudy, Instant
 from katib.manager.storage.sql.rows import (
     DELETED,
     STUDY_COLUMNS,
@@ -50,6 +50,16 @@ _update: Final = update(studies).where(studies.c.id == bindparam("study"))
 _UPDATE_COUNTS: Final = Statement(_update, STUDY_COUNTS)
 _UPDATE_STATE: Final = Statement(_update, STUDY_COUNTS + STUDY_STATE)
 _UPDATE_SPEC: Final = Statement(_update, STUDY_COUNTS + STUDY_STATE + STUDY_SPEC)
+# See kept.py.
+_as_assumed: Final = _update.where(studies.c.revision == bindparam("assumed"))
+_UPDATE_ASSUMED: Final = {
+    statement: Statement(_as_assumed, columns)
+    for statement, columns in (
+        (_UPDATE_COUNTS, STUDY_COUNTS),
+        (_UPDATE_STATE, STUDY_COUNTS + STUDY_STATE),
+        (_UPDATE_SPEC, STUDY_COUNTS + STUDY_STATE + STUDY_SPEC),
+    )
+}
 _ALGORITHMS: Final = Statement(select(studies.c.algorithm, studies.c.rule).distinct())
 
 
@@ -75,14 +85,15 @@ def get_study(session: Session, study_id: str) -> Study:
 def lock_study(session: Session, study_id: str) -> HeldStudy:
     """The study, which nobody else changes, nor any of its trials, until this transaction ends."""
     held = session.held.studies.get(study_id)
-    return held or hold(session, session.rows(LOCK, study=study_id), study_id)
+    asked = Instant.now()
+    return held or hold(session, session.rows(LOCK, study=study_id), study_id, asked)
 
 
-def hold(session: Session, rows: Sequence[Row], study_id: str) -> HeldStudy:
+def hold(session: Session, rows: Sequence[Row], study_id: str, asked: Instant) -> HeldStudy:
     """From what LOCK, or a statement with the same columns, has found. The database's time is from before where it had to wait
     for the lock, as it is for the second write to the study in a transaction: too early to end a lease too early."""
     study = _found(rows[0] if rows else None, study_id)
-    return session.held.studies.setdefault(study.id, HeldStudy(study, study, from_micros(rows[0][-1])))
+    return session.held.studies.setdefault(study.id, HeldStudy(study, study, from_micros(rows[0][-1]), asked))
 
 
 def require_study(session: Session, study_id: str) -> None:
@@ -148,7 +159,10 @@ def _write(session: Session, held: HeldStudy) -> None:
     elif _state(study) != _state(before):
         statement = _UPDATE_STATE
         values |= study_state_to_row(study)
-    session.write_all(statement, [values], exactly=True)
+    if session.guards.pop(study.id, None) is None:
+        session.write_all(statement, [values], exactly=True)
+    else:
+        session.guard(study.id, _UPDATE_ASSUMED[statement], {**values, "assumed": before.revision})
 
 
 def algorithms_in_use(session: Session) -> tuple[frozenset[str], frozenset[str]]:

@@ -5,6 +5,7 @@ committed once, without waiting for more: under load the cost of a commit is sha
 
 What happens when something fails:
 
+- What was assumed of a study (see kept.py) was wrong: the batch runs again, and assumes nothing.
 - A function that raises before its first write has changed nothing: its caller gets the error, the batch goes on.
 - When one raises after it has written, or the database fails (a deadlock, a lost connection), the whole transaction is rolled
   back and each function runs again in a transaction of its own, so that only the guilty one fails. This is safe however often
@@ -33,8 +34,9 @@ from katib.domain.errors import KatibError, UnavailableError
 from katib.manager.storage.sql.connections import Connections
 from katib.manager.storage.sql.failures import Failure, failure_of
 from katib.manager.storage.sql.group import Group, Job
-from katib.manager.storage.sql.held import About
-from katib.manager.storage.sql.session import Session, make_session
+from katib.manager.storage.sql.held import About, Held
+from katib.manager.storage.sql.kept import Kept, assume
+from katib.manager.storage.sql.session import Session, StaleError, make_session
 
 T = TypeVar("T")
 
@@ -83,6 +85,7 @@ class Writer:
         self._dialect = connections.dialect
         self._tell = tell
         self._connection: PoolProxiedConnection | None = None
+        self._kept = Kept()
         self._group: Group[Write] = Group(self._work_or_drop, MAX_BATCH, _DEADLINE_S, connections.where)
 
     def write(self, function: Callable[[Session], T], *, shares: bool = False, about: About | None = None) -> T:
@@ -155,11 +158,38 @@ class Writer:
     def _transact(self, jobs: Sequence[Job[Write]]) -> None:
         """One transaction. Either it is committed and every job is at its end, or it raises: then, but for
         _UnknownOutcomeError, nothing has happened."""
+        abouts = [job.function.about for job in jobs if job.function.about is not None]
+        assumed = self._kept.assume(abouts) if len(abouts) == len(jobs) else None
+        if assumed is not None:
+            try:
+                self._try(jobs, abouts, assumed)
+                return
+            except (_NotBegunError, _UnknownOutcomeError):
+                raise
+            except StaleError as error:
+                self._kept.contest(error.study_id)
+                _LOG.debug("a batch of %d writes is run again: %s", len(jobs), error)
+            except Exception as error:
+                # What was assumed may have a part in it.
+                self._kept.forget(assumed.studies)
+                if isinstance(error, _LockedError) and len(assumed.studies) == 1:
+                    # All are about this one, and have waited for it.
+                    error.job = None
+                    raise
+                if self._connection is None:
+                    raise
+                _LOG.debug("a batch of %d writes is run again, and assumes nothing", len(jobs), exc_info=True)
+        self._try(jobs, abouts, None)
+
+    def _try(self, jobs: Sequence[Job[Write]], abouts: Sequence[About], assumed: Held | None) -> None:
         began = time.monotonic()
         session = self._begin()
         done: list[tuple[Job[Write], Any, KatibError | None]] = []
         try:
-            session.expected = [job.function.about for job in jobs if job.function.about is not None]
+            if assumed is None:
+                session.expected = abouts
+            else:
+                assume(session, assumed)
             for job in jobs:
                 # What it reads is as the others have left it, and what it changes they must not take for known.
                 alone = not job.function.shares
@@ -175,6 +205,8 @@ class Writer:
                     if session.writes != writes:
                         raise
                     done.append((job, None, error))
+            if assumed is not None:
+                self._kept.check(assumed)
             session.settle()
             session.close()
         except Exception as error:
@@ -184,12 +216,21 @@ class Writer:
                 raise self._locked(error, job) from error
             raise
         self._commit(session, began)
+        self._learn(session.settled)
         self._tell(session.touched)
         for job, result, refusal in done:
             if refusal is None:
                 job.succeed(result)
             else:
                 job.fail(refusal)
+
+    def _learn(self, settled: Iterable[Held]) -> None:
+        try:
+            for held in settled:
+                self._kept.learn(held)
+        except Exception:  # noqa: BLE001  # it is committed, and nothing is lost by knowing nothing
+            self._kept.clear()
+            _LOG.exception("what was written is not kept")
 
     def _begin(self) -> Session:
         for last in (False, True):
@@ -228,6 +269,7 @@ class Writer:
             # SQLite says what it did not do; what failed for another transaction has been rolled back.
             if self._dialect.name == "sqlite" or failure is Failure.BUSY:
                 raise
+            self._kept.clear()
             self._tell(session.touched)
             raise _UnknownOutcomeError(
                 f"the connection to the database {self._connections.where} was lost while it committed; "
@@ -250,6 +292,8 @@ class Writer:
     def _drop(self) -> None:
         """Lets go of the connection; the next transaction gets another."""
         connection, self._connection = self._connection, None
+        # Whatever is there when there is another one.
+        self._kept.clear()
         if connection is not None:
             connection.invalidate()
             connection.close()
