@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Final, TypeVar
 
 from sqlalchemy import Engine
@@ -37,7 +38,8 @@ class Database:
             began = time.monotonic()
             connection = self._connections.take()
             try:
-                return function(make_session(connection, self._connections.dialect))
+                with closing(make_session(connection, self._connections.dialect)) as session:
+                    return function(session)
             except self._connections.errors as error:
                 failure = self._connections.failure(error, began)
                 if failure.costs_the_connection:

@@ -130,6 +130,9 @@ class Session:
         self._cursor.execute(sql)
 
     def close(self) -> None:
+        """Also where what it did is to be rolled back. A cursor that is left to the garbage collector, as one whose function
+        raised is, keeps its statement until then; and whichever thread collects waits for the connection to let go of it. If
+        that thread is at another write, for which this connection waits, both wait until one gives up."""
         self._cursor.close()
 
     def _run(self, statement: Statement, values: Mapping[str, Any]) -> None:
@@ -225,6 +228,9 @@ class MySqlSession(Session):
         for rows, (_, wanted) in zip(found, put_off, strict=True):
             if isinstance(wanted, int):
                 _check(rows, wanted)
+
+    def close(self) -> None:
+        """Its cursor has nothing to give back, and would read what is left of an answer that may never come."""
 
     def _text(self, statement: Statement, values: Mapping[str, Any]) -> str:
         sql, names, constants = statement.compiled(self._dialect)

@@ -211,6 +211,7 @@ class Writer:
             session.close()
         except Exception as error:
             failure = self._connections.failure(error, began)
+            session.close()
             self._undo()
             if failure is Failure.LOCKED:
                 raise self._locked(error, job) from error
@@ -241,11 +242,15 @@ class Writer:
                 if self._connection is None:
                     self._connection = self._connections.take()
                 session = make_session(self._connection, self._dialect)
-                if self._dialect.name == "sqlite":
-                    session.execute("BEGIN IMMEDIATE")
-                elif fresh:
-                    # From then on it begins by itself with the first statement, which saves a round trip each time.
-                    session.execute("SET autocommit = 0")
+                try:
+                    if self._dialect.name == "sqlite":
+                        session.execute("BEGIN IMMEDIATE")
+                    elif fresh:
+                        # From then on it begins by itself with the first statement, which saves a round trip each time.
+                        session.execute("SET autocommit = 0")
+                except BaseException:
+                    session.close()
+                    raise
                 return session
             except KatibError as error:
                 raise _NotBegunError(error.message) from error
