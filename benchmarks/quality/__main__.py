@@ -2,8 +2,8 @@
 `... keep`.
 
 A run appends one line of JSON for each (problem, contestant, seed, batch) that the file of results does not have yet, so one
-that was broken off goes on when it is called again. What peers found is kept beside the program (`keep`), and `score` and
-`report` take it in.
+that was broken off goes on when it is called again. What peers found, and what our algorithms did as they are, is kept beside
+the program (`keep`), and `score` and `report` take it in.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def _versus(args: argparse.Namespace) -> int:
 
 def _keep(args: argparse.Namespace) -> int:
     rows = [r for path in args.results for r in read(Path(path))]
-    print(f"{keep(rows, problems(','.join(SUITES)))} results of peers are kept", file=sys.stderr)
+    print(f"{keep(rows, problems(','.join(SUITES)))} results are kept", file=sys.stderr)
     return 0
 
 
@@ -108,7 +108,7 @@ def main() -> int:
     pairing.add_argument("--pairs", default="tpe:optuna-tpe,cmaes:optuna-cma", help="ONE:OTHER, joined by commas")
     pairing.add_argument("--docs", default="docs")
     pairing.add_argument("results", nargs="*")
-    keeping = commands.add_parser("keep", help="take what peers found into the repository")
+    keeping = commands.add_parser("keep", help="take what was found into the repository")
     keeping.set_defaults(do=_keep)
     keeping.add_argument("results", nargs="+")
     args = parser.parse_args()

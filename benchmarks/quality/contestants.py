@@ -1,9 +1,14 @@
 """Who is compared: each is asked for trials and told what came of them, through its own interface."""
 
+import ast
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
+from pathlib import Path
 
+import katib.suggestion
 from benchmarks.quality.peers.base import Contestant
 from benchmarks.quality.peers.table import PEERS
 from benchmarks.quality.problems import Problem, Values
@@ -70,6 +75,16 @@ def version(name: str) -> str:
         return metadata.version(PEERS[name].library)
     except metadata.PackageNotFoundError:
         return ""
+
+
+@cache
+def code(name: str) -> str:
+    """Of one of ours: which code searches, whatever its comments say and however it is written out. "" for peers."""
+    if name in PEERS:
+        return ""
+    folder = Path(katib.suggestion.__path__[0])
+    parts = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.rglob("*.py"))]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
 
 
 def contestant(name: str, problem: Problem, seed: int, trials: int) -> Contestant:

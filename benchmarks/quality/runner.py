@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.contestants import Ours, contestant, version
+from benchmarks.quality.contestants import Ours, code, contestant, version
 from benchmarks.quality.problems import Problem, fingerprint, stream
 
 Row = dict[str, Any]
@@ -65,6 +65,7 @@ def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> 
         "of": fingerprint(problem),
         "contestant": name,
         "version": version(name),
+        "code": code(name),
         "seed": seed,
         "batch": batch,
         "best": [trace[b - 1] for b in BUDGETS if b <= trials],
@@ -86,9 +87,9 @@ def run(
     path: Path, problems: list[Problem], contestants: list[str], seeds: range, batch: int, trials: int, minutes: float
 ) -> bool:
     """Seed by seed, so that what is there when time is up is fair to all. What was found in a problem that is another one now,
-    or by another version of a peer, is not taken for done. Returns whether everything is there."""
+    by another version of a peer, or by other code of ours, is not taken for done. Returns whether everything is there."""
     there = current(read(path), problems)
-    done = {key(r) for r in there if _long(r, trials) and r.get("version", "") == version(r["contestant"])}
+    done = {key(r) for r in there if _long(r, trials) and is_as_it_is(r)}
     for problem in problems:
         if (problem.name, REFERENCE, 0, 1) not in done:
             _append(path, reference(problem))
@@ -102,6 +103,14 @@ def run(
                     return False
                 _append(path, run_one(problem, name, seed, batch, trials))
     return True
+
+
+def is_as_it_is(row: Row) -> bool:
+    """Whether who searched then would find the same now."""
+    name = row["contestant"]
+    if name == REFERENCE:
+        return True
+    return row.get("version", "") == version(name) and row.get("code", "") == code(name)
 
 
 def key(row: Row) -> tuple[str, str, int, int]:

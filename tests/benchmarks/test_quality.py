@@ -100,6 +100,25 @@ def test_of_a_noisy_search_the_true_value_of_the_trial_that_reported_the_least_c
     assert runner.reference(loud)["best"][0] > runner.reference(BOWL)["best"][0]
 
 
+def test_what_ours_found_is_kept_as_long_as_they_are_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, file = tmp_path / "kept.jsonl.gz", tmp_path / "results.jsonl"
+    assert runner.run(file, [BOWL], ["sobol", "sobol:SuggestionNum=9", "tpe@label"], range(1), 1, 25, 1)
+
+    assert kept.keep(runner.read(file), [BOWL], path) == 2
+    (found,) = (r for r in kept.kept(path) if r["contestant"] != runner.REFERENCE)
+    assert found["contestant"] == "sobol"
+    # What is there is not run again.
+    before = file.read_text()
+    assert runner.run(file, [BOWL], ["sobol"], range(1), 1, 25, 1)
+    assert file.read_text() == before
+    monkeypatch.setattr(runner, "code", lambda name: "another")
+    assert [r["contestant"] for r in kept.kept(path)] == [runner.REFERENCE]
+    assert runner.run(file, [BOWL], ["sobol"], range(1), 1, 25, 1)
+    assert len(file.read_text()) > len(before)
+
+
 def test_what_peers_found_is_kept_once_and_only_of_problems_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "kept.jsonl.gz"
     rows = [_row("hyperopt", 0, [0.2]), _row("tpe", 0, [0.1]), _row(runner.REFERENCE, 0, [0.4])]
@@ -121,7 +140,7 @@ def test_the_kept_results_are_of_problems_as_they_are_and_have_what_scores_are_m
     assert len(runner.current(rows, problems)) == len(rows)
     measured = {r["problem"] for r in rows if r["contestant"] == runner.REFERENCE}
     assert {r["problem"] for r in rows} == measured
-    assert all(r["version"] for r in rows if r["contestant"] != runner.REFERENCE)
+    assert all(r["version"] or r["code"] for r in rows if r["contestant"] != runner.REFERENCE)
 
 
 def test_what_a_batch_costs_is_the_mean_over_pairs_of_the_same_problem_and_seed() -> None:
