@@ -100,6 +100,7 @@ def test_of_a_noisy_search_the_true_value_of_the_trial_that_reported_the_least_c
     assert runner.reference(loud)["best"][0] > runner.reference(BOWL)["best"][0]
 
 
+@pytest.mark.long
 def test_what_ours_found_is_kept_as_long_as_they_are_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
