@@ -141,8 +141,9 @@ class Installation:
 
         def answers() -> bool:
             try:
-                with self.client() as client:
-                    for _ in range(5):
+                # The Service leads each connection to any of them.
+                for _ in range(8):
+                    with self.client() as client:
                         client.list_studies()
             except KatibError as error:
                 raise ClusterError(error.message) from error
