@@ -1,72 +1,27 @@
-"""Real models whose losses are tabulated once: what scikit-learn's estimators make of the data sets that come with it.
+"""The suite of real models: what scikit-learn's estimators make of the data sets that come with it."""
 
-A grid over whole exponents and lists, so that every optimizer is shown the same: a parameter `log2_C` from -4 to 11 is a whole
-number to all of them. Where one fit tells the losses of many settings (rounds of boosting, trees of a forest, epochs,
-neighbours) the whole axis is taken from it.
-"""
-
-import itertools
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import log_loss
-from sklearn.model_selection import KFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeRegressor
 
-Axis = Sequence[int] | Sequence[str]
-Setting = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Model:
-    """`axes`: the grid, whole numbers evenly spaced or categories. `losses(setting)`: for a setting of all axes but the last,
-    the mean loss of the folds for every value of the last."""
-
-    name: str
-    about: str
-    axes: dict[str, Axis]
-    losses: Callable[[Setting], Sequence[float]]
-
-    def table(self) -> Iterator[float]:
-        *outer, _ = self.axes
-        for values in itertools.product(*(self.axes[n] for n in outer)):
-            yield from self.losses(dict(zip(outer, values, strict=True)))
-
-
-def _rows(load: Callable[..., Any], most: int = 10_000) -> tuple[Any, Any]:
-    x, y = load(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(x))[:most]
-    return x[order], y[order]
-
-
-def _folds(x: Any, y: Any, count: int) -> Iterator[tuple[Any, Any, Any, Any]]:
-    for train, test in KFold(count).split(x):
-        yield x[train], y[train], x[test], y[test]
-
-
-def _fresh(estimator: Any) -> Any:
-    return clone(estimator)
-
-
-SCALERS = {"none": FunctionTransformer(), "standard": StandardScaler(), "minmax": MinMaxScaler()}
+from benchmarks.quality.modelling import SCALERS, Model, Setting, folds, fresh, rows
 
 
 def svc_digits() -> Model:
-    x, y = _rows(load_digits, 360)
+    x, y = rows(load_digits, 360)
     scales = range(-16, 2)
 
     def losses(s: Setting) -> list[float]:
@@ -76,8 +31,8 @@ def svc_digits() -> Model:
         out = []
         for gamma in scales:
             model = SVC(C=2.0 ** s["log2_C"], gamma=2.0**gamma, kernel=kernel, degree=degree, max_iter=5000)
-            pipe = make_pipeline(_fresh(SCALERS[s["scaler"]]), model)
-            out.append(np.mean([1 - pipe.fit(a, b).score(c, d) for a, b, c, d in _folds(x, y, 3)]))
+            pipe = make_pipeline(fresh(SCALERS[s["scaler"]]), model)
+            out.append(np.mean([1 - pipe.fit(a, b).score(c, d) for a, b, c, d in folds(x, y, 3)]))
         return out
 
     return Model(
@@ -94,7 +49,7 @@ def svc_digits() -> Model:
 
 
 def boosting_diabetes() -> Model:
-    x, y = _rows(load_diabetes)
+    x, y = rows(load_diabetes)
     rounds = range(4, 101, 4)
 
     def losses(s: Setting) -> Any:
@@ -107,8 +62,8 @@ def boosting_diabetes() -> Model:
             random_state=0,
         )
         parts = []
-        for a, b, c, d in _folds(x, y, 2):
-            staged = _fresh(model).fit(a, b).staged_predict(c)
+        for a, b, c, d in folds(x, y, 2):
+            staged = fresh(model).fit(a, b).staged_predict(c)
             parts.append([float(np.mean((p - d) ** 2)) for p in staged])
         return np.mean(parts, axis=0)[[r - 1 for r in rounds]]
 
@@ -127,7 +82,7 @@ def boosting_diabetes() -> Model:
 
 
 def forest_cancer() -> Model:
-    x, y = _rows(load_breast_cancer)
+    x, y = rows(load_breast_cancer)
     trees = range(2, 41, 2)
 
     def losses(s: Setting) -> Any:
@@ -140,8 +95,8 @@ def forest_cancer() -> Model:
             random_state=0,
         )
         parts = []
-        for a, b, c, d in _folds(x, y, 2):
-            each = [tree.predict_proba(c)[:, 1] for tree in _fresh(model).fit(a, b).estimators_]
+        for a, b, c, d in folds(x, y, 2):
+            each = [tree.predict_proba(c)[:, 1] for tree in fresh(model).fit(a, b).estimators_]
             share = np.cumsum(each, axis=0) / np.arange(1, len(each) + 1)[:, None]
             parts.append([log_loss(d, np.clip(share[t - 1], 1e-3, 1 - 1e-3)) for t in trees])
         return np.mean(parts, axis=0)
@@ -161,13 +116,13 @@ def forest_cancer() -> Model:
 
 
 def neighbours_digits() -> Model:
-    x, y = _rows(load_digits, 1200)
+    x, y = rows(load_digits, 1200)
     neighbours = range(1, 26)
 
     def losses(s: Setting) -> Any:
         parts = []
-        for a, b, c, d in _folds(x, y, 3):
-            reduce = make_pipeline(_fresh(SCALERS[s["scaler"]]), PCA(s["components"], random_state=0))
+        for a, b, c, d in folds(x, y, 3):
+            reduce = make_pipeline(fresh(SCALERS[s["scaler"]]), PCA(s["components"], random_state=0))
             found = NearestNeighbors(n_neighbors=max(neighbours), metric=s["metric"], algorithm="brute")
             distances, which = found.fit(reduce.fit_transform(a)).kneighbors(reduce.transform(c))
             weights = np.ones_like(distances) if s["weights"] == "uniform" else 1 / np.maximum(distances, 1e-12)
@@ -190,7 +145,7 @@ def neighbours_digits() -> Model:
 
 
 def sgd_cancer() -> Model:
-    x, y = _rows(load_breast_cancer)
+    x, y = rows(load_breast_cancer)
     x = StandardScaler().fit_transform(x)
     rates = range(-12, 3)
 
@@ -209,8 +164,8 @@ def sgd_cancer() -> Model:
                 random_state=0,
             )
             parts = [
-                log_loss(d, np.clip(np.nan_to_num(_fresh(model).fit(a, b).predict_proba(c)[:, 1]), 1e-6, 1 - 1e-6))
-                for a, b, c, d in _folds(x, y, 3)
+                log_loss(d, np.clip(np.nan_to_num(fresh(model).fit(a, b).predict_proba(c)[:, 1]), 1e-6, 1 - 1e-6))
+                for a, b, c, d in folds(x, y, 3)
             ]
             out.append(float(np.mean(parts)))
         return out
@@ -230,7 +185,7 @@ def sgd_cancer() -> Model:
 
 
 def network_digits() -> Model:
-    x, y = _rows(load_digits, 600)
+    x, y = rows(load_digits, 600)
     x = x / 16.0
     epochs = range(1, 13)
 
@@ -265,7 +220,7 @@ def network_digits() -> Model:
 
 
 def ridge_diabetes() -> Model:
-    x, y = _rows(load_diabetes)
+    x, y = rows(load_diabetes)
     y = (y - y.mean()) / y.std()
     widths = range(-14, 3)
 
@@ -273,8 +228,8 @@ def ridge_diabetes() -> Model:
         out = []
         for width in widths:
             model = KernelRidge(alpha=2.0 ** s["log2_alpha"], kernel=s["kernel"], gamma=2.0**width, degree=2)
-            pipe = make_pipeline(_fresh(SCALERS[s["scaler"]]), model)
-            out.append(np.mean([np.mean((pipe.fit(a, b).predict(c) - d) ** 2) for a, b, c, d in _folds(x, y, 3)]))
+            pipe = make_pipeline(fresh(SCALERS[s["scaler"]]), model)
+            out.append(np.mean([np.mean((pipe.fit(a, b).predict(c) - d) ** 2) for a, b, c, d in folds(x, y, 3)]))
         return out
 
     return Model(
@@ -307,7 +262,7 @@ def tree_wine() -> Model:
                 random_state=0,
             )
             out.append(
-                np.mean([np.mean((_fresh(model).fit(a, b).predict(c) - d) ** 2) for a, b, c, d in _folds(x, y, 5)])
+                np.mean([np.mean((fresh(model).fit(a, b).predict(c) - d) ** 2) for a, b, c, d in folds(x, y, 5)])
             )
         return out
 
@@ -334,11 +289,3 @@ MODELS: tuple[Callable[[], Model], ...] = (
     ridge_diabetes,
     tree_wine,
 )
-
-
-def tabulated(model: Model) -> dict[str, Any]:
-    """What the file holds: the axes in order, and the losses with the last axis the fastest."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # settings that do not converge are part of the problem
-        losses = [float(f"{v:.5g}") for v in model.table()]
-    return {"about": model.about, "axes": {n: list(axis) for n, axis in model.axes.items()}, "losses": losses}

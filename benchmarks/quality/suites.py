@@ -12,9 +12,12 @@ SUITES: dict[str, Callable[[], list[Problem]]] = {
     "noisy": noisy.problems,
     "synthetic-held-out": lambda: synthetic.problems(synthetic.HELD_OUT, 7),
     "wide": lambda: synthetic.problems(synthetic.WIDE, 0),
-    # What algorithms are tuned on: the same functions, shifted and rotated otherwise.
+    # What algorithms are tuned on: the same functions, shifted and rotated otherwise, or with optima where ranges end; and
+    # other models.
     "synthetic-other": lambda: synthetic.problems(synthetic.SUITE, 1),
+    "synthetic-ends": lambda: synthetic.problems(synthetic.SUITE, 1, ends=True),
     "mixed-other": lambda: mixed.problems(1),
+    "models-other": lambda: tables.problems(tables.OTHER),
 }
 
 

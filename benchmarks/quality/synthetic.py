@@ -1,7 +1,7 @@
 """Test functions of the literature over continuous cubes, shifted and rotated."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +82,10 @@ def gaussians(z: Array) -> float:
     return 1.0 - max(depth)
 
 
-# (name, function, dimensions, half the width of the cube in the function's own units)
-SUITE: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
+# Name, function, dimensions, half the width of the cube in the function's own units.
+Function = tuple[str, Callable[[Array], float], int, float]
+
+SUITE: tuple[Function, ...] = (
     ("ellipsoid-4", ellipsoid, 4, 2.0),
     ("rosenbrock-3", rosenbrock, 3, 2.0),
     ("rosenbrock-6", rosenbrock, 6, 2.0),
@@ -96,7 +98,7 @@ SUITE: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
     ("schwefel12-6", schwefel12, 6, 5.0),
     ("wells-5", gaussians, 5, 1.5),
 )
-HELD_OUT: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
+HELD_OUT: tuple[Function, ...] = (
     ("sphere-10", sphere, 10, 3.0),
     ("zakharov-4", zakharov, 4, 4.0),
     ("dixon-5", dixon, 5, 3.0),
@@ -109,7 +111,7 @@ HELD_OUT: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
 )
 
 # More parameters than a study of a hundred trials can learn much about.
-WIDE: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
+WIDE: tuple[Function, ...] = (
     ("ellipsoid-30", ellipsoid, 30, 2.0),
     ("rosenbrock-25", rosenbrock, 25, 2.0),
     ("ackley-30", ackley, 30, 15.0),
@@ -117,14 +119,20 @@ WIDE: tuple[tuple[str, Callable[[Array], float], int, float], ...] = (
 )
 
 
-def problems(rows: tuple[tuple[str, Callable[[Array], float], int, float], ...], instance: int) -> list[Problem]:
-    return [_problem(name, function, dimensions, width, instance) for name, function, dimensions, width in rows]
+def problems(rows: Iterable[Function], instance: int, *, ends: bool = False) -> list[Problem]:
+    """`ends`: the optimum is where the ranges of half of the parameters end."""
+    return [_problem(*row, instance, ends) for row in rows]
 
 
-def _problem(name: str, function: Callable[[Array], float], dimensions: int, width: float, instance: int) -> Problem:
+def _problem(
+    name: str, function: Callable[[Array], float], dimensions: int, width: float, instance: int, ends: bool
+) -> Problem:
     rng = stream(name, instance)
     # Each coordinate of the optimum at least a tenth of the width from the centre and from the ends.
     optimum = 0.5 + rng.choice([-1, 1], dimensions) * rng.uniform(0.1, 0.4, dimensions)
+    if ends:
+        at_ends = slice(0, (dimensions + 1) // 2)
+        optimum[at_ends] = np.rint(optimum[at_ends])
     rotation, triangle = np.linalg.qr(rng.normal(size=(dimensions, dimensions)))
     rotation = rotation * np.sign(np.diag(triangle))
     names = [f"x{i}" for i in range(dimensions)]
@@ -133,5 +141,5 @@ def _problem(name: str, function: Callable[[Array], float], dimensions: int, wid
         u = np.array([values[n] for n in names])
         return function(rotation @ (u - optimum) * 2 * width)
 
-    shown = name if instance == 0 else f"{name}#{instance}"
+    shown = (f"{name}-ends" if ends else name) + (f"#{instance}" if instance else "")
     return Problem(shown, "synthetic", tuple(double(n, 0.0, 1.0) for n in names), value)

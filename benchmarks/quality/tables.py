@@ -1,4 +1,4 @@
-"""Problems whose losses were computed beforehand: see `models`."""
+"""Problems whose losses were computed beforehand: see `models` and `other_models`."""
 
 import json
 import math
@@ -9,10 +9,11 @@ from benchmarks.quality.problems import Problem, Values, categorical, whole
 from katib.domain.parameters import FeasibleSpace, ParameterConfig, ParameterType
 
 FOLDER = Path(__file__).parent / "tables"
+OTHER = FOLDER / "other"
 
 
-def problems() -> list[Problem]:
-    return [_problem(path) for path in sorted(FOLDER.glob("*.json"))]
+def problems(folder: Path = FOLDER) -> list[Problem]:
+    return [_problem(path) for path in sorted(folder.glob("*.json"))]
 
 
 def _problem(path: Path) -> Problem:

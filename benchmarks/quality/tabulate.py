@@ -11,20 +11,21 @@ import time
 
 import sklearn
 
-from benchmarks.quality.models import MODELS, tabulated
-from benchmarks.quality.tables import FOLDER
+from benchmarks.quality import models, other_models
+from benchmarks.quality.modelling import tabulated
+from benchmarks.quality.tables import FOLDER, OTHER
 
 
 def main(names: list[str]) -> None:
-    for make in MODELS:
+    for folder, make in [*((FOLDER, m) for m in models.MODELS), *((OTHER, m) for m in other_models.MODELS)]:
         model = make()
         if names and model.name not in names:
             continue
         begin = time.process_time()
         text = json.dumps(tabulated(model) | {"scikit-learn": sklearn.__version__}, separators=(",", ":"))
-        new = FOLDER / f"{model.name}.json.new"
+        new = folder / f"{model.name}.json.new"
         new.write_text(text + "\n")
-        os.replace(new, FOLDER / f"{model.name}.json")
+        os.replace(new, folder / f"{model.name}.json")
         print(f"{model.name}: {len(text) / 1000:.0f} kB, {time.process_time() - begin:.0f} s", flush=True)
 
 
