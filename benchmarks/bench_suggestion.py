@@ -36,9 +36,9 @@ from katib.domain.study import Objective, Setting, Study, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialState
 from katib.manager.changes import Intake, StudyChanges, TrialMove
 from katib.manager.history import StoredHistory
-from katib.manager.ports import AskAgainError, History, SuggestionRequest
 from katib.manager.remote import suggestion
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
+from katib.manager.service_ports import AskAgainError, History, SuggestionRequest
 from katib.manager.storage.open import open_storage
 
 PARAMETERS = 8

@@ -6,13 +6,14 @@ from typing import Final
 from katib.domain.metrics import Observation
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
-from katib.manager.ports import History, Storage
+from katib.manager.ports import Storage
+from katib.manager.service_ports import History
 
 _PAGE: Final = 1000
 
 
 class StoredHistory:
-    """`ports.TrialHistory` in storage, as of `study.revision`: what has changed since is left out, so that it fits the
+    """`service_ports.TrialHistory` in storage, as of `study.revision`: what has changed since is left out, so that it fits the
     study's counters."""
 
     def __init__(self, storage: Storage, study: Study, needs: History) -> None:

@@ -1,23 +1,19 @@
-"""What the use cases and the controller need from outside: storage, suggestion and early-stopping services.
+"""What the use cases and the controller need of a storage. Implementations stand in `katib.manager.storage`.
 
-Implementations stand in `katib.manager.storage` and `katib.manager.remote`; the worker's protocol is `katib.worker.base`,
-the model store's `katib.manager.models`.
+What they need of suggestion and early-stopping services is `katib.manager.service_ports`, of a worker `katib.worker.base`, of a
+model store `katib.manager.models`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Protocol
 
-from katib.domain.errors import KatibError
 from katib.domain.metrics import MetricStrategy, Observation
-from katib.domain.search_space import Parameter
-from katib.domain.study import Study, StudySpec, StudyState
-from katib.domain.trial import NewTrial, Tag, Trial, TrialAttempt, TrialState
+from katib.domain.study import Study, StudyState
+from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.trial_columns import TrialColumns
-from katib.domain.views import Page, ServiceStatus
+from katib.domain.views import Page
 from katib.manager.changes import Applied, Giving, StudyChanges
 
 
@@ -270,143 +266,3 @@ class Storage(Protocol):
         """Raises UnavailableError when the database does not answer."""
 
     def close(self) -> None: ...
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Services
-
-
-class History(Enum):
-    """What a suggestion service needs to see of a study's trials."""
-
-    FINALS = "finals"
-    NONE = "none"
-    CURVES = "curves"
-
-
-class TrialHistory(Protocol):
-    """The finished trials of a study as they were at one revision of it: read when they are asked for, since a service that
-    has been sent most of them needs only the rest."""
-
-    def all(self) -> Sequence[Trial]:
-        """By number."""
-
-    def since(self, revision: int) -> Sequence[Trial]:
-        """Those whose last change was at this revision or later, by revision. Its cost does not depend on how many others
-        there are."""
-
-    def curves(self, trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
-        """By trial id, the objective's observations in the current attempts of these trials, or of all that the study has;
-        empty for a service that needs none."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuggestionRequest:
-    """`spec` carries the manager's effective limits among its settings. For History.NONE there is no `history`, `unfinished` is
-    empty and only the counts say how many trials there are."""
-
-    study_id: str
-    spec: StudySpec
-    history: TrialHistory | None
-    unfinished: Sequence[Trial]
-    finished_count: int
-    unfinished_count: int
-    first_number: int
-
-
-class AskAgainError(KatibError):
-    """A service does not have what it was sent with earlier questions. The same question asked again brings it what it lacks;
-    that comes to an end after a few."""
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    parameters: tuple[Parameter, ...]
-    tags: tuple[Tag, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SuggestionReply:
-    """`note`: a sentence to show while the study runs."""
-
-    suggestions: tuple[Suggestion, ...]
-    completed: bool
-    reason: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StoppingRequest:
-    """`curves`: by trial id, the observations of the rule's metrics."""
-
-    study_id: str
-    spec: StudySpec
-    running: Sequence[Trial]
-    finished: Sequence[Trial]
-    curves: Mapping[str, Sequence[Observation]]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialDelta:
-    """A trial as it is now, and its observations that the service has not been told, in their order."""
-
-    trial: Trial
-    observations: Sequence[Observation]
-
-
-@dataclass(frozen=True, slots=True)
-class StoppingDelta:
-    """What to add to what a service has as `base` so that it has `cursor`; an empty base begins anew. `more`: further ones
-    follow, and no answer is wanted yet."""
-
-    study_id: str
-    spec: StudySpec
-    base: str
-    cursor: str
-    trials: Sequence[TrialDelta]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoppingAnswer:
-    """`stopped` as from `should_stop`; None: not wanted yet, or the service does not have the base. `have`: the cursor of what
-    it has now. `metrics`: those that the rule looks at."""
-
-    stopped: Mapping[str, str] | None
-    have: str
-    metrics: tuple[str, ...]
-
-
-class SuggestionServices(Protocol):
-    """The suggestion services, each found by its algorithm's name at the moment of the call.
-
-    Calls start and return a future at once. Its exception is UnavailableError when no service answers under that name,
-    DeadlineExceededError when it took too long, InvalidArgumentError with what it refused, AskAgainError (of `generate`), or
-    another KatibError as it says.
-    """
-
-    def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[History]": ...
-
-    def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]": ...
-
-    def stop(self, algorithm: str, study_id: str) -> None:
-        """Best effort: nobody waits for it and it never raises."""
-
-
-class EarlyStoppingServices(Protocol):
-    """The early-stopping services; calls and errors as for SuggestionServices."""
-
-    def set_parameters(self, rule: str, study_id: str, spec: StudySpec) -> "Future[None]": ...
-
-    def should_stop(self, rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
-        """By id, the running trials that should stop: why, as the service says it; empty where it does not."""
-
-    def should_stop_delta(self, rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
-        """UnimplementedError: the service has no deltas, as one of Katib 0.1."""
-
-
-class Directory(Protocol):
-    """Which services there are."""
-
-    def services(self, algorithms: frozenset[str], rules: frozenset[str]) -> Sequence[ServiceStatus]:
-        """Those known by these names, by configuration and by what can be listed, each asked whether it serves now."""

@@ -10,7 +10,7 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.domain.study import Setting, StudyReason, StudyState
 from katib.domain.trial import TrialReason, TrialState
-from katib.manager.ports import StoppingAnswer, StoppingDelta, SuggestionReply, SuggestionRequest
+from katib.manager.service_ports import StoppingAnswer, StoppingDelta, SuggestionReply, SuggestionRequest
 from katib.worker.base import RunSpec
 from tests.controller.test_reconcile import Desk, running
 from tests.e2e.harness import Value, study, until

@@ -16,7 +16,7 @@ from katib.domain.trial import NewTrial, Tag
 from katib.manager.controller.asking import MAX_TAG_CHARACTERS, Conversation
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
-from katib.manager.ports import History, Suggestion, SuggestionReply, SuggestionRequest
+from katib.manager.service_ports import History, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
 from katib.worker.local.worker import LocalWorker
 from tests.e2e.harness import study, until

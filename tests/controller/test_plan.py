@@ -15,7 +15,7 @@ from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun,
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import NO_SUGGESTIONS_DEADLINE, STOCK, Plan, plan
 from katib.manager.controller.settling import ON_ITS_WAY, RETRY_MOST
-from katib.manager.ports import History
+from katib.manager.service_ports import History
 from katib.worker.base import RunPhase, RunStatus
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)

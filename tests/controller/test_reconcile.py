@@ -20,11 +20,11 @@ from katib.domain.trial import NewTrial, Trial, TrialReason, TrialState
 from katib.manager.changes import Applied, StopRequest, StudyChanges
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
-from katib.manager.ports import (
+from katib.manager.ports import Storage
+from katib.manager.service_ports import (
     History,
     StoppingAnswer,
     StoppingDelta,
-    Storage,
     Suggestion,
     SuggestionReply,
     SuggestionRequest,

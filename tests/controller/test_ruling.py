@@ -19,8 +19,9 @@ from katib.earlystopping.told import Told
 from katib.manager.changes import StudyChanges
 from katib.manager.controller import telling
 from katib.manager.controller.ruling import Ruling
-from katib.manager.ports import StoppingAnswer, StoppingDelta, StoppingRequest, Storage
+from katib.manager.ports import Storage
 from katib.manager.remote.earlystopping import answer_from_proto, delta_to_proto
+from katib.manager.service_ports import StoppingAnswer, StoppingDelta, StoppingRequest
 from katib.manager.storage.open import open_storage
 from tests.storage.builders import COMPLETED, RUNNING, go, intake, make_spec, make_study, observe, running
 

@@ -12,7 +12,7 @@ from katib.manager.changes import StudyMove
 from katib.manager.controller.asking import Conversation
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import plan
-from katib.manager.ports import History, SuggestionReply, SuggestionRequest
+from katib.manager.service_ports import History, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
 from tests.e2e.harness import study
 

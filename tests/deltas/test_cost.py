@@ -14,10 +14,10 @@ from sqlalchemy import event
 
 from katib.domain.study import Setting, Study
 from katib.manager.history import StoredHistory
-from katib.manager.ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.remote import deltas
 from katib.manager.remote.addresses import AddressTemplate, Channels
 from katib.manager.remote.suggestion import RemoteSuggestionServices
+from katib.manager.service_ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.storage.open import open_storage
 from katib.suggestion.base import History as Needs
 from tests.deltas.services import Address, Mirror, Older, serving, serving_older

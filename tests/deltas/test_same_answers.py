@@ -27,10 +27,10 @@ from katib.domain.study import Setting, Study
 from katib.domain.trial import Trial
 from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.history import StoredHistory
-from katib.manager.ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.remote import deltas
 from katib.manager.remote.addresses import AddressTemplate, Channels
 from katib.manager.remote.suggestion import RemoteSuggestionServices
+from katib.manager.service_ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
 from katib.suggestion.base import History as Needs
 from tests.deltas.services import Address, Mirror, serving

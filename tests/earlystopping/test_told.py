@@ -18,9 +18,9 @@ from katib.earlystopping.rules.medianstopping import MedianStopping
 from katib.earlystopping.rules.percentile import Percentile
 from katib.earlystopping.service import should_stop
 from katib.earlystopping.told import Answer, Delta, MetricValues, Told, TrialDelta
-from katib.manager.ports import StoppingDelta
-from katib.manager.ports import TrialDelta as StoppingTrial
 from katib.manager.remote.earlystopping import delta_to_proto
+from katib.manager.service_ports import StoppingDelta
+from katib.manager.service_ports import TrialDelta as StoppingTrial
 from tests.earlystopping.studies import STUDY_ID, question, study, trial
 
 SPEC = study(("LeastStep", 1), ("MinTrialsRequired", 1))

@@ -20,12 +20,12 @@ from katib.domain.errors import FailedPreconditionError, UnavailableError
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
 from katib.domain.study import Setting, StudyReason, StudySpec
 from katib.domain.views import StudySummary
-from katib.manager.ports import StoppingRequest, SuggestionReply, SuggestionRequest
 from katib.manager.remote import watching
 from katib.manager.remote.addresses import AddressTemplate, Channels
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
 from katib.manager.remote.suggestion import RemoteSuggestionServices
 from katib.manager.remote.watching import Patience
+from katib.manager.service_ports import StoppingRequest, SuggestionReply, SuggestionRequest
 from tests.e2e.harness import BIN, Process, World, finished, study, trials, until, wait_until_serving
 from tests.faults import forgetful, slow
 

@@ -17,7 +17,7 @@ from katib.domain.errors import (
 )
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import MAX_PARALLEL, SUGGESTION_NUM, StudySpec
-from katib.manager.ports import (
+from katib.manager.service_ports import (
     History,
     StoppingAnswer,
     StoppingDelta,

@@ -14,10 +14,11 @@ from katib.manager.access import RunAccess
 from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.modelstore.memory import MemoryModelStore
-from katib.manager.ports import History, ManagerRecord, Storage
+from katib.manager.ports import ManagerRecord, Storage
 from katib.manager.service.context import Context
 from katib.manager.service.patience import Patience
 from katib.manager.service.service import ManagerService
+from katib.manager.service_ports import History
 from katib.manager.storage.credentials import MemoryTokens
 from katib.manager.storage.secrets import MemorySecrets
 from katib.worker.base import RunSpec

@@ -12,8 +12,8 @@ from katib.domain.errors import FailedPreconditionError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.study import Study, StudyState
 from katib.domain.trial import Tag
-from katib.manager.ports import History, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.service.prepared import FRESH_S, MOST_AHEAD, Prepared
+from katib.manager.service_ports import History, Suggestion, SuggestionReply, SuggestionRequest
 from tests.e2e.harness import study
 from tests.service.test_several_managers import Manager, Service, create, value_of
 

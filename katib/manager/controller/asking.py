@@ -27,16 +27,16 @@ from katib.domain.study import (
 from katib.domain.trial import NewTrial, Trial, TrialReason
 from katib.manager.controller.observed import Asking
 from katib.manager.history import StoredHistory
-from katib.manager.ports import (
+from katib.manager.ports import Storage
+from katib.manager.quotas import Room
+from katib.manager.service_ports import (
     AskAgainError,
     History,
-    Storage,
     Suggestion,
     SuggestionReply,
     SuggestionRequest,
     SuggestionServices,
 )
-from katib.manager.quotas import Room
 from katib.manager.suggested import checked_parameters
 
 # A service that comes back is used within two seconds, however long it was away.

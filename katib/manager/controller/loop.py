@@ -18,9 +18,10 @@ from katib.manager.controller.queue import KeyedQueue
 from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.controller.stranded import Stranded
 from katib.manager.metrics import Metrics
-from katib.manager.ports import EarlyStoppingServices, History, ManagerRecord, Storage, SuggestionServices
+from katib.manager.ports import ManagerRecord, Storage
 from katib.manager.quotas import Room
 from katib.manager.seldom import Seldom
+from katib.manager.service_ports import EarlyStoppingServices, History, SuggestionServices
 from katib.worker.base import Worker
 
 _log: Final = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from katib.domain.study import Study
 from katib.domain.trial import Trial
-from katib.manager.ports import History
+from katib.manager.service_ports import History
 from katib.worker.base import RunStatus
 
 

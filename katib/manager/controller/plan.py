@@ -17,7 +17,7 @@ from katib.manager.changes import StopRequest, StudyMove
 from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, DeleteRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Observed
 from katib.manager.controller.settling import RETRY_MOST, Settling, seconds
-from katib.manager.ports import History
+from katib.manager.service_ports import History
 from katib.manager.suggested import nothing_more
 
 # A study without a limit of its own still may not take the whole machine: 0.1's grid asked for everything at once.

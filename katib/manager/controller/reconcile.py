@@ -45,8 +45,9 @@ from katib.manager.controller.output import Taken
 from katib.manager.controller.plan import Plan, plan
 from katib.manager.controller.ruling import Ruling, asked_to_stop
 from katib.manager.metrics import Metrics
-from katib.manager.ports import EarlyStoppingServices, History, Storage, SuggestionServices
+from katib.manager.ports import Storage
 from katib.manager.quotas import Room
+from katib.manager.service_ports import EarlyStoppingServices, History, SuggestionServices
 from katib.worker.base import RunPhase, RunSpec, Worker
 
 _log: Final = logging.getLogger(__name__)

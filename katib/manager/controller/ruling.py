@@ -16,7 +16,8 @@ from katib.domain.study import CHECK_INTERVAL, Study, StudyReason, StudySpec
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest
 from katib.manager.controller.telling import Telling
-from katib.manager.ports import EarlyStoppingServices, StoppingAnswer, StoppingRequest, Storage
+from katib.manager.ports import Storage
+from katib.manager.service_ports import EarlyStoppingServices, StoppingAnswer, StoppingRequest
 from katib.worker.base import RunStatus
 
 _log: Final = logging.getLogger(__name__)

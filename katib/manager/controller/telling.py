@@ -13,7 +13,8 @@ from typing import Final
 from katib.domain.names import new_id
 from katib.domain.study import Study
 from katib.domain.trial import Trial
-from katib.manager.ports import StoppingAnswer, StoppingDelta, Storage, TrialDelta
+from katib.manager.ports import Storage
+from katib.manager.service_ports import StoppingAnswer, StoppingDelta, TrialDelta
 
 # A piece of at most so many values, 8 bytes each, and trials, about 500 bytes each.
 MOST_VALUES: Final = 20_000

@@ -20,8 +20,8 @@ from weakref import WeakKeyDictionary
 
 from katib.api.trial_converters import trial_to_proto
 from katib.domain.trial import Trial
-from katib.manager.ports import TrialHistory
 from katib.manager.remote.addresses import Line
+from katib.manager.service_ports import TrialHistory
 
 _CURSOR: Final = re.compile(r"([0-9]{1,18})-[0-9a-f]{32}")
 # For so long a service that does not have the method after all, as one that was rolled back, is asked in full: its successor

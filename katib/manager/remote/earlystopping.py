@@ -11,9 +11,9 @@ from katib.api.trial_converters import trial_to_proto
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
-from katib.manager.ports import StoppingAnswer, StoppingDelta, StoppingRequest
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
+from katib.manager.service_ports import StoppingAnswer, StoppingDelta, StoppingRequest
 
 _RULE_S = 60.0
 

@@ -14,10 +14,17 @@ from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
-from katib.manager.ports import AskAgainError, History, Suggestion, SuggestionReply, SuggestionRequest, TrialHistory
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
 from katib.manager.remote.deltas import Delta, Deltas
+from katib.manager.service_ports import (
+    AskAgainError,
+    History,
+    Suggestion,
+    SuggestionReply,
+    SuggestionRequest,
+    TrialHistory,
+)
 
 _HISTORIES: Final = {
     pb.HISTORY_FINALS: History.FINALS,

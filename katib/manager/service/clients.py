@@ -10,7 +10,6 @@ from katib.domain.names import check_service_name
 from katib.domain.study import Setting, Study, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import StudyChanges
-from katib.manager.ports import StoppingRequest
 from katib.manager.service.checks import (
     answer,
     check_attempt,
@@ -22,6 +21,7 @@ from katib.manager.service.checks import (
 )
 from katib.manager.service.completion import completion, end_of_run, reported
 from katib.manager.service.giving import SUGGEST_S, Ask, Given, GivingUseCases
+from katib.manager.service_ports import StoppingRequest
 
 
 class ClientUseCases(GivingUseCases):

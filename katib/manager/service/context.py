@@ -8,11 +8,12 @@ from typing import Final, Protocol
 from katib.domain.study import Study
 from katib.manager.access import RunAccess
 from katib.manager.models import ModelStore
-from katib.manager.ports import Directory, EarlyStoppingServices, History, Storage, SuggestionServices
+from katib.manager.ports import Storage
 from katib.manager.quotas import Room
 from katib.manager.service.namespaces import NamespaceRules
 from katib.manager.service.patience import Patience
 from katib.manager.service.permissions import StudyAccess
+from katib.manager.service_ports import Directory, EarlyStoppingServices, History, SuggestionServices
 from katib.manager.tokens import TokenStore
 from katib.worker.base import Worker
 

@@ -27,7 +27,6 @@ from katib.domain.study import (
 from katib.domain.trial import NewTrial, Trial
 from katib.manager.changes import Applied, Giving, StudyChanges, StudyMove
 from katib.manager.history import StoredHistory
-from katib.manager.ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.service.checks import (
     MAX_CLIENT_ID,
     answer,
@@ -41,6 +40,7 @@ from katib.manager.service.prepared import Prepared
 from katib.manager.service.questions import asking_for, checked_suggestions, question
 from katib.manager.service.refills import Refills
 from katib.manager.service.same import algorithm_of
+from katib.manager.service_ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.suggested import nothing_more
 
 DEFAULT_ALGORITHM: Final = "random"

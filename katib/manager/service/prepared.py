@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from katib.domain.study import Study, StudySpec
-from katib.manager.ports import Suggestion
+from katib.manager.service_ports import Suggestion
 
 # Each time a service is asked again it is asked for twice as many, up to so many.
 MOST_AHEAD: Final = 64

@@ -6,7 +6,7 @@ from dataclasses import replace
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import SUGGESTION_NUM, Setting, Study, StudySpec, effective_max_trials, with_effective_settings
 from katib.domain.trial import Trial
-from katib.manager.ports import Suggestion, SuggestionReply, SuggestionRequest, TrialHistory
+from katib.manager.service_ports import Suggestion, SuggestionReply, SuggestionRequest, TrialHistory
 from katib.manager.suggested import checked_parameters
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from katib.domain.study import Study
-from katib.manager.ports import History, SuggestionReply, SuggestionServices
 from katib.manager.service.prepared import Prepared
 from katib.manager.service.questions import asking_for, checked_suggestions, question
+from katib.manager.service_ports import History, SuggestionReply, SuggestionServices
 
 _LOG: Final = logging.getLogger(__name__)
 
