@@ -8,6 +8,7 @@ import numpy as np
 
 from katib.suggestion.gp import acquisition, kernels, model, search, subset, transforms, trust
 from katib.suggestion.gp.crowd import Crowd
+from katib.suggestion.gp.edges import Edges
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.feasible import Feasibility
 from katib.suggestion.gp.history import Past
@@ -193,6 +194,9 @@ class Optimizer:
         if not self._members:
             self._prepare()
         weights: list[Weight] = [] if self._well is None else [self._well]
+        # A bound is no expectation that a factor could make less of; and a box around the best has no corners to be lost in.
+        if self._style.mode != "lcb" and len(self._encoding) < trust.MANY:
+            weights.append(Edges(self._encoding))
         if self._running:
             weights.append(Crowd(self._encoding, np.array(self._running)))
         return Landscape(self._members, self._promise, weights)
