@@ -17,15 +17,18 @@ WIDTH: Final = 0.08
 # What an improvement at the very end counts. Where the trials say that the objective falls towards it, its promise is greater
 # by much more than this, and it is tried.
 LEAST: Final = 0.2
+# A number with steps has a share of its range for either end, which is a value like others: with so many it is as good as one
+# without.
+MANY: Final = 50
 
 
 class Edges:
-    """A factor for each number: LEAST at the ends of its range, 1 from WIDTH on. Of few values the ends are two like others."""
+    """A factor for each number of a continuum: LEAST at the ends of its range, 1 from WIDTH on."""
 
     def __init__(self, encoding: Encoding) -> None:
         self._numbers = encoding.numeric
         levels = (encoding.columns[i].levels for i in encoding.numeric)
-        self._counts = np.array([each is None or len(each) * WIDTH >= 1.0 for each in levels], dtype=bool)
+        self._counts = np.array([each is None or len(each) >= MANY for each in levels], dtype=bool)
 
     def slopes(self, x: Floats) -> tuple[Floats, Floats]:
         """The logarithm of the factors' product, and its derivatives by the numeric columns."""

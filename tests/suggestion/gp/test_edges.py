@@ -8,7 +8,7 @@ import pytest
 
 from katib.domain.trial import Trial, TrialState
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
-from katib.suggestion.gp.edges import LEAST, WIDTH, Edges
+from katib.suggestion.gp.edges import LEAST, MANY, WIDTH, Edges
 from tests.suggestion.gp.spaces import CUBE, MIXED, encoding_of
 from tests.suggestion.studies import DOUBLE, INT, MiniManager, parameter, study
 
@@ -33,7 +33,7 @@ class TestFactor:
         assert edges.slopes(x)[1] == pytest.approx(differences, rel=1e-4)
 
     def test_of_few_values_the_ends_are_like_others(self) -> None:
-        few, many = (encoding_of([parameter("n", INT, 1, count)]) for count in (12, 13))
+        few, many = (encoding_of([parameter("n", INT, 1, count)]) for count in (MANY - 1, MANY))
         ends = np.array([[0.0], [1.0]])
 
         assert Edges(few).slopes(ends)[0] == pytest.approx([0, 0])
