@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
@@ -45,10 +44,6 @@ def rows(load: Callable[..., Any], most: int = 10_000) -> tuple[Any, Any]:
 def folds(x: Any, y: Any, count: int) -> Iterator[tuple[Any, Any, Any, Any]]:
     for train, test in KFold(count).split(x):
         yield x[train], y[train], x[test], y[test]
-
-
-def fresh(estimator: Any) -> Any:
-    return clone(estimator)
 
 
 SCALERS = {"none": FunctionTransformer(), "standard": StandardScaler(), "minmax": MinMaxScaler()}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
@@ -17,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeRegressor
 
-from benchmarks.quality.modelling import SCALERS, Model, Setting, folds, fresh, rows
+from benchmarks.quality.modelling import SCALERS, Model, Setting, folds, rows
 
 
 def svc_digits() -> Model:
@@ -31,7 +32,7 @@ def svc_digits() -> Model:
         out = []
         for gamma in scales:
             model = SVC(C=2.0 ** s["log2_C"], gamma=2.0**gamma, kernel=kernel, degree=degree, max_iter=5000)
-            pipe = make_pipeline(fresh(SCALERS[s["scaler"]]), model)
+            pipe = make_pipeline(clone(SCALERS[s["scaler"]]), model)
             out.append(np.mean([1 - pipe.fit(a, b).score(c, d) for a, b, c, d in folds(x, y, 3)]))
         return out
 
@@ -63,7 +64,7 @@ def boosting_diabetes() -> Model:
         )
         parts = []
         for a, b, c, d in folds(x, y, 2):
-            staged = fresh(model).fit(a, b).staged_predict(c)
+            staged = clone(model).fit(a, b).staged_predict(c)
             parts.append([float(np.mean((p - d) ** 2)) for p in staged])
         return np.mean(parts, axis=0)[[r - 1 for r in rounds]]
 
@@ -96,7 +97,7 @@ def forest_cancer() -> Model:
         )
         parts = []
         for a, b, c, d in folds(x, y, 2):
-            each = [tree.predict_proba(c)[:, 1] for tree in fresh(model).fit(a, b).estimators_]
+            each = [tree.predict_proba(c)[:, 1] for tree in clone(model).fit(a, b).estimators_]
             share = np.cumsum(each, axis=0) / np.arange(1, len(each) + 1)[:, None]
             parts.append([log_loss(d, np.clip(share[t - 1], 1e-3, 1 - 1e-3)) for t in trees])
         return np.mean(parts, axis=0)
@@ -122,7 +123,7 @@ def neighbours_digits() -> Model:
     def losses(s: Setting) -> Any:
         parts = []
         for a, b, c, d in folds(x, y, 3):
-            reduce = make_pipeline(fresh(SCALERS[s["scaler"]]), PCA(s["components"], random_state=0))
+            reduce = make_pipeline(clone(SCALERS[s["scaler"]]), PCA(s["components"], random_state=0))
             found = NearestNeighbors(n_neighbors=max(neighbours), metric=s["metric"], algorithm="brute")
             distances, which = found.fit(reduce.fit_transform(a)).kneighbors(reduce.transform(c))
             weights = np.ones_like(distances) if s["weights"] == "uniform" else 1 / np.maximum(distances, 1e-12)
@@ -164,7 +165,7 @@ def sgd_cancer() -> Model:
                 random_state=0,
             )
             parts = [
-                log_loss(d, np.clip(np.nan_to_num(fresh(model).fit(a, b).predict_proba(c)[:, 1]), 1e-6, 1 - 1e-6))
+                log_loss(d, np.clip(np.nan_to_num(clone(model).fit(a, b).predict_proba(c)[:, 1]), 1e-6, 1 - 1e-6))
                 for a, b, c, d in folds(x, y, 3)
             ]
             out.append(float(np.mean(parts)))
@@ -228,7 +229,7 @@ def ridge_diabetes() -> Model:
         out = []
         for width in widths:
             model = KernelRidge(alpha=2.0 ** s["log2_alpha"], kernel=s["kernel"], gamma=2.0**width, degree=2)
-            pipe = make_pipeline(fresh(SCALERS[s["scaler"]]), model)
+            pipe = make_pipeline(clone(SCALERS[s["scaler"]]), model)
             out.append(np.mean([np.mean((pipe.fit(a, b).predict(c) - d) ** 2) for a, b, c, d in folds(x, y, 3)]))
         return out
 
@@ -262,7 +263,7 @@ def tree_wine() -> Model:
                 random_state=0,
             )
             out.append(
-                np.mean([np.mean((fresh(model).fit(a, b).predict(c) - d) ** 2) for a, b, c, d in folds(x, y, 5)])
+                np.mean([np.mean((clone(model).fit(a, b).predict(c) - d) ** 2) for a, b, c, d in folds(x, y, 5)])
             )
         return out
 

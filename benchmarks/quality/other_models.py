@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import ElasticNet
@@ -15,7 +16,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 
-from benchmarks.quality.modelling import SCALERS, Model, Setting, folds, fresh, rows
+from benchmarks.quality.modelling import SCALERS, Model, Setting, folds, rows
 
 # What a network that diverged has lost.
 MOST = 100.0
@@ -29,7 +30,7 @@ def svc_cancer() -> Model:
         out = []
         for gamma in scales:
             model = SVC(C=2.0 ** s["log2_C"], gamma=2.0**gamma, kernel=s["kernel"], degree=2, max_iter=2000)
-            pipe = make_pipeline(fresh(SCALERS[s["scaler"]]), model)
+            pipe = make_pipeline(clone(SCALERS[s["scaler"]]), model)
             out.append(np.mean([1 - pipe.fit(a, b).score(c, d) for a, b, c, d in folds(x, y, 3)]))
         return out
 
@@ -61,7 +62,7 @@ def svr_diabetes() -> Model:
                 epsilon=2.0 ** s["log2_epsilon"],
                 max_iter=2000,
             )
-            pipe = make_pipeline(fresh(SCALERS[s["scaler"]]), model)
+            pipe = make_pipeline(clone(SCALERS[s["scaler"]]), model)
             out.append(np.mean([np.mean((pipe.fit(a, b).predict(c) - d) ** 2) for a, b, c, d in folds(x, y, 2)]))
         return out
 
@@ -95,7 +96,7 @@ def trees_digits() -> Model:
         )
         parts = []
         for a, b, c, d in folds(x, y, 2):
-            each = [tree.predict_proba(c) for tree in fresh(model).fit(a, b).estimators_]
+            each = [tree.predict_proba(c) for tree in clone(model).fit(a, b).estimators_]
             share = np.cumsum(each, axis=0) / np.arange(1, len(each) + 1)[:, None, None]
             parts.append([log_loss(d, np.clip(share[t - 1], 1e-3, 1.0), labels=np.arange(10)) for t in trees])
         return np.mean(parts, axis=0)
@@ -132,7 +133,7 @@ def boosting_cancer() -> Model:
         )
         parts = []
         for a, b, c, d in folds(x, y, 2):
-            staged = fresh(model).fit(a, b).staged_predict_proba(c)
+            staged = clone(model).fit(a, b).staged_predict_proba(c)
             parts.append([log_loss(d, np.clip(p[:, 1], 1e-6, 1 - 1e-6)) for p in staged])
         return np.mean(parts, axis=0)[[r - 1 for r in rounds]]
 
@@ -158,7 +159,7 @@ def elastic_diabetes() -> Model:
         powers = PolynomialFeatures(s["degree"], interaction_only=s["products"] == "only", include_bias=False)
         parts = []
         for a, b, c, d in folds(x, y, 2):
-            pipe = make_pipeline(fresh(SCALERS[s["scaler"]]), powers, StandardScaler())
+            pipe = make_pipeline(clone(SCALERS[s["scaler"]]), powers, StandardScaler())
             train, test = pipe.fit_transform(a), pipe.transform(c)
             fits = [
                 ElasticNet(alpha=2.0 ** s["log2_alpha"], l1_ratio=share / 100, max_iter=200).fit(train, b)
@@ -234,7 +235,7 @@ def adaboost_wine() -> Model:
         model = AdaBoostClassifier(tree, n_estimators=max(rounds), learning_rate=2.0 ** s["log2_rate"], random_state=0)
         parts = []
         for a, b, c, d in folds(x, y, 3):
-            each = [float(np.mean(p != d)) for p in fresh(model).fit(a, b).staged_predict(c)]
+            each = [float(np.mean(p != d)) for p in clone(model).fit(a, b).staged_predict(c)]
             # One that fits the training data perfectly ends: more rounds change nothing.
             parts.append(each + each[-1:] * (max(rounds) - len(each)))
         return np.mean(parts, axis=0)
@@ -269,7 +270,7 @@ def tree_digits() -> Model:
                 max_features=count,
                 random_state=0,
             )
-            out.append(np.mean([1 - fresh(model).fit(a, b).score(c, d) for a, b, c, d in folds(x, y, 3)]))
+            out.append(np.mean([1 - clone(model).fit(a, b).score(c, d) for a, b, c, d in folds(x, y, 3)]))
         return out
 
     return Model(

@@ -30,9 +30,12 @@ def test_problems_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
-def test_a_table_gives_the_loss_of_each_point_and_its_best_is_one_of_them() -> None:
-    for problem in tables.problems():
-        table = json.loads((tables.FOLDER / f"{problem.name}.json").read_text())
+@pytest.mark.parametrize("folder", [tables.FOLDER, tables.OTHER])
+def test_a_table_gives_the_loss_of_each_point_and_its_best_is_one_of_them(folder: Path) -> None:
+    problems = tables.problems(folder)
+    assert len(problems) == 8
+    for problem in problems:
+        table = json.loads((folder / f"{problem.name}.json").read_text())
         shape = [len(axis) for axis in table["axes"].values()]
         losses = np.array(table["losses"]).reshape(shape)
         at = tuple(np.random.default_rng(0).integers(shape))
