@@ -30,7 +30,8 @@ from katib.api.affinity import everywhere
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
 from katib.domain.errors import FailedPreconditionError, KatibError
 from katib.manager import settings as defaults
-from katib.manager.server import Manager, one_processor_option
+from katib.manager.main import one_processor_option
+from katib.manager.server import Manager
 from katib.manager.settings import Settings
 
 _log: Final = logging.getLogger(__name__)

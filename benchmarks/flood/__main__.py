@@ -74,7 +74,7 @@ class Site:
         bootstrap = self.folder / "bootstrap"
         self.manager = stack.enter_context(
             systems.running(
-                *(python, "-m", "katib.manager.server", "--listen", self.address, "--http", "", "--database", url),
+                *(python, "-m", "katib.manager.main", "--listen", self.address, "--http", "", "--database", url),
                 *("--data", f"{self.folder}/runs", "--suggestion-address", service, "--auth", "tokens"),
                 *("--bootstrap-token-file", str(bootstrap), *extra, *quiet),
             )

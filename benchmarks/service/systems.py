@@ -113,7 +113,7 @@ def start_katib(stack: ExitStack, name: str, url: str) -> System:
     stack.enter_context(running(sys.executable, "-m", "katib.suggestion.server", "random", "--listen", at, *quiet))
     stack.enter_context(
         running(
-            *(sys.executable, "-m", "katib.manager.server", "--listen", address, "--http", "", "--database", url),
+            *(sys.executable, "-m", "katib.manager.main", "--listen", address, "--http", "", "--database", url),
             *("--data", f"{folder}/runs", "--suggestion-address", service, *quiet),
         )
     )

@@ -1,28 +1,21 @@
-"""`katib-manager`: puts the parts together and runs them until it is told to end."""
+"""A manager: puts its parts together, and runs them until it is told to end."""
 
 import gc
 import logging
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import fields
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import click
-
-from katib.api import logs, rpc
+from katib.api import rpc
 from katib.api.admission import Admission
 from katib.api.affinity import OneProcessor
 from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.api.plugins import SERVICE_TOKEN
 from katib.api.secret_file import SecretFile
-from katib.api.tls_options import server_options
-from katib.domain.errors import InvalidArgumentError, KatibError, UnavailableError
+from katib.domain.errors import InvalidArgumentError, UnavailableError
 from katib.manager import limits
-from katib.manager import settings as defaults
 from katib.manager.access import RunAccess
 from katib.manager.audit import AuditLog
 from katib.manager.auth.askers import Askers
@@ -32,9 +25,8 @@ from katib.manager.controller.loop import Controller
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
 from katib.manager.keeper import Keeper
-from katib.manager.limits import limit_options
 from katib.manager.metrics import Metrics
-from katib.manager.modelstore.open import DATABASE, open_deliveries, open_model_store
+from katib.manager.modelstore.open import open_deliveries, open_model_store
 from katib.manager.quotas import Room
 from katib.manager.remote.addresses import AddressTemplate, Channels, Standby
 from katib.manager.remote.directory import RemoteDirectory
@@ -223,23 +215,6 @@ class Manager:
             raise UnavailableError("the manager is starting")
 
 
-def run(settings: Settings) -> None:
-    """Runs a manager until SIGTERM or SIGINT, or until it knows that waiting for its database is of no use."""
-    stop = rpc.stop_on_signals()
-    _log.info("settings: %s", settings.shown())
-    manager = Manager(settings)
-    manager.serve()
-    _log.info("serves", extra={"listen": settings.listen, "port": manager.port})
-    works = manager.work_when_possible()
-    works.add_done_callback(lambda _: stop.set() if works.exception() else _log.info("ready"))
-    stop.wait()
-    _log.info("ends: lets calls and passes under way finish; runs go on")
-    manager.stop()
-    if works.done():
-        works.result()
-    _log.info("ended")
-
-
 def _service_token(settings: Settings) -> Callable[[], str] | None:
     path = settings.service_token_file
     return None if path is None else SecretFile(path, SERVICE_TOKEN).current
@@ -257,153 +232,3 @@ def _open_worker(settings: Settings) -> Worker:
         ) from error
     worker: Worker = create(WorkerSettings(settings.data, settings.worker_options(), settings.lease))
     return worker
-
-
-one_processor_option: Final = click.option(
-    "--one-processor/--no-one-processor",
-    default=True,
-    help="Keep the threads that answer calls on one processor, one that others leave free: Python runs one at a time.",
-)
-
-
-@click.command(context_settings={"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120})
-@click.option("--listen", default=defaults.DEFAULT_LISTEN, help="Where the API answers: HOST:PORT, or unix:PATH.")
-@click.option("--http", default=defaults.DEFAULT_HTTP, help="Where /metrics, /healthz and /readyz answer; '' for none.")
-@click.option(
-    "--database",
-    default="sqlite:///katib.db",
-    help="sqlite:///FILE, or mysql+pymysql://USER:PASSWORD@HOST:PORT/NAME.",
-)
-@click.option(
-    "--database-password-file",
-    metavar="FILE",
-    default="",
-    show_default=False,
-    help="The password of --database, read for each connection: it stands on no command line then.",
-)
-@click.option("--worker", default="local", help="What runs the trials: local, kubernetes.")
-@click.option(
-    "--worker-option",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="An option of the worker; may be given several times. KATIB_WORKER_OPTION holds several with spaces between.",
-)
-@click.option(
-    "--mount-root",
-    default="",
-    help="With --worker kubernetes: where volume claims are mounted here, each under its name, to read metrics files there.",
-)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("katib-data"),
-    help="Where the local worker keeps the runs' outputs.",
-)
-@click.option(
-    "--advertise-address",
-    default="",
-    help="Where trials reach this API: HOST:PORT, unix:PATH, or none.  [default: with --worker local, --listen]",
-)
-@click.option(
-    "--suggestion-address",
-    default=defaults.DEFAULT_SUGGESTION,
-    help="Where suggestion services are; {algorithm} stands for the algorithm's name.",
-)
-@click.option(
-    "--earlystopping-address",
-    default=defaults.DEFAULT_EARLYSTOPPING,
-    help="Where early-stopping services are; {algorithm} stands for the rule's name.",
-)
-@click.option(
-    "--model-store",
-    default=DATABASE,
-    help="Where the models' records are kept: database (the manager's own), or mlflow+http://HOST:PORT.",
-)
-@click.option(
-    "--lease", type=click.FloatRange(1, 3600), default=10.0, help="Seconds until a silent manager's studies move."
-)
-@server_options
-@click.option(
-    "--report-listen",
-    metavar="HOST:PORT",
-    default="",
-    show_default=False,
-    help="Where trials report with the token of their attempt, which has to be shown there; nothing else is answered.",
-)
-@click.option(
-    "--tls-ca",
-    metavar="FILE",
-    default="",
-    show_default=False,
-    help="The authorities that vouch for services, which are then called with TLS and shown --tls-cert; or 'system'.",
-)
-@click.option(
-    "--advertise-ca",
-    metavar="FILE",
-    default="",
-    show_default=False,
-    help="The authorities by which trials know this API; or 'system'.  [default: --tls-ca]",
-)
-@click.option(
-    "--auth",
-    default="none",
-    help="How callers show who they are: none (nobody is asked), or one or more of tokens, mtls, kubernetes with commas.",
-)
-@click.option(
-    "--auth-role",
-    metavar="NAME=ROLE,...",
-    multiple=True,
-    help="Roles of callers by certificate or service account; NAME may be group:NAME or *; may be given several times.  "
-    "[default: *=user]",
-    show_default=False,
-)
-@click.option(
-    "--auth-namespace",
-    metavar="NAME=NAMESPACE,...",
-    multiple=True,
-    help="Namespaces that a caller's Pods may go to, the first where a study names none; NAME as above.  "
-    "[default: any that the worker allows]",
-    show_default=False,
-)
-@click.option(
-    "--auth-audience",
-    default=defaults.DEFAULT_AUDIENCE,
-    help="With kubernetes: the audience that service-account tokens must be for.",
-)
-@click.option(
-    "--bootstrap-token-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A file with a token that may do everything as long as it is there, made where it is not: for the first real token.",
-)
-@click.option(
-    SERVICE_TOKEN,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A file with the token that services are shown, which they have too.",
-)
-@click.option(
-    "--audit-log",
-    metavar="FILE",
-    default="",
-    show_default=False,
-    help="Where every change that a caller makes or tries leaves a line of JSON; - for standard output.",
-)
-@limit_options
-@one_processor_option
-@click.option(
-    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"
-)
-@click.option("--log-format", type=click.Choice(logs.FORMATS), default="text")
-@click.version_option(package_name="katib")
-def main(**options: Any) -> None:
-    """The Katib manager: keeps studies, asks for suggestions, runs trials. Every option is also read from KATIB_*."""
-    settings = Settings(**{f.name: options[f.name] for f in fields(Settings)})
-    logs.set_up_logging(settings.log_level.upper(), settings.log_format)
-    try:
-        run(settings)
-    except KatibError as error:
-        click.echo(f"katib-manager: {error.message}", err=True)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

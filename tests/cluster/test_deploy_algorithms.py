@@ -156,7 +156,7 @@ def test_the_suggestion_image_has_what_algorithms_need_and_nothing_of_the_manage
 
 
 def test_the_manager_image_has_its_programs_and_nothing_of_the_algorithms(installed: Installation) -> None:
-    wanted = ("katib.manager.server", "katib.earlystopping.server", "katib.cli.main", "sqlalchemy", "kubernetes")
+    wanted = ("katib.manager.main", "katib.earlystopping.server", "katib.cli.main", "sqlalchemy", "kubernetes")
     found = look(installed, "look-manager", MANAGER, *wanted, "scipy", "sklearn", "pytest", "grpc_tools")
     assert found["modules"] == list(wanted)
     assert (found["programs"], found["caches"], found["uid"]) == ([], [], 65532)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from katib.manager.server import main
+from katib.manager.main import main
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "running.md"
 

@@ -44,11 +44,12 @@ from katib.manager.controller.observed import Observed
 from katib.manager.controller.output import Taken
 from katib.manager.controller.plan import Plan, plan
 from katib.manager.controller.ruling import Ruling, asked_to_stop
+from katib.manager.controller.tidying import tidy
 from katib.manager.metrics import Metrics
 from katib.manager.ports import Storage
 from katib.manager.quotas import Room
 from katib.manager.service_ports import EarlyStoppingServices, History, SuggestionServices
-from katib.worker.base import RunPhase, RunSpec, Worker
+from katib.worker.base import RunSpec, Worker
 
 _log: Final = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Reconciler:
             return None
         if study.state.finished and study.intent is Intent.NONE:
             self.forget(study_id)
-            self._tidy(study, term)
+            tidy(study, self._storage, self._worker, self._wake, lambda: self._act(term))
             return None
         if study.manager != self._manager_id:
             self.forget(study_id)
@@ -138,31 +139,6 @@ class Reconciler:
             memory.readings.clear()
             memory.ruling.metrics_came()
             raise
-
-    def _tidy(self, study: Study, term: int | None) -> None:
-        """What a finished study still has of runs: one whose creation came late, by a manager that was frozen, is stopped; one
-        that its worker names again, after a restart, is let go of again. Any manager does it whose worker names one."""
-        if study.spec.client_driven:
-            return
-        runs = self._worker.list(study.id)
-        if not runs:
-            return
-        # It may have been resumed, and these runs be of trials that were added since. If it is still finished now that they
-        # have been seen, each belongs to a finished trial, whatever happens from here on.
-        try:
-            now = self._storage.get_study(study.id)
-        except NotFoundError:
-            return
-        if not now.state.finished:
-            self._wake(study.id)
-            return
-        for run in runs:
-            self._act(term)
-            if run.phase.ended:
-                self._worker.delete(study.id, run.name)
-            elif run.phase is not RunPhase.STOPPING:
-                _log.warning("stops a run of a finished study", extra={"study_id": study.id, "run": run.name})
-                self._worker.stop(study.id, run.name)
 
     def note_failure(self, study_id: str, error: Exception) -> None:
         """Says on the study why it does not move, as far as that can be said now; a pass that succeeds takes it back."""

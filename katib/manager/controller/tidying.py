@@ -1,0 +1,41 @@
+"""What a finished study still has of runs."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from katib.domain.errors import NotFoundError
+from katib.domain.study import Study
+from katib.manager.ports import Storage
+from katib.worker.base import RunPhase, Worker
+
+_log: Final = logging.getLogger(__name__)
+
+
+def tidy(
+    study: Study, storage: Storage, worker: Worker, wake: Callable[[str], None], may_act: Callable[[], None]
+) -> None:
+    """A run whose creation came late, by a manager that was frozen, is stopped; one that its worker names again, after a
+    restart, is let go of again. Any manager does it whose worker names one. `may_act` is called right before each act in the
+    world and raises where this manager's lease has lapsed since the pass began."""
+    if study.spec.client_driven:
+        return
+    runs = worker.list(study.id)
+    if not runs:
+        return
+    # It may have been resumed, and these runs be of trials that were added since. If it is still finished now that they
+    # have been seen, each belongs to a finished trial, whatever happens from here on.
+    try:
+        now = storage.get_study(study.id)
+    except NotFoundError:
+        return
+    if not now.state.finished:
+        wake(study.id)
+        return
+    for run in runs:
+        may_act()
+        if run.phase.ended:
+            worker.delete(study.id, run.name)
+        elif run.phase is not RunPhase.STOPPING:
+            _log.warning("stops a run of a finished study", extra={"study_id": study.id, "run": run.name})
+            worker.stop(study.id, run.name)
