@@ -21,13 +21,24 @@ FUNCTIONS = {
     "wells-5": MUCH,
 }
 SPACES = {"network": LITTLE, "kernels": MUCH}
+# Where trials hardly say anything: for the question which algorithm is to be asked then.
+LOUD_INSTANCE = 5
+LOUD = (1.0, 3.0)
 
 
 def problems() -> list[Problem]:
+    return _problems(INSTANCE, {**FUNCTIONS, **SPACES})
+
+
+def loud_problems() -> list[Problem]:
+    return [p for share in LOUD for p in _problems(LOUD_INSTANCE, dict.fromkeys((*FUNCTIONS, *SPACES), share))]
+
+
+def _problems(instance: int, shares: dict[str, float]) -> list[Problem]:
     rows = tuple(row for row in synthetic.SUITE if row[0] in FUNCTIONS)
-    found = [*synthetic.problems(rows, INSTANCE), *mixed.problems(INSTANCE)]
-    shares = {f"{name}#{INSTANCE}": share for name, share in {**FUNCTIONS, **SPACES}.items()}
-    return [_noisy(p, shares[p.name]) for p in found if p.name in shares]
+    found = [*synthetic.problems(rows, instance), *mixed.problems(instance)]
+    wanted = {f"{name}#{instance}": share for name, share in shares.items()}
+    return [_noisy(p, wanted[p.name]) for p in found if p.name in wanted]
 
 
 def _noisy(problem: Problem, share: float) -> Problem:
