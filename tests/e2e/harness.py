@@ -7,12 +7,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import grpc
+import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from katib.api.api_pb2_grpc import ManagerStub
@@ -178,6 +179,16 @@ class World:
                 process.popen.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+        self._end_runs()
+
+    def _end_runs(self) -> None:
+        """Trials outlive their manager, and would outlive the test."""
+        for process in psutil.process_iter(["cmdline"]):
+            runs = (argument for argument in process.info["cmdline"] or () if argument.startswith(f"{self.folder}/"))
+            if any("/runs/" in argument for argument in runs):
+                # The first process of a run leads its group.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
