@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import SearchSpace
+from katib.domain.search_space import Parameter, SearchSpace
 from katib.domain.trial import Tag, Trial, TrialState
 from katib.suggestion.algorithms.cmaes import CmaEs
 from katib.suggestion.cells import Cells, Points, together
@@ -180,6 +180,22 @@ class TestHistory:
         points = np.array(values(manager.ask()), dtype=float)
 
         assert points.mean(axis=0) == pytest.approx([0.9, 0.1], abs=0.01)
+
+    def test_the_categories_of_the_best_given_trial_come_most_and_the_others_all_the_same(self) -> None:
+        space = (*SQUARE, parameter("c", CATEGORICAL, values=("a", "b", "c")))
+        given = []
+        for i, (word, objective) in enumerate((("a", 3.0), ("b", 1.0), ("c", 2.0))):
+            at = (*SearchSpace.of(SQUARE).from_unit([0.5, 0.5]), Parameter("c", CATEGORICAL, word))
+            given.append(
+                replace(run(1).trials[0], id=f"g{i}", number=i + 1, parameters=at, objective=objective, tags=())
+            )
+        spec = study(space, ("MaxParallel", 200), ("SuggestionNum", 500), ("Seed", 1))
+        manager = MiniManager(CmaEs(), spec, study_id="beginning at b", trials=given)
+
+        words = Counter(row[2] for row in values(manager.ask()))
+
+        assert words["b"] > 0.6 * words.total()
+        assert min(words["a"], words["c"]) > 0.05 * words.total()
 
 
 class TestRestarts:

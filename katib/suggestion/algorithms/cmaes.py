@@ -1,6 +1,6 @@
 """CMA-ES: a normal distribution that moves, grows and turns with the best of each generation of trials."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from katib.domain.settings import Options, choice, real, whole
 from katib.domain.study import StudyReason
@@ -8,6 +8,9 @@ from katib.suggestion.base import History, Problem, Reply, Request, Suggestion
 from katib.suggestion.ends import check_ends
 from katib.suggestion.randomness import SEED, study_seed
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
+
+if TYPE_CHECKING:
+    from katib.suggestion.cmaes.runs import Position
 
 SIZE: Final = whole(
     "popsize",
@@ -46,19 +49,12 @@ class CmaEs:
     def suggest(self, request: Request) -> Reply:
         # Here, not above: numerics take time to import, and a service that nobody asks needs none of them.
         from katib.suggestion.cmaes.drawing import Drawing
-        from katib.suggestion.cmaes.runs import Runs, Style, memory
         from katib.suggestion.seen import seen
 
         problem = request.problem
-        values = problem.values
-        objective = problem.spec.optimization
         before = seen(request.study_id, problem.spec.parameters)
-        taken = before.past(request.finished, request.unfinished, objective).taken
-        seed = study_seed(values, request.study_id)
-        style = Style(values[SIZE], values[STEP], values[RESTARTS])
-        known = memory(request.study_id, problem.spec.parameters, objective)
-        runs = Runs(known, (*request.finished, *request.unfinished), seed, style)
-        drawing = Drawing(before.cells, runs.position(), taken, seed)
+        taken = before.past(request.finished, request.unfinished, problem.spec.optimization).taken
+        drawing = Drawing(before.cells, _position(request), taken, study_seed(problem.values, request.study_id))
         suggestions: list[Suggestion] = []
         while len(suggestions) < request.count and not taken.everything:
             row, tags = drawing.next_row(request.first_number + len(suggestions))
@@ -66,3 +62,19 @@ class CmaEs:
         if suggestions or request.unfinished_count:
             return Reply(tuple(suggestions))
         return Reply((), completed=True, reason=StudyReason.EXHAUSTED)
+
+
+def restarts(request: Request) -> int:
+    """How many runs have come to their end."""
+    return _position(request).run
+
+
+def _position(request: Request) -> "Position":
+    from katib.suggestion.cmaes.runs import Runs, Style, memory
+
+    problem = request.problem
+    values = problem.values
+    style = Style(values[SIZE], values[STEP], values[RESTARTS])
+    known = memory(request.study_id, problem.spec.parameters, problem.spec.optimization)
+    seed = study_seed(values, request.study_id)
+    return Runs(known, (*request.finished, *request.unfinished), seed, style).position()

@@ -16,7 +16,7 @@ import numpy as np
 from katib.domain.search_space import ParameterConfig
 from katib.domain.study import Objective
 from katib.domain.trial import Tag, Trial, TrialState
-from katib.suggestion.cells import Cells, Points, together
+from katib.suggestion.cells import Cells, Ints, Points, together
 from katib.suggestion.cmaes.strategy import Distribution
 from katib.suggestion.gp.encoding import Floats
 from katib.suggestion.seen import seen
@@ -62,6 +62,17 @@ class Stranger:
     number: int
     point: Points
     cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a run begins. `chosen`: the categories that it begins with; None: with all of them."""
+
+    mean: Floats
+    chosen: Ints | None = None
+
+    def key(self) -> bytes:
+        return self.mean.tobytes() + (b"" if self.chosen is None else self.chosen.tobytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +122,12 @@ class Memory:
             self._read[trial.id] = trial, reading
         return reading
 
-    def begin(self, run: int, mean: Floats, step: float, size: int) -> Distribution:
-        given = mean.tobytes() + np.array([step, size]).tobytes()
+    def begin(self, run: int, at: Start, step: float, size: int) -> Distribution:
+        given = at.key() + np.array([step, size]).tobytes()
         with self._lock:
             known = self._begun.get(run)
             if known is None or known[0] != given:
-                known = self._begun[run] = given, Distribution.begin(self.cells, mean, step, size)
+                known = self._begun[run] = given, Distribution.begin(self.cells, at.mean, step, size, at.chosen)
             return known[1]
 
     def updated(self, run: int, generation: int, before: Distribution, points: Points) -> Distribution:
@@ -154,7 +165,7 @@ class Runs:
         kind = "first"
         run = 0
         while True:
-            position, over = self._through(run, self._memory.begin(run, self._mean(run), step, size), size)
+            position, over = self._through(run, self._memory.begin(run, self._start(run), step, size), size)
             if run >= last and not over:
                 return position
             spent[kind] += sum(map(len, self._members.get(run, {}).values()))
@@ -190,12 +201,14 @@ class Runs:
             return self._style.size
         return 4 + int(1.5 * math.log(max(len(self._cells.encoding), 1)))
 
-    def _mean(self, run: int) -> Floats:
+    def _start(self, run: int) -> Start:
         n = len(self._cells.borders)
         if run:
-            return np.random.default_rng([self._seed, run, 0]).random(n)
+            return Start(np.random.default_rng([self._seed, run, 0]).random(n))
         cost, _, point = min(self._before, key=lambda known: known[:2], default=(math.inf, 0, None))
-        return np.full(n, 0.5) if point is None or cost == math.inf else point.numbers[0]
+        if point is None or cost == math.inf:
+            return Start(np.full(n, 0.5))
+        return Start(point.numbers[0], point.categories[0])
 
 
 def _cost(trial: Trial, objective: Objective | None) -> float | None:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from katib.suggestion.cells import Cells, Points
+from katib.suggestion.cells import Cells, Ints, Points
 from katib.suggestion.gp.encoding import Floats
 
 # The step with which the categories' probabilities follow a generation.
@@ -91,15 +91,23 @@ class Distribution:
     generation: int = 0
 
     @classmethod
-    def begin(cls, cells: Cells, mean: Floats, step: float, size: int) -> "Distribution":
+    def begin(cls, cells: Cells, mean: Floats, step: float, size: int, chosen: Ints | None = None) -> "Distribution":
+        """`chosen`: of each category parameter the value that is as likely as a margin for the others allows; None: all are
+        equally likely."""
         n = len(cells.borders)
+        categories = [np.full(k, 1.0 / k) for k in cells.choices]
+        if chosen is not None:
+            for probabilities, value in zip(categories, chosen, strict=True):
+                least = _least(len(categories), len(probabilities))
+                probabilities[:] = least
+                probabilities[value] = 1.0 - least * (len(probabilities) - 1)
         return cls(
             cells=cells,
             mean=mean,
             step=step,
             covariance=np.eye(n),
             scales=np.ones(n),
-            categories=tuple(np.full(k, 1.0 / k) for k in cells.choices),
+            categories=tuple(categories),
             path=np.zeros(n),
             step_path=np.zeros(n),
             margin=1.0 / (max(n, 1) * size),
@@ -129,8 +137,7 @@ class Distribution:
             count = len(probabilities)
             drawn = np.bincount(points.categories[:, i], weights=weights, minlength=count)
             followed = (1.0 - RATE) * probabilities + RATE * drawn / drawn.sum()
-            # CatCMA's margin: in a generation of usual size some other value is still likely to come.
-            least = (1.0 - 0.73 ** (1.0 / len(self.categories))) / (count - 1)
+            least = _least(len(self.categories), count)
             followed = np.maximum(followed, least)
             # What the others were lifted by is taken from what they have above the margin.
             above = followed - least
@@ -240,3 +247,8 @@ def _positive(covariance: Floats) -> Floats:
     if values[0] >= least:
         return covariance
     return np.asarray((axes * np.maximum(values, least)) @ axes.T, dtype=np.float64)
+
+
+def _least(parameters: int, choices: int) -> float:
+    """CatCMA's margin: in a generation of usual size some other value is still likely to come."""
+    return float((1.0 - 0.73 ** (1.0 / parameters)) / (choices - 1))
