@@ -1,5 +1,5 @@
-"""What the suggestions find per trial spent: `python -m benchmarks.quality run`, `... score`, `... report`, `... versus` and
-`... keep`.
+"""What the suggestions find per trial spent: `python -m benchmarks.quality run`, `... score`, `... report`, `... versus`,
+`... keep` and `... long`.
 
 A run appends one line of JSON for each (problem, contestant, seed, batch) that the file of results does not have yet, so one
 that was broken off goes on when it is called again. What peers found, and what our algorithms did as they are, is kept beside
@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.quality import report
+from benchmarks.quality import long, report
 from benchmarks.quality.kept import keep, kept
 from benchmarks.quality.peers.table import PEERS
 from benchmarks.quality.runner import Row, current, read, run
@@ -75,6 +75,14 @@ def _keep(args: argparse.Namespace) -> int:
     return 0
 
 
+def _long(args: argparse.Namespace) -> int:
+    chosen = [p for p in problems(args.suite) if args.problem in p.name]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    long.run(Path(args.results), chosen, args.contestant, seeds, args.batch, args.trials)
+    print(long.markdown(long.of(read(Path(args.results)), chosen, args.batch, args.trials), chosen, args.contestant))
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -111,6 +119,18 @@ def main() -> int:
     keeping = commands.add_parser("keep", help="take what was found into the repository")
     keeping.set_defaults(do=_keep)
     keeping.add_argument("results", nargs="+")
+    longer = commands.add_parser(
+        "long", help="search for long, and show what the others leave for each that the first leaves"
+    )
+    longer.set_defaults(do=_long)
+    longer.add_argument("--suite", default="synthetic,mixed,noisy", help=f"of {', '.join(SUITES)}")
+    longer.add_argument("--problem", default="", help="only those with this in their names")
+    longer.add_argument("--seeds", type=int, default=1)
+    longer.add_argument("--first-seed", type=int, default=0)
+    longer.add_argument("--batch", type=int, default=4, help="trials asked for at once")
+    longer.add_argument("--trials", type=int, default=1000)
+    longer.add_argument("--results", default="quality-long.jsonl")
+    longer.add_argument("contestant", nargs="+", help="as of `run`")
     args = parser.parse_args()
     code: int = args.do(args)
     return code

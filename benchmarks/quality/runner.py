@@ -37,7 +37,7 @@ def reference(problem: Problem) -> Row:
     }
 
 
-def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> Row:
+def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int, budgets: tuple[int, ...] = BUDGETS) -> Row:
     """One search: `best`, the true value at each budget of the trial that reported the least; `cpu`, what the contestant took
     of the processor, in seconds."""
     player = contestant(name, problem, seed, trials)
@@ -68,7 +68,7 @@ def run_one(problem: Problem, name: str, seed: int, batch: int, trials: int) -> 
         "code": code(name),
         "seed": seed,
         "batch": batch,
-        "best": [trace[b - 1] for b in BUDGETS if b <= trials],
+        "best": [trace[b - 1] for b in budgets if b <= trials],
         "cpu": round(seconds, 3),
     }
 
@@ -92,7 +92,7 @@ def run(
     done = {key(r) for r in there if _long(r, trials) and is_as_it_is(r)}
     for problem in problems:
         if (problem.name, REFERENCE, 0, 1) not in done:
-            _append(path, reference(problem))
+            append(path, reference(problem))
     deadline = time.monotonic() + minutes * 60
     for seed in seeds:
         for problem in problems:
@@ -101,7 +101,7 @@ def run(
                     continue
                 if time.monotonic() > deadline:
                     return False
-                _append(path, run_one(problem, name, seed, batch, trials))
+                append(path, run_one(problem, name, seed, batch, trials))
     return True
 
 
@@ -124,7 +124,7 @@ def current(rows: Iterable[Row], problems: Iterable[Problem]) -> list[Row]:
     return list({key(r): r for r in rows if known.get(r["problem"], "") == r["of"]}.values())
 
 
-def _append(path: Path, row: Row) -> None:
+def append(path: Path, row: Row) -> None:
     with path.open("a") as out:
         out.write(json.dumps(row) + "\n")
 

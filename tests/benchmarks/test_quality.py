@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import kept, plot, report, runner, scores, tables
+from benchmarks.quality import kept, long, plot, report, runner, scores, tables
 from benchmarks.quality.contestants import Ours
 from benchmarks.quality.problems import Problem, double, fingerprint
 from benchmarks.quality.suites import SUITES
@@ -227,6 +227,24 @@ def test_the_report_stands_between_its_marks_and_the_picture_beside_it(tmp_path:
     assert "| once | 0.00 | 0.00 | 0.00 | 2.0 / 2.0 / 2.0 | 1 |" in text
     assert "a&lt;b" in (tmp_path / "quality.svg").read_text()
     assert plot.svg([("test", found)]).startswith("<svg")
+
+
+def test_a_long_search_is_told_by_what_it_leaves_for_one_that_another_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    long.run(path, [BOWL], ["random", "sobol"], range(2), 50, 300)
+    before = path.read_text()
+    long.run(path, [BOWL], ["random", "sobol"], range(2), 50, 300)
+    assert path.read_text() == before
+    long.run(path, [BOWL], ["random"], range(1), 50, 200)
+
+    rows = long.of(runner.read(path), [BOWL], 50, 300)
+    head, _, row = long.markdown(rows, [BOWL], ["random", "sobol"]).splitlines()
+
+    assert len(rows) == 4
+    assert head == "| suite | | 200 trials | 300 trials | searches |"
+    left = {c: [r["best"][1] - BOWL.best for r in rows if r["contestant"] == c] for c in ("random", "sobol")}
+    ratios = np.array(left["sobol"]) / np.array(left["random"])
+    assert row.split(" | ")[3:] == [f"{np.median(ratios):.2g} ({(ratios < 1).sum()}, {(ratios > 1).sum()})", "2 |"]
 
 
 def _row(contestant: str, seed: int, best: list[float], problem: str = "bowl") -> runner.Row:
