@@ -80,8 +80,12 @@ def test_a_study_is_created_paused_resumed_extended_stopped_and_deleted(eyes: Ey
     eyes.check_access()
     page.locator("#delete-dialog").get_by_role("button", name="Keep it").click()
     page.get_by_role("button", name="Delete").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
     page.locator("#delete-dialog").get_by_role("button", name="Delete the study").click()
     page.wait_for_url(lambda address: address.endswith("/"))
+    gone = next(i for i, request in enumerate(asked) if request.startswith("POST") and request.endswith("/delete"))
+    assert not [request for request in asked[gone:] if "/changes" in request], "it is not looked at any more"
     expect(page.get_by_text("made-by-hand")).to_have_count(0)
 
 

@@ -9,15 +9,19 @@ function say(text, bad) {
   said.hidden = !text;
 }
 
-export function actions(path, changed) {
-  const run = async (act, body, done) => {
+// `poll` looks at what is acted on; `then`, where to go when that is gone.
+export function actions(path, poll) {
+  const run = async (act, body, done, then) => {
     try {
+      if (then) await poll.hold();
       await post(`${path}/${act}`, body);
       say('');
       await done?.();
-      await changed();
+      if (then) location.href = base + then;
+      else await poll.now();
       return [];
     } catch (error) {
+      if (then) poll.now();
       if (!error.problems?.length) say(error.message, true);
       return error.problems?.length ? error.problems : [{field: '', expected: error.message}];
     }
@@ -40,8 +44,7 @@ export function actions(path, changed) {
       go.disabled = true;
       const problems = await run(dialog.dataset.does, body, () => {
         for (const input of form.querySelectorAll('input[name]')) input.defaultValue = input.value;
-        if (dialog.dataset.then) { location.href = `${base}${dialog.dataset.then}`; }
-      });
+      }, dialog.dataset.then);
       go.disabled = false;
       trouble.textContent = problems.map((p) => `${p.field ? `${p.field}: ` : ''}${p.value ? `${p.value}: ` : ''}${p.expected}`).join('\n');
       if (!problems.length) dialog.close();

@@ -47,13 +47,18 @@ export const post = async (path, body = {}) => (await request(path, {
 
 const away = document.getElementById('away');
 
-// Calls `look` every `ms` until it gives false, or after as many milliseconds as it gives; while a page is hidden, not at all. A manager that is away is said to be so.
+// Calls `look` every `ms` until it gives false, or after as many milliseconds as it gives; while a page is hidden, not at all. A manager that is away is said to be so. `hold` lets it be until `now`, as what it asks for is about to be gone, and waits a little for the answer that is on its way.
 export function repeat(look, ms) {
   let failures = 0;
   let timer = 0;
   let busy = false;
-  const go = async () => {
-    if (busy) return;
+  let held = false;
+  let current = Promise.resolve();
+  const go = () => {
+    if (!busy && !held) current = step();
+    return current;
+  };
+  const step = async () => {
     if (document.hidden) { timer = 0; return; }
     busy = true;
     let more = true;
@@ -80,7 +85,10 @@ export function repeat(look, ms) {
   const seen = () => { if (!document.hidden) { clearTimeout(timer); go(); } };
   document.addEventListener('visibilitychange', seen);
   go();
-  return {now: () => { clearTimeout(timer); return go(); }};
+  return {
+    now: () => { held = false; clearTimeout(timer); return go(); },
+    hold: () => { held = true; clearTimeout(timer); return Promise.race([current, new Promise((then) => { setTimeout(then, 2000); })]); },
+  };
 }
 
 // Puts HTML that our own server made, and escaped, in the place of a piece of the page; rows that stay the same keep the focus.

@@ -137,4 +137,4 @@ const poll = repeat(async () => {
   box.dataset.ready = '1';
   return change.finished ? ENDED_MS : LIVE_MS;
 }, LIVE_MS);
-actions(`/api/studies/${study.id}`, () => poll.now());
+actions(`/api/studies/${study.id}`, poll);

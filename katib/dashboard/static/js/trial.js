@@ -103,4 +103,4 @@ function append(text) {
 }
 chosen.addEventListener('change', read);
 read();
-actions(`/api/trials/${id}`, () => poll.now());
+actions(`/api/trials/${id}`, poll);
