@@ -52,14 +52,22 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(
     assert _nothing_of(cluster.name)
 
 
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""  # it has ended meanwhile, as short ones do
+
+
 def test_what_a_killed_guardian_leaves_is_removed_at_the_next_start(own_cluster: Cluster) -> None:
     run = subprocess.Popen([sys.executable, "-c", _RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with run:
         assert run.stdout
         name = _told(run.stdout.readline())
-        for process in psutil.Process(run.pid).children():
-            if "guardian.py" in " ".join(process.cmdline()):
-                process.kill()
+        guardians = [p for p in psutil.Process(run.pid).children() if "guardian.py" in _command(p)]
+        assert guardians
+        for process in guardians:
+            process.kill()
         os.kill(run.pid, signal.SIGKILL)
     wait_until("no process is left", lambda: not _processes(name))
     assert _traces(name)
