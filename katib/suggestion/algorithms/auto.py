@@ -60,8 +60,6 @@ NAME: Final[Option[str]] = Option(
 )
 # The tag that says which algorithm suggested a trial.
 CHOSEN: Final = "Auto_algorithm"
-# The tag of an evolution strategy's trials.
-_OF_CMAES: Final = "CMAES_run"
 # Of no use without it.
 _OF_RESOURCE: Final = frozenset({resource.MOST.name, resource.ETA.name, resource.LEAST.name})
 
@@ -190,14 +188,16 @@ def _noise(request: Request, trials: following.Following) -> float | None:
     """What the trials that follow none tell of it, in deviations of the objective; None: there are too few of them yet, or it
     does not matter: without a continuum, or where most is a choice, there is nothing to follow."""
     problem = request.problem
-    # Those of an evolution strategy are near one another: what they report says little of how much noise that is.
-    told = [t for t in trials.settled() if not any(tag.name == _OF_CMAES for tag in t.tags)][:MODELLED_TRIALS]
+    told = trials.settled()
     if len(told) < JUDGED or problem.space.cardinality is not None or _choices(problem) > CHOICES:
         return None
     # Here, not above: numerics take a second to import, and a service that nobody asks needs none of them.
+    from katib.suggestion.cmaes.runs import RUN
     from katib.suggestion.gp import noise
     from katib.suggestion.seen import seen
 
+    # Those of an evolution strategy are near one another: what they report says little of how much noise that is.
+    told = [t for t in told if not any(tag.name == RUN for tag in t.tags)][:MODELLED_TRIALS]
     past = seen(request.study_id, problem.spec.parameters).past(told, (), problem.spec.optimization)
     judged = len(past.y) // _AGAIN * _AGAIN
     if judged < JUDGED or past.y[:judged].min() == past.y[:judged].max():
