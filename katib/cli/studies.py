@@ -11,6 +11,7 @@ from katib.cli.output import Format, output_option, print_document, print_docume
 from katib.cli.pages import PAGE_SIZE, collect, limit_option, note_more
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean, fields, show_age, show_number, show_reason, table, terminal_width
+from katib.domain.asked import algorithm_of
 from katib.domain.errors import NotFoundError
 from katib.domain.study import Setting, StudySpec
 from katib.domain.study_file_values import format_period
@@ -105,7 +106,7 @@ def describe_study(detail: StudyDetail) -> str:
         ("Age", show_age(summary.created_at)),
         ("Took", show_age(summary.created_at, summary.ended_at) if summary.ended_at else ""),
         ("Objective", _objective(spec)),
-        ("Algorithm", _with_settings(spec.algorithm or "none: its clients ask for trials", spec.settings)),
+        ("Algorithm", _algorithm(spec)),
         ("Early stopping", _with_settings(spec.rule, spec.early_stopping_settings) if spec.rule else ""),
         (
             "Trials",
@@ -149,6 +150,12 @@ def describe_best(trial: Trial, objective_name: str) -> str:
 def _objective(spec: StudySpec) -> str:
     goal = "" if spec.goal is None else f", goal {show_number(spec.goal)}"
     return f"{spec.optimization.value if spec.optimization else 'optimize'} {spec.objective_name}{goal}"
+
+
+def _algorithm(spec: StudySpec) -> str:
+    if not spec.client_driven:
+        return _with_settings(spec.algorithm, spec.settings)
+    return f"{_with_settings(algorithm_of(spec) or 'none', spec.settings)}: its clients ask for trials"
 
 
 def _with_settings(name: str, settings: Sequence[Setting]) -> str:

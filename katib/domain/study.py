@@ -34,10 +34,6 @@ CHECK_INTERVAL: Final = "CheckInterval"
 DEFAULT_MAX_PARALLEL: Final = 3
 
 
-# The tag of a study that programs drive which names the algorithm that they ask with, unless they say another one.
-ALGORITHM_TAG: Final = "katib.algorithm"
-
-
 class Objective(Enum):
     MINIMIZE = "minimize"
     MAXIMIZE = "maximize"

@@ -10,6 +10,10 @@ from katib.domain.study import StudyReason
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _SHOWN_REASON: Final = 300
+# Of a sentence for people.
+_MAX_NOTE: Final = 1000
+# What a study says whose clients ask, before what its algorithm says of itself.
+_CLIENTS_ASK: Final = "clients ask for its trials (SuggestTrials)"
 
 
 def checked_parameters(space: SearchSpace, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
@@ -26,6 +30,22 @@ def checked_parameters(space: SearchSpace, parameters: Sequence[Parameter]) -> t
     for dimension in space:
         dimension.to_unit(values[dimension.name])
     return tuple(d.parameter(values[d.name]) for d in space)
+
+
+def noted(note: str) -> str:
+    """What a service says of its choices, for a study to show."""
+    return note[:_MAX_NOTE]
+
+
+def clients_ask(note: str = "") -> str:
+    """The message of a study that clients drive while it runs, with what the algorithm said that they asked last."""
+    return f"{_CLIENTS_ASK}; {note}" if note else _CLIENTS_ASK
+
+
+def noted_for_clients(message: str) -> str:
+    """The note in a message of `clients_ask`; none in another one."""
+    begin = f"{_CLIENTS_ASK}; "
+    return message.removeprefix(begin) if message.startswith(begin) else ""
 
 
 def nothing_more(algorithm: str, reason: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Literal, SupportsFloat, SupportsIndex
 
 from katib.api.client import ManagerClient
+from katib.domain.asked import algorithm_of
 from katib.domain.checks import check_name
 from katib.domain.errors import (
     FailedPreconditionError,
@@ -20,7 +21,7 @@ from katib.domain.lease import lease_of
 from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel
 from katib.domain.report_lines import check_model_path
-from katib.domain.study import ALGORITHM_TAG, StudyState
+from katib.domain.study import StudyState
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
 from katib.sdk.held import Held, Keeper
@@ -204,8 +205,7 @@ class Loop:
         if not patience >= 0:
             raise InvalidArgumentError.of("patience", patience, "expected seconds, 0 or more")
         self._patience: Final = patience
-        tagged = next((tag.value for tag in study.spec.tags if tag.name == ALGORITHM_TAG), "")
-        self._algorithm: Final = algorithm or tagged
+        self._algorithm: Final = algorithm or algorithm_of(study.spec)
         self.objective_name: Final = study.spec.objective_name
 
     def trials(self, limit: int | None) -> Iterator[Trial]:

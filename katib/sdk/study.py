@@ -21,6 +21,7 @@ from katib.api.calls import DEFAULT_ADDRESS
 from katib.api.client import ManagerClient
 from katib.api.logins import token_for
 from katib.api.tls import INSECURE, client_tls, refuse_plaintext
+from katib.domain.asked import ALGORITHM_TAG
 from katib.domain.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
@@ -29,7 +30,7 @@ from katib.domain.errors import (
     UnavailableError,
 )
 from katib.domain.names import is_id
-from katib.domain.study import ALGORITHM_TAG, Limits, Objective, Setting, StudySpec
+from katib.domain.study import Limits, Objective, Setting, StudySpec
 from katib.domain.trial import Tag
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail

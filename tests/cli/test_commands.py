@@ -5,16 +5,18 @@ import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from katib.api import api_pb2 as pb
 from katib.api import calls
 from katib.cli import session
+from katib.domain.asked import ALGORITHM_TAG
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, UnavailableError
-from katib.domain.study import Limits, StudyState
+from katib.domain.study import Limits, Setting, StudyState
 from katib.domain.study_file import parse_study
-from katib.domain.trial import TrialState
+from katib.domain.trial import Tag, TrialState
 from katib.domain.views import ServiceKind, ServiceStatus
 from tests.cli.conftest import ROOT, Cli
 from tests.cli.scripted import SPEC, ScriptedManager, study, trial
@@ -250,6 +252,23 @@ def test_a_study_is_shown_with_what_was_asked_for(cli: Cli, manager: ScriptedMan
     assert "max trials 20, max parallel 2, max failed trials 3, retry limit 1, trial timeout 2m" in text
     assert "accuracy 0.97 with --lr=0.012345678901234567 --layers=3 --opt=sgd" in text
     assert "--lr       double       0.01 .. 0.1" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"algorithm": "tpe", "settings": ()}, "tpe"),
+        ({"algorithm": "tpe"}, "tpe (Seed=1)"),
+        ({"algorithm": "", "settings": ()}, "none: its clients ask for trials"),
+        ({"algorithm": "", "tags": (Tag(ALGORITHM_TAG, "auto"),)}, "auto (Seed=1): its clients ask for trials"),
+    ],
+)
+def test_a_study_is_shown_with_who_asks_which_algorithm_for_its_trials(
+    cli: Cli, manager: ScriptedManager, changes: dict[str, Any], shown: str
+) -> None:
+    manager.add(study(A), replace(SPEC, **{"settings": (Setting("Seed", "1"),), **changes}))
+    (line,) = [line for line in cli("get-study", A).out.splitlines() if line.startswith("Algorithm:")]
+    assert line.removeprefix("Algorithm:").strip() == shown
 
 
 def test_the_file_of_a_study_creates_it_again(cli: Cli, manager: ScriptedManager) -> None:

@@ -548,6 +548,18 @@ def test_a_client_driven_study_asks_nobody_and_ends_its_trials_without_runs() ->
     assert moves(stopped) == [(1, RUNNING, KILLED, TrialReason.STOPPED_BY_USER)]
 
 
+def test_a_client_driven_study_keeps_what_its_algorithm_said_to_its_clients() -> None:
+    ask = "clients ask for its trials (SuggestTrials)"
+    fresh = study(spec={"algorithm": ""})
+    assert [(m.reason, m.message) for m in actions(observed(fresh), StudyMove)] == [(StudyReason.CLIENT_DRIVEN, ask)]
+    told = replace(fresh, reason=StudyReason.CLIENT_DRIVEN, message=f"{ask}; auto uses tpe: because")
+    assert plan(observed(told), NOW) == Plan(())
+    (ended,) = actions(observed(replace(told, intent=Intent.STOP)), StudyMove)
+    assert ended.message == "stopped by a user; auto uses tpe: because"
+    troubled = replace(told, reason=StudyReason.EARLY_STOPPING_UNAVAILABLE, message="nobody answers")
+    assert [m.message for m in actions(observed(troubled), StudyMove)] == [ask]
+
+
 def test_the_same_state_gives_the_same_plan() -> None:
     t = trial(1, RUNNING, objective=0.9)
     o = observed(study(suggested=1, running=1), [t], [run(t, RunPhase.SUCCEEDED)])

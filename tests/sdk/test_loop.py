@@ -89,6 +89,8 @@ def test_the_loop_of_five_lines(it: World) -> None:
     chosen = study.detail().best_trial
     assert chosen is not None
     assert "bayesianoptimization" in {tag.value for tag in chosen.tags}
+    said = "auto uses bayesianoptimization: of 4 trials each is worth a model of all those before"
+    assert study.detail().summary.message == f"4 trials have finished; {said}"
 
 
 def test_a_program_says_where_the_models_of_its_trials_are(it: World) -> None:

@@ -37,7 +37,7 @@ from katib.manager.service_ports import (
     SuggestionRequest,
     SuggestionServices,
 )
-from katib.manager.suggested import checked_parameters
+from katib.manager.suggested import checked_parameters, noted
 
 # A service that comes back is used within two seconds, however long it was away.
 _AWAY_MOST_S: Final = 1.0
@@ -52,8 +52,6 @@ MOST_AT_ONCE: Final = 1000
 MAX_TAG_CHARACTERS: Final = 64 * 1024
 # Where no more trials are kept, so often it is looked whether that is so.
 _FULL: Final = timedelta(seconds=10)
-# Of a sentence for people.
-MAX_NOTE: Final = 1000
 
 
 class Conversation:
@@ -194,7 +192,7 @@ class Conversation:
             self.lost()
             return []
         self._failures = 0
-        self._note = reply.note[:MAX_NOTE]
+        self._note = noted(reply.note)
         self._trouble = None
         self._not_before = None
         self._empty_at = None

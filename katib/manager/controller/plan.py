@@ -18,7 +18,7 @@ from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, De
 from katib.manager.controller.observed import Observed
 from katib.manager.controller.settling import RETRY_MOST, Settling, seconds
 from katib.manager.service_ports import History
-from katib.manager.suggested import nothing_more
+from katib.manager.suggested import clients_ask, noted_for_clients, nothing_more
 
 # A study without a limit of its own still may not take the whole machine: 0.1's grid asked for everything at once.
 MAX_PARALLEL_CAP: Final = 1000
@@ -26,7 +26,6 @@ MAX_PARALLEL_CAP: Final = 1000
 STOCK: Final = 16
 # How long a service may answer "nothing now" while nothing runs before the study is given up.
 NO_SUGGESTIONS_DEADLINE: Final = timedelta(minutes=10)
-# What a service may give as its reason for having nothing more to try; anything else is shown as a message, cut.
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +158,7 @@ class _Planner:
         said = self.observed.asking.note
         if said is None:  # by this manager; the one before may have got so far
             said = self.study.message if self.study.reason == StudyReason.RUNNING else ""
+            said = said or noted_for_clients(self.study.message)
             if self.study.message.startswith(f"{end}; "):
                 said = self.study.message.removeprefix(f"{end}; ")
         return f"{end}; {said}" if said else end
@@ -168,8 +168,9 @@ class _Planner:
 
     def _go_on(self) -> None:
         if self.spec.client_driven:
-            told = (StudyReason.CLIENT_DRIVEN, "clients ask for its trials (SuggestTrials)")
-            self._note(*(self.observed.rule_trouble or told))
+            # Who answers the clients writes down what the algorithm says.
+            told = clients_ask(noted_for_clients(self.study.message))
+            self._note(*(self.observed.rule_trouble or (StudyReason.CLIENT_DRIVEN, told)))
             self._ask_rule()
             return
         room = min(self.limits.max_parallel or MAX_PARALLEL_CAP, MAX_PARALLEL_CAP)

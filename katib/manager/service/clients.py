@@ -67,7 +67,7 @@ class ClientUseCases(GivingUseCases):
             return completion(study, trial, intakes, is_complete, error, now)
 
         trial_id_of(trial_id)
-        asked = None if ask is None else self._checked_ask(ask, "next.")
+        asked = None if ask is None else self._checked_ask(study_id, ask, "next.")
         # An objective alone is not counted: a trial that has reported all that it may can still be completed with it.
         counts = bool(left or metrics)
         if counts:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
+from katib.domain.asked import algorithm_of
 from katib.domain.errors import (
     AbortedError,
     FailedPreconditionError,
@@ -20,6 +22,7 @@ from katib.domain.names import check_service_name, new_id
 from katib.domain.study import (
     Intent,
     Study,
+    StudyReason,
     StudySpec,
     StudyState,
     effective_max_trials,
@@ -39,15 +42,16 @@ from katib.manager.service.lines import Lines, Want
 from katib.manager.service.prepared import Prepared
 from katib.manager.service.questions import asking_for, checked_suggestions, question
 from katib.manager.service.refills import Refills
-from katib.manager.service.same import algorithm_of
 from katib.manager.service_ports import AskAgainError, History, SuggestionReply, SuggestionRequest
-from katib.manager.suggested import nothing_more
+from katib.manager.suggested import clients_ask, noted, nothing_more
 
 DEFAULT_ALGORITHM: Final = "random"
 MAX_SUGGESTIONS: Final = 1000
 # How long a service may think about suggestions while a client waits.
 SUGGEST_S: Final = 60.0
 _TRIES: Final = 20
+# Of so many studies it is remembered which algorithm they name.
+_NAMES: Final = 1024
 # A service that lacks what it was sent before has it after three questions.
 _ASKED_AGAIN: Final = 5
 # After a race that was lost: up to so long, doubling.
@@ -87,6 +91,8 @@ class GivingUseCases(UseCases):
         self._prepared = Prepared()
         self._refills = Refills(self._prepared, context.suggestions)
         self._lines = Lines()
+        # Nobody changes the tags of a study.
+        self._named = lru_cache(_NAMES)(lambda study_id: algorithm_of(self._storage.get_study(study_id).spec))
 
     def suggest_trials(
         self,
@@ -105,10 +111,10 @@ class GivingUseCases(UseCases):
         monotonic clock.
         """
         study_id_of(study_id)
-        ask = self._checked_ask(Ask(count, client_id, algorithm, deadline, lease))
+        ask = self._checked_ask(study_id, Ask(count, client_id, algorithm, deadline, lease))
         return self._suggest(study_id, ask)
 
-    def _checked_ask(self, ask: Ask, at: str = "") -> _CheckedAsk:
+    def _checked_ask(self, study_id: str, ask: Ask, at: str = "") -> _CheckedAsk:
         """Raises InvalidArgumentError. `at`: what comes before the names of its fields."""
         label_of(f"{at}client_id", ask.client_id, MAX_CLIENT_ID)
         if ask.lease is not None and not ask.client_id:
@@ -120,7 +126,8 @@ class GivingUseCases(UseCases):
             period = lease_of(f"{at}lease", DEFAULT_LEASE if ask.lease is None else ask.lease)
         if not 0 <= ask.count <= MAX_SUGGESTIONS:
             raise InvalidArgumentError.of(f"{at}count", ask.count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
-        name = check_service_name(f"{at}suggest_algorithm", ask.algorithm or DEFAULT_ALGORITHM)
+        algorithm = ask.algorithm or self._named(study_id) or DEFAULT_ALGORITHM
+        name = check_service_name(f"{at}suggest_algorithm", algorithm)
         return _CheckedAsk(ask.count or 1, ask.client_id, name, ask.deadline, ask.lease, period)
 
     def _suggest(self, study_id: str, ask: _CheckedAsk) -> Given:
@@ -286,8 +293,10 @@ class GivingUseCases(UseCases):
         which algorithm that is, a client may ask with another one."""
         if study.unfinished_trials or algorithm_of(study.spec) != algorithm:
             return
-        state, (reason, message) = StudyState.COMPLETED, nothing_more(algorithm, reply.reason)
-        move = StudyMove(state, reason, message, self._context.now(), study)
+        reason, message = nothing_more(algorithm, reply.reason)
+        if reply.note:
+            message = f"{message}; {noted(reply.note)}"
+        move = StudyMove(StudyState.COMPLETED, reason, message, self._context.now(), study)
         self._storage.apply(study.id, StudyChanges(study=move))
         self._context.controller.wake(study.id)
 
@@ -309,10 +318,20 @@ class GivingUseCases(UseCases):
             if request is None:
                 return None
             try:
-                return answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
+                reply = answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
             except AskAgainError as error:
                 last = error.message
+                continue
+            self._tell(study, reply.note)
+            return reply
         raise UnavailableError(f"{who} could not be asked {_ASKED_AGAIN} times ({last}); try again")
+
+    def _tell(self, study: Study, note: str) -> None:
+        """Shows what the algorithm says of itself where nothing more urgent is shown, until it says something else."""
+        message = clients_ask(noted(note))
+        if note and study.reason in ("", StudyReason.CLIENT_DRIVEN) and study.message != message:
+            move = StudyMove(study.state, StudyReason.CLIENT_DRIVEN, message, read=study)
+            self._storage.apply(study.id, StudyChanges(study=move))
 
     def _question(self, study: Study, spec: StudySpec, needs: History) -> SuggestionRequest | None:
         """With the trials as they are at one revision of the study."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from katib.domain.study import ALGORITHM_TAG, StudySpec
+from katib.domain.asked import algorithm_of
+from katib.domain.study import StudySpec
 
 
 def difference(known: StudySpec, wanted: StudySpec) -> str:
@@ -15,11 +16,6 @@ def difference(known: StudySpec, wanted: StudySpec) -> str:
         if of(known) != of(wanted):
             return f"its {what} is {of(known)}, not {of(wanted)}"
     return ""
-
-
-def algorithm_of(spec: StudySpec) -> str:
-    """With which its programs ask, where programs drive it; empty where each says."""
-    return spec.algorithm or next((tag.value for tag in spec.tags if tag.name == ALGORITHM_TAG), "")
 
 
 def _objective(spec: StudySpec) -> str:
