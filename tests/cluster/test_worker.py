@@ -15,7 +15,8 @@ from katib.worker.kubernetes.policy import KEEP_NONE, Policy
 from katib.worker.kubernetes.worker import KubernetesWorker
 from tests.cluster.account import assert_nothing_else_was_asked, grant, make_account
 from tests.cluster.api import Api
-from tests.worker.contract import Driver, WorkerContract
+from tests.worker.contract import WorkerContract
+from tests.worker.driving import Driver
 
 
 @pytest.fixture(scope="module")

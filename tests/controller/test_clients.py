@@ -10,7 +10,7 @@ from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import StudyReason
 from katib.domain.trial import NewTrial
-from tests.controller.test_reconcile import Desk
+from tests.controller.desk import Desk
 from tests.e2e.harness import study
 
 

@@ -12,7 +12,7 @@ from katib.domain.study import Setting, StudyReason, StudyState
 from katib.domain.trial import TrialReason, TrialState
 from katib.manager.service_ports import StoppingAnswer, StoppingDelta, SuggestionReply, SuggestionRequest
 from katib.worker.base import RunSpec
-from tests.controller.test_reconcile import Desk, running
+from tests.controller.desk import Desk, running
 from tests.e2e.harness import Value, study, until
 
 BOTH_WAYS = pytest.mark.parametrize("set_by", [timedelta(hours=-1), timedelta(hours=1)], ids=["back", "forward"])

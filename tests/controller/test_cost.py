@@ -15,7 +15,7 @@ from katib.manager.changes import StudyChanges, StudyMove
 from katib.manager.controller.loop import Controller, Identity
 from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
-from tests.controller.test_reconcile import ME, Desk
+from tests.controller.desk import ME, Desk
 from tests.e2e.harness import study, until
 from tests.storage.builders import completed, make_study
 

@@ -20,7 +20,7 @@ from katib.manager.controller.actions import Ask, CreateRun, DeleteRun, FenceRun
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import plan
 from katib.worker.base import RunPhase
-from tests.controller.test_plan import NOW, observed, run, study, trial
+from tests.controller.planning import NOW, observed, run, study, trial
 
 PENDING, RUNNING = TrialState.PENDING, TrialState.RUNNING
 STOPPED, LATE = TrialReason.STOPPED_BY_USER, TrialReason.DEADLINE_EXCEEDED

@@ -16,7 +16,7 @@ from katib.manager.controller.loop import THREADS, Controller, Identity
 from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
 from katib.worker.base import RunStatus
-from tests.controller.test_reconcile import ME, Desk
+from tests.controller.desk import ME, Desk
 from tests.e2e.harness import study, until
 
 

@@ -1,82 +1,33 @@
 """The plan, state by state: every crash point is only another state to begin from."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from katib.domain.names import run_name
-from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
-from katib.domain.study import PAUSED_MESSAGE, Intent, Limits, Objective, Study, StudyReason, StudySpec, StudyState
-from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, Trial, TrialReason, TrialState
+from katib.domain.study import PAUSED_MESSAGE, StudyReason, StudyState
+from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, TrialReason
 from katib.manager.changes import StopRequest, StudyMove, TrialMove, TrialNote
-from katib.manager.controller.actions import Ask, AskRule, CreateRun, DeleteRun, FenceRun, RemoveStudy, StopRun
-from katib.manager.controller.observed import Asking, Observed
-from katib.manager.controller.plan import NO_SUGGESTIONS_DEADLINE, STOCK, Plan, plan
+from katib.manager.controller.actions import Ask, CreateRun, DeleteRun, FenceRun, StopRun
+from katib.manager.controller.plan import Plan, plan
 from katib.manager.controller.settling import ON_ITS_WAY, RETRY_MOST
-from katib.manager.service_ports import History
-from katib.worker.base import RunPhase, RunStatus
-
-NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
-STUDY = "a000000000000001"
-PENDING, RUNNING, COMPLETED = TrialState.PENDING, TrialState.RUNNING, TrialState.COMPLETED
-KILLED, ERROR = TrialState.KILLED, TrialState.ERROR
-
-
-def spec(**changes: Any) -> StudySpec:
-    limits = Limits(**{"max_trials": 10, "max_parallel": 2, **changes.pop("limits", {})})
-    base = StudySpec(
-        name="s",
-        objective_name="acc",
-        optimization=Objective.MAXIMIZE,
-        parameters=(ParameterConfig("x", ParameterType.DOUBLE, FeasibleSpace("0", "1")),),
-        algorithm="random",
-        command=("true",),
-        limits=limits,
-    )
-    return replace(base, **changes)
-
-
-def study(**changes: Any) -> Study:
-    spec_changes = changes.pop("spec", {})
-    base = Study(id=STUDY, spec=spec(**spec_changes), state=StudyState.RUNNING, created_at=NOW, revision=1)
-    return replace(base, **changes)
-
-
-def trial(number: int, state: TrialState = PENDING, **changes: Any) -> Trial:
-    base = Trial(
-        id=f"b{number:015x}",
-        study_id=STUDY,
-        number=number,
-        attempt=1,
-        state=state,
-        parameters=(Parameter("x", ParameterType.DOUBLE, "0.5"),),
-        created_at=NOW,
-        revision=1,
-        started_at=NOW if state is RUNNING else None,
-    )
-    return replace(base, **changes)
-
-
-def run(t: Trial, phase: RunPhase = RunPhase.RUNNING, **changes: Any) -> RunStatus:
-    base = RunStatus(run_name(t.id, t.attempt), STUDY, t.id, t.attempt, phase, started_at=NOW)
-    return replace(base, **changes)
-
-
-def observed(s: Study, trials: list[Trial] | None = None, runs: list[RunStatus] | None = None, **more: Any) -> Observed:
-    runs = runs or []
-    more.setdefault("drained", frozenset(r.name for r in runs if r.phase.ended))
-    return Observed(study=s, trials=trials or [], runs={r.name: r for r in runs}, **more)
-
-
-def actions(o: Observed, kind: type, now: datetime = NOW) -> list[Any]:
-    return [a for a in plan(o, now).actions if isinstance(a, kind)]
-
-
-def moves(o: Observed, now: datetime = NOW) -> list[tuple[int, TrialState, TrialState, str]]:
-    return [(int(m.trial_id[1:], 16), m.from_state, m.to_state, m.reason) for m in actions(o, TrialMove, now)]
-
+from katib.worker.base import RunPhase
+from tests.controller.planning import (
+    COMPLETED,
+    ERROR,
+    KILLED,
+    NOW,
+    PENDING,
+    RUNNING,
+    actions,
+    moves,
+    observed,
+    run,
+    study,
+    trial,
+)
 
 # Where a manager may have died, and how the next one goes on.
 
@@ -331,233 +282,6 @@ def test_a_paused_study_that_was_about_to_end_until_a_limit_was_raised_is_paused
     (note,) = actions(observed(s), StudyMove)
     assert (note.state, note.reason, note.message) == (StudyState.PAUSED, StudyReason.PAUSED, PAUSED_MESSAGE)
     assert plan(observed(replace(s, reason=note.reason, message=note.message)), NOW) == Plan(())
-
-
-# Asking.
-
-
-def test_what_the_service_says_of_a_study_is_its_message_while_it_runs() -> None:
-    """Until the next answer it stays what it was: a manager that begins has not asked yet."""
-    said = actions(observed(study(), asking=Asking(note="auto uses tpe: because")), StudyMove)
-    assert [(m.reason, m.message) for m in said] == [("", "auto uses tpe: because")]
-
-    running = study(message="auto uses tpe: because")
-    assert actions(observed(running, asking=Asking(note=None)), StudyMove) == []
-    assert [m.message for m in actions(observed(running, asking=Asking(note="")), StudyMove)] == [""]
-
-
-def test_the_message_of_an_ended_study_says_what_its_service_said_of_it_too() -> None:
-    """Known to this manager, or, if it has just begun, from where the one before had got to."""
-    told = "stopped by a user; auto uses tpe: because"
-    stopped = study(intent=Intent.STOP, message="auto uses tpe: because")
-    stopping = replace(stopped, reason=StudyReason.STOPPING, message=told)
-    troubled = replace(stopped, reason=StudyReason.NO_SUGGESTIONS, message="it is asked again")
-
-    def end(s: Study, note: str | None) -> list[str]:
-        return [m.message for m in actions(observed(s, asking=Asking(note=note)), StudyMove)]
-
-    assert end(stopped, "auto uses tpe: because") == [told]
-    assert end(stopped, None) == [told]
-    assert end(stopping, None) == [told]
-    assert end(troubled, "auto uses tpe: because") == [told]
-    assert end(troubled, None) == ["stopped by a user"]
-    assert end(stopped, "") == ["stopped by a user"]
-
-
-def test_a_trouble_that_is_over_leaves_no_message() -> None:
-    troubled = study(reason=StudyReason.NO_SUGGESTIONS, message="it is asked again")
-
-    assert [m.message for m in actions(observed(troubled, asking=Asking(note=None)), StudyMove)] == [""]
-
-
-def test_the_service_is_asked_for_as_many_as_there_is_room() -> None:
-    assert [a.count for a in actions(observed(study()), Ask)] == [2]
-
-
-def test_without_need_of_history_it_is_asked_ahead() -> None:
-    asking = Asking(history=History.NONE)
-    s = study(spec={"limits": {"max_trials": 100}})
-    assert [a.count for a in actions(observed(s, asking=asking), Ask)] == [STOCK]
-
-
-def test_never_more_are_asked_for_than_max_trials_leaves() -> None:
-    s = study(suggested=9, completed=9)
-    assert [a.count for a in actions(observed(s, asking=Asking(history=History.NONE)), Ask)] == [1]
-    t = trial(10, RUNNING)
-    assert actions(observed(study(suggested=10, completed=9, running=1), [t], [run(t)]), Ask) == []
-
-
-def test_it_is_not_asked_while_suggestions_wait_or_a_call_is_under_way() -> None:
-    trials = [trial(1, RUNNING), trial(2, RUNNING), trial(3)]
-    runs = [run(trials[0]), run(trials[1])]
-    assert actions(observed(study(suggested=3, running=2, pending=1), trials, runs), Ask) == []
-    assert actions(observed(study(), asking=Asking(in_flight=True)), Ask) == []
-
-
-def test_after_a_failure_it_is_asked_again_when_its_time_has_come() -> None:
-    later = NOW + timedelta(seconds=1)
-    asking = Asking(not_before=later, trouble=(StudyReason.SUGGESTION_UNAVAILABLE, "nobody answers"))
-    o = observed(study(), asking=asking)
-    assert actions(o, Ask) == []
-    assert plan(o, NOW).wake_at == later
-    (note,) = actions(o, StudyMove)
-    assert (note.state, note.reason) == (StudyState.RUNNING, StudyReason.SUGGESTION_UNAVAILABLE)
-    assert len(actions(o, Ask, later)) == 1
-
-
-def test_completed_ends_the_study_only_when_nothing_is_unfinished() -> None:
-    done = Asking(completed_at=3, completed_reason=StudyReason.EXHAUSTED)
-    t = trial(4, RUNNING)
-    o = observed(study(suggested=4, completed=3, running=1), [t], [run(t)], asking=done)
-    assert actions(o, StudyMove) == []
-    assert actions(o, Ask) == []
-    (end,) = actions(observed(study(suggested=3, completed=3), asking=done), StudyMove)
-    assert (end.state, end.reason) == (StudyState.COMPLETED, StudyReason.EXHAUSTED)
-
-
-@pytest.mark.parametrize("said", ["no more points: all 27 were tried", "x" * 1000, "Swept\n"])
-def test_what_is_no_word_becomes_no_reason_but_a_message_of_bounded_length(said: str) -> None:
-    done = Asking(completed_at=3, completed_reason=said)
-    (end,) = plan(observed(study(suggested=3, completed=3), asking=done), NOW).actions
-    assert isinstance(end, StudyMove)
-    assert (end.state, end.reason) == (StudyState.COMPLETED, StudyReason.EXHAUSTED)
-    assert said[:300] in end.message
-    assert len(end.message) < 400
-
-
-def test_a_services_own_word_is_the_reason() -> None:
-    done = Asking(completed_at=3, completed_reason="SweepCompleted")
-    (end,) = plan(observed(study(suggested=3, completed=3), asking=done), NOW).actions
-    assert isinstance(end, StudyMove)
-    assert end.reason == "SweepCompleted"
-
-
-def test_completed_is_asked_about_again_when_more_has_finished_since() -> None:
-    o = observed(study(suggested=4, completed=4), asking=Asking(completed_at=3))
-    assert [a.count for a in actions(o, Ask)] == [2]
-
-
-def test_a_service_that_has_nothing_for_long_ends_the_study_with_that_reason() -> None:
-    o = observed(study(), asking=Asking(empty_since=NOW))
-    assert actions(o, StudyMove) == []
-    (end,) = actions(o, StudyMove, NOW + NO_SUGGESTIONS_DEADLINE)
-    assert (end.state, end.reason) == (StudyState.FAILED, StudyReason.NO_SUGGESTIONS)
-
-
-def test_the_rule_is_asked_when_it_is_due_and_something_runs() -> None:
-    t = trial(1, RUNNING)
-    ruled = study(running=1, suggested=1, spec={"early_stopping": "medianstopping"})
-    assert len(actions(observed(ruled, [t], [run(t)], rule_due=True), AskRule)) == 1
-    assert actions(observed(ruled, [t], [run(t)]), AskRule) == []
-    assert actions(observed(ruled, rule_due=True), AskRule) == []
-
-
-# How studies end.
-
-
-@pytest.mark.parametrize(
-    ("changes", "state", "reason"),
-    [
-        ({"completed": 10, "suggested": 10}, StudyState.COMPLETED, StudyReason.MAX_TRIALS),
-        ({"completed": 4, "killed": 3, "failed": 3, "suggested": 10}, StudyState.COMPLETED, StudyReason.MAX_TRIALS),
-        ({"best_objective": 0.99, "spec": {"goal": 0.99}}, StudyState.COMPLETED, StudyReason.GOAL),
-        ({"failed": 2, "spec": {"limits": {"max_failed_trials": 2}}}, StudyState.FAILED, StudyReason.MAX_FAILED_TRIALS),
-        (
-            {"created_at": NOW - timedelta(hours=1), "spec": {"limits": {"max_duration": timedelta(hours=1)}}},
-            StudyState.COMPLETED,
-            StudyReason.MAX_DURATION,
-        ),
-        ({"intent": Intent.STOP}, StudyState.STOPPED, StudyReason.STOPPED_BY_USER),
-    ],
-)
-def test_a_study_ends_with_its_reason(changes: dict[str, Any], state: StudyState, reason: str) -> None:
-    o = observed(study(**changes))
-    (end,) = actions(o, StudyMove)
-    assert (end.state, end.reason) == (state, reason)
-    assert actions(o, Ask) == []
-
-
-@pytest.mark.parametrize("goal", [None, 0.95])
-def test_without_a_goal_or_below_it_the_study_goes_on(goal: float | None) -> None:
-    o = observed(study(best_objective=0.9, spec={"goal": goal}))
-    assert len(actions(o, Ask)) == 1
-
-
-def test_an_ending_study_stops_what_runs_and_stays_running_until_it_is_gone() -> None:
-    s = study(best_objective=1.0, suggested=3, running=1, pending=1, completed=1, spec={"goal": 0.9})
-    running, pending = trial(2, RUNNING), trial(3)
-    o = observed(s, [running, pending], [run(running)])
-    assert [(a.trial_id, a.reason) for a in actions(o, StopRequest)] == [
-        (running.id, TrialReason.STUDY_ENDED),
-        (pending.id, TrialReason.STUDY_ENDED),
-    ]
-    # Not before it is stored why: a pass that is lost must not leave a fence behind.
-    assert actions(o, FenceRun) == []
-    assert moves(o) == []
-    (note,) = actions(o, StudyMove)
-    assert (note.state, note.reason) == (StudyState.RUNNING, StudyReason.STOPPING)
-
-
-def test_the_goal_reached_in_this_pass_keeps_the_next_trial_from_starting() -> None:
-    done, next_ = trial(1, RUNNING, objective=0.95), trial(2)
-    s = study(suggested=2, running=1, pending=1, spec={"goal": 0.9})
-    o = observed(s, [done, next_], [run(done, RunPhase.SUCCEEDED)])
-    assert actions(o, CreateRun) == []
-    assert [(a.trial_id, a.reason) for a in actions(o, StopRequest)] == [(next_.id, TrialReason.STUDY_ENDED)]
-
-
-def test_the_pass_that_ends_the_last_trial_leaves_the_study_to_the_next() -> None:
-    t = trial(10, RUNNING, objective=0.1)
-    o = observed(study(suggested=10, completed=9, running=1), [t], [run(t, RunPhase.SUCCEEDED)])
-    assert all(not a.state.finished for a in actions(o, StudyMove))
-    assert plan(o, NOW).wake_at == NOW
-
-
-def test_a_study_does_not_end_while_a_stray_run_lives() -> None:
-    o = observed(study(intent=Intent.STOP), [], [run(trial(1))])
-    assert all(not a.state.finished for a in actions(o, StudyMove))
-    assert len(actions(o, StopRun)) == 1
-
-
-def test_a_deleted_study_is_removed_when_nothing_of_it_is_left() -> None:
-    assert len(actions(observed(study(intent=Intent.DELETE)), RemoveStudy)) == 1
-    t = trial(1, RUNNING)
-    o = observed(study(intent=Intent.DELETE, running=1), [t], [run(t)])
-    assert actions(o, RemoveStudy) == []
-    assert len(actions(o, StopRun)) == 1
-
-
-def test_a_client_driven_study_asks_its_rule_and_says_when_that_cannot_be_asked() -> None:
-    s = study(suggested=1, running=1, spec={"algorithm": "", "early_stopping": "medianstopping"})
-    t = trial(1, RUNNING, client_id="me")
-    assert len(actions(observed(s, [t], rule_due=True), AskRule)) == 1
-    assert actions(observed(s, [t]), AskRule) == actions(observed(s, rule_due=True), AskRule) == []
-    trouble = (StudyReason.EARLY_STOPPING_UNAVAILABLE, "nobody answers")
-    (note,) = actions(observed(s, [t], rule_trouble=trouble), StudyMove)
-    assert (note.reason, note.message) == trouble
-    stopped = replace(t, stop_reason=TrialReason.EARLY_STOPPED, stop_message="hopeless")
-    assert moves(observed(s, [stopped])) == [(1, RUNNING, KILLED, TrialReason.EARLY_STOPPED)]
-
-
-def test_a_client_driven_study_asks_nobody_and_ends_its_trials_without_runs() -> None:
-    s = study(suggested=1, running=1, spec={"algorithm": ""})
-    t = trial(1, RUNNING, client_id="me")
-    o = observed(s, [t])
-    assert actions(o, Ask) == actions(o, StopRun) == actions(o, CreateRun) == []
-    stopped = observed(replace(s, intent=Intent.STOP), [t])
-    assert moves(stopped) == [(1, RUNNING, KILLED, TrialReason.STOPPED_BY_USER)]
-
-
-def test_a_client_driven_study_keeps_what_its_algorithm_said_to_its_clients() -> None:
-    ask = "clients ask for its trials (SuggestTrials)"
-    fresh = study(spec={"algorithm": ""})
-    assert [(m.reason, m.message) for m in actions(observed(fresh), StudyMove)] == [(StudyReason.CLIENT_DRIVEN, ask)]
-    told = replace(fresh, reason=StudyReason.CLIENT_DRIVEN, message=f"{ask}; auto uses tpe: because")
-    assert plan(observed(told), NOW) == Plan(())
-    (ended,) = actions(observed(replace(told, intent=Intent.STOP)), StudyMove)
-    assert ended.message == "stopped by a user; auto uses tpe: because"
-    troubled = replace(told, reason=StudyReason.EARLY_STOPPING_UNAVAILABLE, message="nobody answers")
-    assert [m.message for m in actions(observed(troubled), StudyMove)] == [ask]
 
 
 def test_the_same_state_gives_the_same_plan() -> None:

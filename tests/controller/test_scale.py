@@ -14,8 +14,8 @@ from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
 from katib.worker.base import WorkerSettings
+from tests.controller.desk import ME, Desk
 from tests.controller.test_cost import Statements
-from tests.controller.test_reconcile import ME, Desk
 from tests.e2e.harness import study, until
 from tests.storage.builders import make_study, running
 

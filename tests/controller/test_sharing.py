@@ -13,7 +13,7 @@ from katib.domain.study import Study, StudyState
 from katib.manager.controller.loop import Controller, Identity
 from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
-from tests.controller.test_reconcile import Desk
+from tests.controller.desk import Desk
 from tests.e2e.harness import study, until
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16

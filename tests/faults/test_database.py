@@ -1,301 +1,38 @@
 """A database that is not there yet, goes away, restarts, says nothing, or has no connection left: the manager says so and
 waits, and what it drives ends with what was asked for."""
 
-import re
-import socket
 import sqlite3
 import statistics
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 
 import grpc
 import pymysql
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import make_url
 
-from katib.api import api_pb2 as pb
-from katib.api.channel import open_channel
 from katib.api.client import ManagerClient
 from katib.domain.errors import KatibError, UnavailableError
-from katib.domain.study import StudyState
-from katib.manager.storage.open import open_storage
-from tests.e2e.harness import Process, World, finished, stub, study, trials, until, wait_until_serving
-from tests.e2e.test_faults import COUNTED, counted
-from tests.e2e.test_server import free_port, get
+from tests.e2e.harness import World, finished, study, until
+from tests.e2e.test_faults import counted
+from tests.faults.outages import (
+    LONG_S,
+    SERVING,
+    SILENT_S,
+    Watched,
+    assert_whole,
+    begun,
+    first_start_after,
+    kill_others,
+    measured,
+    server,
+    take_all,
+)
 from tests.storage.proxy import cutting_proxy
 from tests.storage.servers import KINDS, Server, started
 
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-# How long a call may take whose database gives no answer, in the worst case: 5 s for a turn in the pool, 10 s for the server.
-# From then on it is known and nobody waits.
-SILENT_S = 19
-LONG_S = 100
-
-
-@pytest.fixture(params=KINDS)
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """One of each kind, which a test may stop, kill and freeze."""
-    with started(request.param) as it:
-        yield it
-
-
-class Watched:
-    """A manager whose health, readiness and calls are looked at."""
-
-    def __init__(self, katib: World, database: str, *arguments: str, wait: bool = True) -> None:
-        self._katib = katib
-        http = free_port()
-        self._ready = f"http://localhost:{http}/readyz"
-        self._alive = f"http://localhost:{http}/healthz"
-        self._metrics = f"http://localhost:{http}/metrics"
-        self.process: Process = katib.manager(*arguments, database=database, http=f"localhost:{http}", wait=wait)
-
-    def call(self) -> tuple[grpc.StatusCode, str, float]:
-        """How a call ends: code, message, seconds."""
-        begin = time.monotonic()
-        try:
-            stub(self._katib.address).GetStudies(pb.GetStudiesRequest(), timeout=60, wait_for_ready=True)
-        except grpc.RpcError as error:
-            return error.code(), error.details() or "", time.monotonic() - begin
-        return grpc.StatusCode.OK, "", time.monotonic() - begin
-
-    def health(self) -> int:
-        with open_channel(self._katib.address) as channel:
-            request = health_pb2.HealthCheckRequest(service="api.Manager")
-            health = health_pb2_grpc.HealthStub(channel)
-            return int(health.Check(request, timeout=10, wait_for_ready=True).status)  # type: ignore[attr-defined]
-
-    def ready(self) -> tuple[int, str]:
-        return get(self._ready)
-
-    def alive(self) -> bool:
-        return get(self._alive) == (200, "ok\n")
-
-    def passes(self) -> float:
-        found = re.search(r"^katib_reconcile_seconds_count (\S+)", get(self._metrics)[1], re.MULTILINE)
-        assert found is not None
-        return float(found[1])
-
-    def says_why(self, reason: str, seconds: float = SILENT_S) -> None:
-        """Everywhere where one may ask, and what is asked is answered at once from then on."""
-        until(lambda: self.health() == NOT_SERVING, seconds)
-        # Until the first try has ended, the reason is that it is being opened.
-        until(lambda: reason in self.call()[1], seconds)
-        code, message, took = self.call()
-        assert (code, took < 5) == (grpc.StatusCode.UNAVAILABLE, True), (code, message, took)
-        assert reason in message
-        status, text = self.ready()
-        assert (status, reason in text) == (503, True), text
-        assert self.alive()
-        # The log has what was found first: a statement that was under way was cut off before nobody could be reached.
-        assert reason in self.process.output or "was lost (" in self.process.output
-
-    def lines(self, text: str) -> int:
-        return self.process.output.count(text)
-
-
-def begun(katib: World, count: Path, **limits: object) -> str:
-    """A study of which a few trials have ended."""
-    with katib.client() as client:
-        study_id = client.create_study(study(script=COUNTED, limits={"max_parallel": 3, **limits}))
-        until(lambda: client.get_study(study_id).summary.completed >= 3)
-    assert any(count.iterdir())
-    return study_id
-
-
-def assert_whole(client: ManagerClient, study_id: str, count: Path, number: int) -> None:
-    """Exactly the trials that were asked for; each command was executed once, and what it printed is there once."""
-    summary = finished(client, study_id, LONG_S)
-    assert (summary.state, summary.completed, summary.trials) == (StudyState.COMPLETED, number, number)
-    done = trials(client, study_id)
-    assert [t.number for t in done] == list(range(1, number + 1))
-    assert {t.attempt for t in done} == {1}
-    assert sorted(p.name for p in count.iterdir()) == sorted(f"{t.id}-1" for t in done)
-    for trial in done:
-        value = float((count / f"{trial.id}-1").read_text())
-        assert [(o.name, o.value) for o in client.get_trial(trial.id).observations] == [("acc", value)]
-
-
-def first_start_after(count: Path, moment: float) -> float:
-    """Seconds from then (by the wall clock) to the next trial's start."""
-    return until(lambda: min((t for p in count.iterdir() if (t := p.stat().st_mtime) > moment), default=0.0)) - moment
-
-
-@contextmanager
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield int(listener.getsockname()[1])
-
-
-# Before the manager's start
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("how", ["refuses", "says nothing"])
-def test_without_a_database_the_manager_serves_says_why_and_ends_promptly_when_it_is_told(
-    katib: World, how: str
-) -> None:
-    with silent_port() as silent:
-        port = free_port() if how == "refuses" else silent
-        manager = Watched(katib, f"mysql+pymysql://katib:s3cret@127.0.0.1:{port}/katib", wait=False)
-        # Before the first try has ended there is an answer already.
-        assert manager.call()[0] is grpc.StatusCode.UNAVAILABLE
-        if how == "refuses":
-            manager.says_why("Connection refused")
-            assert "s3cret" not in manager.process.output
-        else:
-            assert manager.ready()[0] == 503
-            assert manager.health() == NOT_SERVING
-        begin = time.monotonic()
-        assert manager.process.end(seconds=15) == 0
-        assert time.monotonic() - begin < 5
-        assert "Traceback" not in manager.process.output
-
-
-@pytest.mark.long
-def test_many_tries_are_few_lines(katib: World) -> None:
-    manager = Watched(katib, f"mysql+pymysql://katib@127.0.0.1:{free_port()}/katib", wait=False)
-    manager.says_why("Connection refused")
-    for _ in range(20):
-        assert manager.call()[0] is grpc.StatusCode.UNAVAILABLE
-    time.sleep(2)
-    assert manager.lines("Connection refused") == 1
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("what", "sentence"),
-    [
-        ("an address of nothing", "expected sqlite:///PATH"),
-        ("a newer schema", "made by a newer version of Katib"),
-        ("tables of something else", "tables of something else"),
-        ("no database", "is no SQLite database"),
-        ("a damaged file", "is damaged"),
-        ("a folder that cannot be made", "cannot be created"),
-    ],
-)
-def test_what_waiting_cannot_mend_ends_the_manager_at_once_with_a_sentence(
-    katib: World, what: str, sentence: str
-) -> None:
-    file = katib.folder / "it.db"
-    url = f"sqlite:///{file}"
-    if what == "an address of nothing":
-        url = "postgresql://u:s3cret@host/db"
-    elif what == "a newer schema":
-        open_storage(url).close()
-        execute(file, "UPDATE alembic_version SET version_num = '9999'")
-    elif what == "tables of something else":
-        execute(file, "CREATE TABLE studies (id INTEGER)")
-    elif what == "no database":
-        file.write_text("a letter " * 1000)
-    elif what == "a damaged file":
-        open_storage(url).close()
-        file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 40_000)
-    else:
-        (katib.folder / "file").touch()
-        url = f"sqlite:///{katib.folder}/file/it.db"
-    process = katib.manager(database=url, wait=False)
-    assert process.popen.wait(30) == 1
-    assert sentence in process.output.splitlines()[-1]
-    assert "Traceback" not in process.output
-    assert "s3cret" not in process.output
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("what", "sentence"), [("a folder that cannot be made", "cannot be used"), ("no database", "is no SQLite database")]
-)
-def test_katib_local_does_not_wait_for_what_is_on_its_own_machine(katib: World, what: str, sentence: str) -> None:
-    data = katib.folder / "place" / "data"
-    if what == "no database":
-        data.mkdir(parents=True)
-        (data / "katib.db").write_text("a letter " * 1000)
-    else:
-        data.parent.touch()
-    process = katib.start("katib-local", "--data", data, "--listen", katib.address)
-    assert process.popen.wait(30) == 1
-    assert sentence in process.output
-    assert "Traceback" not in process.output
-
-
-def execute(file: Path, sql: str) -> None:
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute(sql)
-        connection.commit()
-
-
-@pytest.mark.slow
-def test_a_manager_started_before_its_database_goes_on_by_itself_when_that_is_there(
-    katib: World, server: Server
-) -> None:
-    url = server.create_database("katib")
-    server.stop()
-    count = counted(katib)
-    katib.suggestion("random")
-    manager = Watched(katib, url, wait=False)
-    manager.says_why("Connection refused")
-    time.sleep(6)
-    server.start()
-    begin = time.monotonic()
-    wait_until_serving(katib.address, manager.process)
-    measured("database there to manager ready", time.monotonic() - begin)
-    assert manager.ready() == (200, "ready\n")
-    with katib.client() as client:
-        assert_whole(client, client.create_study(study(script=COUNTED)), count, 4)
-    assert manager.lines("is there again") == 1
-
-
-@pytest.mark.slow
-def test_a_user_or_a_database_that_is_created_later_is_waited_for_with_the_remedy(katib: World, server: Server) -> None:
-    with closing(server.connect()) as root:
-        root.cursor().execute("CREATE USER katib@'%' IDENTIFIED BY 's3cret'")
-        root.cursor().execute("GRANT ALL ON katib.* TO katib@'%'")
-        address = make_url(server.url("katib")).set(username="katib", password="wrong")
-        manager = Watched(katib, address.render_as_string(hide_password=False), wait=False)
-        manager.says_why("correct user and password in --database")
-        root.cursor().execute("ALTER USER katib@'%' IDENTIFIED BY 'wrong'")
-        until(lambda: "create it with CREATE DATABASE" in manager.ready()[1])
-        root.cursor().execute("CREATE DATABASE katib")
-        wait_until_serving(katib.address, manager.process)
-    assert "wrong" not in manager.process.output
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", *KINDS])
-def test_managers_started_at_once_on_an_empty_database_make_its_schema_once(katib: World, kind: str) -> None:
-    with ExitStack() as stack:
-        if kind == "sqlite":
-            url = f"sqlite:///{katib.folder}/katib.db"
-        else:
-            url = stack.enter_context(started(kind)).create_database("katib")
-        started_at_once(katib, url)
-
-
-def started_at_once(katib: World, url: str) -> None:
-    addresses = [f"{katib.address}{i}" for i in range(3)]
-    managers = [katib.manager(address=address, database=url, wait=False) for address in addresses]
-    for address, manager in zip(addresses, managers, strict=True):
-        wait_until_serving(address, manager, LONG_S)
-        assert "Traceback" not in manager.output
-        # Whoever came second found it done: nobody failed and tried again.
-        assert "calls are answered UNAVAILABLE" not in manager.output
-
-
-@pytest.mark.slow
-def test_a_newer_schema_on_a_server_is_refused_with_a_sentence(katib: World, server: Server) -> None:
-    url = server.create_database("katib")
-    open_storage(url).close()
-    with closing(server.connect()) as root:
-        root.cursor().execute("UPDATE katib.alembic_version SET version_num = '9999'")
-    process = katib.manager(database=url, wait=False)
-    assert process.popen.wait(30) == 1
-    assert "schema 9999, made by a newer version of Katib" in process.output.splitlines()[-1]
-    assert "Traceback" not in process.output
+__all__ = ["server"]
 
 
 # In the middle of a study
@@ -551,34 +288,3 @@ def test_a_file_that_another_program_has_locked_is_waited_for(katib: World) -> N
     with katib.client() as client:
         assert_whole(client, study_id, count, 40)
     assert "is busy with other writers" in manager.process.output
-
-
-def kill_others(root: "pymysql.Connection[pymysql.cursors.Cursor]", user: str = "") -> int:
-    """Kills every connection but this one; how many."""
-    killed = 0
-    with root.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM information_schema.processlist WHERE id != CONNECTION_ID() AND command != 'Daemon' "
-            "AND (%s = '' OR user = %s)",
-            (user, user),
-        )
-        for (id_,) in cursor.fetchall():
-            try:
-                cursor.execute(f"KILL {id_}")
-                killed += 1
-            except pymysql.Error:  # gone by itself
-                continue
-    return killed
-
-
-def take_all(server: Server, taken: "list[pymysql.Connection[pymysql.cursors.Cursor]]") -> bool:
-    """Takes every connection that is left."""
-    while True:
-        try:
-            taken.append(pymysql.connect(host="127.0.0.1", port=server.port, user="other", ssl_disabled=True))
-        except pymysql.OperationalError:
-            return True
-
-
-def measured(what: str, value: float) -> None:
-    print(f"measured: {what}: {value:.2f}")

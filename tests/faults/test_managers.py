@@ -18,7 +18,7 @@ from katib.cli.watch import events
 from katib.domain.study import Limits, StudyState
 from katib.domain.trial import TrialState
 from katib.manager.ports import StudyFilter
-from tests.api.test_failover import Line
+from tests.api.failover import Line
 from tests.e2e.harness import BIN, World, finished, study, trials, until
 from tests.e2e.test_server import free_port
 from tests.faults.fleet import LEASE_S, LONG_S, Fleet, Member, fleet, spec

@@ -7,7 +7,7 @@ import pytest
 from katib.domain.errors import InvalidArgumentError
 from katib.suggestion.algorithms.grid import GridSearch
 from katib.suggestion.service import Call, check, generate
-from tests.suggestion.contract import NumberedContract
+from tests.suggestion.numbered import NumberedContract
 from tests.suggestion.studies import (
     CATEGORICAL,
     DISCRETE,

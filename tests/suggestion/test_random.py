@@ -14,7 +14,7 @@ from katib.domain.study import Limits
 from katib.suggestion.algorithms import random as module
 from katib.suggestion.algorithms.random import RandomSearch, WithoutReplacement
 from katib.suggestion.service import Call, check, generate
-from tests.suggestion.contract import NumberedContract
+from tests.suggestion.numbered import NumberedContract
 from tests.suggestion.studies import (
     CATEGORICAL,
     DOUBLE,

@@ -13,7 +13,7 @@ from katib.suggestion.algorithms.random import RandomSearch
 from katib.suggestion.algorithms.sobol import LENGTH, Cube, SobolSearch
 from katib.suggestion.base import Algorithm
 from katib.suggestion.service import Call, generate
-from tests.suggestion.contract import NumberedContract
+from tests.suggestion.numbered import NumberedContract
 from tests.suggestion.programs import modules_after
 from tests.suggestion.studies import (
     CATEGORICAL,

@@ -15,7 +15,7 @@ import psutil
 from katib.domain.names import run_name
 from katib.domain.study import Objective, StudySpec
 from katib.worker.local.worker import LocalWorker
-from tests.worker.contract import Driver
+from tests.worker.driving import Driver
 
 DEADLINE_S = 20.0
 SPEC = StudySpec("local", "x", Objective.MINIMIZE, (), algorithm="random", command=("true",))

@@ -3,7 +3,7 @@ import pytest
 from katib.worker.kubernetes.access import open_access
 from katib.worker.kubernetes.policy import Policy
 from katib.worker.kubernetes.worker import KubernetesWorker
-from tests.worker.contract import Driver
+from tests.worker.driving import Driver
 from tests.worker.kubernetes.apiserver import ApiServer, kubeconfig
 from tests.worker.kubernetes.driving import DEADLINE_S, QUICK, SPEC
 from tests.worker.kubernetes.node import Node

@@ -4,7 +4,7 @@ import time
 
 from katib.domain.errors import UnavailableError
 from katib.domain.study import Objective, StudySpec
-from tests.worker.contract import Driver
+from tests.worker.driving import Driver
 
 DEADLINE_S = 20.0
 SPEC = StudySpec("kube", "x", Objective.MINIMIZE, (), algorithm="random", command=("true",), image="image")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from katib.worker.base import RunPhase
-from katib.worker.kubernetes.diagnosis import Diagnosis, diagnose_pod
+from katib.worker.kubernetes.diagnosis import diagnose_pod
 from katib.worker.kubernetes.policy import Waits
+from tests.worker.kubernetes.diagnosing import GATED, IMAGE, PULL, UNSCHEDULABLE, WAITS, diagnose
 from tests.worker.kubernetes.statuses import (
     CREATED,
     PREPARING,
@@ -28,31 +29,6 @@ from tests.worker.kubernetes.statuses import (
     terminated,
     waiting,
 )
-
-WAITS = Waits()
-IMAGE = 'failed to resolve reference "registry.example/train:1": registry.example/train:1: not found'
-
-
-def diagnose(found: Json, seconds: float = 10, waits: Waits = WAITS) -> Diagnosis:
-    return diagnose_pod(found, at(seconds), waits)
-
-
-def unscheduled(**more: str) -> Json:
-    return pod(conditions=(condition("PodScheduled", "False", 1, **more),), node="")
-
-
-UNSCHEDULABLE = unscheduled(
-    reason="Unschedulable",
-    message="0/3 nodes are available: 1 node(s) had untolerated taint {a: b}, 2 Insufficient nvidia.com/gpu.",
-)
-GATED = pod(
-    conditions=(
-        condition("PodScheduled", "False", 0, reason="SchedulingGated", message="Scheduling is blocked due to gates"),
-    ),
-    node="",
-    spec={"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]},
-)
-PULL = pod("Pending", container(waiting("ErrImagePull", IMAGE)), conditions=PULLING)
 
 
 class TestWaiting:
@@ -235,193 +211,6 @@ class TestWaiting:
             conditions=PULLING,
         )
         assert diagnose(found).reason == "ContainerCreating"
-
-
-class TestRunning:
-    def test_it_runs_since_its_program_started(self) -> None:
-        found = diagnose(pod("Running", container(running(5), started=True, ready=True), conditions=WORKING))
-        assert found == Diagnosis(RunPhase.RUNNING, started_at=at(5))
-
-    def test_the_trials_container_counts_and_not_the_one_beside_it(self) -> None:
-        found = pod(
-            "Running",
-            container(running(3), "proxy"),
-            container(waiting("ContainerCreating")),
-            conditions=PULLING,
-        )
-        assert diagnose(found).phase is RunPhase.WAITING
-        found["spec"]["containers"][1]["name"] = found["status"]["containerStatuses"][1]["name"] = "main"
-        # Without one that is named so, the first is the trial.
-        assert diagnose(found).phase is RunPhase.RUNNING
-
-    def test_a_node_that_is_not_heard_of_is_said_to_be_so(self) -> None:
-        conditions = (*WORKING[:2], condition("Ready", "False", 100), *WORKING[3:])
-        found = diagnose(pod("Running", container(running()), conditions=conditions), 101)
-        assert (found.phase, found.reason, found.hopeless) == (RunPhase.RUNNING, "NodeNotReady", False)
-        assert "node-1 does not answer" in found.message
-
-    def test_a_program_that_is_not_ready_yet_by_its_own_probe_simply_runs(self) -> None:
-        conditions = (*WORKING[:2], condition("Ready", "False", 1), condition("ContainersReady", "False", 1), SCHEDULED)
-        assert diagnose(pod("Running", container(running()), conditions=conditions)).reason == ""
-
-    def test_one_that_is_to_be_evicted_says_so_while_it_runs(self) -> None:
-        target = condition(
-            "DisruptionTarget", seconds=50, reason="EvictionByEvictionAPI", message="Eviction API: evicting"
-        )
-        found = diagnose(pod("Running", container(running()), conditions=(*WORKING, target)), 51)
-        assert (found.phase, found.reason) == (RunPhase.RUNNING, "Evicted")
-
-
-class TestEnded:
-    def test_it_ended_well(self) -> None:
-        found = diagnose(pod("Succeeded", container(terminated(0, "Completed")), conditions=WORKING), 100)
-        assert found == Diagnosis(RunPhase.SUCCEEDED, "", "", 0, at(5), at(60))
-
-    def test_a_sidecar_that_never_ends_does_not_keep_a_trial_from_ending(self) -> None:
-        ended = pod("Running", container(terminated(0, "Completed")), container(running(), "proxy"), conditions=WORKING)
-        failed = pod("Running", container(terminated(3)), container(running(), "proxy"), conditions=WORKING)
-        assert diagnose(ended).phase is RunPhase.SUCCEEDED
-        assert (diagnose(failed).phase, diagnose(failed).exit_code) == (RunPhase.FAILED, 3)
-
-    def test_a_trial_that_ended_well_did_so_whatever_became_of_its_pod(self) -> None:
-        ended = container(terminated(0, "Completed"))
-        for found in (
-            pod("Failed", ended, container(terminated(1), "proxy")),
-            pod("Failed", ended, reason="Evicted", message="The node was low on resource: memory."),
-            pod("Running", ended, deleted=70),
-        ):
-            assert diagnose(found, 100).phase is RunPhase.SUCCEEDED
-
-    @pytest.mark.parametrize(
-        ("state", "reason", "words", "code"),
-        [
-            (terminated(1), "ExitCode", "exited with code 1; the end of its output says why", 1),
-            (terminated(126), "StartFailed", "could not be executed", 126),
-            (terminated(127), "StartFailed", "a program was not found", 127),
-            (
-                terminated(137),
-                "Signal",
-                "killed by SIGKILL (9); somebody ended it by force; out of memory is the usual",
-                137,
-            ),
-            (terminated(139), "Signal", "killed by SIGSEGV (11); native code crashed", 139),
-            (terminated(143), "Signal", "killed by SIGTERM (15); somebody asked it to end", 143),
-            (terminated(137, "OOMKilled"), "OOMKilled", "more memory than what its node had left", 137),
-            # A child was killed and the program gave up by itself.
-            (terminated(1, "OOMKilled"), "OOMKilled", "raise pod.limits.memory", 1),
-            (
-                terminated(128, "StartError", message='exec: "trian": executable file not found in $PATH: unknown'),
-                "StartFailed",
-                'its command could not be started; correct the command or the image (exec: "trian": executable file',
-                128,
-            ),
-            (terminated(127, "ContainerCannotRun", message="not found"), "StartFailed", "could not be started", 127),
-            (terminated(137, "ContainerStatusUnknown"), "NodeLost", "how it ended is not known", None),
-        ],
-    )
-    def test_how_its_program_ended(self, state: Json, reason: str, words: str, code: int | None) -> None:
-        found = diagnose(pod("Failed", container(state), conditions=WORKING), 100)
-        assert (found.phase, found.reason, found.exit_code) == (RunPhase.FAILED, reason, code)
-        assert words in found.message
-        assert (found.started_at, found.ended_at) == (at(5), at(60))
-
-    def test_a_memory_limit_is_named(self) -> None:
-        found = pod("Failed", container(terminated(137, "OOMKilled")))
-        found["spec"]["containers"][0]["resources"] = {"limits": {"memory": "2Gi"}}
-        assert "its limit of 2Gi" in diagnose(found, 100).message
-
-    @pytest.mark.parametrize(
-        ("said", "reason", "words"),
-        [
-            ("Evicted", "Evicted", "request what it needs"),
-            ("DeadlineExceeded", "DeadlineExceeded", "longer than its Pod may"),
-            ("NodeLost", "NodeLost", "does not answer"),
-            ("Terminated", "NodeShutdown", "was shut down"),
-            ("NodeShutdown", "NodeShutdown", "shutting down"),
-            ("Shutdown", "NodeShutdown", "was shut down"),
-            ("Preempting", "Preempted", "more important"),
-            ("OutOfcpu", "NodeRefused", "OutOfcpu"),
-            ("OutOfnvidia.com/gpu", "NodeRefused", "OutOfnvidia.com/gpu"),
-            ("NodeAffinity", "NodeRefused", "NodeAffinity"),
-            ("UnexpectedAdmissionError", "NodeRefused", "UnexpectedAdmissionError"),
-            ("TopologyAffinityError", "NodeRefused", "TopologyAffinityError"),
-            ("Odd", "PodFailed", "Odd"),
-        ],
-    )
-    @pytest.mark.parametrize("killed", [True, False])
-    def test_what_ended_the_pod_comes_before_how_its_program_ended(
-        self, said: str, reason: str, words: str, killed: bool
-    ) -> None:
-        containers = (container(terminated(137)),) if killed and said != "Odd" else ()
-        found = diagnose(pod("Failed", *containers, reason=said, message="The kubelet's words"), 100)
-        assert (found.phase, found.reason) == (RunPhase.FAILED, reason)
-        assert words in found.message
-        assert "The kubelet's words" in found.message
-        assert found.ended_at is not None
-
-    @pytest.mark.parametrize(
-        ("kind", "said", "message", "reason"),
-        [
-            ("DisruptionTarget", "PreemptionByScheduler", "default-scheduler: preempting", "Preempted"),
-            ("DisruptionTarget", "DeletionByTaintManager", "Taint manager: deleting", "NodeLost"),
-            ("DisruptionTarget", "EvictionByEvictionAPI", "Eviction API: evicting", "Evicted"),
-            ("DisruptionTarget", "DeletionByPodGC", "PodGC: node no longer exists", "NodeLost"),
-            ("DisruptionTarget", "TerminationByKubelet", "The node was low on resource: memory.", "Evicted"),
-            (
-                "DisruptionTarget",
-                "TerminationByKubelet",
-                "Pod was terminated in response to imminent node shutdown.",
-                "NodeShutdown",
-            ),
-            (
-                "DisruptionTarget",
-                "TerminationByKubelet",
-                "Preempted in order to admit critical pod",
-                "Preempted",
-            ),
-            ("DisruptionTarget", "SomethingNew", "new words", "Evicted"),
-            ("TerminationTarget", "WorkloadEvictedDueToPreempted", "Preempted to accommodate a workload", "Preempted"),
-        ],
-    )
-    @pytest.mark.parametrize("deleted", [None, 60.0])
-    def test_a_disruption_says_who_ended_it(
-        self, kind: str, said: str, message: str, reason: str, deleted: float | None
-    ) -> None:
-        target = condition(kind, seconds=60, reason=said, message=message)
-        found = pod("Failed", container(terminated(143)), conditions=(*WORKING, target), deleted=deleted)
-        assert (diagnose(found, 100).reason, diagnose(found, 100).phase) == (reason, RunPhase.FAILED)
-        assert message in diagnose(found, 100).message
-
-    def test_a_disruption_that_did_not_come_to_pass_says_nothing(self) -> None:
-        target = condition("DisruptionTarget", "False", 60, reason="PreemptionByScheduler")
-        assert diagnose(pod("Failed", container(terminated(1)), conditions=(target,)), 100).reason == "ExitCode"
-
-    def test_somebody_deleted_it(self) -> None:
-        found = diagnose(pod("Failed", container(terminated(143, end=55)), deleted=50), 100)
-        assert (found.reason, found.message) == ("PodDeleted", "somebody deleted its Pod")
-        assert found.exit_code == 143
-
-    def test_one_that_had_failed_before_somebody_deleted_it_failed_by_itself(self) -> None:
-        found = diagnose(pod("Failed", container(terminated(3, end=40)), deleted=50), 100)
-        assert (found.reason, found.exit_code) == ("ExitCode", 3)
-
-    @pytest.mark.parametrize(
-        ("state", "words"),
-        [
-            (terminated(1, message="no such bucket"), "init container download failed: exited with code 1"),
-            (terminated(1, message="no such bucket"), "(no such bucket)"),
-            (terminated(137, "OOMKilled"), "init container download ran out of memory"),
-        ],
-    )
-    def test_an_init_container_failed(self, state: Json, words: str) -> None:
-        found = pod("Failed", container(waiting("PodInitializing")), init=(container(state, "download"),))
-        assert diagnose(found, 100).reason == "InitContainerFailed"
-        assert words in diagnose(found, 100).message
-        assert diagnose(found, 100).exit_code is None
-
-    def test_a_pod_that_failed_and_says_nothing_says_that(self) -> None:
-        found = diagnose(pod("Failed"), 100)
-        assert (found.phase, found.reason, found.ended_at) == (RunPhase.FAILED, "PodFailed", at(100))
 
 
 class TestStopping:

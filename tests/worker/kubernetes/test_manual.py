@@ -12,8 +12,8 @@ from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.pods import check_pod, make_pod
 from katib.worker.kubernetes.policy import OPTIONS, Policy, Waits
 from katib.worker.kubernetes.reasons import PodReason
+from tests.worker.kubernetes.pods import run_of
 from tests.worker.kubernetes.statuses import PULLING, at, container, pod, terminated, waiting
-from tests.worker.kubernetes.test_pods import run_of
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "kubernetes.md").read_text()
 POLICY = Policy(namespace="katib")

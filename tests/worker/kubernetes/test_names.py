@@ -6,7 +6,7 @@ import pytest
 
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.policy import KEEP_NONE, Policy
-from tests.worker.contract import Driver
+from tests.worker.driving import Driver
 from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, successor, until
 
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from katib.worker.base import RunPhase
-from tests.worker.contract import Driver
+from tests.worker.driving import Driver
 from tests.worker.kubernetes.apiserver import refusal
 from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, successor, until
 

@@ -11,7 +11,7 @@ from katib.domain.names import new_id, run_name
 from katib.worker.base import RunPhase, WorkerSettings
 from katib.worker.kubernetes.policy import KEEP_ALL, Policy, Waits
 from katib.worker.kubernetes.worker import create_worker
-from tests.worker.contract import Driver
+from tests.worker.driving import Driver
 from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, successor, until
 
 
