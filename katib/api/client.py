@@ -127,7 +127,7 @@ class ManagerClient(DrivingCalls):
                 # It stops, and said all that it knew.
                 self._failover.leave(manager)
         except grpc.RpcError as error:
-            raise self._failover.translate(error, manager) from error
+            raise self._failover.translate(error, manager) from None
         finally:
             call.cancel()
 

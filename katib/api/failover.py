@@ -131,18 +131,20 @@ class Failover:
             except grpc.RpcError as error:
                 fate = self._fate(error, deadline)
                 failure = self._translate(error, fate, index, again=again)
+                # The message has what counts of gRPC's thirty lines, so no traceback shows them (`from None`). Debuggers find
+                # them here.
+                failure.__context__ = error
                 if removes and lost and isinstance(failure, NotFoundError):
                     return None
                 if fate is _Fate.BUSY:
                     # It was not begun, so it may be made again in any case.
                     busy += 1
-                    self._wait_until_asked(failure, busy, deadline, error)
+                    self._wait_until_asked(failure, busy, deadline)
                     self.leave(index)
                     continue
                 if fate is _Fate.ANSWERED or (fate is not _Fate.UNSENT and not again):
-                    raise failure from error
+                    raise failure from None
                 self.leave(index)
-                cause = error
             first_failure = first_failure or time.monotonic()
             lost = lost or fate in (_Fate.LOST, _Fate.SLOW)
             patience = max(patience, self._patience(fate))
@@ -152,15 +154,15 @@ class Failover:
                 continue
             pause = min(_PAUSE_FIRST_S * 2 ** (rounds - 1), _PAUSE_MOST_S) * random.uniform(0.5, 1.0)  # noqa: S311
             if time.monotonic() + pause >= min(deadline, first_failure + patience):
-                raise failure from cause
+                raise failure from None
             time.sleep(pause)
 
-    def _wait_until_asked(self, failure: KatibError, times: int, deadline: float, cause: grpc.RpcError) -> None:
+    def _wait_until_asked(self, failure: KatibError, times: int, deadline: float) -> None:
         """As long as the manager said at least, and longer each time. Raises what it said where that is past the deadline."""
         asked = getattr(failure, "retry_after", None) or 0.0
         pause = max(asked, _PAUSE_FIRST_S * 2 ** min(times, 6)) * random.uniform(1.0, 1.5)  # noqa: S311
         if time.monotonic() + pause >= deadline:
-            raise failure from cause
+            raise failure from None
         time.sleep(pause)
 
     def open_stream(

@@ -49,14 +49,15 @@ def report(
         katib.report({"val-accuracy": 0.93})
 
     Returns at once: values are sent in the background, and what is left when the program ends is flushed. `step` is the epoch
-    or step that they belong to. Values may be anything that `float()` takes, NaN and infinities included. Never raises: what
-    is no number is left out, with a line in the log of `katib`. Outside a trial it does nothing, and says so once.
+    or step that they belong to. Values may be anything that `float()` takes, NaN and infinities included. Whatever the values,
+    it never raises: what is no number, or no mapping, is left out, with a line in the log of `katib`. Outside a trial it does
+    nothing, and says so once.
     """
     reporter = _reporter()
     if reporter is None:
         return
     values = []
-    for name, value in {**(metrics or {}), **more}.items():
+    for name, value in {**_named(metrics), **more}.items():
         number = _number(name, value)
         if number is not None:
             values.append((str(name), number))
@@ -126,6 +127,24 @@ def _at_end(reporter: Reporter) -> None:
 def _close(reporter: Reporter, pid: int) -> None:
     if pid == os.getpid():
         reporter.close()
+
+
+def _named(metrics: Mapping[str, SupportsFloat] | None) -> dict[str, SupportsFloat]:
+    try:
+        return {} if metrics is None else {**metrics}
+    except Exception:  # noqa: BLE001 - whatever was given, the training goes on
+        _say_once(
+            f"{_shown(metrics)} is left out: expected names with the values, as in katib.report(accuracy=0.93) or "
+            "katib.report({'val-accuracy': 0.93})"
+        )
+        return {}
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:80]
+    except Exception:  # noqa: BLE001 - as above
+        return f"a {type(value).__name__}"
 
 
 def _number(name: object, value: SupportsFloat) -> float | None:

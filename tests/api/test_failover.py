@@ -1,24 +1,45 @@
 """A client that was given several addresses, of managers that are away, silent, ending, or cut off from their database."""
 
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Thread
 from typing import Any
 
+import grpc
 import pytest
 
 from katib.api.client import ManagerClient
 from katib.domain.errors import (
     DeadlineExceededError,
     InvalidArgumentError,
+    KatibError,
     NotFoundError,
+    ResourceExhaustedError,
     UnavailableError,
 )
 from tests.api.failover import CALLS, EACH, REPEATABLE, A, Pair, Replica, in_the_middle, nobody, pair, serving
 from tests.cli.scripted import SPEC
 
 __all__ = ["nobody", "pair"]
+
+
+@pytest.mark.parametrize("what", ["refused", "busy", "away", "stream"])
+def test_what_a_call_raises_shows_a_user_one_traceback_and_none_of_grpcs(what: str, nobody: str) -> None:
+    replica = Replica()
+    replica.busy = {"refused": NotFoundError("no"), "busy": ResourceExhaustedError("too many", 60.0)}.get(what)
+    with (
+        serving(replica) as (address, _),
+        ManagerClient(address if replica.busy else nobody) as client,
+        pytest.raises(KatibError) as raised,
+    ):
+        list(client.watch_study(A)) if what == "stream" else client.within(2).get_study(A)
+    shown = "".join(traceback.format_exception(raised.value))
+    assert shown.count("Traceback") == 1
+    assert "RpcError" not in shown
+    # For who debugs.
+    assert isinstance(raised.value.__context__, grpc.RpcError)
 
 
 @EACH

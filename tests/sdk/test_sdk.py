@@ -50,6 +50,42 @@ def test_outside_a_trial_it_does_nothing_and_says_so_once() -> None:
     assert done.stderr == "this is not a trial of Katib: what is reported goes nowhere\n"
 
 
+def test_what_is_no_mapping_is_left_out_and_said_on_standard_error_and_the_trial_goes_on() -> None:
+    text = """
+import katib
+
+class Unprintable:
+    def __repr__(self):
+        raise ValueError
+
+for given in (0.5, [("loss", 1)], "acc", Unprintable(), None, {}):
+    katib.report(given)
+katib.report(0.5, acc=0.75)
+katib.report({"loss": 1}, acc=0.75)
+print("trained")
+"""
+    done = python(text, TRIAL_ID="t" + "0" * 15, KATIB_ATTEMPT="1")
+    assert done.stdout == "trained\n"
+    warnings = [line for line in done.stderr.splitlines() if line and not line.startswith(PREFIX)]
+    assert [line.partition(" is left out: expected names with the values")[0] for line in warnings] == [
+        "0.5",
+        "[('loss', 1)]",
+        "'acc'",
+        "a Unprintable",
+    ]
+    assert done.stderr.count('"acc"') == 2
+
+
+def test_every_public_name_is_shown_and_leads_to_what_it_names() -> None:
+    text = """
+import katib
+assert set(katib.__all__) <= set(dir(katib)), dir(katib)
+assert all(getattr(katib, name).__name__ == name for name in katib.__all__)
+assert issubclass(katib.InvalidArgumentError, katib.KatibError)
+"""
+    python(text)
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     assert (
         "no attribute 'reprot'"
