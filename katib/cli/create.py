@@ -31,8 +31,9 @@ def create_study(session: Session, path: str, watch: bool, request_id: str, form
     if watch and form is not Format.TABLE:
         raise click.UsageError("--watch shows progress for people: leave out --output")
     study = load(path)
-    for warning in study.warnings:
+    for warning in study.remarks:
         click.echo(clean(warning.render(study.source, "warning: ")), err=True)
+    study = replace(study, warnings=())  # said once, also where the manager refuses the study
     with session.connect() as client:
         study_id = _create(client, study, request_id)
         if form is Format.TABLE:

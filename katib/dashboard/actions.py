@@ -32,7 +32,7 @@ def _check(_client: ManagerClient, _path: Mapping[str, str], body: Body) -> obje
         study = _read(body)
     except StudyFileError as error:
         return {"problems": _problems(error.problems)}
-    return {"problems": [], "warnings": _problems(study.warnings)}
+    return {"problems": [], "warnings": _problems(study.remarks)}
 
 
 def _create(client: ManagerClient, _path: Mapping[str, str], body: Body) -> object:

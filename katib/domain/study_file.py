@@ -15,12 +15,21 @@ __all__ = ["MAX_BYTES", "Place", "Problem", "StudyFile", "StudyFileError", "loca
 
 @dataclass(frozen=True, slots=True)
 class StudyFile:
-    """A study file that was read and checked. `places` tells where each field stands, by its path on the wire."""
+    """A study file that was read and checked. `places` tells where each field stands, by its path on the wire.
+
+    `warnings` are about what was passed over, `doubts` about what is as it stands and may not be meant so.
+    """
 
     source: str
     spec: StudySpec
     places: Mapping[str, Place]
     warnings: tuple[Problem, ...]
+    doubts: tuple[Problem, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[Problem, ...]:
+        """Both, by line: for whoever is about to use the study."""
+        return tuple(sorted((*self.warnings, *self.doubts), key=lambda problem: problem.line or 0))
 
     def refused(self, violations: Iterable[FieldViolation]) -> StudyFileError:
         """The error for what a check, or the manager, says of this study: with this file's name and lines."""
@@ -37,7 +46,7 @@ def parse_study(data: str | bytes, source: str = "study.yaml") -> StudyFile:
     spec = read_study(compose(data, source), walk)
     if walk.problems:
         raise StudyFileError(source, walk.problems, walk.warnings)
-    study = StudyFile(source, spec, walk.places, tuple(walk.warnings))
+    study = StudyFile(source, spec, walk.places, tuple(walk.warnings), tuple(walk.doubts))
     try:
         check_study(spec, path="")
     except InvalidArgumentError as error:

@@ -10,6 +10,7 @@ from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsF
 from katib.domain.metrics import MetricStrategy
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, Scale
 from katib.domain.study import Limits, Mount, Setting, StudySpec
+from katib.domain.study_file_doubts import warn_of_doubts
 from katib.domain.study_file_errors import Place
 from katib.domain.study_file_keys import (
     ALGORITHM,
@@ -91,9 +92,10 @@ def read_study(root: MappingNode, walk: Walk) -> StudySpec:
             max_duration=walk.period(top.get("max_duration")),
         ),
     )
-    walk.finish()
     if "suggest_algorithm" not in top and leaves_algorithm_open(spec):
-        return replace(spec, algorithm=DEFAULT_ALGORITHM)
+        spec = replace(spec, algorithm=DEFAULT_ALGORITHM)
+    warn_of_doubts(spec, top, walk)
+    walk.finish()
     return spec
 
 

@@ -10,7 +10,7 @@ from katib.domain.metrics import MetricStrategy
 from katib.domain.pod import PodSettings, Toleration
 from katib.domain.search_space import ParameterConfig, Scale
 from katib.domain.study import Setting, StudySpec
-from katib.domain.study_file_values import format_period, leaves_algorithm_open
+from katib.domain.study_file_values import format_period, names_a_program
 from katib.domain.trial import Tag
 
 Tree: TypeAlias = dict[str, object]
@@ -61,8 +61,8 @@ def study_tree(spec: StudySpec) -> Tree:
             "tags": _named(spec.tags),
         }
     )
-    if not spec.algorithm and leaves_algorithm_open(spec):
-        # Left out it would be the default one.
+    if not spec.algorithm and (names_a_program(spec) or limits.max_trials is not None):
+        # Left out it would be the default one, or a doubt whether there should be one.
         tree["algorithm"] = {"name": "", "settings": _named(spec.settings)} if spec.settings else ""
     return tree
 

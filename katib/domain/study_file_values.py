@@ -165,3 +165,8 @@ def leaves_algorithm_open(spec: StudySpec) -> bool:
     be, and what each of them is to run. Files of Katib 0.1 do not say the first in this way: without an algorithm their studies
     stay idle, as they were."""
     return spec.limits.max_trials is not None and bool(spec.command or spec.image)
+
+
+def names_a_program(spec: StudySpec) -> bool:
+    """Whether there is anything that Katib could run."""
+    return bool(spec.command or spec.image or spec.pod.template)

@@ -42,6 +42,7 @@ class Walk:
     places: dict[str, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    doubts: list[Problem] = field(default_factory=list)
     _unknown: list[tuple[Place, str, KeySet]] = field(default_factory=list)
 
     def refuse(self, place: Place, value: object, expected: str) -> None:
@@ -56,6 +57,9 @@ class Walk:
 
     def warn(self, place: Place, sentence: str) -> None:
         self.warnings.append(Problem(place.line, FieldViolation(place.path, "", sentence)))
+
+    def doubt(self, place: Place, sentence: str) -> None:
+        self.doubts.append(Problem(place.line, FieldViolation(place.path, "", sentence)))
 
     def pairs(self, entry: Entry) -> Iterator[tuple[str, Entry]]:
         """The keys and values of a mapping; each key once, each value that is given."""

@@ -69,6 +69,29 @@ def test_a_study_of_katib_0_1_is_created_and_what_was_passed_over_is_told(
     assert done.err == f"{path}:52: warning: colour: ignored: there is no such key\n"
 
 
+def test_a_study_that_nobody_would_run_is_created_and_that_is_told(
+    cli: Cli, manager: ScriptedManager, file: Path
+) -> None:
+    file.write_text(FILE.replace("algorithm:\n  name: random\n  settings: {Seed: 1}\n", ""))
+    done = cli("create-study", "-f", str(file))
+    assert (done.code, done.out) == (0, "Study c000000000000000 is created.\n")
+    assert done.err.startswith(f"{file}:5: warning: command: the study's trials are run by nobody but clients")
+    assert "with max_trials or algorithm in the file Katib runs this" in done.err
+
+
+def test_a_warning_is_told_once_where_the_manager_refuses_the_study(
+    cli: Cli, manager: ScriptedManager, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text((ROOT / "examples" / "cifer10.yaml").read_text() + "colour: red\n")
+    manager.refusal = InvalidArgumentError([FieldViolation("study_config.owner", "root", "expected ann")])
+    lines = cli("create-study", "-f", str(path)).err.splitlines()
+    assert [line.partition(": ")[2] for line in lines] == [
+        "warning: colour: ignored: there is no such key",
+        "owner: 'root': expected ann",
+    ]
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [(".", "{folder}"), ("train/../run", "{folder}/run"), ("/opt/x", "/opt/x"), ("~/x", "{home}/x")],
