@@ -174,7 +174,7 @@ def best(session: Session, study: str, form: Format) -> None:
         detail = client.get_study(find_study(client, study))
     if detail.best_trial is None:
         raise NotFoundError(
-            f"no trial of study {detail.summary.id} has reported {detail.spec.objective_name!r} yet; "
+            f"no trial of study {detail.summary.id} has completed with a value of {detail.spec.objective_name!r} yet; "
             f"see katib-cli list trials {detail.summary.id}"
         )
     if form is not Format.TABLE:

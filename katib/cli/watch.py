@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def watch(session: Session, study: str) -> int:
     """Follow a study until it ends: its progress, its best value, its running trials and why what waits does.
 
-    The exit code is 0 when the study is COMPLETED, 1 when it ended otherwise. Ctrl-C leaves the study running.
+    The exit code is 0 when the study is COMPLETED, 1 when it ended otherwise or trials failed and none completed. Ctrl-C leaves
+    the study running.
     """
     with session.connect() as client:
         return watch_study(client, find_study(client, study))
@@ -47,7 +48,7 @@ def watch_study(client: "ManagerClient", study_id: str) -> int:
         )
         return INTERRUPTED
     click.echo(show_ending(watched))
-    return OK if watched.study.state is StudyState.COMPLETED else FAILED
+    return OK if watched.study.state is StudyState.COMPLETED and not watched.in_vain else FAILED
 
 
 def events(client: "ManagerClient", study_id: str, patience: Patience) -> Iterator[StudyEvent]:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from katib.cli.terminal import clean, show_number, show_reason
 from katib.domain.study import StudySpec
-from katib.domain.trial import Trial
+from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.domain.views import StudyDetail, StudyEvent, StudySummary
 
 
@@ -15,6 +15,7 @@ class Watched:
     def __init__(self, detail: StudyDetail) -> None:
         self.spec: StudySpec = detail.spec
         self.study: StudySummary = detail.summary
+        self.first_failed: Trial | None = None
         self._best: Trial | None = detail.best_trial
         self._unfinished: dict[str, Trial] = {}
         self._known = detail.summary.trials
@@ -26,6 +27,10 @@ class Watched:
         news = []
         for trial in sorted(event.trials, key=lambda t: t.number):
             before = self._unfinished.pop(trial.id, None)
+            if trial.state is TrialState.ERROR and (
+                self.first_failed is None or trial.number < self.first_failed.number
+            ):
+                self.first_failed = trial
             if not trial.state.finished:
                 self._unfinished[trial.id] = trial
             elif before is None and trial.number <= self._known:
@@ -39,6 +44,11 @@ class Watched:
     def unfinished(self) -> list[Trial]:
         """By number."""
         return sorted(self._unfinished.values(), key=lambda t: t.number)
+
+    @property
+    def in_vain(self) -> bool:
+        """Trials failed, and none has completed."""
+        return bool(self.study.failed and not self.study.completed)
 
     @property
     def best(self) -> Trial | None:
@@ -96,7 +106,7 @@ def show_counts(study: StudySummary) -> str:
 def show_best(watched: Watched) -> str:
     study = watched.study
     if not study.best_trial_id:
-        return f"no trial has reported {clean(study.objective_name)!r} yet"
+        return f"no trial has completed with a value of {clean(study.objective_name)!r} yet"
     value = f"{clean(study.objective_name)} {show_number(study.best_objective)}"
     trial = watched.best
     if trial is None:
@@ -110,5 +120,22 @@ def show_ending(watched: Watched) -> str:
     reason = show_reason(study.reason, study.message)
     return (
         f"Study {study.id} is {study.state.value}{f' ({reason})' if reason else ''}: {show_counts(study).split(';')[0]}.\n"
-        f"Best: {show_best(watched)}"
+        f"{_show_failures(watched) if watched.in_vain else f'Best: {show_best(watched)}'}"
+    )
+
+
+def _show_failures(watched: Watched) -> str:
+    study, trial = watched.study, watched.first_failed
+    failed = study.failed
+    if failed == study.finished_trials:
+        said = "Its one trial failed" if failed == 1 else f"All {failed} trials failed"
+    else:
+        said = f"No trial completed, and {failed} failed"
+    if trial is None:
+        return f"{said}: see katib-cli list-trials {study.id} --state ERROR"
+    # What has never begun has printed nothing, and what runs at a client prints there.
+    silent = watched.spec.client_driven or trial.reason == TrialReason.START_FAILED
+    return (
+        f"{said}. Trial {trial.number}: {show_reason(trial.reason, trial.message) or trial.state.value}\n"
+        f"See more of it: katib-cli {'get-trial' if silent else 'logs'} {trial.id}"
     )

@@ -311,7 +311,10 @@ def test_no_best_trial_yet_is_one_sentence_and_code_3(cli: Cli, manager: Scripte
     manager.add(study(A))
     done = cli("best", A, "-o", "json")
     assert (done.code, done.out) == (3, "")
-    assert done.err == f"Error: no trial of study {A} has reported 'accuracy' yet; see katib-cli list trials {A}\n"
+    assert (
+        done.err
+        == f"Error: no trial of study {A} has completed with a value of 'accuracy' yet; see katib-cli list trials {A}\n"
+    )
 
 
 def test_a_trial_is_shown(cli: Cli, manager: ScriptedManager) -> None:

@@ -23,14 +23,15 @@ from katib.cli.watch_lines import trial_line
 from katib.cli.watch_live import LiveView, Picture
 from katib.cli.watch_state import Watched, show_best, show_counts, show_ending
 from katib.domain.errors import NotFoundError, UnavailableError
-from katib.domain.study import Objective, StudyState
-from katib.domain.trial import TrialState
+from katib.domain.study import Objective, StudySpec, StudyState
+from katib.domain.trial import Trial, TrialState
 from katib.domain.views import StudyDetail, StudyEvent
 from tests.cli.conftest import PROGRAM, Cli
 from tests.cli.scripted import NOW, SPEC, ScriptedManager, serving, study, trial
 from tests.cli.test_logs import on_terminal
 
 A = "a" + "0" * 15
+MORE = "See more of it: katib-cli"
 RUN = StudyEvent(study(pending=1, running=1), [trial(1), trial(2, state=TrialState.PENDING, started_at=None)], 5)
 FINISH = StudyEvent(
     study(running=1, completed=1, best_trial_id=trial(1).id, best_objective=0.9),
@@ -100,6 +101,18 @@ def test_the_exit_code_says_how_the_study_ended(
 ) -> None:
     manager.add(study(A))
     manager.watches = [[StudyEvent(study(A, state=state), [], 2)]]
+    assert cli("watch", A).code == code
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [({"failed": 3}, 1), ({"failed": 1, "killed": 2}, 1), ({"failed": 2, "completed": 1}, 0), ({"killed": 3}, 0)],
+)
+def test_a_study_whose_trials_failed_without_one_that_completed_was_no_success(
+    counts: dict[str, int], code: int, cli: Cli, manager: ScriptedManager
+) -> None:
+    manager.add(study(A))
+    manager.watches = [[StudyEvent(study(A, state=StudyState.COMPLETED, **counts), [], 2)]]
     assert cli("watch", A).code == code
 
 
@@ -274,8 +287,36 @@ def test_the_last_words_say_that_no_trial_has_reported() -> None:
     state = watched(state=StudyState.STOPPED, reason="StoppedByUser")
     assert show_ending(state).splitlines() == [
         f"Study {A} is STOPPED (StoppedByUser): 0 of 20 trials finished.",
-        "Best: no trial has reported 'accuracy' yet",
+        "Best: no trial has completed with a value of 'accuracy' yet",
     ]
+
+
+FAILURE = trial(2, state=TrialState.ERROR, reason="ExitCode", message="it ended with 127")
+CASES = (
+    (2, 0, SPEC, FAILURE, f"All 2 trials failed. Trial 2: ExitCode: it ended with 127\n{MORE} logs {FAILURE.id}"),
+    (1, 0, SPEC, FAILURE, f"Its one trial failed. Trial 2: ExitCode: it ended with 127\n{MORE} logs {FAILURE.id}"),
+    (
+        *(2, 3, SPEC, replace(FAILURE, reason="StartFailed", message="no pythn")),
+        f"No trial completed, and 2 failed. Trial 2: StartFailed: no pythn\n{MORE} get-trial {FAILURE.id}",
+    ),
+    (
+        *(2, 0, replace(SPEC, algorithm=""), replace(FAILURE, reason="", message="")),
+        f"All 2 trials failed. Trial 2: ERROR\n{MORE} get-trial {FAILURE.id}",
+    ),
+    (2, 0, SPEC, None, f"All 2 trials failed: see katib-cli list-trials {A} --state ERROR"),
+)
+
+
+@pytest.mark.parametrize(("failed", "killed", "spec", "first", "said"), CASES)
+def test_the_last_words_say_why_nothing_completed(
+    failed: int, killed: int, spec: StudySpec, first: Trial | None, said: str
+) -> None:
+    ended = study(state=StudyState.COMPLETED, failed=failed, killed=killed)
+    state = Watched(StudyDetail(ended, spec, None))
+    later = [] if first is None else [replace(first, id="c" * 16, number=first.number + 1, message="later")]
+    state.take(StudyEvent(ended, [*later, *([first] if first else [])], 2))
+    state.take(StudyEvent(ended, later, 3))
+    assert show_ending(state).partition("\n")[2] == said
 
 
 def test_a_line_of_a_further_attempt_says_so() -> None:
