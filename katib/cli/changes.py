@@ -1,8 +1,10 @@
 """Commands that change studies and trials: stop, delete, pause, resume, update."""
 
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -10,8 +12,15 @@ from katib.cli.errors import FAILED, OK, report
 from katib.cli.find import find_study, find_trial
 from katib.cli.session import Period, Session, connected, pass_session
 from katib.cli.studies import show_progress
-from katib.domain.errors import KatibError, UnavailableError
-from katib.domain.study import Limits
+from katib.domain.errors import KatibError, NotFoundError, UnavailableError
+from katib.domain.study import Limits, StudyReason
+from katib.domain.views import StudySummary
+
+if TYPE_CHECKING:
+    from katib.api.client import ManagerClient
+
+_DELETION_S: Final = 1.0
+_LOOK_S: Final = 0.05
 
 
 @click.command("stop-study")
@@ -23,9 +32,14 @@ def stop_study(session: Session, studies: tuple[str, ...]) -> int:
     with session.connect() as client:
 
         def stop(text: str) -> str:
-            study_id = find_study(client, text)
-            client.stop_study(study_id)
-            return f"Study {study_id} is stopping."
+            before = client.get_study(find_study(client, text)).summary
+            # Asked in any case: whether the caller may is for the manager to say.
+            client.stop_study(before.id)
+            if before.state.finished:
+                return f"Study {before.id} has ended already: {before.state.value}."
+            if before.reason == StudyReason.DELETING:
+                return _going(before.id)
+            return f"Study {before.id} is stopping."
 
         return _each(studies, stop)
 
@@ -39,9 +53,11 @@ def stop_trial(session: Session, trials: tuple[str, ...]) -> int:
     with session.connect() as client:
 
         def stop(text: str) -> str:
-            trial_id = find_trial(client, text)
-            client.stop_trial(trial_id)
-            return f"Trial {trial_id} is stopping."
+            before = client.get_trial(find_trial(client, text)).trial
+            client.stop_trial(before.id)
+            if before.state.finished:
+                return f"Trial {before.id} has ended already: {before.state.value}."
+            return f"Trial {before.id} is stopping."
 
         return _each(trials, stop)
 
@@ -66,9 +82,28 @@ def delete_study(session: Session, studies: tuple[str, ...], yes: bool) -> int:
                 if not click.confirm(question):
                     return f"Study {summary.id} is kept."
             client.delete_study(summary.id)
-            return f"Study {summary.id} is deleted."
+            return f"Study {summary.id} is deleted." if _gone(client, summary.id) else _going(summary.id)
 
         return _each(studies, delete)
+
+
+def _gone(client: "ManagerClient", study_id: str) -> bool:
+    """Whether it is gone now, or as good as now: a study of which nothing runs goes within moments."""
+    until = time.monotonic() + _DELETION_S
+    while True:
+        try:
+            client.get_study(study_id)
+        except NotFoundError:
+            return True
+        except UnavailableError:
+            return False  # that it is to be deleted was stored
+        if time.monotonic() > until:
+            return False
+        time.sleep(_LOOK_S)
+
+
+def _going(study_id: str) -> str:
+    return f"Study {study_id} is being deleted: it goes when its runs have ended."
 
 
 @click.command("pause-study")
@@ -102,6 +137,7 @@ def resume_study(session: Session, study: str) -> None:
 @click.option("--trial-timeout", type=Period(), help="Of one attempt of a trial.")
 @click.option("--max-duration", type=Period(), help="Of the study, from its creation.")
 @click.option("--goal", type=float, metavar="NUMBER", help="The objective's value at which the study ends.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask where trials that run would be ended.")
 @connected
 @pass_session
 def update_study(
@@ -114,14 +150,43 @@ def update_study(
     trial_timeout: timedelta | None,
     max_duration: timedelta | None,
     goal: float | None,
+    yes: bool,
 ) -> None:
-    """Change a study's limits. One that has ended goes on when the limit that ended it is raised."""
+    """Change a study's limits. One that has ended goes on when the limit that ended it is raised.
+
+    Where --max-trials or --max-failed-trials are reached already, the trials that still run are ended with the study; at a
+    terminal that is asked first.
+    """
     limits = Limits(max_trials, max_parallel, max_failed_trials, retry_limit, trial_timeout, max_duration)
     if limits == Limits() and goal is None:
         raise click.UsageError("nothing to change: give one of the limits, such as --max-trials 50")
     with session.connect() as client:
-        summary = client.update_study(find_study(client, study), limits, goal)
+        study_id = find_study(client, study)
+        if not yes and sys.stdin.isatty():
+            before = client.get_study(study_id).summary
+            cost = _ends(before, limits)
+            if cost and not click.confirm(f"{cost} Go on?"):
+                click.echo(f"Study {study_id} is left as it was.")
+                return
+        summary = client.update_study(study_id, limits, goal)
     click.echo(f"Study {summary.id} is {summary.state.value}; {show_progress(summary)} trials finished.")
+    cost = _ends(summary, limits)
+    if cost:
+        click.echo(f"Warning: {cost}", err=True)
+
+
+def _ends(study: StudySummary, limits: Limits) -> str:
+    """What these limits make of trials that run; empty where it is nothing."""
+    going = study.running + study.pending
+    for option, limit, count, what in (
+        ("--max-trials", limits.max_trials, study.finished_trials, "finished"),
+        ("--max-failed-trials", limits.max_failed_trials, study.failed, "failed"),
+    ):
+        if going and limit is not None and limit <= count:
+            return (
+                f"{option} {limit} ends the study, where {count} have {what}: {going} that still run are ended with it."
+            )
+    return ""
 
 
 def _each(names: tuple[str, ...], act: Callable[[str], str]) -> int:

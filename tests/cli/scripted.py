@@ -99,6 +99,7 @@ class ScriptedManager(ManagerServicer):
         self.services: list[ServiceStatus] = []
         self.calls: list[Any] = []
         self.refusal: KatibError | None = None
+        self.slow_to_delete = False
         self.output: Callable[[int, int], pb.GetTrialLogReply] = lambda _attempt, _offset: pb.GetTrialLogReply()
         self.watches: list[list[StudyEvent | Event | KatibError]] = []
 
@@ -128,6 +129,8 @@ class ScriptedManager(ManagerServicer):
 
     def DeleteStudy(self, request: pb.DeleteStudyRequest, context: object) -> pb.DeleteStudyReply:
         self._change(request)
+        if not self.slow_to_delete:
+            self.studies = [s for s in self.studies if s.summary.id != request.study_id]
         return pb.DeleteStudyReply()
 
     def StopTrial(self, request: pb.StopTrialRequest, context: object) -> pb.StopTrialReply:

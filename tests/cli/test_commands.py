@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from katib.api import api_pb2 as pb
 from katib.api import calls
 from katib.cli import session
 from katib.domain.asked import ALGORITHM_TAG
-from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, UnavailableError
+from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError
 from katib.domain.study import Limits, Setting, StudyState
 from katib.domain.study_file import parse_study
 from katib.domain.trial import Tag, TrialState
@@ -321,48 +320,3 @@ def test_a_trial_is_shown(cli: Cli, manager: ScriptedManager) -> None:
     manager.trials = [trial(3)]
     assert f"Study:    {A}, number 3" in cli("get-trial", trial(3).id).out
     assert json.loads(cli("get", "trial", trial(3).id, "-o", "json").out)["observations"] == []
-
-
-# Changes
-
-
-def test_several_studies_are_stopped_and_one_that_is_not_there_keeps_none_from_it(
-    cli: Cli, manager: ScriptedManager
-) -> None:
-    manager.add(study("abcd" + "0" * 12, name="one"))
-    manager.add(study("abce" + "0" * 12, name="two"))
-    done = cli("stop", "study", "one", "none", "two")
-    assert done.code == 3
-    assert done.out.splitlines() == [f"Study abcd{'0' * 12} is stopping.", f"Study abce{'0' * 12} is stopping."]
-    assert "no study has the name 'none'" in done.err
-
-
-def test_a_database_that_is_away_is_said_once_and_code_4(cli: Cli, manager: ScriptedManager) -> None:
-    manager.add(study(A, name="one"))
-    manager.refusal = UnavailableError("the database does not answer: try again")
-    done = cli("stop-study", "one", "one")
-    assert (done.code, done.err) == (4, "Error: the database does not answer: try again\n")
-
-
-def test_a_study_is_deleted_after_yes_only(cli: Cli, manager: ScriptedManager) -> None:
-    manager.add(study(A))
-    assert cli("delete-study", A).code == 2
-    assert manager.calls == []
-    assert cli("delete", "study", "-y", A).out == f"Study {A} is deleted.\n"
-    assert manager.calls == [pb.DeleteStudyRequest(study_id=A)]
-
-
-def test_a_study_is_paused_and_resumed(cli: Cli, manager: ScriptedManager) -> None:
-    manager.add(study(A, running=2))
-    assert cli("pause-study", A).out == f"Study {A} is paused; 2 trials still run.\n"
-    assert cli("resume-study", A).out == f"Study {A} is RUNNING.\n"
-    assert [call.paused for call in manager.calls] == [True, False]
-
-
-def test_limits_are_changed_and_the_others_kept(cli: Cli, manager: ScriptedManager) -> None:
-    manager.add(study(A))
-    done = cli("update-study", A, "--max-trials", "50", "--trial-timeout", "1h30m", "--goal", "0.5")
-    assert (done.code, done.out) == (0, f"Study {A} is RUNNING; 0/20 trials finished.\n")
-    (request,) = manager.calls
-    assert (request.max_trials, request.trial_timeout.seconds, request.optimization_goal) == (50, 5400, 0.5)
-    assert not any(request.HasField(name) for name in ("max_parallel", "retry_limit", "max_duration", "paused"))
