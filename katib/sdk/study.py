@@ -21,7 +21,6 @@ from katib.api.calls import DEFAULT_ADDRESS
 from katib.api.client import ManagerClient
 from katib.api.logins import token_for
 from katib.api.tls import INSECURE, client_tls, refuse_plaintext
-from katib.domain.asked import ALGORITHM_TAG
 from katib.domain.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
@@ -30,12 +29,12 @@ from katib.domain.errors import (
     UnavailableError,
 )
 from katib.domain.names import is_id
-from katib.domain.study import Limits, Objective, Setting, StudySpec
-from katib.domain.trial import Tag
+from katib.domain.study import StudySpec
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
+from katib.sdk.arguments import as_written, spec_of, text_of
 from katib.sdk.patience import patiently
-from katib.sdk.space import Range, Value, configs_of, typed_value
+from katib.sdk.space import Range, Value, typed_value
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -74,7 +73,7 @@ def create_study(
     goal: float | None = None,
     max_trials: int | None = None,
     max_failed_trials: int | None = None,
-    max_duration: "timedelta | None" = None,
+    max_duration: "timedelta | float | str | None" = None,
     algorithm: str = "auto",
     settings: Mapping[str, object] | None = None,
     exist_ok: bool = False,
@@ -83,6 +82,7 @@ def create_study(
     """Creates a study that is driven by programs such as this one.
 
     `maximize` or `minimize` names the metric to make better; `goal` ends the study when it is reached, as the limits do.
+    `max_duration` is a timedelta, a number of seconds or a text such as "10m" or "1h30m".
     `algorithm` with its `settings` (`{"Seed": 1}`) is one that `katib-cli list algorithms` shows. `exist_ok`: a study that was
     created so under this name is opened in place of a second one, however many programs do this at the same time; it must have
     the same parameters, objective, algorithm and settings, and keeps its goal and limits. `server` is where the manager is,
@@ -90,26 +90,24 @@ def create_study(
 
     Raises a katib.KatibError: InvalidArgumentError says which argument is wrong, UnavailableError that no manager answers.
     """
-    if bool(maximize) == bool(minimize):
-        raise InvalidArgumentError(
-            "say either maximize='METRIC' or minimize='METRIC': what the study is to make better"
-        )
-    spec = StudySpec(
-        name=name,
-        objective_name=maximize or minimize,
-        optimization=Objective.MAXIMIZE if maximize else Objective.MINIMIZE,
-        parameters=configs_of(parameters),
+    spec = spec_of(
+        name,
+        parameters,
+        maximize=maximize,
+        minimize=minimize,
         goal=goal,
-        settings=tuple(Setting(key, str(value)) for key, value in (settings or {}).items()),
-        tags=(Tag(ALGORITHM_TAG, algorithm),),
-        limits=Limits(max_trials=max_trials, max_failed_trials=max_failed_trials, max_duration=max_duration),
+        max_trials=max_trials,
+        max_failed_trials=max_failed_trials,
+        max_duration=max_duration,
+        algorithm=algorithm,
+        settings=settings,
     )
     client = connect(server)
-    if settings:
-        _check_settings(client, algorithm, spec)
     # Drawn once: a call whose answer was lost is made again under the same.
     request_id = f"sdk-{uuid.uuid5(uuid.NAMESPACE_OID, name) if exist_ok else uuid.uuid4()}"
     try:
+        if settings:
+            _check_settings(client, algorithm, spec)
         study_id = patiently(lambda: client.create_study(spec, request_id), OPEN_S, f"creating study {name}")
     except InvalidArgumentError as error:
         for violation in error.violations:
@@ -117,8 +115,8 @@ def create_study(
                 other = violation.expected.removeprefix("expected a new one: ")
                 raise InvalidArgumentError(
                     f"there is another study {name!r} ({other}): give this one another name, or leave out exist_ok"
-                ) from error
-        raise
+                ) from None
+        raise as_written(error, spec) from None
     return Study(client, study_id)
 
 
@@ -133,6 +131,7 @@ def _check_settings(client: ManagerClient, algorithm: str, spec: StudySpec) -> N
 
 def open_study(study: str, *, server: str | None = None) -> "Study":
     """A study by its id or name. Raises NotFoundError where there is none, InvalidArgumentError where several have the name."""
+    text_of("study", study, "expected a text, the id or the name of a study")
     client = connect(server)
     if is_id(study):
         found = Study(client, study)
@@ -150,6 +149,8 @@ def open_study(study: str, *, server: str | None = None) -> "Study":
 def connect(server: str | None) -> ManagerClient:
     """As the command line finds the manager, and shows who calls: KATIB_SERVER, KATIB_TLS_CA and its like for TLS, and
     KATIB_TOKEN_FILE, or what katib-cli login has kept."""
+    if server is not None:
+        text_of("server", server, "expected HOST:PORT, unix:PATH, or several with commas between")
     names = ("KATIB_TLS_CA", "KATIB_TLS_CERT", "KATIB_TLS_KEY")
     ca, cert, key = (os.environ.get(name, "") for name in names)
     address = server or os.environ.get("KATIB_SERVER") or DEFAULT_ADDRESS
