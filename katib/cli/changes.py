@@ -177,14 +177,15 @@ def update_study(
 
 def _ends(study: StudySummary, limits: Limits) -> str:
     """What these limits make of trials that run; empty where it is nothing."""
-    going = study.running + study.pending
     for option, limit, count, what in (
         ("--max-trials", limits.max_trials, study.finished_trials, "finished"),
         ("--max-failed-trials", limits.max_failed_trials, study.failed, "failed"),
     ):
-        if going and limit is not None and limit <= count:
+        # Nothing is lost with those that wait.
+        if study.running and limit is not None and limit <= count:
             return (
-                f"{option} {limit} ends the study, where {count} have {what}: {going} that still run are ended with it."
+                f"{option} {limit} is reached already, with {count} trials {what}: {study.running} that still run are ended "
+                "with the study."
             )
     return ""
 

@@ -96,7 +96,7 @@ def test_a_study_that_still_ends_is_not_said_to_be_deleted(
     assert (done.code, done.out) == (0, f"Study {A} is being deleted: it goes when its runs have ended.\n")
 
 
-ENDED = "--max-trials 5 ends the study, where 6 have finished: 3 that still run are ended with it."
+ENDED = "--max-trials 5 is reached already, with 6 trials finished: 2 that still run are ended with the study."
 
 
 def test_trials_that_a_limit_ends_are_counted(cli: Cli, manager: ScriptedManager) -> None:
@@ -104,17 +104,14 @@ def test_trials_that_a_limit_ends_are_counted(cli: Cli, manager: ScriptedManager
     done = cli("update-study", A, "--max-trials", "5")
     assert (done.code, done.out) == (0, f"Study {A} is RUNNING; 6/5 trials finished.\n")
     assert done.err == f"Warning: {ENDED}\n"
-    failed = cli("update-study", A, "--max-failed-trials", "1").err
-    assert (
-        failed
-        == f"Warning: {ENDED.replace('trials 5', 'failed-trials 1').replace('6 have finished', '1 have failed')}\n"
-    )
+    told = ENDED.replace("--max-trials 5", "--max-failed-trials 1").replace("6 trials finished", "1 trials failed")
+    assert cli("update-study", A, "--max-failed-trials", "1").err == f"Warning: {told}\n"
     for option in ("--max-trials=7", "--max-failed-trials=2", "--max-parallel=1"):
         assert cli("update-study", A, option).err == ""
 
 
 def test_a_limit_that_ends_nothing_is_no_warning(cli: Cli, manager: ScriptedManager) -> None:
-    manager.add(study(A, completed=5))
+    manager.add(study(A, completed=5, pending=1))
     assert cli("update-study", A, "--max-trials", "5").err == ""
 
 
