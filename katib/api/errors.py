@@ -166,6 +166,32 @@ def tls_failure(text: str, *, tls: bool) -> str:
     return ""
 
 
+# How gRPC's text begins for an answer of HTTP that has nothing of gRPC.
+SAID_BY_HTTP: Final = "Received http2 header with status"
+# What such texts have in them where something is there but no manager that answers, or where a name stands for nothing.
+_NO_ANSWER: Final = ("before receiving SETTINGS", "Handshake read failed", "Timeout occurred", "timed out")
+_NO_GRPC: Final = ("Failed parsing HTTP/2", "http1.x server", SAID_BY_HTTP)
+_NO_NAME: Final = ("DNS resolution failed", "lookup failed", "Domain name not found")
+
+
+def why_unreached(text: str, address: str) -> str:
+    """A sentence on a peer that was to be a manager, by gRPC's text; empty where that says nothing but that nobody listens."""
+    if any(part in text for part in _NO_NAME):
+        host = address.rpartition(":")[0]
+        return f"the host name {host} could not be looked up: correct it, or see whether the name service (DNS) answers"
+    if any(part in text for part in _NO_GRPC):
+        return (
+            f"what answers at {address} is no manager, but perhaps the dashboard, another web server or a proxy: name the "
+            "manager's own address, which is what its --listen says"
+        )
+    if any(part in text for part in _NO_ANSWER):
+        return (
+            f"the manager at {address} does not answer: see whether its process is stopped or overloaded, what its log says, "
+            "and whether the address is right"
+        )
+    return ""
+
+
 def _resource_exhausted(call: grpc.Call, text: str) -> errors.ResourceExhaustedError:
     too_large = _TOO_LARGE.match(text)
     if too_large:

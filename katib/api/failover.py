@@ -20,12 +20,14 @@ import grpc
 from katib.api.api_pb2_grpc import ManagerStub
 from katib.api.channel import open_channel
 from katib.api.errors import (
+    SAID_BY_HTTP,
     TIMED_OUT_HERE,
     from_rpc_error,
     retry_after_of,
     said_by_grpc,
     tls_failure,
     was_not_sent,
+    why_unreached,
 )
 from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError, UnavailableError
 
@@ -232,11 +234,17 @@ class Failover:
 
     def _translate(self, rpc_error: grpc.RpcError, fate: _Fate, index: int, *, again: bool) -> KatibError:
         where = f"the manager at {self.addresses[index]}"
+        text = cast(grpc.Call, rpc_error).details() or ""
+        if text.startswith(SAID_BY_HTTP):
+            return UnavailableError(why_unreached(text, self.addresses[index]))
         if fate is _Fate.UNSENT:
-            tls = tls_failure(cast(grpc.Call, rpc_error).details() or "", tls=self._tls is not None)
+            tls = tls_failure(text, tls=self._tls is not None)
             if tls:
                 return UnavailableError(f"{where} cannot be used: {tls}")
             if len(self.addresses) == 1:
+                why = why_unreached(text, self.addresses[index])
+                if why:
+                    return UnavailableError(why)
                 return UnavailableError(f"{where} cannot be reached: start it (katib-local does), or name another one")
             every = ", ".join(self.addresses)
             return UnavailableError(

@@ -6,8 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -175,8 +176,28 @@ def test_a_port_where_something_else_is_silent_is_given_up_in_time_with_code_4(p
         silent.listen()
         begin = time.monotonic()
         done = program("-s", f"localhost:{silent.getsockname()[1]}", "--timeout", "20s", "list-studies")
-    assert (done.code, "cannot be reached" in done.err) == (4, True)
+    assert (done.code, SENTENCE.fullmatch(done.err) is not None) == (4, True)
+    assert "does not answer: see whether its process is stopped or overloaded" in done.err
     assert time.monotonic() - begin < 10
+
+
+@pytest.mark.long
+def test_a_port_where_something_else_answers_is_told_from_a_manager(program: Cli) -> None:
+    def answer(web: socket.socket) -> None:
+        with suppress(OSError):  # until it is closed
+            while True:
+                with web.accept()[0] as connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                    connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        Thread(target=answer, args=(web,), daemon=True).start()
+        address = f"127.0.0.1:{web.getsockname()[1]}"
+        done = program("-s", address, "list-studies")
+        web.shutdown(socket.SHUT_RDWR)
+    assert (done.code, SENTENCE.fullmatch(done.err) is not None) == (4, True)
+    assert f"what answers at {address} is no manager, but perhaps the dashboard" in done.err
 
 
 @pytest.mark.long
