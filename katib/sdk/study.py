@@ -21,17 +21,12 @@ from katib.api.calls import DEFAULT_ADDRESS
 from katib.api.client import ManagerClient
 from katib.api.logins import token_for
 from katib.api.tls import INSECURE, client_tls, refuse_plaintext
-from katib.domain.errors import (
-    DeadlineExceededError,
-    FailedPreconditionError,
-    InvalidArgumentError,
-    NotFoundError,
-    UnavailableError,
-)
+from katib.domain.asked import algorithm_of
+from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id
-from katib.domain.study import StudySpec
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
+from katib.sdk.algorithms import check_algorithm
 from katib.sdk.arguments import as_written, spec_of, text_of
 from katib.sdk.patience import patiently
 from katib.sdk.space import Range, Value, typed_value
@@ -83,7 +78,8 @@ def create_study(
 
     `maximize` or `minimize` names the metric to make better; `goal` ends the study when it is reached, as the limits do.
     `max_duration` is a timedelta, a number of seconds or a text such as "10m" or "1h30m".
-    `algorithm` with its `settings` (`{"Seed": 1}`) is one that `katib-cli list algorithms` shows. `exist_ok`: a study that was
+    `algorithm` with its `settings` (`{"Seed": 1}`) is one that `katib-cli list algorithms` shows, or one of your own that runs
+    already. `exist_ok`: a study that was
     created so under this name is opened in place of a second one, however many programs do this at the same time; it must have
     the same parameters, objective, algorithm and settings, and keeps its goal and limits. `server` is where the manager is,
     `HOST:PORT`, `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
@@ -106,8 +102,8 @@ def create_study(
     # Drawn once: a call whose answer was lost is made again under the same.
     request_id = f"sdk-{uuid.uuid5(uuid.NAMESPACE_OID, name) if exist_ok else uuid.uuid4()}"
     try:
-        if settings:
-            _check_settings(client, algorithm, spec)
+        # One of a user's own that is away is known by the study that is to be opened.
+        check_algorithm(client, algorithm, spec, lambda: exist_ok and bool(client.list_studies(name=name).items))
         study_id = patiently(lambda: client.create_study(spec, request_id), OPEN_S, f"creating study {name}")
     except InvalidArgumentError as error:
         for violation in error.violations:
@@ -118,15 +114,6 @@ def create_study(
                 ) from None
         raise as_written(error, spec) from None
     return Study(client, study_id)
-
-
-def _check_settings(client: ManagerClient, algorithm: str, spec: StudySpec) -> None:
-    """Now, and not with the first trial. Raises InvalidArgumentError."""
-    try:
-        client.within(OPEN_S).check_settings(algorithm, spec)
-    except (UnavailableError, DeadlineExceededError, FailedPreconditionError) as error:
-        # A service may come later; if it does not, the first trial waits for it and says so.
-        _log.info("the settings are checked with the first trial: %s", error)
 
 
 def open_study(study: str, *, server: str | None = None) -> "Study":
@@ -222,9 +209,11 @@ class Study:
         """
         from katib.sdk.loop import Loop
 
-        return Loop(self._client, self._detail(patience), client or own_name(), lease, patience, algorithm).trials(
-            limit
-        )
+        study = self._detail(patience)
+        loop = Loop(self._client, study, client or own_name(), lease, patience, algorithm)
+        if algorithm:
+            check_algorithm(self._client, algorithm, study.spec, lambda: algorithm == algorithm_of(study.spec))
+        return loop.trials(limit)
 
     def run(
         self,

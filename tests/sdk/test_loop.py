@@ -221,7 +221,7 @@ def test_settings_that_the_algorithm_refuses_create_no_study_and_where_it_is_not
         create(it, "wrong settings", algorithm="grid", settings={"DefaultGrid": 0})
     with it.client() as client:
         assert not client.list_studies(name="wrong settings").items
-    assert create(it, "settings later", algorithm="mine", settings={"MySetting": 0}).state == "RUNNING"
+    assert create(it, "settings later", algorithm="tpe", settings={"MySetting": 0}).state == "RUNNING"
 
 
 def test_many_that_create_the_same_study_get_one(it: World) -> None:
