@@ -16,6 +16,7 @@ from katib.api.admission import Admission
 from katib.api.affinity import OneProcessor
 from katib.api.answering import MAX_STREAMS, Answering, Audit, Guard, Observer
 from katib.api.channel import MAX_MESSAGE_BYTES
+from katib.api.listening import why_not_listen
 from katib.domain.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
@@ -188,6 +189,9 @@ class _Part:
 
 
 def _bind(server: grpc.Server, address: str, tls: "ServerTls | None", *, mutual: bool = True) -> int:
+    why_not = why_not_listen(address)
+    if why_not:
+        raise FailedPreconditionError(f"cannot listen on {address}: {why_not}")
     try:
         if tls is None or address.startswith("unix:"):
             port: int = server.add_insecure_port(address)

@@ -1,0 +1,58 @@
+"""Whether an address can be listened on, and why it cannot: gRPC says that on standard error, in words of its own, and takes
+half of what a host name stands for where the other half is in use."""
+
+import errno
+import os
+import socket
+from typing import Final
+
+MAX_SOCKET_PATH: Final = 107
+_MAX_PORT: Final = 65535
+_IN_USE: Final = "something else listens there: stop it, or choose another address"
+_REASONS: Final = {
+    errno.EADDRINUSE: _IN_USE,
+    errno.EADDRNOTAVAIL: "it is no address of this machine: choose another one",
+}
+
+
+def why_not_listen(address: str) -> str:
+    """What is in the way at `HOST:PORT` or `unix:PATH`; empty where nothing is."""
+    if address.startswith("unix:"):
+        return _socket_path(address.removeprefix("unix:"))
+    host, colon, port = address.rpartition(":")
+    if not (
+        colon and port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) and int(port) <= _MAX_PORT
+    ):
+        return "expected HOST:PORT, such as localhost:6789, or unix:PATH"
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError):
+        return "its host name could not be looked up: correct it"
+    failures = [error for family, _, _, _, name in found if (error := _bind(family, name)) is not None]
+    taken = next((error for error in failures if error.errno == errno.EADDRINUSE), None)
+    if taken is None and len(failures) < len(found):
+        # Such as a machine without IPv6.
+        return ""
+    error = taken or failures[0]
+    return _REASONS.get(error.errno or 0, f"{error.strerror}; choose another address")
+
+
+def _bind(family: int, name: tuple[object, ...]) -> OSError | None:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # What is left of connections that have ended is in nobody's way.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(name)
+    except OSError as error:
+        return error
+    return None
+
+
+def _socket_path(path: str) -> str:
+    path = path.removeprefix("//") if path.startswith("///") else path
+    if not path or len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        return f"expected unix: and the path of a socket, at most {MAX_SOCKET_PATH} bytes"
+    folder = os.path.dirname(path) or "."
+    return "" if os.path.isdir(folder) else f"there is no folder {folder}: make it, or choose another path"
