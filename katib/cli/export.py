@@ -3,8 +3,9 @@
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,6 +15,8 @@ from katib.cli.find import find_study
 from katib.cli.output import cell, finite
 from katib.cli.pages import PAGE_SIZE
 from katib.cli.session import Session, connected, pass_session
+from katib.cli.terminal import clean
+from katib.domain.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -46,11 +49,42 @@ class Form(Enum):
 def export(session: Session, study: str, metrics: tuple[str, ...], form: Form) -> None:
     """Print every observation of STUDY, of all attempts, trial by trial in the order of their coming."""
     with session.connect() as client:
-        rows = _rows(client, find_study(client, study), metrics)
+        study_id = find_study(client, study)
+        rows = _rows(client, study_id, metrics)
+        first = next(rows, None)
+        if first is None:
+            _refuse_unknown(client, study_id, metrics)
+        seen: set[object] = set()
+        noted = _noting(rows if first is None else chain([first], rows), seen)
         if form is Form.CSV:
-            _print_csv(rows)
+            _print_csv(noted)
         else:
-            _print_json(rows)
+            _print_json(noted)
+    missing = [name for name in metrics if name not in seen]
+    if missing:
+        click.echo(f"No trial has a value of {_quoted(missing)}.", err=True)
+
+
+def _refuse_unknown(client: "ManagerClient", study_id: str, metrics: tuple[str, ...]) -> None:
+    """Raises InvalidArgumentError for names of which there are no values and will hardly be any. Those who report by calls may
+    use names that the study has not, so it is not said before."""
+    spec = client.get_study(study_id).spec
+    unknown = [name for name in metrics if name not in spec.metric_names]
+    if unknown:
+        raise InvalidArgumentError(
+            f"no trial of study {study_id} has a value of {_quoted(unknown)}; "
+            f"the study's metrics are {_quoted(spec.metric_names)}"
+        )
+
+
+def _noting(rows: "Iterable[Document]", seen: set[object]) -> "Iterator[Document]":
+    for row in rows:
+        seen.add(row["name"])
+        yield row
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{clean(name)}'" for name in names)
 
 
 def _rows(client: "ManagerClient", study_id: str, metrics: tuple[str, ...]) -> "Iterator[Document]":

@@ -16,8 +16,9 @@ from katib.api.api_pb2_grpc import ManagerServicer, add_ManagerServicer_to_serve
 from katib.api.rpc import Server
 from katib.api.service_converters import service_to_proto
 from katib.api.study_converters import spec_from_proto, spec_to_proto, summary_to_proto
-from katib.api.trial_converters import trial_to_proto
+from katib.api.trial_converters import observation_to_proto, trial_to_proto
 from katib.domain.errors import KatibError, NotFoundError
+from katib.domain.metrics import Observation
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
@@ -98,6 +99,7 @@ class ScriptedManager(ManagerServicer):
         self.trials: list[Trial] = []
         self.services: list[ServiceStatus] = []
         self.calls: list[Any] = []
+        self.observations: dict[str, list[Observation]] = {}
         self.refusal: KatibError | None = None
         self.slow_to_delete = False
         self.output: Callable[[int, int], pb.GetTrialLogReply] = lambda _attempt, _offset: pb.GetTrialLogReply()
@@ -173,6 +175,14 @@ class ScriptedManager(ManagerServicer):
         begin = int(request.page_token or 0)
         end = begin + request.page_size
         return pb.ListTrialsReply(trials=found[begin:end], next_page_token=str(end) if end < len(found) else "")
+
+    def ListObservations(self, request: pb.ListObservationsRequest, context: object) -> pb.ListObservationsReply:
+        found = [
+            observation_to_proto(o)
+            for o in self.observations.get(request.trial_id, ())
+            if o.attempt == request.attempt and (not request.names or o.name in request.names)
+        ]
+        return pb.ListObservationsReply(observations=found)
 
     def GetTrialLog(self, request: pb.GetTrialLogRequest, context: object) -> pb.GetTrialLogReply:
         return self.output(request.attempt, request.offset)

@@ -1,0 +1,66 @@
+"""The observations of a study for other programs, and names of metrics that it has not."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from katib.domain.metrics import Observation
+from tests.cli.conftest import Cli
+from tests.cli.scripted import NOW, ScriptedManager, study, trial
+
+A = "a" + "0" * 15
+
+
+def observation(name: str, value: float, attempt: int = 1) -> Observation:
+    return Observation(name, value, NOW, attempt, "output", 1)
+
+
+@pytest.fixture
+def observed(manager: ScriptedManager) -> ScriptedManager:
+    manager.add(study(A))
+    manager.trials = [trial(1), trial(2, attempt=2)]
+    manager.observations = {
+        trial(1).id: [observation("accuracy", 0.5), observation("own", 7.0)],
+        trial(2).id: [observation("accuracy", 0.6, attempt=2)],
+    }
+    return manager
+
+
+def names(text: str) -> list[str]:
+    return [row["name"] for row in csv.DictReader(io.StringIO(text))]
+
+
+def test_everything_is_exported_or_the_metrics_that_are_named(cli: Cli, observed: ScriptedManager) -> None:
+    done = cli("export", A)
+    assert (done.code, names(done.out), done.err) == (0, ["accuracy", "own", "accuracy"], "")
+    # What a client reports under a name of its own is there as well.
+    assert names(cli("export", A, "--metric", "own").out) == ["own"]
+    found = json.loads(cli("export", A, "--metric", "accuracy", "-o", "json").out)
+    assert [row["trial_number"] for row in found] == [1, 2]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_metric_that_the_study_has_not_is_refused_with_those_that_it_has(
+    form: str, cli: Cli, observed: ScriptedManager
+) -> None:
+    done = cli("export", A, "--metric", "acuracy", "--metric", "\x1b", "-o", form)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"Error: no trial of study {A} has a value of 'acuracy', '\\x1b'; the study's metrics are 'accuracy'\n"
+    )
+
+
+def test_of_several_metrics_those_without_a_value_are_told_beside_the_output(
+    cli: Cli, observed: ScriptedManager
+) -> None:
+    done = cli("export", A, "--metric", "accuracy", "--metric", "acuracy")
+    assert (done.code, names(done.out)) == (0, ["accuracy", "accuracy"])
+    assert done.err == "No trial has a value of 'acuracy'.\n"
+
+
+def test_a_metric_of_the_study_that_nobody_has_reported_is_no_error(cli: Cli, observed: ScriptedManager) -> None:
+    observed.observations.clear()
+    done = cli("export", A, "--metric", "accuracy", "-o", "json")
+    assert (done.code, done.out, done.err) == (0, "[]\n", "No trial has a value of 'accuracy'.\n")
