@@ -15,7 +15,7 @@ _UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 
 def check_text(field: str, text: str, most: int, required: str = "") -> list[FieldViolation]:
     """At most `most` printable characters; `required` says what is expected where there must be some."""
-    if required and not text:
+    if required and not text.strip():
         return [violation(field, text, f"expected {required}")]
     if len(text) > most:
         return [violation(field, text, f"expected at most {most} characters, got {len(text)}")]

@@ -4,7 +4,7 @@ A key is known by its letters alone: `optimization_type`, `optimizationType` and
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 AUTO_STOP: Final = "auto_stop_algorithm"
@@ -46,14 +46,21 @@ class KeySet:
 
     names: Mapping[str, str]
     old: frozenset[str] = frozenset()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, names: Iterable[str], old: Iterable[str] = ()) -> "KeySet":
-        return cls({fold(name): name for name in names}, frozenset(fold(name) for name in old if "_" in name))
+    def of(cls, names: Iterable[str], old: Iterable[str] = (), elsewhere: Mapping[str, str] | None = None) -> "KeySet":
+        """`elsewhere`: by what is said here, the keys by which other tools say it, with spaces between."""
+        theirs = {fold(key): ours for ours, keys in (elsewhere or {}).items() for key in keys.split()}
+        return cls({fold(name): name for name in names}, frozenset(fold(name) for name in old if "_" in name), theirs)
 
     def find(self, key: str) -> str | None:
         """The key's own name, in snake_case."""
         return self.names.get(fold(key))
+
+    def here(self, key: str) -> str | None:
+        """What is said here in place of another tool's key."""
+        return self.elsewhere.get(fold(key))
 
     def is_old_spelling(self, key: str) -> bool:
         return key in self.old
@@ -66,16 +73,48 @@ class KeySet:
         return (found[0] if old else self.names[found[0]]) if found else None
 
 
+# How Optuna, Ray Tune, Hyperopt, Weights & Biases and Katib on Kubernetes say the same.
+_RANGES_ELSEWHERE: Final = {
+    "min": "low lower lower_bound minimum",
+    "max": "high upper upper_bound maximum",
+    "min and max": "bounds range",
+    "step": "q quantization increment",
+    "scale: log": "log log_scale log_uniform is_log",
+}
+_LISTS_ELSEWHERE: Final = "choices categories options"
+_STUDY_ELSEWHERE: Final = {
+    "objective.type": "direction mode",
+    "objective.name": "metric_name objective_metric_name",
+    "objective.name or metrics": "metric",
+    "objective.goal": "goal target",
+    "algorithm": "sampler searcher search_alg method tuner",
+    "early_stopping": "pruner early_terminate",
+    "parameters": "search_space space params config",
+    "max_trials": "n_trials num_trials trials num_samples max_evals max_trial_count",
+    "max_parallel": "n_jobs parallel_trial_count max_concurrent_trials concurrency",
+    "max_failed_trials": "max_failed_trial_count",
+    "trial_timeout or max_duration": "timeout",
+    "command": "program script entrypoint",
+}
+_OBJECTIVE_ELSEWHERE: Final = {
+    "type": "direction mode",
+    "name": "metric metric_name objective_metric_name",
+    "goal": "target",
+}
+
 # `autostopalgorithm` stands in the examples of Katib 0.1, which did not know it.
-STUDY: Final = KeySet.of((*_OF_0_1, *_SINCE, *_SHORT, AUTO_STOP), old=(*_OF_0_1, AUTO_STOP))
-OBJECTIVE: Final = KeySet.of(("name", "type", "goal", "strategy"))
+STUDY: Final = KeySet.of((*_OF_0_1, *_SINCE, *_SHORT, AUTO_STOP), (*_OF_0_1, AUTO_STOP), _STUDY_ELSEWHERE)
+OBJECTIVE: Final = KeySet.of(("name", "type", "goal", "strategy"), elsewhere=_OBJECTIVE_ELSEWHERE)
 ALGORITHM: Final = KeySet.of(("name", "settings"))
 PARAMETER_CONFIGS: Final = KeySet.of(("configs",))
 PARAMETER: Final = KeySet.of(
     ("name", "type", "parameter_type", "feasible", "min", "max", "list", "values", "step", "scale"),
-    old=("parameter_type",),
+    ("parameter_type",),
+    {**_RANGES_ELSEWHERE, "values": _LISTS_ELSEWHERE, "type and scale": "distribution"},
 )
-FEASIBLE: Final = KeySet.of(("min", "max", "list", "step", "scale"))
+FEASIBLE: Final = KeySet.of(
+    ("min", "max", "list", "step", "scale"), elsewhere={**_RANGES_ELSEWHERE, "list": _LISTS_ELSEWHERE}
+)
 NAME_VALUE: Final = KeySet.of(("name", "value"))
 COLLECTOR: Final = KeySet.of(("source", "path", "reader", "format", "pattern", "step"))
 MOUNT: Final = KeySet.of(("pvc", "path"))

@@ -182,6 +182,9 @@ class Walk:
         """Judges the unknown keys, for which the whole file has to be known."""
         for place, key, keys in self._unknown:
             sentence = not_yet(key)
+            here = keys.here(key)
+            if sentence is None and here is not None:
+                sentence = f"there is no such key (here it is {here!r})"
             if sentence is None:
                 meant = keys.nearest(key, old=self.old)
                 sentence = "there is no such key" + (f" (did you mean {meant!r}?)" if meant else "")

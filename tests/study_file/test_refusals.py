@@ -65,6 +65,9 @@ def test_a_file_that_is_no_study_is_refused_in_one_line(data: str | bytes, expec
         ),
         ("max-trials: 3", "f.yaml:5: max-trials: there is no such key (did you mean 'max_trials'?)"),
         ("zzz: 1", "f.yaml:5: zzz: there is no such key"),
+        ("direction: minimize", "f.yaml:5: direction: there is no such key (here it is 'objective.type')"),
+        ("nTrials: 5", "f.yaml:5: nTrials: there is no such key (here it is 'max_trials')"),
+        ("timeout: 5", "f.yaml:5: timeout: there is no such key (here it is 'trial_timeout or max_duration')"),
         ("mount: {pvc: a, path: b, rw: 1}", "f.yaml:5: mount.rw: there is no such key"),
         (
             "max_trials: 1\nmaxTrials: 2",
@@ -159,6 +162,36 @@ def test_a_wrong_parameter_is_named_with_its_line(parameter: str, expected: str)
 def test_several_objectives_are_refused_politely(text: str) -> None:
     assert "f.yaml:2: " in refusal(text)
     assert "several objectives are not supported yet: name the one to optimize" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("low", "min"),
+        ("high", "max"),
+        ("log", "scale: log"),
+        ("choices", "values"),
+        ("q", "step"),
+        ("feasible: {lower", "min"),
+        ("feasible: {choices", "list"),
+    ],
+)
+def test_a_parameter_in_the_words_of_other_tools_is_told_ours(theirs: str, ours: str) -> None:
+    ending = "}" if "{" in theirs else ""
+    path = theirs.replace(": {", ".")
+    message = refusal(f"{HEAD}parameters:\n  - {{name: x, type: double, {theirs}: 1{ending}}}\n")
+    assert message == f"f.yaml:4: parameters[0].{path}: there is no such key (here it is '{ours}')"
+
+
+@pytest.mark.parametrize("blanks", [" ", "   "])
+def test_a_name_of_blanks_is_none(blanks: str) -> None:
+    said = f"name: {blanks!r}: expected a name for the study"
+    assert refusal(HEAD.replace("name: s", f"name: '{blanks}'") + BODY) == f"f.yaml:1: {said}"
+
+
+def test_the_direction_of_an_objective_is_its_type() -> None:
+    said = "objective.direction: there is no such key (here it is 'type')"
+    assert f"f.yaml:2: {said}" in refusal(HEAD.replace("type", "direction") + BODY)
 
 
 def test_a_kubernetes_object_is_refused_politely() -> None:
