@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+from katib.domain.asked import algorithm_of
 from katib.domain.metrics import Observation, parse_value
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.search_space import Parameter, ParameterConfig, ParameterType, Scale
@@ -113,6 +114,8 @@ def study_detail_document(detail: StudyDetail) -> Document:
     best = detail.best_trial
     return {
         **study_document(detail.summary),
+        # Beside `algorithm`, which says by being empty that clients ask.
+        "asked_algorithm": algorithm_of(detail.spec) or None,
         "best_trial": None if best is None else trial_document(best),
         "spec": spec_document(detail.spec),
     }

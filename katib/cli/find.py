@@ -1,8 +1,11 @@
 """What STUDY and TRIAL mean on the command line: an id, its beginning, or a study's name."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import click
+
+from katib.cli.pages import PAGE_SIZE
 from katib.cli.terminal import clean
 from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id, is_id_prefix
@@ -10,6 +13,8 @@ from katib.domain.names import is_id, is_id_prefix
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
     from katib.domain.views import StudySummary
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # Shorter texts are names: `a` would be the beginning of one id in six.
 MIN_PREFIX: Final = 4
@@ -44,13 +49,22 @@ def matching_studies(client: "ManagerClient", text: str, limit: int) -> "list[St
     return list(found.values())
 
 
-def find_trial(client: "ManagerClient", text: str) -> str:
-    """The id of the one trial meant. Raises as `find_study` does."""
+def trial_arguments(function: F) -> F:
+    """What `find_trial` takes, as arguments of a command that is about one trial."""
+    function = click.argument("number", required=False, type=click.IntRange(min=1), metavar="[NUMBER]")(function)
+    return click.argument("trial", metavar="TRIAL")(function)
+
+
+def find_trial(client: "ManagerClient", text: str, number: int | None = None) -> str:
+    """The id of the one trial meant; with a number, of that one of the study `text`. Raises as `find_study` does."""
+    if number is not None:
+        return _numbered(client, find_study(client, text), number)
     if is_id(text):
         return text
     if len(text) < MIN_PREFIX or not is_id_prefix(text):
         raise NotFoundError(
-            f"{_quoted(text)} is no trial's id, nor its first {MIN_PREFIX} characters or more; see katib-cli list trials"
+            f"{_quoted(text)} is no trial's id, nor its first {MIN_PREFIX} characters or more; "
+            "give these, or where a command takes them its study and its number; see katib-cli list trials"
         )
     found = client.list_trials(id_prefix=text, page_size=_CANDIDATES + 1).items
     if not found:
@@ -60,6 +74,19 @@ def find_trial(client: "ManagerClient", text: str) -> str:
             text, "trials", (f"{t.id}  {t.state.value:9}  trial {t.number} of {t.study_id}" for t in found), len(found)
         )
     return found[0].id
+
+
+def _numbered(client: "ManagerClient", study_id: str, number: int) -> str:
+    token, left = "", number
+    while left:
+        page = client.list_trials(study_id, page_size=min(left, PAGE_SIZE), page_token=token)
+        found = next((trial.id for trial in page.items if trial.number == number), None)
+        if found is not None:
+            return found
+        token, left = page.next_token, left - len(page.items)
+        if not token:
+            break
+    raise NotFoundError(f"study {study_id} has no trial {number}; see katib-cli list trials {study_id}")
 
 
 def _ambiguous(text: str, kind: str, candidates: Iterable[str], count: int) -> InvalidArgumentError:

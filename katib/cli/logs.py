@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from katib.cli.find import find_trial
+from katib.cli.find import find_trial, trial_arguments
 from katib.cli.patience import Patience
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
@@ -22,16 +22,19 @@ _PIECE = 256 * 1024
 
 
 @click.command("logs")
-@click.argument("trial")
+@trial_arguments
 @click.option("-f", "--follow", is_flag=True, help="Go on until the trial ends.")
 @click.option("--attempt", type=click.IntRange(min=1), help="Only of this attempt.  [default: the latest]")
 @click.option("--tail", type=click.IntRange(min=1), metavar="BYTES", help="Only the last so many bytes.")
 @connected
 @pass_session
-def logs(session: Session, trial: str, follow: bool, attempt: int | None, tail: int | None) -> None:
-    """Print what a trial printed. On a terminal control characters are shown as escapes; a pipe gets the bytes as they are."""
+def logs(session: Session, trial: str, number: int | None, follow: bool, attempt: int | None, tail: int | None) -> None:
+    """Print what a trial printed; TRIAL is an id or its first characters, or a study with the trial's NUMBER behind it.
+
+    On a terminal control characters are shown as escapes; a pipe gets the bytes as they are.
+    """
     with session.connect() as client:
-        trial_id = find_trial(client, trial)
+        trial_id = find_trial(client, trial, number)
         write = _write_clean() if sys.stdout.isatty() else _write_raw
         offset = -tail if tail else 0
         for data in (

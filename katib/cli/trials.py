@@ -8,7 +8,7 @@ import click
 
 from katib.cli.curve import curves_of, draw
 from katib.cli.documents import TRIAL_FIELDS, trial_detail_document, trial_document
-from katib.cli.find import find_study, find_trial
+from katib.cli.find import find_study, find_trial, trial_arguments
 from katib.cli.output import Format, output_option, print_document, print_documents
 from katib.cli.pages import collect, limit_option, note_more
 from katib.cli.session import Session, connected, pass_session
@@ -108,14 +108,17 @@ def show_parameter(parameter: Parameter) -> str:
 
 
 @click.command("get-trial")
-@click.argument("trial")
+@trial_arguments
 @output_option
 @connected
 @pass_session
-def get_trial(session: Session, trial: str, form: Format) -> None:
-    """Show how a trial stands, the curves of its metrics and their latest values. TRIAL is an id or its first characters."""
+def get_trial(session: Session, trial: str, number: int | None, form: Format) -> None:
+    """Show how a trial stands, the curves of its metrics and their latest values.
+
+    TRIAL is an id or its first characters, or a study with the trial's NUMBER behind it.
+    """
     with session.connect() as client:
-        detail = client.get_trial(find_trial(client, trial))
+        detail = client.get_trial(find_trial(client, trial, number))
         if form is not Format.TABLE:
             print_document(trial_detail_document(detail), form)
             return

@@ -195,6 +195,20 @@ def test_a_trial_is_found_by_the_beginning_of_its_id(cli: Cli, manager: Scripted
     assert f"  b123{'1' * 12}  RUNNING    trial 3 of {A}" in done.err
 
 
+@pytest.mark.long
+def test_a_trial_is_found_by_its_study_and_its_number(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A, name="one"))
+    manager.trials = [trial(n) for n in range(1, 1502)]
+    for study_, number in (("one", 1), (A, 2), ("a000", 1000), ("one", 1001), ("one", 1501)):
+        done = cli("get-trial", study_, str(number))
+        assert (done.code, done.out.splitlines()[0].split()) == (0, ["Trial:", trial(number).id])
+    done = cli("logs", "one", "1502")
+    assert (done.code, done.err) == (3, f"Error: study {A} has no trial 1502; see katib-cli list trials {A}\n")
+    assert cli("logs", "two", "1").err.startswith("Error: no study has the name 'two'")
+    assert cli("logs", "one", "0").code == 2
+    assert "or where a command takes them its study and its number" in cli("logs", "one").err
+
+
 # Lists
 
 
@@ -291,6 +305,18 @@ def test_a_study_is_shown_with_who_asks_which_algorithm_for_its_trials(
     manager.add(study(A), replace(SPEC, **{"settings": (Setting("Seed", "1"),), **changes}))
     (line,) = [line for line in cli("get-study", A).out.splitlines() if line.startswith("Algorithm:")]
     assert line.removeprefix("Algorithm:").strip() == shown
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "tags", "asked"),
+    [("tpe", (), "tpe"), ("", (), None), ("", (Tag(ALGORITHM_TAG, "auto"),), "auto")],
+)
+def test_programs_see_which_algorithm_is_asked_and_that_clients_ask_it(
+    cli: Cli, manager: ScriptedManager, algorithm: str, tags: tuple[Tag, ...], asked: str | None
+) -> None:
+    manager.add(study(A, algorithm=algorithm), replace(SPEC, algorithm=algorithm, tags=tags))
+    found = json.loads(cli("get-study", A, "-o", "json").out)
+    assert (found["algorithm"], found["asked_algorithm"]) == (algorithm, asked)
 
 
 def test_the_file_of_a_study_creates_it_again(cli: Cli, manager: ScriptedManager) -> None:

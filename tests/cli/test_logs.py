@@ -13,9 +13,16 @@ from katib.cli.logs import follow_output, output
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.trial import TrialState
 from tests.cli.conftest import PROGRAM, Cli
-from tests.cli.scripted import ScriptedManager, trial
+from tests.cli.scripted import ScriptedManager, study, trial
 
 ID = trial(1).id
+
+
+def test_what_a_trial_printed_is_found_by_its_study_and_its_number(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study())
+    manager.trials = [trial(1), trial(2)]
+    manager.output = printed(b"epoch 1\n")
+    assert cli("logs", "digits", "2").out == "epoch 1\n"
 
 
 def printed(data: bytes, finished: bool = True) -> "Printed":
