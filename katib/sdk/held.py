@@ -32,12 +32,14 @@ _ASKED_S: Final = 30.0
 
 
 class Held:
-    """Safe from any thread. `lost`: why it is not this program's any more; empty while it is."""
+    """Safe from any thread. `lost`: why it is not this program's any more; empty while it is. `told`: whether somebody who
+    asked was told to stop."""
 
     def __init__(self, client: ManagerClient, trial_id: str, attempt: int) -> None:
         self.trial_id: Final = trial_id
         self.attempt: Final = attempt
         self.lost = ""
+        self.told = False
         self._to_stop = False
         self._ended = False
         self._asked_at = -math.inf
@@ -77,7 +79,8 @@ class Held:
 
     def should_stop(self) -> bool:
         self._asked_at = time.monotonic()
-        return self._to_stop
+        self.told = self.told or self._to_stop or bool(self.lost)
+        return self.told
 
     def send(self, patience: float) -> None:
         """All that waits; where nothing does, nothing. Raises UnavailableError or DeadlineExceededError after `patience`."""

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -15,26 +13,22 @@ from katib.domain.checks import check_name
 from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    UnavailableError,
+    KatibError,
 )
 from katib.domain.lease import lease_of
 from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel
 from katib.domain.report_lines import check_model_path
-from katib.domain.study import StudyState
 from katib.domain.trial import Trial as StoredTrial
+from katib.domain.trial import TrialState
 from katib.domain.views import StudyDetail
 from katib.sdk.held import Held, Keeper
+from katib.sdk.lull import Lull, wait_until_ended
 from katib.sdk.patience import patiently
 from katib.sdk.space import Value, typed_value
 
 _log: Final = logging.getLogger("katib")
 
-# While there is no trial to be had: others run, or the study is paused.
-_WAIT_FIRST_S: Final = 0.2
-_WAIT_MOST_S: Final = 5.0
-# How long the algorithm may give nothing while no trial runs, before that is taken for a fault of its.
-_NOTHING_S: Final = 600.0
 # A loop that is left says so to the manager, and does not wait for long to be heard: there is the lease.
 _LEAVE_S: Final = 5.0
 LEFT: Final = (
@@ -222,7 +216,7 @@ class Loop:
                 try:
                     yield trial
                 except GeneratorExit:
-                    if not trial.over and held.here:
+                    if not trial.over and held.here and not held.told:
                         _log.warning("trial %d is given up: %s", trial.number, LEFT)
                     trial.abandon()
                     raise
@@ -231,58 +225,29 @@ class Loop:
                 keeper.let_go()
 
     def _next(self, asked: Given | None) -> StoredTrial | None:
-        """The next trial, once there is one; None when the study has ended. `asked`: the answer that there is already."""
-        waited = 0
-        nothing_since = refused_since = None
+        """The next trial, once there is one; None when there is none to come. `asked`: the answer that there is already."""
+        lull = Lull(self._study_id, self._algorithm, self._patience, self._lease)
         while True:
             try:
                 given, completed = asked or patiently(self._ask, self._patience, "asking for a trial")
-                asked = refused_since = None
             except FailedPreconditionError as error:
-                study = self._look()
-                if study.summary.state.finished:
-                    _log.info("study %s is %s: %s", self._study_id, study.summary.state.value, study.summary.message)
+                study = self._look().summary
+                if study.state.finished:
+                    _log.info("study %s is %s: %s", self._study_id, study.state.value, study.message)
                     return None
-                refused_since = self._refused(study, refused_since, error)
-                given, completed = [], False
-                nothing_since = None
-            if given:
-                return given[0]
-            if completed:
-                return None
-            nothing_since = self._nothing(nothing_since)
-            if waited == 0:
-                _log.info("study %s has no trial for this program now: others run, or it is paused", self._study_id)
-            # What others leave is taken up soon after its lease.
-            pause = min(_WAIT_FIRST_S * 2 ** min(waited, 10), _WAIT_MOST_S, self._lease.total_seconds() / 2)
-            waited += 1
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many programs wait for the same
+                lull.refused(study, error)
+            else:
+                asked = None
+                if given:
+                    return given[0]
+                if completed:
+                    wait_until_ended(self._client, self._study_id)
+                    return None
+                lull.nothing(self._look().summary)
+            lull.wait()
 
     def _ask(self) -> Given:
         return self._client.suggest_trials(self._study_id, 1, self._name, self._algorithm, self._lease)
-
-    def _refused(self, study: StudyDetail, since: float | None, error: FailedPreconditionError) -> float | None:
-        """Since when it gives no trials although it is RUNNING: it may have been resumed between the refusal and the look, and
-        only one that goes on is raised."""
-        if study.summary.state is not StudyState.RUNNING or study.summary.reason == "Stopping":
-            return None
-        now = time.monotonic()
-        if since is not None and now - since >= self._patience:
-            raise error
-        return now if since is None else since
-
-    def _nothing(self, since: float | None) -> float | None:
-        """Since when there is no trial although none runs, which must not go on for ever."""
-        study = self._look().summary
-        if study.state is not StudyState.RUNNING or study.pending + study.running:
-            return None
-        now = time.monotonic()
-        if since is not None and now - since > _NOTHING_S:
-            raise UnavailableError(
-                f"{self._algorithm or 'random'} has given no trial for {_NOTHING_S:.0f} s although none runs: see the log of "
-                "its service, or ask with another algorithm"
-            )
-        return now if since is None else since
 
     def _look(self) -> StudyDetail:
         return patiently(lambda: self._client.get_study(self._study_id), self._patience, "looking at the study")
@@ -335,8 +300,22 @@ class Loop:
             _log.warning("trial %d could not be ended (%s): another program gets it after its lease", number, trouble)
 
     def _say_if_lost(self, held: Held, number: int) -> None:
-        if held.lost:
+        if not held.lost:
+            return
+        stopped = self._stopped(held) if held.told else ""
+        if stopped:
+            _log.info("trial %d was stopped early, as its program was told: %s", number, stopped)
+        else:
             _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)
+
+    def _stopped(self, held: Held) -> str:
+        """Why, where it was, and is not another program's now."""
+        try:
+            trial = self._client.within(_LEAVE_S).get_trial(held.trial_id).trial
+        except KatibError:
+            return ""
+        killed = trial.state is TrialState.KILLED and trial.attempt == held.attempt
+        return (trial.message or trial.reason or trial.state.value) if killed else ""
 
 
 def _lease_of(seconds: float) -> timedelta:
