@@ -1,4 +1,4 @@
-"""Whether there is the algorithm that a program names, asked when it is named and not by a loop that waits for its trials."""
+"""Whether there is the algorithm, or the rule, that a program names: asked when it is named, not by a loop that waits."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -19,6 +19,8 @@ _log: Final = logging.getLogger("katib")
 
 # Each of the two calls; who names an algorithm looks at the screen.
 _CALL_S: Final = 3.0
+# How the manager's sentence begins that no service answers as a study's rule.
+_RULE_FIELD: Final = "study_config.early_stopping_algorithm: "
 
 
 def check_algorithm(client: ManagerClient, algorithm: str, spec: StudySpec, known_here: Callable[[], bool]) -> None:
@@ -36,21 +38,36 @@ def check_algorithm(client: ManagerClient, algorithm: str, spec: StudySpec, know
             raise
         _log.info("the algorithm is checked with the first trial: %s", error)
         return
-    try:
-        known = [s.name for s in client.within(_CALL_S).list_algorithms() if s.kind is ServiceKind.SUGGESTION]
-        unknown = algorithm not in known and not known_here()
-    except KatibError:
-        unknown = False
-    if unknown:
-        near = nearest(algorithm, known)
-        hint = f"did you mean {near}? " if near else ""
-        raise InvalidArgumentError.of(
-            "algorithm",
-            algorithm,
-            f"{hint}no service answers by this name, and the manager knows {', '.join(known)}; one of your own has to run "
-            "before it is named",
-        )
+    unknown = _unknown(client, "algorithm", algorithm, ServiceKind.SUGGESTION)
+    if unknown is not None and not known_here():
+        raise unknown
     _log.info("the algorithm is checked with the first trial: %s", away)
+
+
+def without_rule(client: ManagerClient, spec: StudySpec, error: FailedPreconditionError) -> KatibError:
+    """What a program is told that a study was refused for, where it may be that nobody answers as its early-stopping rule."""
+    if not error.message.startswith(_RULE_FIELD):
+        return error
+    unknown = _unknown(client, "early_stopping", spec.rule, ServiceKind.EARLY_STOPPING)
+    return unknown or FailedPreconditionError(f"early_stopping: {error.message.removeprefix(_RULE_FIELD)}")
+
+
+def _unknown(client: ManagerClient, argument: str, name: str, kind: ServiceKind) -> InvalidArgumentError | None:
+    """Of what nobody answers as: None where the manager lists it, or says nothing."""
+    try:
+        known = [service.name for service in client.within(_CALL_S).list_algorithms() if service.kind is kind]
+    except KatibError:
+        return None
+    if name in known:
+        return None
+    near = nearest(name, known)
+    hint = f"did you mean {near}? " if near else ""
+    return InvalidArgumentError.of(
+        argument,
+        name,
+        f"{hint}no service answers by this name, and the manager knows {', '.join(known)}; one of your own has to run before "
+        "it is named",
+    )
 
 
 def nearest(name: str, known: Collection[str]) -> str:

@@ -30,8 +30,12 @@ _FIELDS: Final = {
     "parameter_configs.configs": "parameters",
     "suggestion_parameters": "settings",
     "suggest_algorithm": "algorithm",
+    "early_stopping_parameters": "early_stopping_settings",
+    "early_stopping_algorithm": "early_stopping",
 }
-_ENTRY: Final = re.compile(r"(parameter_configs\.configs|suggestion_parameters|tags)\[(\d+)\](.*)", re.DOTALL)
+_ENTRY: Final = re.compile(
+    r"(parameter_configs\.configs|suggestion_parameters|early_stopping_parameters|tags)\[(\d+)\](.*)", re.DOTALL
+)
 _SHOWN_NAME: Final = 80
 
 
@@ -47,6 +51,9 @@ def spec_of(
     max_duration: timedelta | float | str | None,
     algorithm: str,
     settings: Mapping[str, object] | None,
+    early_stopping: str | None,
+    early_stopping_settings: Mapping[str, object] | None,
+    metrics: Sequence[str],
 ) -> StudySpec:
     """Raises InvalidArgumentError."""
     for argument, metric in (("maximize", maximize), ("minimize", minimize)):
@@ -64,6 +71,9 @@ def spec_of(
         parameters=configs_of(parameters),
         goal=_number("goal", goal),
         settings=_settings("settings", settings),
+        early_stopping=_rule(early_stopping, early_stopping_settings),
+        early_stopping_settings=_settings("early_stopping_settings", early_stopping_settings),
+        metrics=_metrics(metrics),
         tags=(Tag(ALGORITHM_TAG, asked),),
         limits=Limits(
             max_trials=_whole("max_trials", max_trials),
@@ -97,7 +107,9 @@ def _argument(violation: FieldViolation, spec: StudySpec) -> str:
     what, index, rest = entry[1], int(entry[2]), entry[3]
     if what == "tags":
         return "algorithm"
-    named: Sequence[Setting | ParameterConfig] = spec.settings if what == "suggestion_parameters" else spec.parameters
+    named: Sequence[Setting | ParameterConfig] = spec.parameters
+    if what != "parameter_configs.configs":
+        named = spec.settings if what == "suggestion_parameters" else spec.early_stopping_settings
     if index >= len(named):
         return _FIELDS[what]
     return range_field(f"{_FIELDS[what]}[{named[index].name[:_SHOWN_NAME]!r}]", rest)
@@ -155,3 +167,19 @@ def _settings(argument: str, value: Mapping[str, object] | None) -> tuple[Settin
     if not isinstance(value, Mapping):
         raise InvalidArgumentError.of(argument, value, "expected a mapping from names to values, such as {'Seed': 1}")
     return tuple(Setting(text_of(argument, key, "expected a text for each name"), str(v)) for key, v in value.items())
+
+
+def _rule(name: str | None, settings: Mapping[str, object] | None) -> str:
+    if name is not None:
+        text_of("early_stopping", name, "expected the name of an early-stopping rule, such as 'medianstopping'")
+    if settings and not name:
+        raise InvalidArgumentError.of(
+            "early_stopping_settings", settings, "expected none without early_stopping, which names the rule"
+        )
+    return name or ""
+
+
+def _metrics(value: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InvalidArgumentError.of("metrics", value, "expected a list of names, such as ['loss']")
+    return tuple(text_of(f"metrics[{i}]", name, "expected the name of a metric") for i, name in enumerate(value))

@@ -304,7 +304,7 @@ class Loop:
             return
         stopped = self._stopped(held) if held.told else ""
         if stopped:
-            _log.info("trial %d was stopped early, as its program was told: %s", number, stopped)
+            _log.info("trial %d ended early, as its program was told: %s", number, stopped)
         else:
             _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)
 

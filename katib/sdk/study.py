@@ -22,11 +22,12 @@ from katib.api.client import ManagerClient
 from katib.api.logins import token_for
 from katib.api.tls import INSECURE, client_tls, refuse_plaintext
 from katib.domain.asked import algorithm_of
-from katib.domain.errors import InvalidArgumentError, NotFoundError
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id
+from katib.domain.study import StudySpec
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
-from katib.sdk.algorithms import check_algorithm
+from katib.sdk.algorithms import check_algorithm, without_rule
 from katib.sdk.arguments import as_written, spec_of, text_of
 from katib.sdk.patience import patiently
 from katib.sdk.space import Range, Value, typed_value
@@ -71,6 +72,9 @@ def create_study(
     max_duration: "timedelta | float | str | None" = None,
     algorithm: str = "auto",
     settings: Mapping[str, object] | None = None,
+    early_stopping: str = "",
+    early_stopping_settings: Mapping[str, object] | None = None,
+    metrics: Sequence[str] = (),
     exist_ok: bool = False,
     server: str | None = None,
 ) -> "Study":
@@ -79,10 +83,11 @@ def create_study(
     `maximize` or `minimize` names the metric to make better; `goal` ends the study when it is reached, as the limits do.
     `max_duration` is a timedelta, a number of seconds or a text such as "10m" or "1h30m".
     `algorithm` with its `settings` (`{"Seed": 1}`) is one that `katib-cli list algorithms` shows, or one of your own that runs
-    already. `exist_ok`: a study that was
-    created so under this name is opened in place of a second one, however many programs do this at the same time; it must have
-    the same parameters, objective, algorithm and settings, and keeps its goal and limits. `server` is where the manager is,
-    `HOST:PORT`, `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
+    already. `early_stopping` with its settings is a rule that stops trials early, as `trial.should_stop()` says; `metrics` are
+    those that are reported beside the objective, where a rule looks at them. `exist_ok`: a study that was created so under this
+    name is opened in place of a second one, however many programs do this at the same time; it must have the same parameters,
+    objective, algorithm, rule and settings, and keeps its goal and limits. `server` is where the manager is, `HOST:PORT`,
+    `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
 
     Raises a katib.KatibError: InvalidArgumentError says which argument is wrong, UnavailableError that no manager answers.
     """
@@ -97,6 +102,9 @@ def create_study(
         max_duration=max_duration,
         algorithm=algorithm,
         settings=settings,
+        early_stopping=early_stopping,
+        early_stopping_settings=early_stopping_settings,
+        metrics=metrics,
     )
     client = connect(server)
     # Drawn once: a call whose answer was lost is made again under the same.
@@ -109,11 +117,29 @@ def create_study(
         for violation in error.violations:
             if violation.field == "request_id":
                 other = violation.expected.removeprefix("expected a new one: ")
-                raise InvalidArgumentError(
-                    f"there is another study {name!r} ({other}): give this one another name, or leave out exist_ok"
-                ) from None
+                raise _another(name, other) from None
         raise as_written(error, spec) from None
-    return Study(client, study_id)
+    except FailedPreconditionError as error:
+        raise without_rule(client, spec, error) from None
+    study = Study(client, study_id)
+    if exist_ok and (other := _rules_differ(study.detail().spec, spec)):
+        raise _another(name, f"study {study_id}: {other}")
+    return study
+
+
+def _another(name: str, why: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"there is another study {name!r} ({why}): give this one another name, or leave out exist_ok"
+    )
+
+
+def _rules_differ(known: StudySpec, wanted: StudySpec) -> str:
+    """What the manager does not compare."""
+    if known.rule != wanted.rule:
+        return f"its early stopping is {known.rule or 'none'}, not {wanted.rule or 'none'}"
+    if known.early_stopping_settings != wanted.early_stopping_settings:
+        return f"{known.rule} has other settings there"
+    return ""
 
 
 def open_study(study: str, *, server: str | None = None) -> "Study":

@@ -30,6 +30,7 @@ def create(**changes: Any) -> katib.Study:
 
 def spec(**changes: Any) -> Any:
     rest = dict.fromkeys(("minimize", "goal", "max_trials", "max_failed_trials", "max_duration", "settings"))
+    rest |= {"early_stopping": "", "early_stopping_settings": None, "metrics": ()}
     arguments = {"parameters": {"x": katib.Double(0, 1)}, "maximize": "acc", "algorithm": "random", **rest, **changes}
     return spec_of("s", **arguments)
 
@@ -132,6 +133,7 @@ def test_a_server_and_a_study_that_are_no_texts_are_refused() -> None:
         ("study_config.suggestion_parameters[1].name", "settings['b']"),
         ("suggestion_parameters[0].value", "settings['a']"),
         ("configs.max_duration", "max_duration"),
+        ("study_config.early_stopping_parameters[0].value", "early_stopping_settings['c']"),
         ("study_config.tags[0].value", "algorithm"),
         ("suggest_algorithm", "algorithm"),
         ("study_config.optimization_goal", "goal"),
@@ -141,7 +143,9 @@ def test_a_server_and_a_study_that_are_no_texts_are_refused() -> None:
     ],
 )
 def test_a_field_of_the_request_is_told_as_the_argument_that_it_came_from(field: str, argument: str) -> None:
-    known = replace(spec(), settings=(Setting("a", "1"), Setting("b", "2")))
+    known = replace(
+        spec(), settings=(Setting("a", "1"), Setting("b", "2")), early_stopping_settings=(Setting("c", "3"),)
+    )
     (found,) = as_written(InvalidArgumentError([violation(field, "1", "expected 2")]), known).violations
     assert (found.field, found.value, found.expected) == (argument, "1", "expected 2")
 

@@ -131,8 +131,8 @@ def test_that_a_trial_was_stopped_is_no_warning_where_its_program_was_told(
     states = [(r.state, r.reason) for r in study.results()]
     assert states == [("KILLED", TrialReason.STOPPED_BY_USER), ("COMPLETED", "")][: 1 if leaves else 2]
     assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == []
-    lines = [r.message for r in caplog.records if "stopped early" in r.message]
-    assert [line.partition(":")[0] for line in lines] == ["trial 1 was stopped early, as its program was told"]
+    lines = [r.message for r in caplog.records if "ended early" in r.message]
+    assert [line.partition(":")[0] for line in lines] == ["trial 1 ended early, as its program was told"]
 
 
 @pytest.mark.long
@@ -148,7 +148,7 @@ def test_what_a_rule_has_stopped_is_told_with_the_rules_reason(it: World, caplog
     (line,) = [r for r in caplog.records if "trial 1 " in r.message]
     assert (line.levelname, line.message.partition(":")[0]) == (
         "INFO",
-        "trial 1 was stopped early, as its program was told",
+        "trial 1 ended early, as its program was told",
     )
     assert study.results()[0].message in line.message
 
