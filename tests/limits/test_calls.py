@@ -79,12 +79,11 @@ def test_a_client_of_ours_waits_as_long_as_it_is_told_and_then_is_answered(limit
 def test_a_refusal_that_says_when_to_come_back_is_waited_for_and_one_that_does_not_is_raised() -> None:
     failover = Failover(["localhost:1"], ())
     busy, full = ResourceExhaustedError("later", retry_after=0.3), ResourceExhaustedError("never")
-    cause = grpc.RpcError()
     began = time.monotonic()
-    failover._wait_until_asked(busy, 1, began + 60, cause)
+    failover._wait_until_asked(busy, 1, began + 60)
     assert time.monotonic() - began >= 0.3
     with pytest.raises(ResourceExhaustedError, match="later"):
-        failover._wait_until_asked(busy, 1, time.monotonic() + 0.1, cause)
+        failover._wait_until_asked(busy, 1, time.monotonic() + 0.1)
     assert full.retry_after is None
 
 
