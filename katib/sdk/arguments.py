@@ -88,6 +88,16 @@ def spec_of(
     return spec
 
 
+def check_loop(limit: object, client: object, patience: object, algorithm: object) -> None:
+    """What `Study.trials` and `Study.run` are given. Raises InvalidArgumentError."""
+    _whole("limit", limit, "expected a whole number of trials")
+    text_of("client", client, "expected a text, the name of this program")
+    text_of("algorithm", algorithm, "expected the name of an algorithm")
+    seconds = _number("patience", patience)
+    if seconds is None or not seconds >= 0:
+        raise InvalidArgumentError.of("patience", patience, "expected seconds, 0 or more")
+
+
 def as_written(error: InvalidArgumentError, spec: StudySpec) -> InvalidArgumentError:
     """The same about the arguments of `spec_of`."""
     if not error.violations:
@@ -132,7 +142,7 @@ def _number(argument: str, value: object) -> float | None:
     raise InvalidArgumentError.of(argument, value, f"expected a number{_no_text(value)}")
 
 
-def _whole(argument: str, value: object) -> int | None:
+def _whole(argument: str, value: object, expected: str = "expected a whole number from 1 on") -> int | None:
     if value is None:
         return None
     try:
@@ -140,7 +150,7 @@ def _whole(argument: str, value: object) -> int | None:
             return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         pass
-    raise InvalidArgumentError.of(argument, value, f"expected a whole number from 1 on{_no_text(value)}")
+    raise InvalidArgumentError.of(argument, value, f"{expected}{_no_text(value)}")
 
 
 def _no_text(value: object) -> str:

@@ -98,7 +98,7 @@ class Trial:
             try:
                 values.append((name, float(value)))
             except (TypeError, ValueError) as error:
-                raise InvalidArgumentError.of(name, value, f"expected a number ({error})") from error
+                raise InvalidArgumentError.of(name, value, f"expected a number ({error})") from None
         self._held.add(values, None if step is None else _whole(step))
 
     def report_model(self, path: str | os.PathLike[str]) -> None:
@@ -196,8 +196,6 @@ class Loop:
         self._study_name: Final = study.spec.name
         self._name: Final = name
         self._lease: Final = _lease_of(lease)
-        if not patience >= 0:
-            raise InvalidArgumentError.of("patience", patience, "expected seconds, 0 or more")
         self._patience: Final = patience
         self._algorithm: Final = algorithm or algorithm_of(study.spec)
         self.objective_name: Final = study.spec.objective_name
@@ -321,8 +319,8 @@ class Loop:
 def _lease_of(seconds: float) -> timedelta:
     try:
         period = timedelta(seconds=seconds)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidArgumentError.of("lease", seconds, f"expected a number of seconds ({error})") from error
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidArgumentError.of("lease", seconds, "expected a number of seconds") from None
     return lease_of("lease", period)
 
 

@@ -28,7 +28,7 @@ from katib.domain.study import StudySpec
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
 from katib.sdk.algorithms import check_algorithm, without_rule
-from katib.sdk.arguments import as_written, spec_of, text_of
+from katib.sdk.arguments import as_written, check_loop, spec_of, text_of
 from katib.sdk.patience import patiently
 from katib.sdk.space import Range, Value, typed_value
 
@@ -235,6 +235,7 @@ class Study:
         """
         from katib.sdk.loop import Loop
 
+        check_loop(limit, client, patience, algorithm)
         study = self._detail(patience)
         loop = Loop(self._client, study, client or own_name(), lease, patience, algorithm)
         if algorithm:
@@ -260,6 +261,8 @@ class Study:
         """
         if on_error not in ("raise", "continue"):
             raise InvalidArgumentError.of("on_error", on_error, "expected 'raise' or 'continue'")
+        if not callable(body):
+            raise InvalidArgumentError.of("body", body, "expected a function that takes a trial")
         trials = self.trials(limit=limit, client=client, lease=lease, patience=patience, algorithm=algorithm)
         for trial in trials:
             try:

@@ -160,6 +160,32 @@ def test_a_duration_may_be_written_as_a_period_as_seconds_or_as_a_text(period: o
     assert spec(max_duration=period).limits.max_duration == timedelta(minutes=90)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"limit": "5"}, "limit: '5': expected a whole number of trials, not a text"),
+        ({"limit": 2.5}, "limit: '2.5': expected a whole number"),
+        ({"client": 5}, "client: '5': expected a text"),
+        ({"lease": "10m"}, "lease: '10m': expected a number of seconds"),
+        ({"patience": "a"}, "patience: 'a': expected a number"),
+        ({"patience": -1}, "patience: '-1': expected seconds, 0 or more"),
+        ({"algorithm": 5}, "algorithm: '5': expected the name"),
+    ],
+)
+def test_an_argument_of_a_loop_that_is_wrong_is_named_before_a_trial_begins(
+    it: World, changes: dict[str, Any], said: str
+) -> None:
+    parameters = {"x": katib.Int(1, 2)}
+    study = katib.create_study("loop", parameters, maximize="acc", algorithm="random", exist_ok=True, server=it.address)
+    with pytest.raises(InvalidArgumentError, match=f"^{said}"):
+        study.trials(**changes)
+    with pytest.raises(InvalidArgumentError, match=f"^{said}"):
+        study.run(lambda _trial: 0.5, **changes)
+    with pytest.raises(InvalidArgumentError, match=r"^body: '0.5': expected a function"):
+        study.run(0.5)  # type: ignore[arg-type]
+    assert study.results() == []
+
+
 def test_what_a_service_refuses_is_told_as_the_setting_that_was_written(it: World) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^settings\['seed'\]: 'seed': did you mean Seed\?") as raised:
         katib.create_study(
