@@ -1,5 +1,6 @@
 """What is known of a study that is watched, and what a view of it is."""
 
+import math
 from types import TracebackType
 from typing import Protocol
 
@@ -57,7 +58,7 @@ class Watched:
 
     def _compare(self, trial: Trial) -> None:
         # The study of an event is a little older than its trials: its best one may have come before the study says so.
-        if trial.objective is None or not trial.state.finished:
+        if trial.objective is None or math.isnan(trial.objective) or not trial.state.finished:
             return
         best = self._best
         if (

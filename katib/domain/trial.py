@@ -53,7 +53,6 @@ class TrialReason:
     FAILED_AT_CLIENT: Final = "FailedAtClient"
     EXIT_CODE: Final = "ExitCode"
     SIGNAL: Final = "Signal"
-    PROCESS_VANISHED: Final = "ProcessVanished"
     START_FAILED: Final = "StartFailed"
     DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
     METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
@@ -63,6 +62,7 @@ class TrialReason:
     NODE_LOST: Final = "NodeLost"
     NODE_SHUTDOWN: Final = "NodeShutdown"
     NODE_REFUSED: Final = "NodeRefused"
+    PROCESS_VANISHED: Final = "ProcessVanished"
 
 
 # No fault of the trial: it is tried again whatever its study's retry_limit is.
@@ -73,6 +73,7 @@ DISRUPTIONS: Final = frozenset(
         TrialReason.NODE_LOST,
         TrialReason.NODE_SHUTDOWN,
         TrialReason.NODE_REFUSED,
+        TrialReason.PROCESS_VANISHED,
     }
 )
 # A trial whose machine keeps being taken away, or whose clients fall silent, is tried again so often even without a

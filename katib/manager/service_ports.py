@@ -13,7 +13,7 @@ from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter
 from katib.domain.study import StudySpec
 from katib.domain.trial import Tag, Trial
-from katib.domain.views import ServiceStatus
+from katib.domain.views import ServiceKind, ServiceStatus
 
 
 class History(Enum):
@@ -147,6 +147,9 @@ class EarlyStoppingServices(Protocol):
 
 class Directory(Protocol):
     """Which services there are."""
+
+    def names(self, kind: ServiceKind) -> frozenset[str]:
+        """Those known by configuration and by what can be listed; nobody is asked."""
 
     def services(self, algorithms: frozenset[str], rules: frozenset[str]) -> Sequence[ServiceStatus]:
         """Those known by these names, by configuration and by what can be listed, each asked whether it serves now."""

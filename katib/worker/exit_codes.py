@@ -8,7 +8,7 @@ from katib.domain.trial import TrialReason
 _NOT_EXECUTABLE: Final = 126
 _NOT_FOUND: Final = 127
 _SIGNALLED: Final = 128
-_LOOK: Final = "the end of its output says why"
+_LOOK: Final = "see the end of its output"
 _HINTS: Final[dict[int, str]] = {
     signal.SIGKILL: "somebody ended it by force; out of memory is the usual cause",
     signal.SIGTERM: "somebody asked it to end",

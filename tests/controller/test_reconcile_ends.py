@@ -1,5 +1,6 @@
 """Passes in which something ends, or in the middle of which a user wants something else."""
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -168,6 +169,20 @@ def test_a_run_that_is_created_late_for_a_finished_study_is_stopped_and_let_go(d
         return not desk.worker.list(study_id)
 
     until(gone)
+
+
+def test_a_trial_whose_output_was_lost_says_so_beside_what_was_read_of_it(desk: Desk, tmp_path: Path) -> None:
+    script = f"echo acc=0.1; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"
+    study_id = desk.create(study(script=script, limits={"max_trials": 1}))
+    (trial,) = running(desk, study_id)
+    until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).objective)
+    (output,) = tmp_path.glob(f"runs/{study_id}/*/output")
+    os.truncate(output, 0)
+    (tmp_path / "go").touch()
+    desk.finish(study_id)
+    ended = desk.storage.get_trial(trial.id)
+    assert (ended.state, ended.objective) == (TrialState.COMPLETED, 0.1)
+    assert "some of its output was lost" in ended.message
 
 
 class Rule:

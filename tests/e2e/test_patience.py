@@ -142,6 +142,13 @@ def test_suggestions_of_a_service_that_does_not_come_are_refused_with_advice(cli
     study_id = client.create_study(study(algorithm=""))
     with pytest.raises(UnavailableError, match=r"no service answers as suggestion-absent \(.* in 2\.\d s\); start one"):
         client.suggest_trials(study_id, algorithm="absent")
+    meant = (
+        r"no service answers as suggestion-hyperbnd \(.*\); did you mean 'hyperband'\? Else start one under that name"
+    )
+    with pytest.raises(UnavailableError, match=meant):
+        client.suggest_trials(study_id, algorithm="hyperbnd")
+    with pytest.raises(FailedPreconditionError, match="did you mean 'medianstopping'"):
+        client.create_study(study(algorithm="", early_stopping="median"))
 
 
 @pytest.mark.long

@@ -215,6 +215,21 @@ class TestService:
         assert detail.trial.objective == 0.2
         assert api.get_study(study_id).summary.revision >= revision
 
+    def test_a_study_that_would_end_at_once_again_is_not_resumed_and_keeps_its_end(self, api: Api) -> None:
+        study_id = api.create_study(idle(limits={"max_trials": 1}))
+        (trial,), _ = api.suggest_trials(study_id)
+        complete(api, study_id, trial.id, 0.5)
+        ended = until(lambda: s if (s := api.get_study(study_id).summary).state is StudyState.COMPLETED else None)
+        with pytest.raises(FailedPreconditionError, match="1 trials have finished, and max_trials is 1; a higher one"):
+            api.update_study(study_id, paused=False)
+        for goal in (0.4, 0.9):
+            changed = api.update_study(study_id, goal=goal)
+            assert (changed.state, changed.ended_at) == (ended.state, ended.ended_at)
+        with pytest.raises(FailedPreconditionError, match="max_duration is over"):
+            api.update_study(study_id, Limits(max_trials=2, max_duration=timedelta(milliseconds=1)), paused=False)
+        assert api.update_study(study_id, Limits(max_trials=2)).state is StudyState.RUNNING
+        assert len(api.suggest_trials(study_id)[0]) == 1
+
     def test_nan_and_infinities_are_values(self, api: Api) -> None:
         study_id = api.create_study(idle())
         (trial,), _ = api.suggest_trials(study_id)

@@ -61,6 +61,8 @@ class TestChoice:
                 "auto uses bayesianoptimization: of 100 trials each is worth a model of all those before",
             ),
             (limited(1000, 500), "auto uses bayesianoptimization: "),
+            (limited(3, 3), "auto uses sobol: 3 trials may run at once, so none can be learned from"),
+            (limited(1, 3), "auto uses sobol: 1 trial may run at once, so none"),
             (
                 limited(100, 51),
                 "auto uses sobol: 100 trials, 51 of them at once, are over before there is much to learn",

@@ -236,7 +236,7 @@ class Conversation:
             checked_parameters(self._space, suggestion.parameters),
             suggestion.tags,
             TrialReason.WAITING_FOR_SLOT,
-            "it begins when one of the study's parallel trials has ended",
+            "it begins as soon as the study has a free slot (max_parallel)",
         )
 
     def _empty(self, study: Study, now: datetime) -> None:

@@ -26,15 +26,18 @@ OUTPUT_BYTES: Final = 256 * 1024
 # How much of the end of its output explains a trial that failed.
 _TAIL_BYTES: Final = 600
 _TAIL_LINES: Final = 5
+_LOST: Final = "some of its output was lost before it was read: values that it printed may be missing"
 
 
 @dataclass(slots=True)
 class Reading:
-    """How far a run's output has been read: further than stored where the rest held no metric."""
+    """How far a run's output has been read: further than stored where the rest held no metric. `lost`: not all of it could
+    be."""
 
     cursor: str
     version: int = -1
     end: bool = False
+    lost: bool = False
     files: FileReading | None = None
 
     @property
@@ -88,8 +91,11 @@ def take_in(
                 trial = _read_files(worker, study, trial, run, reading, taken)
             if reading.whole:
                 taken.drained.add(name)
+                warnings = [_LOST] if reading.lost else []
                 if reading.files is not None and reading.files.warning:
-                    taken.warnings[name] = reading.files.warning
+                    warnings.append(reading.files.warning)
+                if warnings:
+                    taken.warnings[name] = "; ".join(warnings)
                 if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
                     taken.tails[name] = _tail(worker, study.id, name)
         taken.trials.append(trial)
@@ -101,6 +107,7 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     spec = study.spec
     output = worker.output(study.id, run.name, reading.cursor, OUTPUT_BYTES)
     if output.truncated:
+        reading.lost = True
         _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": run.name})
     # A run that has ended is asked again at once until its end; one that goes on, only while a pass cannot take it all.
     unread = not output.end and output.cursor != reading.cursor

@@ -46,6 +46,9 @@ class RemoteDirectory:
         found += [_status(*probe) for probe in probes]
         return sorted(found, key=lambda s: (list(known).index(s.kind), s.name))
 
+    def names(self, kind: ServiceKind) -> frozenset[str]:
+        return (ALGORITHMS if kind is ServiceKind.SUGGESTION else RULES) | set(_listed(self._templates[kind]))
+
     def _probe(self, address: str, name: str) -> "Future[bool]":
         return calls.start(
             self._channels,

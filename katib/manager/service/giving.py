@@ -19,6 +19,7 @@ from katib.domain.errors import (
 )
 from katib.domain.lease import DEFAULT_LEASE, lease_of
 from katib.domain.names import check_service_name, new_id
+from katib.domain.nearest import advice
 from katib.domain.study import (
     Intent,
     Study,
@@ -28,6 +29,7 @@ from katib.domain.study import (
     effective_max_trials,
 )
 from katib.domain.trial import NewTrial, Trial
+from katib.domain.views import ServiceKind
 from katib.manager.changes import Applied, Giving, StudyChanges, StudyMove
 from katib.manager.history import StoredHistory
 from katib.manager.service.checks import (
@@ -355,9 +357,9 @@ class GivingUseCases(UseCases):
         try:
             return asked.answer()
         except UnavailableError as error:
+            there = self._context.directory.names(ServiceKind.SUGGESTION)
             raise UnavailableError(
-                f"no service answers as {asked.who} ({error.message}); start one under that name, or ask with another "
-                "algorithm (katib-cli list algorithms shows them)"
+                f"no service answers as {asked.who} ({error.message}); {advice(algorithm, there)}"
             ) from error
 
     def _client_driven(self, study_id: str) -> Study:

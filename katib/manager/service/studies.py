@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, Final
 
 from katib.domain.caller import EVERYBODY, Caller, current_caller
@@ -20,6 +22,7 @@ from katib.domain.errors import (
     violation,
 )
 from katib.domain.names import is_id_prefix, new_id
+from katib.domain.nearest import advice
 from katib.domain.permissions import check_permissions, visible_to
 from katib.domain.study import (
     MAX_STUDY_NAME,
@@ -34,10 +37,10 @@ from katib.domain.study import (
     check_study,
     with_effective_settings,
 )
-from katib.domain.views import Page, StudyDetail, StudySummary, summary
+from katib.domain.views import Page, ServiceKind, StudyDetail, StudySummary, summary
 from katib.manager.patterns import check_sdk_pattern, compile_pattern
 from katib.manager.ports import StudyFilter
-from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of
+from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of, why_over
 from katib.manager.service.context import UseCases
 from katib.manager.service.patience import Asked, Reply
 from katib.manager.service.same import difference
@@ -143,9 +146,11 @@ class StudyUseCases(UseCases):
             )
         history = None
         if suggestion is not None:
-            history = _answer(suggestion, "suggest_algorithm", spec.algorithm)
+            there = partial(context.directory.names, ServiceKind.SUGGESTION)
+            history = _answer(suggestion, "suggest_algorithm", spec.algorithm, there)
         if rule is not None:
-            _answer(rule, "early_stopping_algorithm", spec.rule)
+            there = partial(context.directory.names, ServiceKind.EARLY_STOPPING)
+            _answer(rule, "early_stopping_algorithm", spec.rule, there)
         return history
 
     def get_study(self, study_id: str) -> StudyDetail:
@@ -190,7 +195,12 @@ class StudyUseCases(UseCases):
                 goal=study.spec.goal if goal is None else goal,
             )
             if study.state.finished and (spec != study.spec or paused is False):
-                # Whether it has really ended is for the next pass to say.
+                over = why_over(replace(study, spec=spec), self._context.now())
+                if over and paused is False:
+                    raise FailedPreconditionError(f"study {study.id} has ended, and would at once again: {over}")
+                if over:
+                    return replace(study, spec=spec)
+                # Whether it goes on is for the next pass to say.
                 study = replace(
                     study, state=StudyState.RUNNING, intent=Intent.NONE, reason="", message="", ended_at=None
                 )
@@ -259,15 +269,14 @@ def _paused(study: Study, paused: bool) -> Study:
     return study
 
 
-def _answer(asked: "Asked[Reply]", field: str, value: str) -> Reply:
-    """A service's yes, or its no as the caller of CreateStudy should see it."""
+def _answer(asked: "Asked[Reply]", field: str, value: str, there: Callable[[], Iterable[str]]) -> Reply:
+    """A service's yes, or its no as the caller of CreateStudy should see it. `there`: the names that there are."""
     service = asked.who
     try:
         return asked.answer()
     except (UnavailableError, DeadlineExceededError) as error:
         raise FailedPreconditionError(
-            f"study_config.{field}: {value!r}: no service answers as {service} ({error.message}); "
-            "start one under that name, or choose another (katib-cli list algorithms shows them)"
+            f"study_config.{field}: {value!r}: no service answers as {service} ({error.message}); {advice(value, there())}"
         ) from error
     except InvalidArgumentError:
         raise

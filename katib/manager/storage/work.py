@@ -1,6 +1,7 @@
 """What changes do to trials as they were read, one after the other: the work behind the decisions."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -215,8 +216,8 @@ class Work:
         self._study_fields[counter] = self._field(counter) + by
 
     def _rank(self, trial: Trial) -> None:
-        """Strictly better ones only: among equals the one that completed first stays."""
-        if trial.objective is None:
+        """Strictly better ones only: among equals the one that completed first stays. NaN is the best of nothing."""
+        if trial.objective is None or math.isnan(trial.objective):
             return
         best = self._field("best_objective")
         if best is None or self._study.spec.better(trial.objective, best):

@@ -115,6 +115,9 @@ def choose(request: Request) -> Choice:
     if parallel is None:
         why = "all trials run at once, so none can be learned from; max_parallel would change that"
         return Choice(SobolSearch, why, request)
+    if total is not None and total <= parallel:
+        why = f"{total} trial{'s' if total > 1 else ''} may run at once, so none can be learned from"
+        return Choice(SobolSearch, why, request)
     if total is not None and total < ROUNDS * parallel:
         why = f"{total} trials, {parallel} of them at once, are over before there is much to learn from"
         return Choice(SobolSearch, why, request)

@@ -78,7 +78,7 @@ class TestEnded:
     @pytest.mark.parametrize(
         ("state", "reason", "words", "code"),
         [
-            (terminated(1), "ExitCode", "exited with code 1; the end of its output says why", 1),
+            (terminated(1), "ExitCode", "exited with code 1; see the end of its output", 1),
             (terminated(126), "StartFailed", "could not be executed", 126),
             (terminated(127), "StartFailed", "a program was not found", 127),
             (

@@ -1,0 +1,23 @@
+import pytest
+
+from katib.domain.nearest import nearest
+
+KNOWN = ("bayesianoptimization", "cmaes", "grid", "hyperband", "random", "tpe")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("bayes", "bayesianoptimization"),
+        ("bayesian", "bayesianoptimization"),
+        ("hyperbnd", "hyperband"),
+        ("cma-es", "cmaes"),
+        ("ran", "random"),
+        ("t", ""),
+        ("", ""),
+        ("vizier", ""),
+        ("tpe", ""),
+    ],
+)
+def test_what_is_meant_by_an_unknown_name_is_guessed_from_its_beginning_or_its_spelling(name: str, meant: str) -> None:
+    assert nearest(name, KNOWN) == meant
