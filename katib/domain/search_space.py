@@ -45,6 +45,8 @@ MAX_LIST: Final = 1000
 MAX_VALUE: Final = 1000
 # Beyond 2^53 neighbouring whole numbers are one and the same double.
 MAX_INT: Final = 2**53
+# A range with fewer doubles than this is no continuum.
+_NUMBERS: Final = 2**16
 
 # What every language reads as a number; `float` alone would also take `1_000`, ` 1` and other scripts' digits.
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -166,12 +168,28 @@ def _numeric(config: ParameterConfig, type_: ParameterType, at: str) -> Dimensio
         if step <= 0:
             raise InvalidArgumentError.of(f"{at}.step", feasible.step, "expected more than 0")
     elif type_ is ParameterType.DOUBLE and low < high:
+        _check_width(feasible, at, float(low), float(high))
         return ContinuousDimension(config.name, low, high, feasible.scale)
     else:
         step = Decimal(1)
     if low < high:
         _check_step(feasible, type_, at, low, high, step)
     return SteppedDimension(config.name, type_, low, high, step, feasible.scale)
+
+
+def _check_width(feasible: FeasibleSpace, at: str, low: float, high: float) -> None:
+    """Refuses a continuum that is none: between its ends are too few numbers, or, on a log scale, logarithms."""
+    least = _NUMBERS * math.ulp(max(abs(low), abs(high)))
+    narrow = high - low < least
+    if feasible.scale is Scale.LOG:
+        logs = math.log(low), math.log(high)
+        narrow = narrow or logs[1] - logs[0] < _NUMBERS * math.ulp(max(map(abs, logs)))
+    if narrow:
+        raise InvalidArgumentError.of(
+            f"{at}.max",
+            feasible.max,
+            f"expected more: too few numbers lie between it and {feasible.min}; a discrete parameter lists them",
+        )
 
 
 def _check_step(

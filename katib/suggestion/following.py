@@ -43,9 +43,11 @@ class Following:
         self._running: list[Trial] = []
         # Of each episode the trials that ended, and those that run.
         self._episodes: dict[int, tuple[list[Trial], list[Trial]]] = {}
+        # In a space of finitely many points nothing is followed: each of them counts as tried, whatever its tags say.
+        finite = request.problem.space.cardinality is not None
         for place, rest, trials in ((0, self.others, request.finished), (1, self._running, request.unfinished)):
             for trial in trials:
-                number = followed(trial)
+                number = None if finite else followed(trial)
                 (rest if number is None else self._episodes.setdefault(number, ([], []))[place]).append(trial)
 
     @property

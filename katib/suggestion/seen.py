@@ -24,6 +24,8 @@ _GOOD, _FAILED, _SILENT = range(3)
 _FIRST_ROWS: Final = 64
 # Those that `Encoding.key` tells apart.
 _DIGITS: Final = 9
+# So many questions cost less than a set of all.
+_FEW: Final = 64
 
 
 class Taken:
@@ -31,25 +33,37 @@ class Taken:
 
     def __init__(self, encoding: Encoding, rows: Floats) -> None:
         self._size = encoding.space.cardinality
-        self._keys = np.round(rows, _DIGITS)
+        self._rounded = np.round(rows, _DIGITS)
         self._added: set[tuple[float, ...]] = set()
+        # All of them, once many have been asked for, as near the end of a finite space.
+        self._whole: set[tuple[float, ...]] | None = None
+        self._asked = 0
 
     def __contains__(self, key: object) -> bool:
-        return key in self._added or bool((self._keys == np.array(key)).all(axis=1).any())
+        if self._whole is None:
+            self._asked += 1
+            if self._asked <= _FEW:
+                return key in self._added or bool((self._rounded == np.array(key)).all(axis=1).any())
+            self._whole = self.keys()
+        return key in self._whole
 
     def add(self, key: tuple[float, ...]) -> None:
-        self._added.add(key)
+        (self._added if self._whole is None else self._whole).add(key)
 
     def keys(self) -> set[tuple[float, ...]]:
         """All of them, for who asks for many."""
-        return set(map(tuple, self._keys.tolist())) | self._added
+        return set(map(tuple, self._rounded.tolist())) | self._added if self._whole is None else set(self._whole)
 
     @property
     def everything(self) -> bool:
         """Whether a finite space has no other point."""
-        if self._size is None or len(self._keys) + len(self._added) < self._size:
+        if self._size is None:
             return False
-        return len(self.keys()) >= self._size
+        if self._whole is None:
+            if len(self._rounded) + len(self._added) < self._size:
+                return False
+            self._whole = self.keys()
+        return len(self._whole) >= self._size
 
 
 @dataclass(frozen=True)

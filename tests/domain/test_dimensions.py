@@ -110,7 +110,7 @@ class TestTransform:
         assert d.to_unit("0") == 0.5
 
     def test_the_smallest_double_has_a_logarithm(self) -> None:
-        d = dimension(DOUBLE, "5e-324", "1e-320", scale=Scale.LOG)
+        d = dimension(DOUBLE, "5e-324", "1e-300", scale=Scale.LOG)
         steps = dimension(DOUBLE, "5e-324", "1", step="0.7", scale=Scale.LOG)
 
         assert d.from_unit(0.0) == "5e-324"

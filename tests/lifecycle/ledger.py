@@ -240,6 +240,14 @@ class Ledger:
             or (best is not None and goal is not None and best >= goal)
         )
 
+    def is_over(self, study: Study) -> set[bool]:
+        """Whether it would end at once that went on, as seen at some moment since the step began."""
+        longest = study.spec.limits.max_duration
+        return {
+            self.is_to_end(study) or (longest is not None and at >= study.created_at + longest)
+            for at in (self._since, self._clock())
+        }
+
     def _counters(self, study: Study, trials: Mapping[str, Trial]) -> None:
         counts = {state: sum(t.state is state for t in trials.values()) for state in TrialState}
         kept = (study.pending, study.running, study.completed, study.killed, study.failed)

@@ -137,15 +137,19 @@ class Lifecycle(Clients):
         if not self.quiet:
             return
         stopping = before.intent is not Intent.NONE
-        assert done is not (stopping or (paused is True and before.state.finished)), before
+        finished = before.state.finished
+        over = self.ledger.is_over(before) if finished and paused is False else {False}
+        assert done in {not (stopping or (paused is True and finished) or it) for it in over}, before
         study = self.known
         assert study is not None
         if not done:
             assert study == before
         elif paused is not None:
             assert study.state is (StudyState.PAUSED if paused else StudyState.RUNNING)
-        elif before.state.finished:
-            assert study.state is (before.state if study.spec == before.spec else StudyState.RUNNING)
+        elif finished:
+            stays = {True} if study.spec == before.spec else self.ledger.is_over(study)
+            assert study.state in {before.state if it else StudyState.RUNNING for it in stays}
+            assert study.state is not before.state or study.ended_at == before.ended_at
 
     def stop_trial(self, number: int) -> None:
         trial = self.trial(number)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Intent, Study
+from katib.domain.views import ServiceKind, ServiceStatus
 from katib.manager.access import RunAccess
 from katib.manager.controller.reconcile import LeaseOverError, Reconciler
 from katib.manager.metrics import Metrics
@@ -32,6 +33,16 @@ REST: Final = timedelta(seconds=1)
 # More passes than any end takes: a study that needs more goes in circles.
 MANY: Final = 3000
 _METRICS: Final = Metrics()
+
+
+class NoDirectory:
+    """Nothing can be listed here."""
+
+    def names(self, _kind: ServiceKind) -> frozenset[str]:
+        return frozenset()
+
+    def services(self, _algorithms: frozenset[str], _rules: frozenset[str]) -> Sequence[ServiceStatus]:
+        return ()
 
 
 class Crash(BaseException):
@@ -126,7 +137,7 @@ class Manager:
                 models=MemoryModelStore(),
                 suggestions=use_cases,
                 rules=use_cases,
-                directory=None,  # type: ignore[arg-type]  # nobody asks which services there are
+                directory=NoDirectory(),
                 worker=worker,
                 controller=self,
                 access=RunAccess(MemorySecrets(), lambda: ""),

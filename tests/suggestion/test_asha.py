@@ -12,6 +12,7 @@ from katib.domain.study import Objective, StudyReason
 from katib.domain.trial import Trial, TrialState
 from katib.suggestion.algorithms.asha import Asha, amounts
 from katib.suggestion.base import Problem
+from katib.suggestion.rungs.configurations import MODELLED
 from katib.suggestion.rungs.resource import Resource
 from katib.suggestion.service import check
 from tests.suggestion.halving import EPOCHS, HalvingContract, configuration, epochs, tag
@@ -120,6 +121,15 @@ class TestRungs:
         manager.ask()
 
         assert epochs(manager.trials[-1]) == 9
+
+    def test_with_a_model_many_come_in_portions_of_few_that_it_suggests(self) -> None:
+        manager = asha(("Model", "gp"), trials=1000, parallel=30)
+        manager.ask()
+        manager.finish()
+        manager.spec = asha(("Model", "gp"), trials=1000, parallel=0).spec
+        for _ in range(3):
+            # A third is at random, and whoever may go on does.
+            assert MODELLED < len(manager.ask().suggestions) < 3 * MODELLED + 10
 
     def test_nobody_waits(self) -> None:
         """The first trial never ends; all other slots are used all the time."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from katib.domain.search_space import ParameterConfig, SearchSpace
-from katib.domain.study import Limits, Objective, StudySpec
+from katib.domain.study import Limits, Objective, StudyReason, StudySpec
 from katib.domain.trial import Tag, Trial, TrialState
 from katib.suggestion.algorithms.auto import CHOSEN, Auto
 from katib.suggestion.algorithms.cmaes import CmaEs
@@ -21,6 +21,7 @@ from tests.suggestion.studies import (
     CATEGORICAL,
     DISCRETE,
     DOUBLE,
+    INT,
     NOW,
     STUDY_ID,
     MiniManager,
@@ -291,6 +292,17 @@ class TestNoise:
         manager.ask()
 
         assert {tags(t)[FOLLOWED] for t in followers(manager)} == {str(best(manager.trials[1:201]).number)}
+
+    def test_each_of_finitely_many_points_counts_as_tried_whatever_its_tags_say(self) -> None:
+        space = (parameter("n", INT, 1, 4),)
+        manager = MiniManager(Auto(), study(space, ("Seed", 1), ("MaxParallel", 1), max_trials=100))
+        manager.run()
+        assert len(manager.trials) == 4
+        manager.trials = [replace(t, tags=(*t.tags, Tag(FOLLOWED, "1"))) for t in manager.trials]
+
+        reply = manager.ask()
+
+        assert (reply.suggestions, reply.completed, reply.reason) == ((), True, StudyReason.EXHAUSTED)
 
     @pytest.mark.parametrize("text", ["abc", "", "-1", "1e3", "9" * 40])
     def test_a_tag_that_is_no_number_follows_none(self, text: str) -> None:

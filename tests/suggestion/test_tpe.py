@@ -10,7 +10,7 @@ import pytest
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.search_space import Scale, SearchSpace
 from katib.domain.trial import Trial, TrialState
-from katib.suggestion.algorithms.tpe import Tpe
+from katib.suggestion.algorithms.tpe import PORTION, Tpe
 from katib.suggestion.cells import Cells, Points
 from katib.suggestion.gp.encoding import Encoding
 from katib.suggestion.service import check
@@ -84,6 +84,14 @@ class TestSettings:
 
 
 class TestManyAtOnce:
+    def test_more_than_a_portion_comes_in_portions(self) -> None:
+        manager = MiniManager(
+            Tpe(), study(BOWL, ("SuggestionNum", 1000), ("MaxParallel", 0), ("Seed", 1)), outcome=bowl
+        )
+
+        assert [len(manager.ask().suggestions) for _ in range(2)] == [PORTION, PORTION]
+        assert len({t.parameters for t in manager.trials}) == 2 * PORTION
+
     def test_a_batch_is_spread_and_not_piled_up_at_the_most_promising_point(self) -> None:
         manager = run(30, ("Seed", 2))
         manager.spec = study(BOWL, ("SuggestionNum", 100), ("MaxParallel", 8), ("Seed", 2))

@@ -3,9 +3,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any, Final
 
 from katib.domain.caller import EVERYBODY, Caller, current_caller
@@ -146,12 +144,27 @@ class StudyUseCases(UseCases):
             )
         history = None
         if suggestion is not None:
-            there = partial(context.directory.names, ServiceKind.SUGGESTION)
-            history = _answer(suggestion, "suggest_algorithm", spec.algorithm, there)
+            history = self._answer(suggestion, ServiceKind.SUGGESTION, "suggest_algorithm", spec.algorithm)
         if rule is not None:
-            there = partial(context.directory.names, ServiceKind.EARLY_STOPPING)
-            _answer(rule, "early_stopping_algorithm", spec.rule, there)
+            self._answer(rule, ServiceKind.EARLY_STOPPING, "early_stopping_algorithm", spec.rule)
         return history
+
+    def _answer(self, asked: "Asked[Reply]", kind: ServiceKind, field: str, value: str) -> Reply:
+        """A service's yes, or its no as the caller of CreateStudy should see it."""
+        service = asked.who
+        try:
+            return asked.answer()
+        except (UnavailableError, DeadlineExceededError) as error:
+            remedy = advice(value, self._context.directory.names(kind))
+            raise FailedPreconditionError(
+                f"study_config.{field}: {value!r}: no service answers as {service} ({error.message}); {remedy}"
+            ) from error
+        except InvalidArgumentError:
+            raise
+        except (UnimplementedError, NotFoundError, InternalError) as error:
+            raise FailedPreconditionError(f"{service} does not accept the study: {error.message}") from error
+        except KatibError as error:
+            raise FailedPreconditionError(f"{service} refuses the study: {error.message}") from error
 
     def get_study(self, study_id: str) -> StudyDetail:
         study = self._storage.get_study(study_id_of(study_id))
@@ -267,20 +280,3 @@ def _paused(study: Study, paused: bool) -> Study:
     if paused and study.state.finished:
         raise FailedPreconditionError(f"study {study.id} has ended ({study.state.value}): there is nothing to pause")
     return study
-
-
-def _answer(asked: "Asked[Reply]", field: str, value: str, there: Callable[[], Iterable[str]]) -> Reply:
-    """A service's yes, or its no as the caller of CreateStudy should see it. `there`: the names that there are."""
-    service = asked.who
-    try:
-        return asked.answer()
-    except (UnavailableError, DeadlineExceededError) as error:
-        raise FailedPreconditionError(
-            f"study_config.{field}: {value!r}: no service answers as {service} ({error.message}); {advice(value, there())}"
-        ) from error
-    except InvalidArgumentError:
-        raise
-    except (UnimplementedError, NotFoundError, InternalError) as error:
-        raise FailedPreconditionError(f"{service} does not accept the study: {error.message}") from error
-    except KatibError as error:
-        raise FailedPreconditionError(f"{service} refuses the study: {error.message}") from error

@@ -109,7 +109,10 @@ def choose(request: Request) -> Choice:
     problem = request.problem
     resource_name = problem.values[NAME]
     if resource_name:
-        settings = (Setting(MODEL.name, "gp"),)
+        parallel = _limits(problem)[1]
+        # With so many at once a model learns little before the study is over.
+        model = "gp" if parallel is not None and parallel <= MODELLED_PARALLEL else "none"
+        settings = (Setting(MODEL.name, model),)
         return Choice(Asha, f"{resource_name} says how much a trial may spend", request, settings)
     total, parallel = _limits(problem)
     if parallel is None:

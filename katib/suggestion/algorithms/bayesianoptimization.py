@@ -37,7 +37,7 @@ LENGTH: Final = real(
     "length_scale",
     None,
     "The kernel's length, in widths of a parameter's range, one for all parameters.",
-    above=0.0,
+    least=1e-6,
     most=1000.0,
     default_text="inferred for each parameter",
 )
@@ -79,8 +79,11 @@ CANDIDATES: Final = whole(
 )
 
 
-# Suggestions of one answer: each of them searches anew, beside those before it, and who asks has a deadline.
+# Suggestions of one answer, fewer where there are many parameters: each of them searches anew, beside those before it, which
+# takes the longer the more there are, and who asks has a deadline.
 PORTION: Final = 100
+_SEARCHED: Final = 400
+_LEAST: Final = 4
 
 
 class BayesianOptimization:
@@ -136,7 +139,8 @@ class BayesianOptimization:
             ),
         )
         suggestions = []
-        for number in range(request.first_number, request.first_number + min(request.count, PORTION)):
+        portion = max(_LEAST, min(PORTION, _SEARCHED // max(1, len(encoding))))
+        for number in range(request.first_number, request.first_number + min(request.count, portion)):
             if size is not None and len(optimizer.taken) >= size:
                 break
             row = optimizer.next_row(number)

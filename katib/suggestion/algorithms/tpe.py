@@ -28,6 +28,8 @@ CANDIDATES: Final = whole(
     least=1,
     most=10_000,
 )
+# Suggestions of one answer: each of them takes milliseconds, and who asks has a deadline.
+PORTION: Final = 100
 
 
 class Tpe:
@@ -50,7 +52,7 @@ class Tpe:
         style = Style(values[BURN_IN], values[GAMMA], values[PRIOR], values[CANDIDATES])
         optimizer = Optimizer(before.cells, past, study_seed(values, request.study_id), style)
         suggestions: list[Suggestion] = []
-        while len(suggestions) < request.count and not past.taken.everything:
+        while len(suggestions) < min(request.count, PORTION) and not past.taken.everything:
             row = optimizer.next_row(request.first_number + len(suggestions))
             suggestions.append(Suggestion(before.encoding.parameters(row)))
         if suggestions or request.unfinished_count:

@@ -6,6 +6,7 @@ Categories are their numbers in the list, which mean nothing but same or differe
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -27,6 +28,8 @@ Floats = NDArray[np.float64]
 # Of a dimension with more values only the lowest so many are told apart by the search; above, on a log scale as on a linear
 # one, neighbours are nearer than any model can tell, and the transform of the domain rounds.
 MAX_LEVELS: Final = 2048
+# Steps by which a number may miss a value that is meant.
+_OFF: Final = Decimal("1e-6")
 # Points of a continuum nearer than this are the same.
 _DIGITS: Final = 9
 
@@ -68,6 +71,8 @@ class Encoding:
         self.space = space
         self.columns = columns_of(space) if columns is None else columns
         self._active = [i for i, d in enumerate(space) if d.cardinality != 1]
+        # What has one value, and the texts that were found to be it.
+        self._fixed: list[tuple[Dimension, set[str]]] = [(d, set()) for d in space if d.cardinality == 1]
         self.categorical = np.array([i for i, c in enumerate(self.columns) if c.choices], dtype=np.intp)
         self.numeric = np.array([i for i, c in enumerate(self.columns) if not c.choices], dtype=np.intp)
         # Those that a search moves by steps, and those that it moves by gradients.
@@ -92,6 +97,11 @@ class Encoding:
 
     def _row(self, parameters: Sequence[Parameter]) -> list[float]:
         values = {p.name: p.value for p in parameters}
+        for dimension, found in self._fixed:
+            if (text := values[dimension.name]) not in found:
+                # With another value it is a trial of another space, whose objective is not that of a point of this one.
+                dimension.index_of(text)
+                found.add(text)
         row = []
         for column, known in zip(self.columns, self.known, strict=True):
             text = values[column.dimension.name]
@@ -184,12 +194,22 @@ def _place(column: Column, text: str) -> float:
     if column.choices:
         return float(dimension.index_of(text))
     unit = dimension.to_unit(text)
-    if isinstance(dimension, NumericDimension) and not float(dimension.low) <= float(text) <= float(dimension.high):
-        # Of a trial from elsewhere, whose objective is not that of the end of the range.
-        raise InvalidArgumentError.of(dimension.name, text, f"expected {dimension.low} to {dimension.high}")
+    if isinstance(dimension, NumericDimension):
+        if not float(dimension.low) <= float(text) <= float(dimension.high):
+            # Of a trial from elsewhere, whose objective is not that of the end of the range.
+            raise InvalidArgumentError.of(dimension.name, text, f"expected {dimension.low} to {dimension.high}")
+        if dimension.step is not None and not _on_step(dimension, float(text)):
+            # Nor that of the nearest value, which would count as tried.
+            raise InvalidArgumentError.of(dimension.name, text, f"expected {dimension.low} + k * {dimension.step}")
     if column.levels is None or column.units is None or (column.beyond and unit > column.units[-1]):
         return unit
     return float(column.levels[_nearest(column.units, np.array([unit]))[0]])
+
+
+def _on_step(dimension: NumericDimension, number: float) -> bool:
+    """To within rounding, as of 0.1 * 3."""
+    steps = (Decimal(number) - dimension.low) / (dimension.step or 1)
+    return abs(steps - steps.to_integral_value()) < _OFF
 
 
 def _nearest(sorted_: Floats, x: Floats) -> NDArray[np.intp]:

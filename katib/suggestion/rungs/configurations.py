@@ -27,6 +27,8 @@ TRIES: Final = 16
 DICE: Final = 2
 # The share of random ones beside a model: where that is wrong, they find what it would not.
 RANDOM: Final = 1 / 3
+# Of one answer: the model is fitted anew for each, and who asks has a deadline.
+MODELLED: Final = 16
 
 Configuration = tuple[Parameter, ...]
 
@@ -44,6 +46,7 @@ class Configurations:
         self._size = self._space.cardinality
         self._taken: set[int] = set()
         self._model: modelling.Model | None = None
+        self._modelled = 0
         if self._size is not None:
             self._taken = set(_indexes(self._space, (*request.finished, *request.unfinished)))
         if request.problem.values[MODEL] == "gp" and not self.exhausted:
@@ -61,12 +64,16 @@ class Configurations:
         return uniforms(self._seed, number, DICE)
 
     def next(self, number: int) -> Configuration | None:
-        """For trial `number`: one that is not taken, and is from now on; None when there is none left."""
+        """For trial `number`: one that is not taken, and is from now on; None when there is none left, or no more for this
+        answer."""
         if self.exhausted:
             return None
         found = None
         if self._model is not None and self.dice(number)[1] >= RANDOM:
+            if self._modelled == MODELLED:
+                return None
             found = self._model.next(number)
+            self._modelled += found is not None
         if found is None or not self._take(found):
             found = self._random(number)
         self.expect(found)

@@ -77,6 +77,29 @@ class TestRows:
         assert which == [1]
         assert encoding.parameters(rows[0]) == good
 
+    @pytest.mark.parametrize(("off", "kept"), [("0.4", True), ("0.4000001", False), ("0.35", False)])
+    def test_a_number_beside_the_steps_is_none_of_the_space(self, off: str, kept: bool) -> None:
+        encoding = encoding_of([parameter("x", DOUBLE, 0, 1, step="0.1"), parameter("n", INT, 1, 3)])
+
+        trials = [(Parameter("x", DOUBLE, off), Parameter("n", INT, n)) for n in ("2", "2.4", "2.0")]
+
+        assert encoding.rows(trials)[1] == ([0, 2] if kept else [])
+        # As a program writes it that counts by itself.
+        assert encoding.rows([(Parameter("x", DOUBLE, repr(0.1 * 3)), Parameter("n", INT, "1"))])[1] == [0]
+
+    def test_the_largest_whole_numbers_are_on_their_steps(self) -> None:
+        encoding = encoding_of([parameter("n", INT, 0, 2**50 - 1)])
+
+        assert encoding.rows([(Parameter("n", INT, str(2**50 - 1 - i)),) for i in range(5)])[1] == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize("value", ["1", "abc", None])
+    def test_another_value_of_what_has_only_one_is_of_another_space(self, value: str | None) -> None:
+        encoding = encoding_of([parameter("n", INT, 1, 3), parameter("epochs", INT, 10, 10)])
+        n = Parameter("n", INT, "2")
+
+        other = (n,) if value is None else (n, Parameter("epochs", INT, value))
+        assert encoding.rows([other, (n, Parameter("epochs", INT, "10"))])[1] == [1]
+
     def test_two_categories_are_as_far_apart_as_any_other_two_and_numbers_as_their_places(self) -> None:
         encoding = encoding_of(MIXED)
         rows = np.array([[0.0, 0.0, 0.0, 0.0, c] for c in range(3)] + [[0.0, 0.25, 0.0, 0.0, 0.0]])
