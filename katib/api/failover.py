@@ -50,6 +50,9 @@ _LEAST_SHARE_S: Final = 1.0
 
 
 Metadata = Sequence[tuple[str, str]]
+# What a gateway answers that has passed the call on, or may have, and who asks without being known to it.
+_BY_GATEWAY: Final = ("502", "503", "504")
+_NOT_ALLOWED: Final = ("401", "403")
 
 
 class _Fate(Enum):
@@ -222,6 +225,8 @@ class Failover:
         if code is grpc.StatusCode.UNAVAILABLE:
             if was_not_sent(text):
                 return _Fate.UNSENT
+            if text.startswith(SAID_BY_HTTP) and text.endswith(_BY_GATEWAY):
+                return _Fate.LOST
             return _Fate.LOST if said_by_grpc(text) else _Fate.REFUSED
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_of(call) is not None:
             return _Fate.BUSY
@@ -235,7 +240,7 @@ class Failover:
     def _translate(self, rpc_error: grpc.RpcError, fate: _Fate, index: int, *, again: bool) -> KatibError:
         where = f"the manager at {self.addresses[index]}"
         text = cast(grpc.Call, rpc_error).details() or ""
-        if text.startswith(SAID_BY_HTTP):
+        if text.startswith(SAID_BY_HTTP) and not text.endswith((*_BY_GATEWAY, *_NOT_ALLOWED)):
             return UnavailableError(why_unreached(text, self.addresses[index]))
         if fate is _Fate.UNSENT:
             tls = tls_failure(text, tls=self._tls is not None)

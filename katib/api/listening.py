@@ -17,17 +17,17 @@ _REASONS: Final = {
 
 def why_not_listen(address: str) -> str:
     """What is in the way at `HOST:PORT` or `unix:PATH`; empty where nothing is."""
+    if address.startswith("unix-abstract:"):
+        return ""
     if address.startswith("unix:"):
         return _socket_path(address.removeprefix("unix:"))
     host, colon, port = address.rpartition(":")
-    if not (
-        colon and port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) and int(port) <= _MAX_PORT
-    ):
+    bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) else -1
+    if not (colon and host and not bare and 0 <= number <= _MAX_PORT):
         return "expected HOST:PORT, such as localhost:6789, or unix:PATH"
     try:
-        found = socket.getaddrinfo(
-            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(host.strip("[]") or None, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         return "its host name could not be looked up: correct it"
     failures = [error for family, _, _, _, name in found if (error := _bind(family, name)) is not None]
@@ -54,5 +54,7 @@ def _socket_path(path: str) -> str:
     path = path.removeprefix("//") if path.startswith("///") else path
     if not path or len(os.fsencode(path)) > MAX_SOCKET_PATH:
         return f"expected unix: and the path of a socket, at most {MAX_SOCKET_PATH} bytes"
+    if os.path.isdir(path):
+        return f"{path} is a folder: choose the path of a socket"
     folder = os.path.dirname(path) or "."
     return "" if os.path.isdir(folder) else f"there is no folder {folder}: make it, or choose another path"

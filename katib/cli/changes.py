@@ -12,6 +12,7 @@ from katib.cli.errors import FAILED, OK, report
 from katib.cli.find import find_study, find_trial
 from katib.cli.session import Period, Session, connected, pass_session
 from katib.cli.studies import show_progress
+from katib.cli.terminal import show_reason
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.study import Limits, StudyReason
 from katib.domain.views import StudySummary
@@ -90,12 +91,13 @@ def delete_study(session: Session, studies: tuple[str, ...], yes: bool) -> int:
 def _gone(client: "ManagerClient", study_id: str) -> bool:
     """Whether it is gone now, or as good as now: a study of which nothing runs goes within moments."""
     until = time.monotonic() + _DELETION_S
+    prompt = client.within(_DELETION_S)
     while True:
         try:
-            client.get_study(study_id)
+            prompt.get_study(study_id)
         except NotFoundError:
             return True
-        except UnavailableError:
+        except KatibError:
             return False  # that it is to be deleted was stored
         if time.monotonic() > until:
             return False
@@ -169,7 +171,8 @@ def update_study(
                 click.echo(f"Study {study_id} is left as it was.")
                 return
         summary = client.update_study(study_id, limits, goal)
-    click.echo(f"Study {summary.id} is {summary.state.value}; {show_progress(summary)} trials finished.")
+    why = f" ({show_reason(summary.reason, summary.message)})" if summary.state.finished else ""
+    click.echo(f"Study {summary.id} is {summary.state.value}{why}; {show_progress(summary)} trials finished.")
     cost = _ends(summary, limits)
     if cost:
         click.echo(f"Warning: {cost}", err=True)

@@ -136,7 +136,8 @@ class ContinuousDimension(NumericDimension):
         number = _clip(_number(self.name, value), *self._bounds)
         start, end = self._start * self._unit, self._end * self._unit
         position = (math.log(number) if self._log else number) * self._unit
-        return _clip((position - start) / (end - start), 0.0, 1.0)
+        # Of a study from before ranges were refused that have but one logarithm.
+        return _clip((position - start) / (end - start), 0.0, 1.0) if end > start else 0.5
 
     def at(self, index: int) -> str:
         raise IndexError(f"{self.name} is a continuum: it has no value number {index}")

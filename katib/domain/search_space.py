@@ -168,7 +168,6 @@ def _numeric(config: ParameterConfig, type_: ParameterType, at: str) -> Dimensio
         if step <= 0:
             raise InvalidArgumentError.of(f"{at}.step", feasible.step, "expected more than 0")
     elif type_ is ParameterType.DOUBLE and low < high:
-        _check_width(feasible, at, float(low), float(high))
         return ContinuousDimension(config.name, low, high, feasible.scale)
     else:
         step = Decimal(1)
@@ -177,8 +176,15 @@ def _numeric(config: ParameterConfig, type_: ParameterType, at: str) -> Dimensio
     return SteppedDimension(config.name, type_, low, high, step, feasible.scale)
 
 
+def check_widths(space: SearchSpace, configs: Sequence[ParameterConfig], path: str) -> None:
+    """Refuses a continuum that is none: between its ends are too few numbers, or, on a log scale, logarithms. For new studies
+    alone: those that there are go on as they can."""
+    for i, (dimension, config) in enumerate(zip(space, configs, strict=True)):
+        if isinstance(dimension, ContinuousDimension):
+            _check_width(config.feasible, f"{path}.configs[{i}].feasible", float(dimension.low), float(dimension.high))
+
+
 def _check_width(feasible: FeasibleSpace, at: str, low: float, high: float) -> None:
-    """Refuses a continuum that is none: between its ends are too few numbers, or, on a log scale, logarithms."""
     least = _NUMBERS * math.ulp(max(abs(low), abs(high)))
     narrow = high - low < least
     if feasible.scale is Scale.LOG:
@@ -188,7 +194,7 @@ def _check_width(feasible: FeasibleSpace, at: str, low: float, high: float) -> N
         raise InvalidArgumentError.of(
             f"{at}.max",
             feasible.max,
-            f"expected more: too few numbers lie between it and {feasible.min}; a discrete parameter lists them",
+            f"expected more: too few numbers lie between it and {feasible.min}; an int, a step or a list tells them apart",
         )
 
 

@@ -14,7 +14,7 @@ from katib.domain.metrics import MetricStrategy
 from katib.domain.names import SERVICE_NAME_EXPECTED, is_service_name
 from katib.domain.pod import NO_POD_SETTINGS, PodSettings, check_pod_settings
 from katib.domain.retention import check_retention
-from katib.domain.search_space import MAX_VALUE, ParameterConfig, SearchSpace, check_name
+from katib.domain.search_space import MAX_VALUE, ParameterConfig, SearchSpace, check_name, check_widths
 from katib.domain.trial import Tag
 
 MAX_STUDY_NAME: Final = 200
@@ -317,6 +317,7 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
     space = None
     try:
         space = SearchSpace.of(spec.parameters, at("parameter_configs"))
+        check_widths(space, spec.parameters, at("parameter_configs"))
     except InvalidArgumentError as error:
         found += error.violations
     if found or space is None:

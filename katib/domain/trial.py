@@ -54,6 +54,7 @@ class TrialReason:
     EXIT_CODE: Final = "ExitCode"
     SIGNAL: Final = "Signal"
     START_FAILED: Final = "StartFailed"
+    END_UNKNOWN: Final = "EndUnknown"
     DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
     METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
     # finished by what happens to machines

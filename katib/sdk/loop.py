@@ -197,7 +197,10 @@ class Loop:
         self._name: Final = name
         self._lease: Final = _lease_of(lease)
         self._patience: Final = patience
-        self._algorithm: Final = algorithm or algorithm_of(study.spec)
+        named = algorithm_of(study.spec)
+        self._algorithm: Final = algorithm or named
+        # Whether the study ends with what this loop asks: nobody ends one for another algorithm.
+        self._own: Final = bool(named) and self._algorithm == named
         self.objective_name: Final = study.spec.objective_name
 
     def trials(self, limit: int | None) -> Iterator[Trial]:
@@ -239,7 +242,8 @@ class Loop:
                 if given:
                     return given[0]
                 if completed:
-                    wait_until_ended(self._client, self._study_id)
+                    if self._own:
+                        wait_until_ended(self._client, self._study_id)
                     return None
                 lull.nothing(self._look().summary)
             lull.wait()

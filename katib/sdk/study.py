@@ -137,7 +137,9 @@ def _rules_differ(known: StudySpec, wanted: StudySpec) -> str:
     """What the manager does not compare."""
     if known.rule != wanted.rule:
         return f"its early stopping is {known.rule or 'none'}, not {wanted.rule or 'none'}"
-    if known.early_stopping_settings != wanted.early_stopping_settings:
+    if sorted((s.name, s.value) for s in known.early_stopping_settings) != sorted(
+        (s.name, s.value) for s in wanted.early_stopping_settings
+    ):
         return f"{known.rule} has other settings there"
     return ""
 

@@ -27,6 +27,9 @@ EXPECTED = "expected HOST:PORT, such as localhost:6789, or unix:PATH"
         ("a..b:6893", "its host name could not be looked up: correct it"),
         ("unix:", "expected unix: and the path of a socket, at most 107 bytes"),
         (f"unix:/tmp/{'x' * 200}", "expected unix: and the path of a socket, at most 107 bytes"),
+        (":6789", "expected HOST:PORT, such as localhost:6789, or unix:PATH"),
+        ("::1:6789", "expected HOST:PORT, such as localhost:6789, or unix:PATH"),
+        ("unix:/tmp", "/tmp is a folder: choose the path of a socket"),
         ("unix:/nowhere/s", "there is no folder /nowhere: make it, or choose another path"),
     ],
 )
@@ -55,11 +58,11 @@ def test_where_nothing_is_in_the_way_nothing_is_said(tmp_path: Path) -> None:
     for address in (
         "localhost:0",
         "127.0.0.1:0",
-        ":0",
         "[::]:0",
         "unix:socket",
         f"unix:{tmp_path}/s",
         f"unix://{tmp_path}/s",
+        "unix-abstract:katib",
     ):
         assert why_not_listen(address) == ""
 

@@ -118,5 +118,14 @@ def test_a_client_driven_study_keeps_what_its_algorithm_said_to_its_clients() ->
     assert plan(observed(told), NOW) == Plan(())
     (ended,) = actions(observed(replace(told, intent=Intent.STOP)), StudyMove)
     assert ended.message == "stopped by a user; auto uses tpe: because"
+    # While the trials that are left end, the number of those that have ended grows.
+    ending = replace(
+        told, spec=study(spec={"algorithm": "", "limits": {"max_trials": 2}}).spec, suggested=3, running=1, completed=2
+    )
+    (first,) = actions(observed(ending, [trial(3, RUNNING, client_id="me")]), StudyMove)
+    assert first.message == "2 trials have finished; auto uses tpe: because"
+    over = replace(ending, reason=first.reason, message=first.message, completed=2, killed=1, running=0)
+    (last,) = actions(observed(over), StudyMove)
+    assert (last.reason, last.message) == (StudyReason.MAX_TRIALS, "3 trials have finished; auto uses tpe: because")
     troubled = replace(told, reason=StudyReason.EARLY_STOPPING_UNAVAILABLE, message="nobody answers")
     assert [m.message for m in actions(observed(troubled), StudyMove)] == [ask]

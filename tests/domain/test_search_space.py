@@ -1,5 +1,7 @@
 """A space of several parameters, and what is refused in one."""
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from katib.domain.search_space import (
     ParameterConfig,
     Scale,
     SearchSpace,
+    check_widths,
 )
 from tests.domain.dimensions import CATEGORICAL, DIMENSIONS, DISCRETE, DOUBLE, INT, UNIT, config, dimension
 
@@ -81,11 +84,6 @@ BAD: list[tuple[ParameterConfig, str, str]] = [
     (config(DOUBLE, "nan", 1), "feasible.min", "a finite number"),
     (config(DOUBLE, 0, "inf"), "feasible.max", "a finite number"),
     (config(DOUBLE, 0, "1e999"), "feasible.max", "a finite number"),
-    (config(DOUBLE, "1e16", "10000000000000004"), "feasible.max", "too few numbers lie between it and 1e16"),
-    (config(DOUBLE, 0, "5e-323"), "feasible.max", "too few numbers"),
-    (config(DOUBLE, 1, "1.0000000000000004", scale=Scale.LOG), "feasible.max", "too few numbers"),
-    (config(DOUBLE, "4.372265392771909e+237", "4.37226539277191e+237", scale=Scale.LOG), "feasible.max", "too few"),
-    (config(DOUBLE, "8.669753777537962e-266", "8.669753777537983e-266", scale=Scale.LOG), "feasible.max", "too few"),
     (config(DOUBLE, 0, "1_000"), "feasible.max", "a finite number"),
     (config(DOUBLE, 0, " 1"), "feasible.max", "a finite number"),
     (config(DOUBLE, 0, "１"), "feasible.max", "a finite number"),
@@ -131,6 +129,37 @@ class TestChecks:
         (violation,) = caught.value.violations
         assert violation.field == f"study_config.parameter_configs.configs[1].{field}"
         assert expected in violation.expected
+
+    @pytest.mark.parametrize(
+        ("low", "high", "scale"),
+        [
+            ("1e16", "10000000000000004", Scale.LINEAR),
+            (0, "5e-323", Scale.LINEAR),
+            (1, "1.0000000000000004", Scale.LOG),
+            ("8.669753777537962e-266", "8.669753777537983e-266", Scale.LOG),
+            # Neighbours, whose logarithms are the same.
+            ("4.372265392771909e+237", "4.37226539277191e+237", Scale.LOG),
+        ],
+    )
+    def test_a_continuum_of_few_numbers_is_refused_to_new_studies_and_does_in_old_ones(
+        self, low: object, high: object, scale: Scale
+    ) -> None:
+        configs = [config(INT, 0, 1, name="good"), config(DOUBLE, low, high, scale=scale)]
+        space = SearchSpace.of(configs)
+
+        with pytest.raises(
+            InvalidArgumentError, match=rf"p.configs\[1\].feasible.max: '{re.escape(str(high))}': .* too few"
+        ):
+            check_widths(space, configs, "p")
+        assert 0.0 <= space.to_unit(space.from_unit([0.5, 0.5]))[1] <= 1.0
+
+    @pytest.mark.parametrize(
+        ("low", "high", "scale"),
+        [(0, 1, Scale.LINEAR), ("1e-300", "1e300", Scale.LOG), ("-1e308", "1e308", Scale.LINEAR)],
+    )
+    def test_any_other_is_not(self, low: object, high: object, scale: Scale) -> None:
+        configs = [config(DOUBLE, low, high, scale=scale)]
+        check_widths(SearchSpace.of(configs), configs, "p")
 
     def test_all_that_is_wrong_is_named_at_once(self) -> None:
         with pytest.raises(InvalidArgumentError) as caught:

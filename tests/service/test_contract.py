@@ -225,6 +225,9 @@ class TestService:
         for goal in (0.4, 0.9):
             changed = api.update_study(study_id, goal=goal)
             assert (changed.state, changed.ended_at) == (ended.state, ended.ended_at)
+            assert changed.message.count("; it does not go on: ") == 1
+        with pytest.raises(FailedPreconditionError, match="nothing to pause"):
+            api.update_study(study_id, goal=0.3, paused=True)
         with pytest.raises(FailedPreconditionError, match="max_duration is over"):
             api.update_study(study_id, Limits(max_trials=2, max_duration=timedelta(milliseconds=1)), paused=False)
         assert api.update_study(study_id, Limits(max_trials=2)).state is StudyState.RUNNING

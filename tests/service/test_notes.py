@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from katib.domain.asked import ALGORITHM_TAG
+from katib.domain.errors import UnavailableError
 from katib.domain.study import StudyReason, StudySpec, StudyState
 from katib.domain.trial import Tag
 from katib.manager.service_ports import History, SuggestionReply, SuggestionRequest
@@ -81,6 +82,22 @@ def test_what_it_said_is_written_once(manager: Manager, service: Telling) -> Non
     assert shown(manager, study_id) == said
 
 
+def test_trials_are_given_although_what_was_said_cannot_be_shown(
+    manager: Manager, service: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.note = "auto uses tpe: because"
+    study_id = create(manager)
+
+    def away(*_arguments: object) -> None:
+        raise UnavailableError("the database is away")
+
+    monkeypatch.setattr(manager.storage, "apply", away)
+    assert len(manager.suggest(study_id)[0]) == 2
+    monkeypatch.undo()
+    manager.suggest(study_id)
+    assert shown(manager, study_id)[1].endswith("; auto uses tpe: because")
+
+
 def test_it_takes_the_place_of_nothing_more_urgent(manager: Manager, service: Telling) -> None:
     service.note = "auto uses tpe: because"
     study_id = create(manager)
@@ -100,7 +117,7 @@ def test_it_stays_when_there_is_nothing_more_to_try(manager: Manager, service: T
     assert shown(manager, study_id)[1] == "auto has nothing more to try; auto uses tpe: because"
 
 
-@pytest.mark.parametrize("named", ["", "auto"])
+@pytest.mark.parametrize("named", ["", "auto", "No Algorithm"])
 def test_a_client_that_names_no_algorithm_asks_the_one_that_the_study_names_or_else_random(
     manager: Manager, service: Telling, named: str
 ) -> None:
@@ -110,4 +127,4 @@ def test_a_client_that_names_no_algorithm_asks_the_one_that_the_study_names_or_e
     (trial, *_), _ = manager.use_cases.suggest_trials(study_id, client_id="me")
     assert manager.go_on(trial) is not None
     manager.use_cases.suggest_trials(study_id, algorithm="tpe")
-    assert list(dict.fromkeys(service.names)) == [named or "random", "tpe"]
+    assert list(dict.fromkeys(service.names)) == ["auto" if named == "auto" else "random", "tpe"]

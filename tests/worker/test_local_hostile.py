@@ -45,7 +45,7 @@ def test_what_stands_in_the_place_of_an_exit_code_holds_up_nobody_and_is_said_wh
     assert driver.ended(driver.start("true")).phase is RunPhase.SUCCEEDED
     successor = driver_of(LocalWorker(tmp_path), driver.study_id)
     status = successor.status(name)
-    assert (status.phase, status.reason) == (RunPhase.FAILED, "ProcessVanished")
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "EndUnknown")
     assert "its program has put something else in the place of started or exit" in status.message
     successor.worker.close()
 

@@ -159,8 +159,9 @@ class _Planner:
         if said is None:  # by this manager; the one before may have got so far
             said = self.study.message if self.study.reason == StudyReason.RUNNING else ""
             said = said or noted_for_clients(self.study.message)
-            if self.study.message.startswith(f"{end}; "):
-                said = self.study.message.removeprefix(f"{end}; ")
+            before, told = _uncounted(f"{end}; "), _uncounted(self.study.message)
+            if told.startswith(before):
+                said = told.removeprefix(before)
         return f"{end}; {said}" if said else end
 
     def _runs_left(self) -> bool:
@@ -238,3 +239,8 @@ class _Planner:
     def _note(self, reason: str, message: str) -> None:
         if (self.study.reason, self.study.message) != (reason, message):
             self.actions.append(StudyMove(self.study.state, reason, message, self.study.ended_at, self.study))
+
+
+def _uncounted(message: str) -> str:
+    """Without the number of trials that it begins with, which grows while those that are left end."""
+    return message.lstrip("0123456789")

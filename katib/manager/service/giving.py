@@ -1,5 +1,6 @@
 """A client that drives a study asks for trials."""
 
+import logging
 import math
 import random
 import time
@@ -14,11 +15,12 @@ from katib.domain.errors import (
     AbortedError,
     FailedPreconditionError,
     InvalidArgumentError,
+    KatibError,
     ResourceExhaustedError,
     UnavailableError,
 )
 from katib.domain.lease import DEFAULT_LEASE, lease_of
-from katib.domain.names import check_service_name, new_id
+from katib.domain.names import check_service_name, is_service_name, new_id
 from katib.domain.nearest import advice
 from katib.domain.study import (
     Intent,
@@ -46,6 +48,8 @@ from katib.manager.service.questions import asking_for, checked_suggestions, que
 from katib.manager.service.refills import Refills
 from katib.manager.service_ports import AskAgainError, History, SuggestionReply, SuggestionRequest
 from katib.manager.suggested import clients_ask, noted, nothing_more
+
+_log: Final = logging.getLogger(__name__)
 
 DEFAULT_ALGORITHM: Final = "random"
 MAX_SUGGESTIONS: Final = 1000
@@ -94,7 +98,7 @@ class GivingUseCases(UseCases):
         self._refills = Refills(self._prepared, context.suggestions)
         self._lines = Lines()
         # Nobody changes the tags of a study.
-        self._named = lru_cache(_NAMES)(lambda study_id: algorithm_of(self._storage.get_study(study_id).spec))
+        self._named = lru_cache(_NAMES)(lambda study_id: _named(self._storage.get_study(study_id).spec))
 
     def suggest_trials(
         self,
@@ -236,6 +240,7 @@ class GivingUseCases(UseCases):
                     reply = self._generate(study, spec, algorithm, needs)
             if reply is not None:
                 self._share_out(study, algorithm, wants, reply, count)
+                self._tell(study, reply.note)
 
         return serve
 
@@ -320,20 +325,22 @@ class GivingUseCases(UseCases):
             if request is None:
                 return None
             try:
-                reply = answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
+                return answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
             except AskAgainError as error:
                 last = error.message
-                continue
-            self._tell(study, reply.note)
-            return reply
         raise UnavailableError(f"{who} could not be asked {_ASKED_AGAIN} times ({last}); try again")
 
     def _tell(self, study: Study, note: str) -> None:
         """Shows what the algorithm says of itself where nothing more urgent is shown, until it says something else."""
         message = clients_ask(noted(note))
-        if note and study.reason in ("", StudyReason.CLIENT_DRIVEN) and study.message != message:
-            move = StudyMove(study.state, StudyReason.CLIENT_DRIVEN, message, read=study)
+        if not note or study.reason not in ("", StudyReason.CLIENT_DRIVEN) or study.message == message:
+            return
+        move = StudyMove(study.state, StudyReason.CLIENT_DRIVEN, message, read=study)
+        try:
             self._storage.apply(study.id, StudyChanges(study=move))
+        except KatibError as error:
+            # The trials are there, which counts; the next answer says it again.
+            _log.info("what %s uses could not be shown: %s", study.id, error.message)
 
     def _question(self, study: Study, spec: StudySpec, needs: History) -> SuggestionRequest | None:
         """With the trials as they are at one revision of the study."""
@@ -366,6 +373,12 @@ class GivingUseCases(UseCases):
         study = self._storage.get_study(study_id)
         _check_gives(study)
         return study
+
+
+def _named(spec: StudySpec) -> str:
+    """The algorithm that the study names, if that can be one: its tags are anybody's."""
+    name = algorithm_of(spec)
+    return name if is_service_name(name) else ""
 
 
 def _check_gives(study: Study) -> None:

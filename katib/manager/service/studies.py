@@ -48,6 +48,8 @@ _log: Final = logging.getLogger(__name__)
 
 # How long a service may take to accept a study's settings while its user waits.
 ACCEPT_S: Final = 20.0
+# In the message of a study that has ended and was changed: why it does not go on.
+STAYS: Final = "; it does not go on: "
 
 
 class StudyUseCases(UseCases):
@@ -212,7 +214,8 @@ class StudyUseCases(UseCases):
                 if over and paused is False:
                     raise FailedPreconditionError(f"study {study.id} has ended, and would at once again: {over}")
                 if over:
-                    return replace(study, spec=spec)
+                    study = study if paused is None else _paused(study, paused)
+                    return replace(study, spec=spec, message=f"{study.message.partition(STAYS)[0]}{STAYS}{over}")
                 # Whether it goes on is for the next pass to say.
                 study = replace(
                     study, state=StudyState.RUNNING, intent=Intent.NONE, reason="", message="", ended_at=None

@@ -4,6 +4,7 @@ Numbers lie in [0, 1] on the parameter's own scale; what has steps, at its value
 Categories are their numbers in the list, which mean nothing but same or different.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -207,9 +208,11 @@ def _place(column: Column, text: str) -> float:
 
 
 def _on_step(dimension: NumericDimension, number: float) -> bool:
-    """To within rounding, as of 0.1 * 3."""
-    steps = (Decimal(number) - dimension.low) / (dimension.step or 1)
-    return abs(steps - steps.to_integral_value()) < _OFF
+    """To within rounding, as of 0.1 * 3: a part of the step, or what doubles of that size are apart."""
+    step = dimension.step or Decimal(1)
+    steps = (Decimal(number) - dimension.low) / step
+    off = abs(steps - steps.to_integral_value()) * step
+    return off < max(_OFF * step, Decimal(math.ulp(number)))
 
 
 def _nearest(sorted_: Floats, x: Floats) -> NDArray[np.intp]:

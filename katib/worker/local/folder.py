@@ -80,7 +80,7 @@ class Verdict:
 
 REPLACED: Final = Verdict(
     None,
-    TrialReason.PROCESS_VANISHED,
+    TrialReason.END_UNKNOWN,
     f"nobody knows how it ended: its program has put something else in the place of {STARTED} or {EXIT} in its folder",
 )
 

@@ -87,6 +87,26 @@ class TestRows:
         # As a program writes it that counts by itself.
         assert encoding.rows([(Parameter("x", DOUBLE, repr(0.1 * 3)), Parameter("n", INT, "1"))])[1] == [0]
 
+    @pytest.mark.parametrize(
+        ("low", "high", "step"),
+        [
+            ("2400000000", "2500000000", "0.1"),
+            ("1000000", "1000001", "0.00001"),
+            ("0", "1", "1e-12"),
+            ("0", "1e6", "1e-9"),
+        ],
+    )
+    def test_the_spaces_own_numbers_are_on_their_steps_however_fine_these_are(
+        self, low: str, high: str, step: str
+    ) -> None:
+        encoding = encoding_of([parameter("x", DOUBLE, low, high, step=step), parameter("y", DOUBLE, 0, 1)])
+        points = [encoding.space.from_unit([u, 0.5]) for u in np.random.default_rng(0).random(200)]
+
+        rows, which = encoding.rows(points)
+
+        assert which == list(range(200))
+        assert [encoding.canonical(row).tolist() for row in rows[:20]] == rows[:20].tolist()
+
     def test_the_largest_whole_numbers_are_on_their_steps(self) -> None:
         encoding = encoding_of([parameter("n", INT, 0, 2**50 - 1)])
 
