@@ -14,9 +14,7 @@ from katib.api.api_pb2_grpc import add_ManagerServicer_to_server
 from katib.api.channel import PROMPT_KEEPALIVE
 from katib.api.client import ManagerClient
 from katib.api.rpc import Server
-from katib.domain.errors import (
-    KatibError,
-)
+from katib.domain.errors import KatibError
 from tests.cli.scripted import SPEC, ScriptedManager, study
 
 A = "a" + "0" * 15

@@ -6,9 +6,10 @@ import pytest
 
 from katib.api import api_pb2 as pb
 from katib.cli import changes
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import ResourceExhaustedError, UnavailableError
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialState
+from katib.domain.views import StudyDetail
 from tests.cli.conftest import Cli
 from tests.cli.scripted import ScriptedManager, study, trial
 
@@ -92,6 +93,23 @@ def test_a_study_that_still_ends_is_not_said_to_be_deleted(
     monkeypatch.setattr(changes, "_DELETION_S", 0.1)
     manager.add(study(A, running=1))
     manager.slow_to_delete = True
+    done = cli("delete-study", "-y", A)
+    assert (done.code, done.out) == (0, f"Study {A} is being deleted: it goes when its runs have ended.\n")
+
+
+def test_a_manager_that_says_nothing_more_once_a_study_is_to_be_deleted_makes_no_failure_of_it(
+    cli: Cli, manager: ScriptedManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.add(study(A))
+    manager.slow_to_delete = True
+    there = manager._study
+
+    def look(study_id: str) -> StudyDetail:
+        if manager.calls:
+            raise ResourceExhaustedError("too many calls: try again later")
+        return there(study_id)
+
+    monkeypatch.setattr(manager, "_study", look)
     done = cli("delete-study", "-y", A)
     assert (done.code, done.out) == (0, f"Study {A} is being deleted: it goes when its runs have ended.\n")
 

@@ -61,6 +61,18 @@ def test_where_others_still_have_trials_the_loop_does_not_wait_for_them(it: Worl
     assert study.state == "RUNNING"
 
 
+@pytest.mark.long
+def test_a_study_that_another_algorithm_would_end_is_not_waited_for(it: World) -> None:
+    study = create(it, "another's", max_trials=None)
+    seen = []
+    for trial in study.trials(algorithm="grid"):
+        trial.report(acc=0.5)
+        seen.append(trial["x"])
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 1.5
+    assert (sorted(seen), study.state) == ([1, 2, 3], "RUNNING")
+
+
 class StubbornManager:
     def __init__(self, error: Exception | None = None) -> None:
         self.asked = 0

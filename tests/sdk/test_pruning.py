@@ -61,9 +61,12 @@ def test_a_rule_or_a_setting_that_there_is_not_creates_no_study_and_is_told_as_i
 
 @pytest.mark.long
 def test_a_study_with_another_rule_is_not_opened_in_the_place_of_the_one_that_was_meant(it: World) -> None:
-    rule = {"early_stopping": "medianstopping", "early_stopping_settings": {"LeastStep": 5}, "exist_ok": True}
+    settings = {"LeastStep": 5, "BurnInPeriod": 1}
+    rule = {"early_stopping": "medianstopping", "early_stopping_settings": settings, "exist_ok": True}
     study = create(it, "shared", **rule)
-    assert create(it, "shared", **rule).id == study.id
+    # In whatever order they are written.
+    for again in (settings, dict(reversed(settings.items()))):
+        assert create(it, "shared", **{**rule, "early_stopping_settings": again}).id == study.id
     for changes, named in (
         ({"early_stopping": "threshold", "early_stopping_settings": {"Lower": 1}}, "is medianstopping, not threshold"),
         ({"early_stopping": "", "early_stopping_settings": None}, "is medianstopping, not none"),
