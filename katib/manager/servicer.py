@@ -37,7 +37,7 @@ from katib.api.trial_converters import (
 from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.study import Setting
 from katib.domain.views import StudyEvent, StudySummary
-from katib.manager.service.giving import Ask
+from katib.manager.service.ask import Ask
 from katib.manager.service.service import ManagerService
 from katib.manager.service.tokens import TokenRequest
 from katib.manager.service.watch import Watcher

@@ -15,7 +15,7 @@ from katib.domain.metrics import Observation
 from katib.domain.study import Study
 from katib.domain.trial import Trial
 from katib.manager.ports import Storage
-from katib.manager.service.giving import Ask
+from katib.manager.service.ask import Ask
 from katib.manager.service.service import ManagerService
 from tests.lifecycle.scripts import Deed, Script
 from tests.lifecycle.world import Manager, Trouble, World

@@ -16,8 +16,8 @@ from katib.domain.metrics import MetricStrategy, Observation
 from katib.domain.study import Limits, StudyReason, StudyState
 from katib.domain.trial import Trial, TrialState
 from katib.manager.server import Manager
+from katib.manager.service.ask import Ask
 from katib.manager.service.clients import ClientUseCases
-from katib.manager.service.giving import Ask
 from tests.e2e.harness import World, stub, study, until
 from tests.service.test_contract import NOBODY, Api, api, idle, observation, services
 

@@ -17,9 +17,9 @@ from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
 from katib.manager.ports import Storage
+from katib.manager.service.ask import Ask
 from katib.manager.service.clients import ClientUseCases
 from katib.manager.service.context import Context
-from katib.manager.service.giving import Ask
 from katib.manager.service.lines import Lines
 from katib.manager.service_ports import History, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.storage.open import open_storage

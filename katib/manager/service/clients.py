@@ -10,6 +10,7 @@ from katib.domain.names import check_service_name
 from katib.domain.study import Setting, Study, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import StudyChanges
+from katib.manager.service.ask import Ask
 from katib.manager.service.checks import (
     answer,
     check_attempt,
@@ -20,7 +21,7 @@ from katib.manager.service.checks import (
     trial_id_of,
 )
 from katib.manager.service.completion import completion, end_of_run, reported
-from katib.manager.service.giving import SUGGEST_S, Ask, Given, GivingUseCases
+from katib.manager.service.giving import SUGGEST_S, Given, GivingUseCases
 from katib.manager.service_ports import StoppingRequest
 
 

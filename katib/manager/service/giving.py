@@ -5,7 +5,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Final
@@ -14,13 +13,11 @@ from katib.domain.asked import algorithm_of
 from katib.domain.errors import (
     AbortedError,
     FailedPreconditionError,
-    InvalidArgumentError,
     KatibError,
     ResourceExhaustedError,
     UnavailableError,
 )
-from katib.domain.lease import DEFAULT_LEASE, lease_of
-from katib.domain.names import check_service_name, is_service_name, new_id
+from katib.domain.names import new_id
 from katib.domain.nearest import advice
 from katib.domain.study import (
     Intent,
@@ -34,11 +31,10 @@ from katib.domain.trial import NewTrial, Trial
 from katib.domain.views import ServiceKind
 from katib.manager.changes import Applied, Giving, StudyChanges, StudyMove
 from katib.manager.history import StoredHistory
+from katib.manager.service.ask import MAX_SUGGESTIONS, Ask, CheckedAsk, checked, default_algorithm
 from katib.manager.service.checks import (
-    MAX_CLIENT_ID,
     answer,
     is_to_end,
-    label_of,
     study_id_of,
 )
 from katib.manager.service.context import Context, UseCases
@@ -51,8 +47,6 @@ from katib.manager.suggested import clients_ask, noted, nothing_more
 
 _log: Final = logging.getLogger(__name__)
 
-DEFAULT_ALGORITHM: Final = "random"
-MAX_SUGGESTIONS: Final = 1000
 # How long a service may think about suggestions while a client waits.
 SUGGEST_S: Final = 60.0
 _TRIES: Final = 20
@@ -68,29 +62,6 @@ _PAUSE_MOST_S: Final = 0.25
 Given = tuple[Sequence[Trial], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A question for trials: see `GivingUseCases.suggest_trials`."""
-
-    count: int = 1
-    client_id: str = ""
-    algorithm: str = ""
-    deadline: float = math.inf
-    lease: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _CheckedAsk:
-    """`lease` as the client has given it, `period` as it counts."""
-
-    count: int
-    client_id: str
-    algorithm: str
-    deadline: float
-    lease: timedelta | None
-    period: timedelta | None
-
-
 class GivingUseCases(UseCases):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -98,7 +69,7 @@ class GivingUseCases(UseCases):
         self._refills = Refills(self._prepared, context.suggestions)
         self._lines = Lines()
         # Nobody changes the tags of a study.
-        self._named = lru_cache(_NAMES)(lambda study_id: _named(self._storage.get_study(study_id).spec))
+        self._default = lru_cache(_NAMES)(lambda study_id: default_algorithm(self._storage.get_study(study_id).spec))
 
     def suggest_trials(
         self,
@@ -120,23 +91,10 @@ class GivingUseCases(UseCases):
         ask = self._checked_ask(study_id, Ask(count, client_id, algorithm, deadline, lease))
         return self._suggest(study_id, ask)
 
-    def _checked_ask(self, study_id: str, ask: Ask, at: str = "") -> _CheckedAsk:
-        """Raises InvalidArgumentError. `at`: what comes before the names of its fields."""
-        label_of(f"{at}client_id", ask.client_id, MAX_CLIENT_ID)
-        if ask.lease is not None and not ask.client_id:
-            raise InvalidArgumentError.of(
-                f"{at}client_id", "", "expected a name: a trial is leased to a client that has one"
-            )
-        period = None
-        if ask.client_id:
-            period = lease_of(f"{at}lease", DEFAULT_LEASE if ask.lease is None else ask.lease)
-        if not 0 <= ask.count <= MAX_SUGGESTIONS:
-            raise InvalidArgumentError.of(f"{at}count", ask.count, f"expected 1 to {MAX_SUGGESTIONS} (0 is 1)")
-        algorithm = ask.algorithm or self._named(study_id) or DEFAULT_ALGORITHM
-        name = check_service_name(f"{at}suggest_algorithm", algorithm)
-        return _CheckedAsk(ask.count or 1, ask.client_id, name, ask.deadline, ask.lease, period)
+    def _checked_ask(self, study_id: str, ask: Ask, at: str = "") -> CheckedAsk:
+        return checked(ask, ask.algorithm or self._default(study_id), at)
 
-    def _suggest(self, study_id: str, ask: _CheckedAsk) -> Given:
+    def _suggest(self, study_id: str, ask: CheckedAsk) -> Given:
         client_id, count, name, period = ask.client_id, ask.count, ask.algorithm, ask.period
         lease, deadline = ask.lease, ask.deadline
         until = min(deadline, time.monotonic() + SUGGEST_S)
@@ -181,7 +139,7 @@ class GivingUseCases(UseCases):
         """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
         return lease is not None and self._storage.has_leases(study_id)
 
-    def _give(self, study_id: str, ask: _CheckedAsk) -> Sequence[Trial] | None:
+    def _give(self, study_id: str, ask: CheckedAsk) -> Sequence[Trial] | None:
         """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
         giving = self._giving(study_id, ask)
         if giving is None:
@@ -193,7 +151,7 @@ class GivingUseCases(UseCases):
         self._look_ahead(applied, ask.algorithm)
         return applied.given
 
-    def _giving(self, study_id: str, ask: _CheckedAsk) -> Giving | None:
+    def _giving(self, study_id: str, ask: CheckedAsk) -> Giving | None:
         """What may be given by a write alone, if anything."""
         if not self._prepared.has_some(study_id, ask.algorithm):
             return None
@@ -216,7 +174,7 @@ class GivingUseCases(UseCases):
         """After trials were given: so that the next clients find something prepared."""
         self._refills.look(applied.study, _left(applied.study), len(applied.given or ()), algorithm)
 
-    def _given(self, study_id: str, trials: Sequence[Trial], ask: _CheckedAsk) -> Given:
+    def _given(self, study_id: str, trials: Sequence[Trial], ask: CheckedAsk) -> Given:
         return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
 
     def _service(self, study_id: str, algorithm: str, deadline: float) -> Callable[[Sequence[Want]], None]:
@@ -373,12 +331,6 @@ class GivingUseCases(UseCases):
         study = self._storage.get_study(study_id)
         _check_gives(study)
         return study
-
-
-def _named(spec: StudySpec) -> str:
-    """The algorithm that the study names, if that can be one: its tags are anybody's."""
-    name = algorithm_of(spec)
-    return name if is_service_name(name) else ""
 
 
 def _check_gives(study: Study) -> None:
