@@ -1,6 +1,5 @@
 """Which name may be meant by one that nobody has."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,12 +8,18 @@ _BEGINNING: Final = 3
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The one that begins so or is spelled much alike; empty where none is, or it is known."""
-    names = sorted(known)
-    if name in names:
+    """As `bayesianoptimization` by `bayes`, `grid` by `gridsearch` and `cmaes` by `cma-es`: one of two begins like the other,
+    or they are spelled much alike. Empty where none is meant, or it is known."""
+    import difflib  # only where something is wrong
+
+    plain = {k.replace("-", ""): k for k in sorted(known)}
+    if name in plain.values():
         return ""
-    begun = [n for n in names if n.startswith(name)] if len(name) >= _BEGINNING else []
-    return next(iter(begun or difflib.get_close_matches(name, names, n=1)), "")
+    word = name.replace("-", "")
+    for other, original in plain.items():
+        if len(word) >= _BEGINNING and (other.startswith(word) or word.startswith(other)):
+            return original
+    return next((plain[found] for found in difflib.get_close_matches(word, plain, n=1)), "")
 
 
 def advice(name: str, known: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Whether there is the algorithm, or the rule, that a program names: asked when it is named, not by a loop that waits."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final
 
 from katib.api.client import ManagerClient
@@ -12,6 +12,7 @@ from katib.domain.errors import (
     KatibError,
     UnavailableError,
 )
+from katib.domain.nearest import nearest
 from katib.domain.study import StudySpec
 from katib.domain.views import ServiceKind
 
@@ -68,15 +69,3 @@ def _unknown(client: ManagerClient, argument: str, name: str, kind: ServiceKind)
         f"{hint}no service answers by this name, and the manager knows {', '.join(known)}; one of your own has to run before "
         "it is named",
     )
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """The known one that is meant, as `bayesianoptimization` by `bayes` and `cmaes` by `cma-es`; empty where none is."""
-    import difflib  # only where something is wrong
-
-    word = name.replace("-", "")
-    plain = {k.replace("-", ""): k for k in sorted(known)}
-    for other, original in plain.items():
-        if other.startswith(word) or word.startswith(other):
-            return original
-    return next((plain[found] for found in difflib.get_close_matches(word, plain, n=1)), "")

@@ -24,7 +24,6 @@ from katib.api.tls import INSECURE, client_tls, refuse_plaintext
 from katib.domain.asked import algorithm_of
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id
-from katib.domain.study import StudySpec
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
 from katib.sdk.algorithms import check_algorithm, without_rule
@@ -117,31 +116,13 @@ def create_study(
         for violation in error.violations:
             if violation.field == "request_id":
                 other = violation.expected.removeprefix("expected a new one: ")
-                raise _another(name, other) from None
+                raise InvalidArgumentError(
+                    f"there is another study {name!r} ({other}): give this one another name, or leave out exist_ok"
+                ) from None
         raise as_written(error, spec) from None
     except FailedPreconditionError as error:
         raise without_rule(client, spec, error) from None
-    study = Study(client, study_id)
-    if exist_ok and (other := _rules_differ(study.detail().spec, spec)):
-        raise _another(name, f"study {study_id}: {other}")
-    return study
-
-
-def _another(name: str, why: str) -> InvalidArgumentError:
-    return InvalidArgumentError(
-        f"there is another study {name!r} ({why}): give this one another name, or leave out exist_ok"
-    )
-
-
-def _rules_differ(known: StudySpec, wanted: StudySpec) -> str:
-    """What the manager does not compare."""
-    if known.rule != wanted.rule:
-        return f"its early stopping is {known.rule or 'none'}, not {wanted.rule or 'none'}"
-    if sorted((s.name, s.value) for s in known.early_stopping_settings) != sorted(
-        (s.name, s.value) for s in wanted.early_stopping_settings
-    ):
-        return f"{known.rule} has other settings there"
-    return ""
+    return Study(client, study_id)
 
 
 def open_study(study: str, *, server: str | None = None) -> "Study":

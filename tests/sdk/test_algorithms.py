@@ -11,10 +11,7 @@ import pytest
 import katib
 from katib.api.client import ManagerClient
 from katib.domain.errors import DeadlineExceededError, UnavailableError, UnimplementedError
-from katib.sdk.algorithms import nearest
 from tests.e2e.harness import World, world
-
-KNOWN = ["asha", "auto", "bayesianoptimization", "cmaes", "grid", "hyperband", "random", "sobol", "tpe"]
 
 
 @pytest.fixture(scope="module")
@@ -93,18 +90,3 @@ def test_where_no_manager_answers_that_is_what_is_said() -> None:
         with pytest.raises(UnavailableError, match="cannot be reached"):
             katib.create_study("s", {"x": katib.Int(1, 2)}, maximize="acc", algorithm="bayes", server=address)
         assert time.monotonic() - begin < 10
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("bayes", "bayesianoptimization"),
-        ("bayesian-optimization", "bayesianoptimization"),
-        ("cma-es", "cmaes"),
-        ("gridsearch", "grid"),
-        ("randon", "random"),
-        ("simulated-annealing", ""),
-    ],
-)
-def test_the_nearest_name_is_what_was_meant(name: str, meant: str) -> None:
-    assert nearest(name, KNOWN) == meant

@@ -70,7 +70,10 @@ def test_a_study_with_another_rule_is_not_opened_in_the_place_of_the_one_that_wa
     for changes, named in (
         ({"early_stopping": "threshold", "early_stopping_settings": {"Lower": 1}}, "is medianstopping, not threshold"),
         ({"early_stopping": "", "early_stopping_settings": None}, "is medianstopping, not none"),
-        ({"early_stopping_settings": {"LeastStep": 6}}, "medianstopping has other settings there"),
+        (
+            {"early_stopping_settings": {"LeastStep": 6}},
+            "setting is BurnInPeriod=1, LeastStep=5, not LeastStep=6",
+        ),
     ):
         with pytest.raises(katib.InvalidArgumentError, match=named):
             create(it, "shared", **{**rule, **changes})

@@ -1,10 +1,10 @@
 """Whether a study that is asked for again is the one that there is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from katib.domain.asked import algorithm_of
-from katib.domain.study import StudySpec
+from katib.domain.study import Setting, StudySpec
 
 
 def difference(known: StudySpec, wanted: StudySpec) -> str:
@@ -23,7 +23,11 @@ def _objective(spec: StudySpec) -> str:
 
 
 def _settings(spec: StudySpec) -> str:
-    return ", ".join(sorted(f"{setting.name}={setting.value}" for setting in spec.settings)) or "left to the algorithm"
+    return _told(spec.settings, "left to the algorithm")
+
+
+def _told(settings: Sequence[Setting], none: str) -> str:
+    return ", ".join(sorted(f"{setting.name}={setting.value}" for setting in settings)) or none
 
 
 _COMPARED: Final[tuple[tuple[str, Callable[[StudySpec], str]], ...]] = (
@@ -31,4 +35,6 @@ _COMPARED: Final[tuple[tuple[str, Callable[[StudySpec], str]], ...]] = (
     ("objective", _objective),
     ("algorithm", algorithm_of),
     ("setting", _settings),
+    ("early stopping", lambda spec: spec.rule or "none"),
+    ("early-stopping setting", lambda spec: _told(spec.early_stopping_settings, "left to the rule")),
 )
