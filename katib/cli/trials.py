@@ -1,5 +1,6 @@
 """Commands that show trials."""
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import fields, in_colour, show_age, show_number, show_reason, table, terminal_width
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
+from katib.domain.study import Objective
 from katib.domain.trial import Trial, TrialState
 from katib.domain.views import TrialDetail
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from katib.api.client import ManagerClient
 
 _NEWEST = 50
+_BEST = 10
 # More columns than this would leave no room for what follows.
 _PARAMETER_COLUMNS = 8
 # Of one trial: how many values are shown one by one, of how many metrics the curves, up to how many values from the beginning.
@@ -42,31 +45,61 @@ _PIPE_COLUMNS = 80
     help="Only trials in this state; may be given again.",
 )
 @click.option("--newest", is_flag=True, help="Newest first. Always so without STUDY.")
-@limit_option(f"all of STUDY, {_NEWEST} without it")
+@click.option("--best", is_flag=True, help="Completed trials (or those of --state) by objective, the best first.")
+@limit_option(f"all of STUDY, {_NEWEST} without it, {_BEST} with --best")
 @output_option
 @connected
 @pass_session
 def list_trials(
-    session: Session, study: str | None, states: tuple[TrialState, ...], newest: bool, limit: int | None, form: Format
+    session: Session,
+    study: str | None,
+    states: tuple[TrialState, ...],
+    newest: bool,
+    best: bool,
+    limit: int | None,
+    form: Format,
 ) -> None:
     """List the trials of STUDY (an id, its first characters, or a name), or the newest of all studies."""
+    if best and study is None:
+        raise click.UsageError(
+            "--best is about the objective of one study: name it, as in katib-cli list trials STUDY --best"
+        )
+    if best and newest:
+        raise click.UsageError("--best and --newest are two orders: give one of them")
     if limit is None:
-        limit = _NEWEST if study is None else 0
+        limit = _BEST if best else _NEWEST if study is None else 0
     with session.connect() as client:
         study_id = "" if study is None else find_study(client, study)
+        if best:
+            states = states or (TrialState.COMPLETED,)
         trials, more = collect(
             lambda size, token: client.list_trials(
                 study_id=study_id, states=states, newest_first=newest, page_size=size, page_token=token
             ),
-            limit,
+            0 if best else limit,
         )
+        if best:
+            trials = best_first(trials, client.get_study(study_id).spec.optimization)
+            trials, more = (trials[:limit], len(trials) > limit) if limit else (trials, False)
     if form is not Format.TABLE:
         print_documents([trial_document(t) for t in trials], form, TRIAL_FIELDS, spread="parameters")
     elif trials:
         click.echo(trials_table(trials, terminal_width(), with_study=study is None))
     else:
-        click.echo("No trials.", err=True)
-    note_more(more, len(trials), "trials")
+        click.echo("No trials with an objective yet." if best else "No trials.", err=True)
+    note_more(more, len(trials), "best trials" if best else "trials")
+
+
+def best_first(trials: Sequence[Trial], optimization: Objective | None) -> list[Trial]:
+    """Those that have an objective; NaN last, and of two alike the earlier one first, as the study's best trial is chosen."""
+
+    def rank(trial: Trial) -> tuple[bool, float, int]:
+        value = trial.objective
+        if value is None or math.isnan(value):
+            return True, 0.0, trial.number
+        return False, -value if optimization is Objective.MAXIMIZE else value, trial.number
+
+    return sorted((t for t in trials if t.objective is not None), key=rank)
 
 
 def trials_table(trials: Sequence[Trial], columns: int | None, with_study: bool) -> str:

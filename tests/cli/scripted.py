@@ -16,7 +16,7 @@ from katib.api.api_pb2_grpc import ManagerServicer, add_ManagerServicer_to_serve
 from katib.api.rpc import Server
 from katib.api.service_converters import service_to_proto
 from katib.api.study_converters import spec_from_proto, spec_to_proto, summary_to_proto
-from katib.api.trial_converters import observation_to_proto, trial_to_proto
+from katib.api.trial_converters import observation_to_proto, trial_state_to_proto, trial_to_proto
 from katib.domain.errors import KatibError, NotFoundError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
@@ -171,6 +171,7 @@ class ScriptedManager(ManagerServicer):
             trial_to_proto(t)
             for t in self.trials
             if t.id.startswith(request.id_prefix) and request.study_id in ("", t.study_id)
+            if not request.states or trial_state_to_proto(t.state) in request.states
         ]
         begin = int(request.page_token or 0)
         end = begin + request.page_size

@@ -1,6 +1,7 @@
 """The commands against a manager: what they ask of it, print, refuse, and return."""
 
 import json
+import math
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from katib.api import calls
 from katib.cli import session
 from katib.domain.asked import ALGORITHM_TAG
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError
-from katib.domain.study import Limits, Setting, StudyState
+from katib.domain.study import Limits, Objective, Setting, StudyState
 from katib.domain.study_file import parse_study
 from katib.domain.trial import Tag, TrialState
 from katib.domain.views import ServiceKind, ServiceStatus
@@ -264,6 +265,33 @@ def test_trials_of_all_studies_are_the_newest_with_their_study(cli: Cli, manager
     assert len(done.out.splitlines()) == 51
     assert done.out.splitlines()[1].split()[0] == "c" * 16
     assert done.err == "The first 50 trials; --limit 0 shows all of them.\n"
+
+
+@pytest.mark.parametrize(
+    ("optimization", "order"), [(Objective.MAXIMIZE, [3, 5, 2, 1, 4]), (Objective.MINIMIZE, [1, 2, 3, 5, 4])]
+)
+def test_the_best_trials_come_first_by_the_studys_direction(
+    cli: Cli, manager: ScriptedManager, optimization: Objective, order: list[int]
+) -> None:
+    manager.add(study(A), replace(SPEC, optimization=optimization))
+    objectives = {1: -math.inf, 2: 0.5, 3: 0.9, 4: math.nan, 5: 0.9}
+    manager.trials = [trial(n, A, state=TrialState.COMPLETED, objective=value) for n, value in objectives.items()]
+    manager.trials += [trial(6, A), trial(7, A, state=TrialState.KILLED, objective=0.99)]
+    assert [t["number"] for t in json.loads(cli("list-trials", A, "--best", "-o", "json").out)] == order
+    killed = cli("list-trials", A, "--best", "--state", "killed", "-o", "json")
+    assert [t["number"] for t in json.loads(killed.out)] == [7]
+    done = cli("list-trials", A, "--best", "-n", "2")
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == [str(n) for n in order[:2]]
+    assert done.err == "The first 2 best trials; --limit 0 shows all of them.\n"
+
+
+def test_the_best_trials_are_ten_and_none_while_no_trial_has_an_objective(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A))
+    manager.trials = [trial(1, A)]
+    assert cli("list-trials", A, "--best").err == "No trials with an objective yet.\n"
+    manager.trials = [trial(n, A, state=TrialState.COMPLETED, objective=float(n)) for n in range(1, 13)]
+    done = cli("list-trials", A, "--best")
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == [str(n) for n in range(12, 2, -1)]
 
 
 def test_algorithms_are_listed_with_why_one_does_not_serve(cli: Cli, manager: ScriptedManager) -> None:

@@ -62,6 +62,8 @@ def test_each_command_has_help_in_both_spellings(name: str, line: Cli) -> None:
         (["get-study"], "Missing argument 'STUDY'."),
         (["list-trials", "-o", "xml"], "'xml' is not one of"),
         (["list-trials", "-n", "-1"], "-1 is not in the range x>=0"),
+        (["list-trials", "--best"], "--best is about the objective of one study: name it"),
+        (["list-trials", "x", "--best", "--newest"], "--best and --newest are two orders: give one of them"),
         (["update-study", "x"], "nothing to change: give one of the limits, such as --max-trials 50"),
         (["update-study", "x", "--max-trials", "many"], "'many' is not a valid integer"),
         (["update-study", "x", "--max-duration", "soon"], "'soon': expected a period such as 90s"),
