@@ -9,7 +9,7 @@ from katib.manager.ports import Storage
 from katib.manager.storage.memory import MemoryStorage
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.engine import make_engine, parse_url, shown_url, with_password_file
-from katib.manager.storage.sql.file import prepare_file
+from katib.manager.storage.sql.file import OpenFile, prepare_file
 from katib.manager.storage.sql.migrate import prepare
 from katib.manager.storage.sql.storage import SqlStorage
 
@@ -94,6 +94,8 @@ class _Sql:
         if self._address.drivername == "sqlite":
             prepare_file(self._address)
         prepare(self._address, self._where, upgrade=upgrade)
+        if self._address.drivername == "sqlite":
+            self.database.watch(OpenFile(self._address, self._where))
         self.database.presence.found()
         self.storage.deletions.finish()
         self.storage.deletions.begin()

@@ -12,6 +12,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from katib.domain.errors import KatibError, UnavailableError
 from katib.manager.storage.sql.engine import ask_before_connecting
 from katib.manager.storage.sql.failures import Failure, failure_of, to_katib_error
+from katib.manager.storage.sql.file import OpenFile
 from katib.manager.storage.sql.presence import Presence
 
 # While the server has no connection left for us, one of our own may come back to the pool.
@@ -33,13 +34,30 @@ class Connections:
         self.errors: Final = (engine.dialect.loaded_dbapi.Error, exc.DBAPIError, exc.TimeoutError)
         self.presence: Final = Presence(where, self._look, told)
         self._own = threading.local()
+        self._file: OpenFile | None = None
         ask_before_connecting(engine, self._allow)
+
+    def watch(self, file: OpenFile) -> None:
+        """The database is this file, which has been opened."""
+        self._file = file
+
+    def check(self) -> None:
+        """Raises the UnavailableError that says why the database cannot be used now, as far as that is known without asking
+        a server."""
+        self.presence.check()
+        if self._file is not None:
+            began = time.monotonic()
+            try:
+                self._file.check()
+            except UnavailableError as error:
+                self.presence.lost(error.message, began)
+                raise
 
     def take(self) -> PoolProxiedConnection:
         """Raises the KatibError that says why there is none, at once where the database is known to be away."""
         began = time.monotonic()
         for pause in (*_PAUSES_S, None):
-            self.presence.check()
+            self.check()
             try:
                 return self._sound()
             except self.errors as error:
@@ -100,6 +118,8 @@ class Connections:
     def _look(self) -> None:
         self._own.looks = True
         try:
+            if self._file is not None:
+                self._file.check()
             self._sound().close()
         except exc.TimeoutError as error:
             # Those who wait for the silent server hold them all: that is the reason, and is known already.

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from katib.manager.storage.sql.connections import Connections
 from katib.manager.storage.sql.failures import Failure
+from katib.manager.storage.sql.file import OpenFile
 from katib.manager.storage.sql.held import About
 from katib.manager.storage.sql.session import Session, make_session
 from katib.manager.storage.sql.writer import Writer
@@ -31,6 +32,10 @@ class Database:
         self._writer = Writer(self._connections, self._tell)
         # SQLite has one lock for all.
         self._apart = self._writer if engine.dialect.name == "sqlite" else Writer(self._connections, self._tell)
+
+    def watch(self, file: OpenFile) -> None:
+        """From now on the database is taken to be away while another file, or none, is where this one was."""
+        self._connections.watch(file)
 
     def read(self, function: Callable[[Session], T]) -> T:
         """What the function reads; it may run a second time when the connection was lost under it."""

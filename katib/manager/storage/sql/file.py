@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import URL
 
-from katib.domain.errors import FailedPreconditionError
+from katib.domain.errors import FailedPreconditionError, UnavailableError
 
 _log: Final = logging.getLogger(__name__)
 
@@ -39,6 +39,37 @@ def prepare_file(url: URL) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE))
     for end in _BESIDE:
         _close_to_others(path + end)
+
+
+class OpenFile:
+    """The file of a database that is open, to tell whether it is still the one at its path.
+
+    When it is deleted, moved or replaced SQLite says nothing: connections go on with the old file, which is gone for good when
+    the last of them closes, and new ones begin another.
+    """
+
+    def __init__(self, url: URL, where: str) -> None:
+        """`where` names the database in errors. The file must be there."""
+        assert url.database is not None
+        # As it is opened: a link on the way may come to lead elsewhere.
+        self._path = os.path.abspath(url.database)
+        self._where = where
+        self._found = self._identity()
+
+    def check(self) -> None:
+        """Raises UnavailableError when another file, or none, is at the path."""
+        if self._identity() != self._found:
+            raise UnavailableError(
+                f"the file of the database {self._where} was deleted, moved or replaced under Katib, which stores nothing "
+                "more: put back the same file (mv, not cp), or stop Katib, and start it again with what is there then"
+            )
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _close_to_others(path: str) -> None:

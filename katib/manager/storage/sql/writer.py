@@ -237,7 +237,7 @@ class Writer:
         for last in (False, True):
             began = time.monotonic()
             try:
-                self._connections.presence.check()
+                self._connections.check()
                 fresh = self._connection is None
                 if self._connection is None:
                     self._connection = self._connections.take()
