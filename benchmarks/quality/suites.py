@@ -11,6 +11,7 @@ SUITES: dict[str, Callable[[], list[Problem]]] = {
     "models": tables.problems,
     "noisy": noisy.problems,
     "synthetic-held-out": lambda: synthetic.problems(synthetic.HELD_OUT, 7),
+    "models-held-out": lambda: tables.problems(tables.HELD_OUT),
     "noisy-loud": noisy.loud_problems,
     "wide": lambda: synthetic.problems(synthetic.WIDE, 0),
     # What algorithms are tuned on: the same functions, shifted and rotated otherwise, or with optima where ranges end; and

@@ -1,4 +1,5 @@
-"""Problems whose losses were computed beforehand: see `models` and `other_models`."""
+"""Problems whose losses were computed beforehand: see `models`, `other_models` and
+`held_out_models`."""
 
 import json
 import math
@@ -10,6 +11,7 @@ from katib.domain.parameters import FeasibleSpace, ParameterConfig, ParameterTyp
 
 FOLDER = Path(__file__).parent / "tables"
 OTHER = FOLDER / "other"
+HELD_OUT = FOLDER / "held_out"
 
 
 def problems(folder: Path = FOLDER) -> list[Problem]:

@@ -11,13 +11,15 @@ import time
 
 import sklearn
 
-from benchmarks.quality import models, other_models
+from benchmarks.quality import held_out_models, models, other_models
 from benchmarks.quality.modelling import tabulated
-from benchmarks.quality.tables import FOLDER, OTHER
+from benchmarks.quality.tables import FOLDER, HELD_OUT, OTHER
+
+SUITES = {FOLDER: models.MODELS, OTHER: other_models.MODELS, HELD_OUT: held_out_models.MODELS}
 
 
 def main(names: list[str]) -> None:
-    for folder, make in [*((FOLDER, m) for m in models.MODELS), *((OTHER, m) for m in other_models.MODELS)]:
+    for folder, make in [(f, m) for f, suite in SUITES.items() for m in suite]:
         model = make()
         if names and model.name not in names:
             continue
