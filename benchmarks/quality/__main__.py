@@ -15,7 +15,7 @@ from benchmarks.quality.kept import keep, kept
 from benchmarks.quality.peers.table import PEERS
 from benchmarks.quality.runner import Row, current, read, run
 from benchmarks.quality.scores import batch_differences, standings
-from benchmarks.quality.suites import SUITES, problems
+from benchmarks.quality.suites import REPORTED, SUITES, problems
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -104,7 +104,7 @@ def main() -> int:
     scoring.add_argument("results", nargs="*")
     reporting = commands.add_parser("report", help="write the tables and the picture of docs/algorithms.md")
     reporting.set_defaults(do=_report)
-    reporting.add_argument("--suite", default="synthetic,mixed,models,noisy,synthetic-held-out")
+    reporting.add_argument("--suite", default=",".join(REPORTED))
     reporting.add_argument(
         "--batch", type=int, default=4, help="the second table: what trials in batches of so many find"
     )
@@ -112,7 +112,7 @@ def main() -> int:
     reporting.add_argument("results", nargs="*")
     pairing = commands.add_parser("versus", help="write the table of contestants two by two of docs/algorithms.md")
     pairing.set_defaults(do=_versus)
-    pairing.add_argument("--suite", default="synthetic,mixed,models,noisy,synthetic-held-out")
+    pairing.add_argument("--suite", default=",".join(REPORTED))
     pairing.add_argument("--pairs", default="tpe:optuna-tpe,cmaes:optuna-cma", help="ONE:OTHER, joined by commas")
     pairing.add_argument("--docs", default="docs")
     pairing.add_argument("results", nargs="*")

@@ -20,22 +20,28 @@ _COLOURS = (
     "#111827",
 )
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP, _LEGEND = 250, 300, 46, 34, 34, 170
+_FOOT = 60
+# More side by side, and nothing can be read where a page has them as wide as its text.
+_COLUMNS = 3
 _LEAST = -0.25
 
 
 def svg(suites: Sequence[tuple[str, Sequence[Standing]]]) -> str:
     names = sorted({s.contestant for _, standings in suites for s in standings})
     colours = {n: _COLOURS[i % len(_COLOURS)] for i, n in enumerate(names)}
-    width = _LEFT + len(suites) * (_WIDTH + _GAP) + _LEGEND
-    height = _TOP + _HEIGHT + 44
+    columns = min(len(suites), _COLUMNS)
+    width = _LEFT + columns * (_WIDTH + _GAP) + _LEGEND
+    height = math.ceil(len(suites) / _COLUMNS) * (_TOP + _HEIGHT + _FOOT)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="12" fill="#222">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
     ]
     for i, (suite, standings) in enumerate(suites):
-        parts += _panel(suite, standings, _LEFT + i * (_WIDTH + _GAP), colours)
-    x = _LEFT + len(suites) * (_WIDTH + _GAP)
+        row, column = divmod(i, _COLUMNS)
+        parts.append(f'<g transform="translate({column * (_WIDTH + _GAP)} {row * (_TOP + _HEIGHT + _FOOT)})">')
+        parts += [*_panel(suite, standings, colours), "</g>"]
+    x = _LEFT + columns * (_WIDTH + _GAP)
     for i, name in enumerate(names):
         y = _TOP + 10 + 20 * i
         parts.append(f'<line x1="{x}" x2="{x + 22}" y1="{y}" y2="{y}" stroke="{colours[name]}" stroke-width="2.5"/>')
@@ -43,7 +49,8 @@ def svg(suites: Sequence[tuple[str, Sequence[Standing]]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _panel(suite: str, standings: Sequence[Standing], left: int, colours: dict[str, str]) -> list[str]:
+def _panel(suite: str, standings: Sequence[Standing], colours: dict[str, str]) -> list[str]:
+    left = _LEFT
     parts = [f'<text x="{left}" y="{_TOP - 12}" font-size="14" font-weight="bold">{html.escape(suite)}</text>']
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = _y(tick)

@@ -22,6 +22,9 @@ SUITES: dict[str, Callable[[], list[Problem]]] = {
     "models-other": lambda: tables.problems(tables.OTHER),
 }
 
+# Those that docs/algorithms.md shows.
+REPORTED = ("synthetic", "mixed", "models", "noisy", "synthetic-held-out", "models-held-out")
+
 
 def problems(names: str) -> list[Problem]:
     """Those of several suites, their names joined by commas. Raises KeyError: of an unknown one."""

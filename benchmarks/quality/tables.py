@@ -1,5 +1,4 @@
-"""Problems whose losses were computed beforehand: see `models`, `other_models` and
-`held_out_models`."""
+"""Problems whose losses were computed beforehand: see `models`, `other_models` and `held_out_models`."""
 
 import json
 import math

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.quality import kept, long, plot, report, runner, scores, tables
 from benchmarks.quality.contestants import Ours
 from benchmarks.quality.problems import Problem, double, fingerprint
-from benchmarks.quality.suites import SUITES
+from benchmarks.quality.suites import REPORTED, SUITES
 from katib.domain.search_space import SearchSpace
 
 BOWL = Problem("bowl", "test", (double("x", 0.0, 1.0),), lambda v: (v["x"] - 0.3) ** 2)
@@ -30,7 +30,7 @@ def test_problems_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("folder", [tables.FOLDER, tables.OTHER])
+@pytest.mark.parametrize("folder", [tables.FOLDER, tables.OTHER, tables.HELD_OUT])
 def test_a_table_gives_the_loss_of_each_point_and_its_best_is_one_of_them(folder: Path) -> None:
     problems = tables.problems(folder)
     assert len(problems) == 8
@@ -49,7 +49,7 @@ def test_a_table_gives_the_loss_of_each_point_and_its_best_is_one_of_them(folder
 @pytest.mark.parametrize("batch", [1, 4])
 def test_in_the_problems_of_the_tables_auto_uses_bayesianoptimization(batch: int) -> None:
     """Its row in them would be the same, so there is none."""
-    for suite in ("synthetic", "mixed", "models", "noisy", "synthetic-held-out"):
+    for suite in REPORTED:
         for problem in SUITES[suite]():
             player = Ours(problem, 1, "auto", {})
             player.ask(batch)

@@ -58,7 +58,8 @@ class OpenFile:
 
     def check(self) -> None:
         """Raises UnavailableError when another file, or none, is at the path."""
-        if self._identity() != self._found:
+        there = self._identity()
+        if there is None or there != self._found:
             raise UnavailableError(
                 f"the file of the database {self._where} was deleted, moved or replaced under Katib, which stores nothing "
                 "more: put back the same file (mv, not cp), or stop Katib, and start it again with what is there then"
