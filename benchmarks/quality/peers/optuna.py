@@ -19,8 +19,12 @@ class Optuna:
         self._study = optuna.create_study(sampler=sampler)
 
     def ask(self, count: int) -> list[tuple[Any, Values]]:
-        trials = [self._study.ask() for _ in range(count)]
-        return [(t, self._values(t)) for t in trials]
+        return [self._one() for _ in range(count)]
+
+    def _one(self) -> tuple[Any, Values]:
+        # Values at once: a trial that runs tells the samplers of the next ones where it is by them.
+        trial = self._study.ask()
+        return trial, self._values(trial)
 
     def _values(self, trial: Any) -> Values:
         values: dict[str, Any] = {}
