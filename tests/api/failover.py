@@ -3,7 +3,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Thread
 
 import pytest
@@ -16,6 +16,7 @@ from katib.api.client import ManagerClient
 from katib.api.rpc import Server
 from katib.domain.errors import KatibError
 from tests.cli.scripted import SPEC, ScriptedManager, study
+from tests.ports import free_port
 
 A = "a" + "0" * 15
 
@@ -151,9 +152,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
 @pytest.fixture
 def nobody() -> str:
     """An address at which nobody listens."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"localhost:{probe.getsockname()[1]}"
+    return f"localhost:{free_port()}"
 
 
 CALLS: dict[str, Callable[[ManagerClient], object]] = {

@@ -13,7 +13,7 @@ from katib.api.credentials import bearer
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialState
 from tests.e2e.harness import finished, stub, study, trials, until, world
-from tests.tls.test_programs import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.long
 

@@ -15,15 +15,14 @@ import pytest
 from katib.cli.main import COMMANDS
 from tests.cli.conftest import PROGRAM, ROOT, Cli
 from tests.cli.scripted import ScriptedManager, serving
+from tests.ports import free_port
 
 SENTENCE = re.compile(r"Error: [^\n]+\n(Try 'katib-cli[^\n]*\n)?")
 
 
 def unused_address() -> str:
     """Nothing listens there: a port of this machine that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return f"localhost:{probe.getsockname()[1]}"
+    return f"localhost:{free_port()}"
 
 
 def test_help_names_every_command(program: Cli) -> None:

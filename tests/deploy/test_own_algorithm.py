@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +18,7 @@ from tests.deploy.manifests import ROOT, Manifests, containers, default, labels,
 from tests.deploy.pages import commands
 from tests.deploy.test_manifests import PROJECT
 from tests.e2e.harness import until
+from tests.ports import free_port
 
 EXAMPLES = ROOT / "examples" / "custom-suggestion"
 FORMS = {"package": "halton", "service": "hillclimb"}
@@ -26,8 +26,7 @@ FORMS = {"package": "halton", "service": "hillclimb"}
 
 @pytest.mark.slow
 def test_the_page_takes_a_reader_to_a_running_algorithm_on_their_machine(tmp_path: Path) -> None:
-    with socket.create_server(("localhost", 0)) as free:
-        address = f"localhost:{free.getsockname()[1]}"
+    address = f"localhost:{free_port()}"
     environment = {
         **os.environ,
         "PATH": f"{_environment(tmp_path / 'venv')}:{os.environ['PATH']}",

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from katib.api import api_pb2 as pb
 from katib.api.channel import open_channel
 from tests.e2e.harness import World, finished, stub, study, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.long
 
@@ -153,9 +154,3 @@ def get(url: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
-
-
-def free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])

@@ -18,7 +18,8 @@ from katib.api.client import ManagerClient
 from katib.domain.study import StudyState
 from tests.e2e.harness import Process, World, finished, stub, study, trials, until
 from tests.e2e.test_faults import COUNTED
-from tests.e2e.test_server import free_port, get
+from tests.e2e.test_server import get
+from tests.ports import free_port
 from tests.storage.servers import KINDS, Server, started
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING

@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 from katib.manager.storage.open import open_storage
 from tests.e2e.harness import World, study, until, wait_until_serving
 from tests.e2e.test_faults import COUNTED, counted
-from tests.e2e.test_server import free_port
 from tests.faults.outages import LONG_S, NOT_SERVING, Watched, assert_whole, measured, server, silent_port
+from tests.ports import free_port
 from tests.storage.servers import KINDS, Server, started
 
 __all__ = ["server"]

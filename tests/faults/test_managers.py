@@ -20,8 +20,8 @@ from katib.domain.trial import TrialState
 from katib.manager.ports import StudyFilter
 from tests.api.failover import Line
 from tests.e2e.harness import BIN, World, finished, study, trials, until
-from tests.e2e.test_server import free_port
 from tests.faults.fleet import LEASE_S, LONG_S, Fleet, Member, fleet, spec
+from tests.ports import free_port
 from tests.storage import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -1,7 +1,6 @@
 """Services that are frozen, replaced while they are, or slow: what becomes of whoever has asked them."""
 
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from katib.manager.remote.watching import Patience
 from katib.manager.service_ports import StoppingRequest, SuggestionReply, SuggestionRequest
 from tests.e2e.harness import BIN, Process, World, finished, study, trials, until, wait_until_serving
 from tests.faults import forgetful, slow
+from tests.ports import free_port
 
 # Everything that takes seconds in earnest takes moments, but for a greeting, which a loaded machine may be slow to give.
 SOON = Patience(first=0.3, greeting=2.0, again=0.2, doubt=0.1)
@@ -107,8 +107,7 @@ def test_a_question_to_a_frozen_early_stopping_service_fails(katib: World, chann
 
 @pytest.mark.slow
 def test_a_question_to_a_frozen_service_at_a_port_fails(katib: World, channels: Channels) -> None:
-    with closing(socket.create_server(("localhost", 0))) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     service = katib.start("katib-suggestion", "random", "--listen", f"localhost:{port}")
     wait_until_serving(f"localhost:{port}", service)
     # In the place of the name stands what does not matter to an address of this machine.

@@ -15,6 +15,7 @@ from tests.e2e.harness import Process, until
 from tests.fuzz.inputs import HEADER, MARKUP, data, mutated, text
 from tests.fuzz.manager import ManagerUnderFire, under_fire
 from tests.fuzz.surface import BrokenError, memory_of
+from tests.ports import free_port
 
 _TOKEN: Final = "a" * 48
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
@@ -244,9 +245,3 @@ def _answers(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,17 +8,18 @@ there the tests are skipped and say what is missing; where CI=true they fail. KA
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+
+from tests.ports import free_port
 
 VERSION = "3.17.2"
 _START_S = 90
@@ -63,9 +64,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self._python = python()
         self._folder = folder
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.address = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from katib.domain.errors import KatibError
 from katib.manager.settings import Settings
 from tests.cluster.certificates import Authority
 from tests.e2e.harness import Process, World, finished, study, trials, until, world
+from tests.ports import free_port
 from tests.storage import servers
 
 # Words that stand nowhere by chance.
@@ -77,11 +77,6 @@ def refusing_store() -> Iterator[int]:
         yield server.server_address[1]
         server.shutdown()
         thread.join()
-
-
-def free_port() -> int:
-    with socket.create_server(("localhost", 0)) as it:
-        return int(it.getsockname()[1])
 
 
 def said_by(call: object) -> str:

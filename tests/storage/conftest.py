@@ -1,12 +1,12 @@
 """Databases for the tests of storages."""
 
 import shutil
-import socket
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
 from katib.manager.storage.open import open_storage
+from tests.ports import free_port
 from tests.storage import servers
 
 
@@ -69,9 +69,7 @@ def server_url(request):
 @pytest.fixture
 def unused_port():
     """A port of this host where nobody listens."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture(params=["sqlite", *servers.KINDS])

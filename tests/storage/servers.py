@@ -10,7 +10,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ import pytest
 from pymysql.cursors import Cursor
 from sqlalchemy import make_url
 
+from tests.ports import free_port
 from tests.storage.programs import PROGRAMS, Program
 
 _START_S = 60
@@ -64,7 +64,7 @@ class Server:
         """`settings` are the server's variables, by name."""
         program = PROGRAMS[kind]()
         self.kind = kind
-        self.port = _free_port()
+        self.port = free_port()
         self.log = folder / "log"
         self._program = program
         self._data = folder / "data"
@@ -86,7 +86,7 @@ class Server:
             if self._try_to_start():
                 return
             if fresh:
-                self.port = _free_port()
+                self.port = free_port()
         pytest.fail(f"the database server does not start:\n{self.log.read_text()}")
 
     def _try_to_start(self) -> bool:
@@ -194,12 +194,6 @@ def _stopped(pid: int) -> bool:
             if task.read_text().rpartition(")")[2].split()[0] not in "Tt":
                 return False
     return True
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 OF_STUDIES = ("observations", "attempts", "trials", "study_grants", "model_deliveries", "studies")

@@ -24,13 +24,9 @@ from katib.domain.study import StudySpec
 from katib.domain.trial import TrialState
 from tests.cluster.certificates import Authority
 from tests.e2e.harness import BIN, Process, World, finished, study, trials, until
+from tests.ports import free_port
 
 NOT_ENCRYPTED = "NOT ENCRYPTED"
-
-
-def free_port() -> int:
-    with socket.create_server(("localhost", 0)) as it:
-        return int(it.getsockname()[1])
 
 
 @dataclass
