@@ -1,6 +1,5 @@
 """Commands that show trials."""
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from katib.cli.pages import collect, limit_option, note_more
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import fields, in_colour, show_age, show_number, show_reason, table, terminal_width
 from katib.domain.metrics import Observation
+from katib.domain.ranking import rank
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Objective
 from katib.domain.trial import Trial, TrialState
@@ -91,15 +91,10 @@ def list_trials(
 
 
 def best_first(trials: Sequence[Trial], optimization: Objective | None) -> list[Trial]:
-    """Those that have an objective; NaN last, and of two alike the earlier one first, as the study's best trial is chosen."""
-
-    def rank(trial: Trial) -> tuple[bool, float, int]:
-        value = trial.objective
-        if value is None or math.isnan(value):
-            return True, 0.0, trial.number
-        return False, -value if optimization is Objective.MAXIMIZE else value, trial.number
-
-    return sorted((t for t in trials if t.objective is not None), key=rank)
+    """Those that have an objective."""
+    maximize = optimization is Objective.MAXIMIZE
+    having = (t for t in trials if t.objective is not None)
+    return sorted(having, key=lambda t: rank(t.objective, maximize, t.number))
 
 
 def trials_table(trials: Sequence[Trial], columns: int | None, with_study: bool) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from katib.domain.errors import FieldViolation, violation
+from katib.domain.ranking import rank
 
 MAX_BEST: Final = 1_000_000
 EXPECTED: Final = f"expected all, none, or best:K with K from 1 to {MAX_BEST}"
@@ -49,10 +50,5 @@ def surplus(retention: Retention, maximize: bool, models: Sequence[Candidate[T]]
     """The keys of those that are to go: all but the best. Of two that are as good as each other the earlier trial's stays."""
     if retention.best is None or len(models) <= retention.best:
         return []
-
-    def rank(model: Candidate[T]) -> tuple[bool, float, int]:
-        value = model.objective
-        without = value is None or value != value
-        return without, 0.0 if without or value is None else -value if maximize else value, model.number
-
-    return [model.key for model in sorted(models, key=rank)[retention.best :]]
+    ranked = sorted(models, key=lambda model: rank(model.objective, maximize, model.number))
+    return [model.key for model in ranked[retention.best :]]
