@@ -24,8 +24,8 @@ _HINTS: Final[dict[int, str]] = {
 
 
 def explain(code: int, hint: str = "") -> tuple[str, str]:
-    """Reason and message for `code` as a shell has it (128 + n: signal n); empty for 0. `hint` replaces the usual words on a
-    signal."""
+    """Reason and message for `code` as a shell has it (128 + n: signal n); empty for 0. `hint` replaces the usual words on
+    the cause."""
     if code == 0:
         return "", ""
     if code == _NOT_FOUND:
@@ -42,4 +42,4 @@ def explain(code: int, hint: str = "") -> tuple[str, str]:
         except ValueError:
             name = "signal"  # a real-time one
         return TrialReason.SIGNAL, f"killed by {name} ({number}); {hint or _HINTS.get(number, _LOOK)}"
-    return TrialReason.EXIT_CODE, f"exited with code {code}; {_LOOK}"
+    return TrialReason.EXIT_CODE, f"exited with code {code}; {hint or _LOOK}"

@@ -308,3 +308,42 @@ def test_a_trial_may_run_on_every_processor_also_when_its_starter_is_kept_on_one
     starter.join()
     driver.ended(run.name)
     assert driver.texts(run.name) == [" ".join(map(str, sorted(os.sched_getaffinity(0))))]
+
+
+def test_no_run_is_started_on_a_disk_without_room_and_it_can_be_created_when_there_is_some(tmp_path):
+    full = LocalWorker(tmp_path, room=2**62)
+    driver = driver_of(full)
+    run = driver.run("echo", "x")
+    with pytest.raises(UnavailableError, match=r"only \d+ MiB are free on .*/runs: make room, as no"):
+        full.create(run)
+    assert full.list(driver.study_id) == []
+    full.close()
+    worker = LocalWorker(tmp_path)
+    worker.create(run)
+    again = driver_of(worker, driver.study_id)
+    assert again.ended(run.name).phase is RunPhase.SUCCEEDED
+    assert again.texts(run.name) == ["x"]
+    worker.close()
+
+
+def test_a_program_that_fails_on_a_full_disk_says_so(driver, monkeypatch):
+    name = driver.start("sh", "-c", "exit 3")
+    driver.ended(name)
+    assert driver.status(name).message == "exited with code 3; see the end of its output"
+    monkeypatch.setattr("katib.worker.local.runs.free_bytes", lambda _: 4096)
+    name = driver.start("sh", "-c", "exit 3")
+    assert driver.ended(name).message == "exited with code 3; its disk was full at that time: make room"
+    assert driver.ended(driver.start("true")).message == ""
+
+
+def test_a_run_that_has_been_started_is_known_again_on_a_full_disk(tmp_path):
+    worker = LocalWorker(tmp_path)
+    driver = driver_of(worker)
+    run = driver.run("echo", "x")
+    worker.create(run)
+    driver.ended(run.name)
+    worker.close()
+    full = LocalWorker(tmp_path, room=2**62)
+    full.create(run)
+    assert driver_of(full, driver.study_id).ended(run.name).phase is RunPhase.SUCCEEDED
+    full.close()

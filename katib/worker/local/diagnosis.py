@@ -6,11 +6,12 @@ from typing import Final
 from katib.worker import exit_codes
 from katib.worker.local.folder import Verdict
 
+DISK_FULL: Final = "its disk was full at that time: make room"
 OUT_OF_MEMORY: Final = "the kernel ran out of memory at that time; give it more, or run fewer trials at once"
 
 
 def explain(code: int, hint: str = "") -> Verdict:
-    """`code` as a shell has it. Not 0: reason and message say what it means; `hint` replaces the usual words on a signal."""
+    """`code` as a shell has it. Not 0: reason and message say what it means; `hint` replaces the usual words on the cause."""
     return Verdict(code, *exit_codes.explain(code, hint))
 
 

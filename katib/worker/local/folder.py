@@ -41,6 +41,8 @@ EXIT: Final = "exit"
 WORK: Final = "work"
 MODEL: Final = "model"
 METRICS: Final = "metrics"
+# What must be free before a program is started: more than many of them print, and less than any disk in use has.
+ROOM: Final = 32 * 2**20
 TAKEN: Final = "taken"
 # After a name in it: not taken any more.
 _BACK: Final = " back"
@@ -94,6 +96,16 @@ class RunFolders:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
         except OSError as error:
             raise UnavailableError(f"the data folder cannot be used: {error}") from error
+
+    def check_room(self, least: int) -> None:
+        """Raises UnavailableError when fewer than `least` bytes are free for who is not root: programs that run out of room
+        fail, and what they have printed is lost, where those that wait lose nothing."""
+        free = free_bytes(self.root)
+        if free < least:
+            raise UnavailableError(
+                f"only {free // 2**20} MiB are free on the disk of {self.root}: make room, as no trial is started with less "
+                f"than {least // 2**20} MiB"
+            )
 
     def study(self, study_id: str) -> str:
         return f"{self.root}/{check_id('study_id', study_id)}"
@@ -155,6 +167,12 @@ class RunFolders:
             os.rename(folder, os.path.join(trash, f"{study_id}.{secrets.token_hex(8)}"))
         # With what an earlier call was killed over.
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def free_bytes(folder: str) -> int:
+    """What its disk has free for who is not root."""
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
 
 
 def read_started(folder: str) -> Started | None:

@@ -36,7 +36,7 @@ from typing import Final
 
 from katib.domain.trial import TrialReason
 from katib.worker.base import RunPhase, RunStatus
-from katib.worker.local.diagnosis import OUT_OF_MEMORY, OutOfMemoryCount, explain
+from katib.worker.local.diagnosis import DISK_FULL, OUT_OF_MEMORY, OutOfMemoryCount, explain
 from katib.worker.local.folder import (
     EXIT,
     OUTPUT,
@@ -45,6 +45,7 @@ from katib.worker.local.folder import (
     Started,
     Verdict,
     fence,
+    free_bytes,
     read_started,
     read_verdict,
     write_verdict,
@@ -59,6 +60,8 @@ _TROUBLE_S: Final = 1.0
 _SURVIVORS_S: Final = 0.05
 # A shell that is just about to fork for the command may swallow a SIGTERM for it: a run so young is asked again, after as long.
 _YOUNG_S: Final = 0.2
+# What is left free of a disk that programs could not write to: less than a buffer of theirs.
+_NO_ROOM: Final = 2**16
 _KILLED: Final = 128 + signal.SIGKILL
 _VANISHED: Final = Verdict(
     None, TrialReason.PROCESS_VANISHED, "its process is gone and left no exit code: it was killed from outside"
@@ -278,12 +281,21 @@ class Runs:
     def _hint(self, run: Run, code: int) -> str:
         if run.stopping:
             return "it was asked to end" + (f" and had {self._grace_s:g} s to do so" if code == _KILLED else "")
-        return OUT_OF_MEMORY if code == _KILLED and self._out_of_memory.happened() else ""
+        if code == _KILLED and self._out_of_memory.happened():
+            return OUT_OF_MEMORY
+        return DISK_FULL if code and _on_full_disk(run.folder) else ""
 
     def _identity(self, run: Run) -> RunIdentity:
         """With the wrapper's number as long as that is known to be its own."""
         own = run.child or (run.pid and is_wrapper(run.pid, run.name))
         return RunIdentity(run.trial_id, run.attempt, run.pid if own else 0)
+
+
+def _on_full_disk(folder: str) -> bool:
+    try:
+        return free_bytes(folder) < _NO_ROOM
+    except FileNotFoundError:
+        return False  # its program has removed it
 
 
 def _wrapper(run: Run, started: Started) -> int | None:

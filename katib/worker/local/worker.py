@@ -30,6 +30,7 @@ from katib.worker.local.folder import (
     METRICS,
     MODEL,
     OUTPUT,
+    ROOM,
     WORK,
     RunFolders,
     fence,
@@ -88,14 +89,17 @@ class LocalWorker:
         stop_grace_s: float = STOP_GRACE_S,
         rescan_s: float = RESCAN_S,
         pidfds: bool = True,
+        room: int = ROOM,
     ) -> None:
-        """`pidfds=False`: as where a container's rules forbid them. Raises UnavailableError when the folder cannot be used."""
+        """`pidfds=False`: as where a container's rules forbid them. No run is started where the folder's disk has fewer than
+        `room` bytes free. Raises UnavailableError when the folder cannot be used."""
         if not os.path.exists("/proc/self/stat"):
             raise UnavailableError("the local worker needs Linux: it knows processes by /proc")
         self._data: Final = os.path.realpath(data)
         self._folders: Final = RunFolders(self._data)
         self._commands: Final = CommandBuilder()
         self._rescan_s: Final = rescan_s
+        self._room: Final = room
         self._studies: Final[dict[str, _Study]] = {}
         self._wakes: Final[list[Callable[[str], None]]] = []
         self._runs: Final = Runs(self._wake, self._over, stop_grace_s, pidfds=pidfds)
@@ -253,6 +257,7 @@ class LocalWorker:
         if not fresh and (started := read_started(run.folder)) is not None:
             self._runs.adopt(run, started)
             return
+        self._folders.check_room(self._room)
         try:
             metrics = self._metrics_path(spec.study, spec.study_id, spec.name)
             command = self._commands.build(spec, f"{run.folder}/{WORK}", f"{run.folder}/{MODEL}", metrics)
