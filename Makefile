@@ -130,8 +130,7 @@ SEEDS ?= 10
 MINUTES ?= 600
 BATCH ?= 1
 OURS ?= bayesianoptimization tpe cmaes sobol
-QUALITY := run --seeds $(SEEDS) --batch $(BATCH) --minutes $(MINUTES) --results $(RESULTS) \
-  --suite synthetic,mixed,models,synthetic-held-out,models-held-out,noisy
+QUALITY := run --seeds $(SEEDS) --batch $(BATCH) --minutes $(MINUTES) --results $(RESULTS)
 
 # Hours of one core; what RESULTS has is not run again, so a broken run goes on. One thread: searches are timed by it.
 .PHONY: bench-quality

@@ -88,7 +88,7 @@ def main() -> int:
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="search")
     runs.set_defaults(do=_run)
-    runs.add_argument("--suite", default="synthetic,mixed,models,noisy", help=f"of {', '.join(SUITES)}")
+    runs.add_argument("--suite", default=",".join(REPORTED), help=f"of {', '.join(SUITES)}")
     runs.add_argument("--problem", default="", help="only those with this in their names")
     runs.add_argument("--seeds", type=int, default=10)
     runs.add_argument("--first-seed", type=int, default=0)
