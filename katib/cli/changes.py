@@ -13,6 +13,7 @@ from katib.cli.find import find_study, find_trial
 from katib.cli.session import Period, Session, connected, pass_session
 from katib.cli.studies import show_progress
 from katib.cli.terminal import show_reason
+from katib.domain.ending import ended_by
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.study import Limits, StudyReason
 from katib.domain.views import StudySummary
@@ -180,17 +181,13 @@ def update_study(
 
 def _ends(study: StudySummary, limits: Limits) -> str:
     """What these limits make of trials that run; empty where it is nothing."""
-    for option, limit, count, what in (
-        ("--max-trials", limits.max_trials, study.finished_trials, "finished"),
-        ("--max-failed-trials", limits.max_failed_trials, study.failed, "failed"),
-    ):
-        # Nothing is lost with those that wait.
-        if study.running and limit is not None and limit <= count:
-            return (
-                f"{option} {limit} is reached already, with {count} trials {what}: {study.running} that still run are ended "
-                "with the study."
-            )
-    return ""
+    reached = ended_by(study, limits)
+    if reached is None:
+        return ""
+    return (
+        f"--{reached.name.replace('_', '-')} {reached.limit} is reached already, with {reached.count} trials {reached.what}: "
+        f"{study.running} that still run are ended with the study."
+    )
 
 
 def _each(names: tuple[str, ...], act: Callable[[str], str]) -> int:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from katib.api.client import ManagerClient
 from katib.dashboard.context import context_of
+from katib.dashboard.limits import cost_of
 from katib.dashboard.security import check_same_site
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, violation
 from katib.domain.study import MAX_COUNT, Limits
@@ -73,12 +74,16 @@ def _resume(client: ManagerClient, path: Mapping[str, str], _body: Body) -> obje
 
 
 def _update(client: ManagerClient, path: Mapping[str, str], body: Body) -> object:
-    """Limits and goal as a person writes them; what is left empty stays as it is."""
+    """Limits and goal as a person writes them, of those that are to be changed. What would end trials that run is not done
+    without `sure`, but answered as `cost`."""
     found: list[FieldViolation] = []
 
     def read(name: str, kind: Callable[[str], object], expected: str) -> object:
+        if name not in body:
+            return None
         text = _text(body, name).strip()
         if not text:
+            found.append(violation(name, "", "expected a value: a limit can be changed, not taken away"))
             return None
         try:
             return kind(text)
@@ -101,6 +106,10 @@ def _update(client: ManagerClient, path: Mapping[str, str], body: Body) -> objec
         trial_timeout=times.get("trial_timeout"),
         max_duration=times.get("max_duration"),
     )
+    if not _text(body, "sure"):
+        cost = cost_of(client.get_study(path["study"]).summary, limits)
+        if cost:
+            return {"cost": cost}
     client.update_study(path["study"], limits, goal=goal if isinstance(goal, float) else None)
     return {}
 

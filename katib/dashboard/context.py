@@ -42,7 +42,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {name: getattr(text, name) for name in ("number", "period", "iso", "limit", "aim", "between")}
+    templates.filters |= {
+        name: getattr(text, name) for name in ("number", "precise", "period", "iso", "limit", "aim", "between")
+    }
     templates.globals |= {"percent": text.percent}
     return templates
 

@@ -1,23 +1,27 @@
 """The last values of the metrics beside the objective, from the model store."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from katib.api.client import ManagerClient
 from katib.dashboard.answers import Answers
 from katib.dashboard.text import rounded
+from katib.domain.errors import NotFoundError
 from katib.domain.metrics import parse_value
 
 # The store is read by the project, which may have many studies: seldom, and by few at once.
 _AT_ONCE: Final = 4
-# A model may be saved, or changed, without its study knowing.
+# A model may be saved, or changed, without its study knowing; and that of a trial is saved a little after the trial has ended.
 _FRESH_S: Final = 60.0
+_NEW_S: Final = 5.0
 
 Json = dict[str, object]
 
 
 class Metrics:
-    """Answers by study and how many of its trials have finished, the same for everybody who looks within a minute."""
+    """Answers by study and how many of its trials have finished, the same for everybody who looks within a minute, or within
+    seconds where trials end."""
 
     def __init__(self) -> None:
         self._answers: Answers[Json] = Answers(_AT_ONCE)
@@ -29,7 +33,9 @@ class Metrics:
         names = detail.spec.metric_names[1:]
         if not names:
             return {"names": [], "values": {}}
-        version = (detail.summary.finished_trials, time.monotonic() // _FRESH_S)
+        ended = detail.summary.ended_at
+        new = ended is None or datetime.now(UTC) - ended < timedelta(seconds=_FRESH_S)
+        version = (detail.summary.finished_trials, time.monotonic() // (_NEW_S if new else _FRESH_S))
         return self._answers.of(study_id, version, lambda: _read(client, study_id, detail.spec.name, names))
 
 
@@ -37,7 +43,10 @@ def _read(client: ManagerClient, study_id: str, project: str, names: list[str] |
     found: dict[int, list[object]] = {}
     token = ""
     while True:
-        page = client.saved_models(project, 1000, token)
+        try:
+            page = client.saved_models(project, 1000, token)
+        except NotFoundError:
+            return {"names": names, "values": found}  # no trial has ended yet
         for model in page.items:
             if model.study_id == study_id:
                 known = dict(model.metrics)

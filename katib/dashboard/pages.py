@@ -9,10 +9,11 @@ from katib.api.client import ManagerClient
 from katib.dashboard.columns import SHORT_ID, parameter_axes, trial_columns
 from katib.dashboard.context import base_of, context_of, fragment, render
 from katib.dashboard.importance import LEAST
+from katib.dashboard.limits import limit_fields
 from katib.dashboard.listing import Query, list_studies
 from katib.domain.errors import NotFoundError
 from katib.domain.names import is_id_prefix
-from katib.domain.study import StudyState, effective_limits
+from katib.domain.study import StudyState
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial_columns import columns_of
 from katib.domain.views import StudySummary
@@ -51,7 +52,7 @@ def study(request: Request) -> Response:
         study=detail.summary,
         spec=detail.spec,
         best=detail.best_trial,
-        limits=effective_limits(detail.spec),
+        limits=limit_fields(detail.summary, detail.spec),
         axes=parameter_axes(detail.spec),
         newest=trial_columns(detail.spec, columns_of(newest), detail.summary.created_at),
         scripts=_SCRIPTS,

@@ -15,6 +15,7 @@ from katib.dashboard.columns import trial_columns
 from katib.dashboard.context import context_of, fragment, patient_client_of
 from katib.dashboard.curves import curves_of
 from katib.dashboard.downloads import trials_csv, trials_json
+from katib.dashboard.limits import limit_fields
 from katib.dashboard.text import rounded
 from katib.domain.errors import (
     DeadlineExceededError,
@@ -23,7 +24,6 @@ from katib.domain.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from katib.domain.study import effective_limits
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import TrialState
 
@@ -60,13 +60,15 @@ def changes(request: Request) -> Response:
             "finished": study.state.finished,
             "state": study.state.value,
             "max_trials": study.max_trials,
+            "max_parallel": study.max_parallel,
+            "limits": {field.name: field.value for field in limit_fields(study, detail.spec)},
+            "best": best.number if best else None,
             "header": fragment(
                 request,
                 "_study_header.html",
                 study=study,
                 spec=detail.spec,
                 best=best,
-                limits=effective_limits(detail.spec),
             ),
         }
     )

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from katib.domain.study import Objective
 from katib.domain.study_file_values import format_period
@@ -10,20 +11,34 @@ from katib.domain.views import StudySummary
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
+# From here on a number's whole part has more than six digits, and to here all of them are its own.
+_LONG: Final = (1e6, 1e15)
+
+
 def number(value: float | None) -> str:
-    """Six digits; a dash for none."""
-    return "–" if value is None else f"{value:.6g}"
+    """Six digits, or all of a longer whole part; a dash for none. As the scripts write it."""
+    if value is None:
+        return "–"
+    if _LONG[0] <= abs(value) < _LONG[1]:
+        return f"{value:.0f}"
+    return f"{value:.6g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
-def rounded(value: float | None) -> float | str | None:
-    """Six digits for a chart, where JSON has such a number; `NaN`, `Infinity` and `-Infinity` as JavaScript spells them."""
+def precise(value: float | None) -> str:
+    """As many digits as tell any two numbers of a trial's report apart; a dash for none."""
+    return "–" if value is None else f"{value:.12g}"
+
+
+def rounded(value: float | None, digits: int = 6) -> float | str | None:
+    """Six digits for a chart, ten of what has a longer whole part, where JSON has such a number; `NaN`, `Infinity` and
+    `-Infinity` as JavaScript spells them."""
     if value is None:
         return None
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    return float(f"{value:.6g}")
+    return float(f"{value:.{10 if abs(value) >= _LONG[0] else digits}g}")
 
 
 def exact(value: float | None) -> float | str | None:

@@ -110,7 +110,7 @@ class TestActing:
         assert state(katib, slow) is StudyState.PAUSED
         assert act("resume").status_code == 200
         assert state(katib, slow) is StudyState.RUNNING
-        assert act("update", max_trials="9", trial_timeout="2m", max_parallel="").status_code == 200
+        assert act("update", max_trials="9", trial_timeout="2m").status_code == 200
         with katib.client() as client:
             limits = client.get_study(slow).spec.limits
             assert (limits.max_trials, limits.max_parallel) == (9, 1)
@@ -192,3 +192,9 @@ def test_the_other_metrics_of_finished_trials_come_by_number(pages: TestClient, 
         lambda: (found := pages.get(f"/api/studies/{ended}/metrics").json()) and len(found["values"]) == 4 and found
     )
     assert answer == {"names": ["loss"], "values": {str(n): [2.0] for n in range(1, 5)}}
+
+
+def test_a_study_of_which_no_trial_has_ended_has_no_values_of_other_metrics(pages: TestClient, katib: World) -> None:
+    with katib.client() as client:
+        study_id = client.create_study(study("waits", algorithm="", command=(), metrics=("loss",)))
+    assert pages.get(f"/api/studies/{study_id}/metrics").json() == {"names": ["loss"], "values": {}}

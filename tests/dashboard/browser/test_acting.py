@@ -1,10 +1,13 @@
 """What a user does on the pages, from a new study to its deletion."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from katib.domain.study import Limits
 from tests.dashboard.browser.conftest import Eyes
 from tests.e2e.harness import World, study, trials, until
 
@@ -101,3 +104,60 @@ def test_a_trial_is_stopped_on_its_page(eyes: Eyes, katib: World) -> None:
         expect(page.locator(".meta .state")).to_have_text("Killed")
         expect(page.locator(".reason")).to_contain_text("StoppedByUser")
         client.delete_study(study_id)
+
+
+@pytest.fixture
+def running(katib: World, url: str, tmp_path: Path) -> Iterator[str]:
+    """A study with two trials that have finished and two that run."""
+    with katib.client() as client:
+        script = f"mkdir {tmp_path}/one || mkdir {tmp_path}/two || sleep 60; echo acc=$x"
+        study_id = client.create_study(study("limited", script, limits={"max_trials": 300}))
+        until(lambda: (s := client.get_study(study_id).summary).finished_trials == 2 and s.running == 2)
+        yield study_id
+        client.stop_study(study_id)
+
+
+def test_a_limit_that_would_end_trials_is_asked_about_first(eyes: Eyes, running: str) -> None:
+    page = eyes.go(f"/studies/{running}")
+    state = page.locator(".meta .state")
+    page.get_by_role("button", name="Limits").click()
+    dialog = page.locator("#limits-dialog")
+    dialog.get_by_label("Trials in all").fill("2")
+    dialog.get_by_role("button", name="Change the limits").click()
+    expect(dialog.locator(".trouble")).to_have_text(
+        "Trials in all: 2 is reached already, with 2 trials finished. 2 that still run would be ended with the study."
+    )
+    eyes.check_access()
+    eyes.shoot("limits-cost")
+    # Who writes something else has not agreed to that.
+    dialog.get_by_label("Trials in all").fill("1")
+    dialog.get_by_role("button", name="Change the limits").click()
+    expect(dialog.locator(".trouble")).to_contain_text("1 is reached already")
+    dialog.get_by_role("button", name="Leave them").click()
+    expect(state).to_have_text("Running")
+    page.get_by_role("button", name="Limits").click()
+    expect(dialog.get_by_label("Trials in all")).to_have_value("300")
+    expect(dialog.locator(".trouble")).to_have_text("")
+    dialog.get_by_label("Trials in all").fill("2")
+    dialog.get_by_role("button", name="Change the limits").click()
+    dialog.get_by_role("button", name="Do it all the same").click()
+    expect(dialog).to_be_hidden()
+    expect(state).to_have_text("Completed")
+
+
+def test_a_limit_cannot_be_emptied_and_one_that_others_change_is_shown(eyes: Eyes, katib: World, running: str) -> None:
+    eyes.expected.append("400")
+    page = eyes.go(f"/studies/{running}")
+    page.get_by_role("button", name="Limits").click()
+    dialog = page.locator("#limits-dialog")
+    dialog.get_by_label("Trials in all").fill("")
+    dialog.get_by_role("button", name="Change the limits").click()
+    expect(dialog.locator(".trouble")).to_contain_text(
+        "max_trials: expected a value: a limit can be changed, not taken away"
+    )
+    dialog.get_by_role("button", name="Leave them").click()
+    with katib.client() as client:
+        client.update_study(running, Limits(max_trials=123))
+    expect(page.locator(".tiles")).to_contain_text("of 123")
+    page.get_by_role("button", name="Limits").click()
+    expect(dialog.get_by_label("Trials in all")).to_have_value("123")

@@ -1,6 +1,7 @@
 """What a reader sees, on studies that run while the test looks."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -92,6 +93,55 @@ class TestLive:
         expect(page.get_by_text(trial.run, exact=True)).to_be_visible()
         eyes.shoot("trial", full=True)
         eyes.check_access()
+
+
+class TestEnding:
+    def test_the_metrics_of_the_last_trials_come_after_the_study_has_ended(self, eyes: Eyes, katib: World) -> None:
+        with katib.client() as client:
+            script = "sleep 1; echo acc=$x loss=2"
+            study_id = client.create_study(study("ending", script, metrics=("loss",), limits={"max_trials": 6}))
+        page = eyes.go(f"/studies/{study_id}")
+        expect(page.locator(".meta .state")).to_have_text("Completed")
+        losses = page.locator("#trial-table tbody tr td:nth-child(4)")
+        expect(losses).to_have_text(["2"] * 6)
+
+    def test_the_time_left_counts_trials_that_run_in_waves(self, eyes: Eyes, katib: World) -> None:
+        with katib.client() as client:
+            limits = {"max_trials": 24, "max_parallel": 4}
+            study_id = client.create_study(study("waves", "sleep 3; echo acc=$x", limits=limits))
+        page = eyes.go(f"/studies/{study_id}")
+        left = page.locator("#left")
+        expect(left).to_contain_text("left")
+        # Five waves of at least three seconds, of which one has begun; the pace within the first wave would be nothing.
+        found = re.fullmatch(r"About ([\d.]+)s left, as the latest \d+ trials went\.", left.inner_text())
+        assert found is not None
+        assert 6 < float(found[1]) < 30
+        with katib.client() as client:
+            client.stop_study(study_id)
+
+
+class TestCurves:
+    def test_the_line_next_to_the_pointer_says_which_trial_it_is(
+        self, eyes: Eyes, katib: World, tmp_path: Path
+    ) -> None:
+        with katib.client() as client:
+            script = f'y=0.1; mkdir {tmp_path}/one && y=0.9; for i in 0 1 2 3; do echo "epoch=$i acc=$y"; done'
+            study_id = client.create_study(study("lines", script, limits={"max_trials": 2}))
+            finished(client, study_id)
+        page = eyes.go(f"/studies/{study_id}")
+        chart = page.locator('[data-chart="curves"]')
+        chart.scroll_into_view_if_needed()
+        expect(chart).to_have_attribute("data-drawn", "1")
+        box = chart.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.2)
+        told = chart.locator(".tip")
+        expect(told).to_contain_text("0.9")
+        expect(told).to_contain_text("Trial")
+        first = told.locator("b").inner_text()
+        page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.8)
+        expect(told).to_contain_text("0.1")
+        assert told.locator("b").inner_text() != first
 
 
 class TestLoading:

@@ -1,6 +1,6 @@
 // One chart: made when it comes into view and there is something to draw, drawn again when its data, its size or the colours change.
 import {init} from '../vendor/echarts.js';
-import {element, number} from './page.js';
+import {element, number, short} from './page.js';
 
 const style = () => getComputedStyle(document.documentElement);
 export const colour = (name) => style().getPropertyValue(`--${name}`).trim();
@@ -53,6 +53,9 @@ export class Chart {
   }
 }
 
+// Ticks a millionth apart need all their digits, and those of a billion have no room for them.
+const tick = (value) => (Math.abs(value) < 1e7 ? number : short)(Number(value.toPrecision(10)));
+
 // A tooltip made of nodes: names and messages are text, never markup.
 export function tip(title, pairs) {
   const box = element('div', {className: 'tip'}, element('b', {textContent: title}));
@@ -79,17 +82,19 @@ export const axis = (name, extra = {}) => ({
   nameTextStyle: {color: colour('muted')},
   axisLine: {show: false},
   axisTick: {show: false},
-  axisLabel: {color: colour('muted'), hideOverlap: true, formatter: extra.type === 'category' ? undefined : (value) => number(Number(value.toPrecision(6)))},
+  axisLabel: {color: colour('muted'), hideOverlap: true, formatter: extra.type === 'category' ? undefined : (value) => tick(value)},
   splitLine: {lineStyle: {color: colour('line')}},
   ...extra,
 });
 
 export const GRID = {left: 64, right: 20, top: 16, bottom: 44};
 
-export function tipOf(trial, study, axes) {
+const TOLD = 12;
+
+export function tipOf(trial, study, trials) {
   return tip(`Trial ${trial.number}`, [
     [study.objective, number(trial.objective)],
-    ...axes.slice(0, 12).map((a, i) => [a.name, typeof trial.values[i] === 'number' || trial.values[i] === null ? number(trial.values[i]) : trial.values[i]]),
+    ...trials.chosenAxes(TOLD).map(([i, a]) => [a.name, typeof trial.values[i] === 'number' || trial.values[i] === null ? number(trial.values[i]) : trial.values[i]]),
     ...(trial.reason ? [['', trial.reason]] : []),
   ]);
 }

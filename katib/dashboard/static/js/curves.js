@@ -20,10 +20,11 @@ export class Curves {
     this.asks = 0;
     this.ready = false;
     this.trouble = '';
+    this.pointer = 0;
     this.chart = new Chart(document.querySelector('[data-chart="curves"]'), () => this.option(), {click: ({seriesName}) => {
       const trial = trials.byNumber.get(Number(seriesName));
       if (trial) location.href = trialLink(study.id, trial);
-    }});
+    }, ready: (made) => { made.getZr().on('mousemove', ({offsetY}) => { this.pointer = offsetY; }); }});
     for (const input of [this.metric, this.choice]) input.addEventListener('change', () => this.again());
     let typing = 0;
     table.listens = () => {
@@ -86,7 +87,7 @@ export class Curves {
     const cut = curves.filter((curve) => curve.cut).length;
     this.note.textContent = cut ? `${this.about} Of ${cut} with more than 10,000 values these and the latest are shown; what lies between is left out.` : this.about;
     if (!curves.length) return 'None of these trials has reported a value yet.';
-    const best = this.trials.best(this.study.up);
+    const {best} = this.trials;
     const series = curves.map((curve) => {
       const stopped = curve.reason === 'EarlyStopped';
       const of = curve.number === best?.number ? 'completed' : stopped ? 'killed' : curve.state === 'RUNNING' ? 'running' : 'muted';
@@ -101,7 +102,12 @@ export class Curves {
     return {
       label: `Values of ${this.metric.value} of ${curves.length} trials over their steps; ${ends.length} of them stopped early`,
       grid: GRID,
-      tooltip: tooltip(({seriesName, data}) => (seriesName === 'stopped' || !data ? '' : tip(`Trial ${seriesName}`, [[`at ${data[0]}`, number(data[1])]]))),
+      // Of the lines at that step the one that is next to the pointer: lines without points would tell nothing by themselves.
+      tooltip: {...tooltip((all) => {
+        const [next] = all.filter(({seriesName}) => seriesName !== 'stopped').map(({seriesName, data}) => (
+          {seriesName, data, off: Math.abs(this.chart.chart.convertToPixel({yAxisIndex: 0}, Number(data[1])) - this.pointer)})).sort((a, b) => a.off - b.off);
+        return next ? tip(`Trial ${next.seriesName}`, [[`at ${next.data[0]}`, number(next.data[1])]]) : '';
+      }), trigger: 'axis', axisPointer: {type: 'line', lineStyle: {color: colour('line')}}},
       xAxis: axis('Step', {splitLine: {show: false}, minInterval: 1}),
       yAxis: axis(''),
       series: [...series, {

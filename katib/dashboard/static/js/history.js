@@ -19,6 +19,7 @@ export function historyChart(study, trials) {
     }
     if (Object.values(groups).every((group) => !group.length)) return 'No trial has a value of the objective yet.';
     const found = line.at(-1);
+    const at = trials.best?.objective === found?.[1] ? trials.best?.number : found?.[0];
     if (found) line.push([trials.all.at(-1).number, best]);
     const dots = (name, data, of, symbol) => ({
       // Many in one go: in pieces, as ECharts would draw them otherwise, they take ten times as long.
@@ -34,11 +35,15 @@ export function historyChart(study, trials) {
         style: {fill: null, stroke: ink, lineWidth: 1.6},
       }),
     });
-    const [low, high] = range(groups.C.map((point) => point[1]));
+    const [low, high] = range(groups.C.map((point) => point[1]), study.up);
+    const off = Object.values(groups).flat().filter(([, y]) => y < low || y > high).length;
+    const endless = trials.all.filter((trial) => trial.state === 'C' && Math.abs(trial.objective) === Infinity).length;
+    const missing = [off && `${off} beyond the ${study.up ? 'lower' : 'upper'} end`, endless && `${endless} infinite`].filter(Boolean).join(', ');
     return {
-      label: `Optimisation history of ${trials.revision ? '' : 'the newest '}${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${found[0]}` : ''}`,
+      ...(missing ? {title: {text: `Not shown: ${missing}`, right: 16, [study.up ? 'bottom' : 'top']: study.up ? 46 : 8, textStyle: {fontSize: 12, fontWeight: 400, color: colour('muted')}}} : {}),
+      label: `Optimisation history of ${trials.revision ? '' : 'the newest '}${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${at}` : ''}${missing ? `; not shown: ${missing}` : ''}`,
       grid: GRID,
-      tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials.axes))),
+      tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials))),
       xAxis: axis('Trial', {min: 0, minInterval: 1, splitLine: {show: false}}),
       yAxis: axis('', {min: low, max: high}),
       series: [
@@ -57,12 +62,13 @@ export function historyChart(study, trials) {
   }});
 }
 
-// Where the values lie, without a few that are so far off that nothing else could be told apart.
-function range(values) {
+// Where the values lie, without a few so much worse that nothing else could be told apart. However far off, the better ones are
+// what is looked for.
+function range(values, up) {
   if (values.length < 20) return [undefined, undefined];
   const sorted = Float64Array.from(values).sort();
-  const [low, high] = [sorted[0], sorted.at(-1)];
   const [a, b] = [sorted[Math.floor(sorted.length * .05)], sorted[Math.floor(sorted.length * .95)]];
   const room = (b - a) * 2;
-  return [low < a - room ? a - room : undefined, high > b + room ? b + room : undefined];
+  if (up) return [sorted[0] < a - room ? a - room : undefined, undefined];
+  return [undefined, sorted.at(-1) > b + room ? b + room : undefined];
 }

@@ -1,13 +1,19 @@
-// How much each parameter matters: asked for when it comes into view, and again when a tenth more trials have completed.
+// How much each parameter matters: asked for when it comes into view or others need it, and again when a tenth more trials have completed.
 import {element, getJson} from './page.js';
 
 const AWAY_MS = 5000;
+// More parameters than that are not all drawn everywhere.
+const MANY = 12;
 // Of what the forest explains, from 0 to 1.
 const LITTLE = .2;
 
 export class Importance {
-  constructor(study, trials) {
+  // `ordered` is called when it is known which parameters matter most.
+  constructor(study, trials, ordered) {
     this.study = study;
+    this.ordered = ordered;
+    // Drawings that cannot have all parameters choose by it.
+    this.chooses = trials.axes.length > MANY;
     this.trials = trials;
     this.from = 0;
     this.note = document.getElementById('importance-note');
@@ -18,7 +24,7 @@ export class Importance {
 
   async update() {
     const count = this.trials.completed.length;
-    if (!this.seen || this.asking || !this.trials.loaded) return;
+    if (!(this.seen || this.chooses) || this.asking || !this.trials.loaded) return;
     if (count < this.least) {
       this.note.textContent = `This needs ${this.least} completed trials; ${count ? `there ${count === 1 ? 'is' : 'are'} ${count}` : 'there are none yet'}.`;
       return;
@@ -34,6 +40,8 @@ export class Importance {
           : `All ${trials} completed trials have the same objective: nothing is to be explained.`;
         return;
       }
+      this.trials.order = shares.map(({name}) => name);
+      this.ordered();
       this.note.textContent = `${method}, from ${trials} completed trials${quality === null ? '' : `; it explains ${Math.max(Math.round(quality * 100), 0)} % of what it has not seen${quality < LITTLE ? ', so the shares mean little' : ''}`}.`;
       this.table.tBodies[0].replaceChildren(...shares.map(({name, share}) => {
         const bar = element('span', {className: 'share', 'aria-hidden': 'true'});

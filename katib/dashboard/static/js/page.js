@@ -115,11 +115,21 @@ export function element(name, properties = {}, ...children) {
   return node;
 }
 
+// Six digits, or all of a longer whole part; as the server writes it.
 export function number(value) {
+  if (value !== null && value !== undefined) {
+    const size = Math.abs(Number(value));
+    if (size >= 1e6 && size < 1e15) return Number(value).toFixed(0);
+  }
+  return short(value);
+}
+
+// Six digits, for where there is little room.
+export function short(value) {
   if (value === null || value === undefined) return '–';
   const n = Number(value);
   if (!Number.isFinite(n)) return Number.isNaN(n) ? 'nan' : n > 0 ? 'inf' : '-inf';
-  const text = n.toPrecision(6);
+  const text = n && Math.abs(n) < 1e-4 ? n.toExponential(5) : n.toPrecision(6);
   return text.includes('e') ? text.replace(/\.?0+e/, 'e') : text.includes('.') ? text.replace(/\.?0+$/, '') : text;
 }
 

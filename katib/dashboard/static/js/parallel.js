@@ -2,22 +2,29 @@
 import {Chart, colour} from './chart.js';
 import {marks, ranker, shade, unit} from './scale.js';
 import {number} from './page.js';
+import {partly} from './trials.js';
 
 const MOST = 1500;
+const AXES = 12;
 
 export function parallelChart(study, trials, table) {
   const note = document.getElementById('parallel-note');
-  const said = note.textContent;
+  const about = note.textContent;
+  let said = about;
+  let chosenOf = [];
   let lines = [];
   const draw = () => {
-    lines = trials.completed.slice(-MOST);
+    lines = trials.latest(MOST);
+    chosenOf = trials.chosenAxes(AXES);
+    said = [about, trials.someAxes(AXES), partly(lines.length, trials.completed.length)].filter(Boolean).join(' ');
+    note.textContent = said;
     if (lines.length < 2) return 'This needs two completed trials.';
     const wide = chart.box.clientWidth > 700;
     const rank = ranker(lines.map((t) => t.objective), study.up);
     lines.sort((a, b) => rank(a.objective) - rank(b.objective));
     const low = lines.reduce((m, t) => Math.min(m, t.objective), Infinity);
     const high = lines.reduce((m, t) => Math.max(m, t.objective), -Infinity);
-    const axes = [...trials.axes.slice(0, 12), {name: study.objective, min: low, max: high > low ? high : low + 1}];
+    const axes = [...chosenOf.map(([, a]) => a), {name: study.objective, min: low, max: high > low ? high : low + 1}];
     return {
       parallel: {left: wide ? 60 : 40, right: wide ? 90 : 44, top: 40, bottom: 24, parallelAxisDefault: {
         nameLocation: 'end', nameGap: 14, nameTextStyle: {color: colour('text'), fontWeight: 600}, min: 0, max: 1,
@@ -33,7 +40,7 @@ export function parallelChart(study, trials, table) {
       series: [{
         type: 'parallel', smooth: .15, inactiveOpacity: .04, activeOpacity: .9, progressive: 500,
         lineStyle: {width: lines.length > 400 ? 1 : 1.4, opacity: lines.length > 400 ? .45 : .75},
-        data: lines.map((t) => ({value: axes.map((a, i) => unit(a, i < axes.length - 1 ? t.values[i] : t.objective)), lineStyle: {color: shade(rank(t.objective))}})),
+        data: lines.map((t) => ({value: axes.map((a, i) => unit(a, i < chosenOf.length ? t.values[chosenOf[i][0]] : t.objective)), lineStyle: {color: shade(rank(t.objective))}})),
       }],
     };
   };

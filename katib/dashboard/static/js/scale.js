@@ -1,6 +1,6 @@
 // Axes of the search space and colours of the objective, the same in every chart that has either.
 import {colour} from './chart.js';
-import {number} from './page.js';
+import {number, short} from './page.js';
 
 // Where a value lies on its axis, from 0 to 1; NaN where it lies nowhere.
 export function unit(axis, value) {
@@ -26,7 +26,7 @@ export function marks(axis) {
     if (axis.int) step = Math.max(Math.round(step), 1);
     for (let value = Math.ceil(axis.min / step) * step; value <= axis.max + step * 1e-9; value += step) found.push(Number(value.toPrecision(10)));
   }
-  return found.map((value) => [unit(axis, value), number(value)]);
+  return found.map((value) => [unit(axis, value), short(value)]);
 }
 
 export function unitAxis(axis, gap = 30) {

@@ -3,8 +3,10 @@ import {Chart, GRID, axis, colour, tipOf, tooltip} from './chart.js';
 import {element} from './page.js';
 import {ranker, shade, unit, unitAxis} from './scale.js';
 import {trialLink} from './trial-table.js';
+import {partly} from './trials.js';
 
 const MOST = 2000;
+const PLOTS = 24;
 const CELLS = 36;
 // Points beyond these would make a drawing slow and no better.
 const NEAR = 400;
@@ -16,38 +18,59 @@ const opener = (study, trials) => ({data}) => {
 
 export function sliceCharts(study, trials) {
   const grid = document.getElementById('slice-grid');
-  const charts = trials.axes.slice(0, 24).map((a, i) => {
-    const box = element('div', {className: 'chart small', role: 'img', 'aria-label': `${study.objective} over ${a.name}`});
-    grid.append(box);
-    return new Chart(box, () => {
-      const points = trials.completed.slice(-MOST);
-      if (!points.length) return 'No trial has completed yet.';
-      const rank = ranker(points.map((t) => t.number), true);
-      return {
-        grid: {...GRID, left: 56},
-        tooltip: tooltip(({data}) => tipOf(trials.byNumber.get(data[2]), study, trials.axes)),
-        xAxis: unitAxis(a),
-        yAxis: axis(''),
-        // Later trials are darker, as time goes on.
-        series: [{type: 'scatter', clip: false, symbolSize: points.length > 500 ? 4 : 7, data: points.map((t) => [unit(a, t.values[i]), t.objective, t.number]),
-          itemStyle: {color: ({data}) => shade(.35 + .65 * rank(data[2])), opacity: .85}}],
-      };
-    }, {click: opener(study, trials)});
-  });
-  return {refresh: () => charts.forEach((chart) => chart.refresh())};
+  const note = document.getElementById('slices-note');
+  let charts = [];
+  const make = () => {
+    const axes = trials.chosenAxes(PLOTS);
+    charts.forEach((chart) => chart.chart?.dispose());
+    grid.replaceChildren();
+    charts = axes.map(([i, a]) => {
+      const box = element('div', {className: 'chart small', role: 'img', 'aria-label': `${study.objective} over ${a.name}`});
+      grid.append(box);
+      return new Chart(box, () => {
+        const points = trials.latest(MOST);
+        if (!points.length) return 'No trial has completed yet.';
+        const rank = ranker(points.map((t) => t.number), true);
+        return {
+          grid: {...GRID, left: 56},
+          tooltip: tooltip(({data}) => tipOf(trials.byNumber.get(data[2]), study, trials)),
+          xAxis: unitAxis(a),
+          yAxis: axis(''),
+          // Later trials are darker, as time goes on.
+          series: [{type: 'scatter', clip: false, symbolSize: points.length > 500 ? 4 : 7, data: points.map((t) => [unit(a, t.values[i]), t.objective, t.number]),
+            itemStyle: {color: ({data}) => shade(.35 + .65 * rank(data[2])), opacity: .85}}],
+        };
+      }, {click: opener(study, trials)});
+    });
+  };
+  let drawn = null;
+  return {refresh: () => {
+    const chosen = trials.chosenAxes(PLOTS).map(([i]) => i).join();
+    if (chosen !== drawn) {
+      drawn = chosen;
+      make();
+    }
+    note.textContent = [trials.someAxes(PLOTS), partly(trials.latest(MOST).length, trials.completed.length)].filter(Boolean).join(' ');
+    note.hidden = !note.textContent;
+    charts.forEach((chart) => chart.refresh());
+  }};
 }
 
 export function contourChart(study, trials) {
+  const note = document.getElementById('contour-note');
+  const said = note.textContent;
   const [xs, ys] = [document.getElementById('contour-x'), document.getElementById('contour-y')];
   const draw = () => {
     const [i, j] = [Number(xs.value), Number(ys.value)];
     if (trials.axes.length < 2) return 'This needs two parameters.';
     if (i === j) return 'Choose two different parameters.';
     const [a, b] = [trials.axes[i], trials.axes[j]];
-    const points = trials.completed.slice(-MOST).map((t) => [unit(a, t.values[i]), unit(b, t.values[j]), t.number, t.objective]).filter(([x, y]) => Number.isFinite(x + y));
+    const shown = trials.latest(MOST);
+    const points = shown.map((t) => [unit(a, t.values[i]), unit(b, t.values[j]), t.number, t.objective]).filter(([x, y]) => Number.isFinite(x + y));
     if (points.length < 3) return 'This needs three completed trials.';
     const rank = ranker(points.map((p) => p[3]), study.up);
-    const best = points.reduce((a, b) => ((study.up ? b[3] > a[3] : b[3] < a[3]) ? b : a))[2];
+    const best = trials.best?.number;
+    note.textContent = `${said} ${partly(shown.length, trials.completed.length)}`;
     const [ground, ink, gold] = [colour('surface'), colour('text'), colour('best')];
     const near = points.slice(-NEAR).map((p) => [p[0], p[1], rank(p[3])]);
     const cells = [];
@@ -65,7 +88,7 @@ export function contourChart(study, trials) {
     }
     return {
       grid: {...GRID, left: 78},
-      tooltip: tooltip(({seriesType, data}) => (seriesType === 'custom' ? '' : tipOf(trials.byNumber.get(data[2]), study, trials.axes))),
+      tooltip: tooltip(({seriesType, data}) => (seriesType === 'custom' ? '' : tipOf(trials.byNumber.get(data[2]), study, trials))),
       xAxis: unitAxis(a),
       yAxis: {...unitAxis(b, 56)},
       series: [{

@@ -31,8 +31,8 @@ const charts = painted.then(() => Promise.all(['history', 'curves', 'parallel', 
       slices.contourChart(study, trials),
       timeline.timelineChart(study, trials, () => table.now()),
     ];
-    const asked = [new curves.Curves(study, trials, table), new importance.Importance(study, trials)];
     const draw = () => drawn.forEach((chart) => chart.refresh());
+    const asked = [new curves.Curves(study, trials, table), new importance.Importance(study, trials, draw)];
     const refresh = async () => {
       // What is asked for is on its way while the others are drawn.
       const coming = Promise.all([...asked.map((part) => part.update()), takeMetrics()]);
@@ -49,11 +49,23 @@ const charts = painted.then(() => Promise.all(['history', 'curves', 'parallel', 
   });
 
 // The metrics beside the objective, for the table: again when trials have finished, and not more often than every ten seconds.
+const METRICS_MS = 10000;
+// Some are never stored, as those of models that were deleted.
+const METRICS_TRIES = 6;
 let metricsAt = 0;
 let metricsOf = -1;
+let metricsLater = 0;
+let metricsMissed = 0;
 async function takeMetrics() {
   const finished = trials.all.filter((trial) => trial.ended !== null).length;
-  if (study.metrics.every((name) => name === study.objective) || finished === metricsOf || Date.now() < metricsAt + 10000) return;
+  if (study.metrics.every((name) => name === study.objective) || !finished || finished === metricsOf) return;
+  clearTimeout(metricsLater);
+  const early = metricsAt + METRICS_MS - Date.now();
+  if (early > 0) {
+    // By itself: at the end of a study nothing else would come.
+    metricsLater = setTimeout(() => takeMetrics().catch(() => { metricsOf = -1; }), early);
+    return;
+  }
   metricsAt = Date.now();
   metricsOf = finished;
   let answer;
@@ -72,19 +84,41 @@ async function takeMetrics() {
     if (trial) trial.metrics = Object.fromEntries(names.map((name, i) => [name, found[i] === null ? null : Number(found[i])]));
   }
   table.show();
+  // They are stored a little after their trial has ended.
+  const missing = trials.all.some((trial) => trial.state === 'C' && !trial.metrics);
+  metricsMissed = missing ? metricsMissed + 1 : 0;
+  if (missing && metricsMissed < METRICS_TRIES) {
+    metricsOf = -1;
+    metricsLater = setTimeout(() => takeMetrics().catch(() => { metricsOf = -1; }), METRICS_MS);
+  }
 }
 
-// From the pace of the latest trials.
-function timeLeft(state, most) {
-  const ended = trials.all.filter((trial) => trial.ended !== null).map((trial) => trial.ended).sort((a, b) => a - b);
+// Where nobody is changing them.
+function putLimits(limits) {
+  const dialog = document.getElementById('limits-dialog');
+  if (dialog.open) return;
+  for (const input of dialog.querySelectorAll('input[name]')) input.value = input.defaultValue = limits[input.name];
+}
+
+// The later of two ends: that of the trials' times over as many places as are taken, and that of the pace at which trials have ended,
+// which has what lies between trials in it.
+function timeLeft(state, most, places) {
+  const ended = trials.all.filter((trial) => trial.ended !== null).sort((a, b) => a.ended - b.ended);
   const rest = most === null ? 0 : most - ended.length;
   const latest = ended.slice(-50);
   // Its line stays while there may be something to say: what is below does not jump.
   left.hidden = most === null || !['RUNNING', 'PAUSED'].includes(state);
   left.textContent = '';
   if (state !== 'RUNNING' || rest <= 0 || latest.length < 3) return;
-  const pace = (latest.at(-1) - latest[0]) / (latest.length - 1);
-  left.textContent = `About ${period(pace * rest)} left, at the pace of the latest ${latest.length} trials.`;
+  const now = table.now();
+  const took = latest.filter((trial) => trial.started !== null).map((trial) => trial.ended - trial.started);
+  const mean = took.length ? took.reduce((a, b) => a + b, 0) / took.length : 0;
+  const running = trials.all.filter((trial) => trial.state === 'R').map((trial) => Math.max(mean - (now - (trial.started ?? now)), 0));
+  const work = running.reduce((a, b) => a + b, 0) + Math.max(rest - running.length, 0) * mean;
+  const byWork = Math.max(work / Math.max(running.length, places ?? 1, 1), ...running);
+  const pace = (latest.at(-1).ended - latest[0].ended) / (latest.length - 1);
+  const byPace = pace * rest - Math.max(now - latest.at(-1).ended, 0);
+  left.textContent = `About ${period(Math.max(byWork, byPace, 1))} left, as the latest ${latest.length} trials went.`;
 }
 
 const changes = (after) => getJson(`/api/studies/${study.id}/changes?after=${after}`);
@@ -110,7 +144,9 @@ const poll = repeat(async () => {
     }
     trials.revision = change.revision;
     for (const columns of change.trials) fresh = trials.take(columns) || fresh;
+    trials.bestNumber = change.best;
     put(header, change.header);
+    putLimits(change.limits);
     trials.loaded ||= !change.more;
     if (!shown && change.more && performance.now() > drawnAt + PART_MS) {
       // Of many the first are there to be seen while the others come.
@@ -121,7 +157,7 @@ const poll = repeat(async () => {
     }
   } while (change.more);
   note.textContent = said;
-  timeLeft(change.state, change.max_trials);
+  timeLeft(change.state, change.max_trials, change.max_parallel);
   const {refresh} = await charts;
   if (fresh || !shown) {
     table.show();

@@ -105,7 +105,7 @@ export class TrialTable {
       cell.setAttribute('aria-sort', this.columns[i] === column ? (this.sort.down ? 'descending' : 'ascending') : 'none');
     });
     const focused = document.activeElement?.closest?.('#trial-table tbody a')?.textContent;
-    const best = this.trials.loaded ? this.trials.best(this.study.up)?.number : null;
+    const best = this.trials.loaded ? this.trials.best?.number : null;
     this.table.tBodies[0].replaceChildren(...shown.map((trial) => this.row(trial, trial.number === best)));
     if (focused) [...this.table.tBodies[0].querySelectorAll('a')].find((a) => a.textContent === focused)?.focus();
     this.pages(found.length, pages, shown.length);

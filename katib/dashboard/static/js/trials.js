@@ -6,6 +6,10 @@ export class Trials {
     this.axes = axes;
     this.byNumber = new Map();
     this.revision = 0;
+    // Its number, as the manager says: who finished first of several with the same objective, which columns do not tell.
+    this.bestNumber = null;
+    // Names of parameters, the most important first; null while nobody has computed it.
+    this.order = null;
     // Whether all that there were are here.
     this.loaded = false;
     this.cached = null;
@@ -52,8 +56,34 @@ export class Trials {
     return this.all.filter((trial) => trial.state === 'C' && Number.isFinite(trial.objective));
   }
 
-  // Of the completed ones, or null.
-  best(up) {
-    return this.completed.reduce((a, b) => (a === null || (up ? b.objective > a.objective : b.objective < a.objective) ? b : a), null);
+  // Or null, also while it has not been read yet.
+  get best() {
+    return this.byNumber.get(this.bestNumber) ?? null;
+  }
+
+  // Of more than `most` parameters those that matter most, else the first ones: each with its place.
+  chosenAxes(most) {
+    const axes = [...this.axes.entries()];
+    if (axes.length > most && this.order) {
+      const rank = new Map(this.order.map((name, i) => [name, i]));
+      axes.sort(([i, a], [j, b]) => (rank.get(a.name) ?? Infinity) - (rank.get(b.name) ?? Infinity) || i - j);
+    }
+    return axes.slice(0, most).sort(([i], [j]) => i - j);
+  }
+
+  // What is said where a drawing has a part of the parameters.
+  someAxes(most) {
+    const {length} = this.axes;
+    return length <= most ? '' : `${most} of ${length} parameters: ${this.order ? 'those that matter most' : 'the first ones, until it is known which matter most'}.`;
+  }
+
+  // Of the completed ones the latest, of which the best is one however early it came.
+  latest(most) {
+    const {completed, best} = this;
+    const latest = completed.slice(-most);
+    return best && completed.length > most && Number.isFinite(best.objective) && best.number < latest[0].number ? [best, ...latest.slice(1)] : latest;
   }
 }
+
+// What is said where a drawing has a part of them.
+export const partly = (shown, all) => (shown < all ? `The best and the latest ${(shown - 1).toLocaleString('en')} of ${all.toLocaleString('en')} completed trials.` : '');
