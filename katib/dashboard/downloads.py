@@ -9,6 +9,7 @@ from typing import Final
 from starlette.responses import Response, StreamingResponse
 
 from katib.api.client import ManagerClient
+from katib.dashboard.last_values import last_values
 from katib.dashboard.text import exact, iso
 from katib.domain.csv_cells import text_cell
 from katib.domain.parameters import Parameter, ParameterType
@@ -31,7 +32,7 @@ _PAGE: Final = 1000
 
 
 def trials_csv(client: ManagerClient, study_id: str) -> Response:
-    """A column for the objective and for each parameter."""
+    """A column for the objective, for each further metric and for each parameter."""
     spec = client.get_study(study_id).spec
     return _file(_csv(client, study_id, spec), "text/csv; charset=utf-8", f"{study_id}-trials.csv")
 
@@ -44,14 +45,17 @@ def trials_json(client: ManagerClient, study_id: str) -> Response:
 def _csv(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
+    metrics = _Metrics(client, study_id, spec)
     names = [config.name for config in spec.parameters]
-    writer.writerow([_cell(header) for header in (*_FIELDS[:3], spec.objective_name, *names, *_FIELDS[3:])])
+    headers = (*_FIELDS[:3], spec.objective_name, *metrics.names, *names, *_FIELDS[3:])
+    writer.writerow([_cell(header) for header in headers])
     for page in _pages(client, study_id):
         for trial in page:
             row = _row(trial)
             values = {p.name: _value(p) for p in trial.parameters}
-            cells = [*(row[f] for f in _FIELDS[:3]), exact(trial.objective), *(values.get(n) for n in names)]
-            writer.writerow([_cell(value) for value in [*cells, *(row[f] for f in _FIELDS[3:])]])
+            cells = [*(row[f] for f in _FIELDS[:3]), exact(trial.objective), *metrics.of(trial)]
+            cells += [*(values.get(n) for n in names), *(row[f] for f in _FIELDS[3:])]
+            writer.writerow([_cell(value) for value in cells])
         yield out.getvalue()
         out.seek(0)
         out.truncate()
@@ -60,17 +64,31 @@ def _csv(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]
 
 def _json(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]:
     """A list with an object to a line."""
+    metrics = _Metrics(client, study_id, spec)
     before = "[\n"
     for page in _pages(client, study_id):
         for trial in page:
             document = _row(trial) | {
                 "objective": {"name": spec.objective_name, "value": exact(trial.objective)},
+                "metrics": dict(zip(metrics.names, metrics.of(trial), strict=True)),
                 "parameters": {p.name: _value(p) for p in trial.parameters},
                 "tags": {tag.name: tag.value for tag in trial.tags},
             }
             yield before + json.dumps(document, ensure_ascii=False)
             before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+class _Metrics:
+    """The metrics beside the objective, as the table on the page has them. They come from another place than the trials, and
+    are read at once: a few numbers for each trial."""
+
+    def __init__(self, client: ManagerClient, study_id: str, spec: StudySpec) -> None:
+        self.names: Final = spec.metric_names[1:]
+        self._values = last_values(client, study_id, spec.name, self.names) if self.names else {}
+
+    def of(self, trial: Trial) -> list[object]:
+        return [exact(value) for value in self._values.get(trial.number, [None] * len(self.names))]
 
 
 def _pages(client: ManagerClient, study_id: str) -> Iterator[list[Trial]]:

@@ -1,6 +1,7 @@
 """The last values of the metrics beside the objective, from the model store."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -39,18 +40,29 @@ class Metrics:
         return self._answers.of(study_id, version, lambda: _read(client, study_id, detail.spec.name, names))
 
 
-def _read(client: ManagerClient, study_id: str, project: str, names: list[str] | tuple[str, ...]) -> Json:
-    found: dict[int, list[object]] = {}
+def _read(client: ManagerClient, study_id: str, project: str, names: Sequence[str]) -> Json:
+    found = last_values(client, study_id, project, names)
+    return {
+        "names": names,
+        "values": {number: [rounded(value) for value in values] for number, values in found.items()},
+    }
+
+
+def last_values(
+    client: ManagerClient, study_id: str, project: str, names: Sequence[str]
+) -> dict[int, Sequence[float | None]]:
+    """Of each finished trial of a study, by its number, the value of each of these metrics."""
+    found: dict[int, Sequence[float | None]] = {}
     token = ""
     while True:
         try:
             page = client.saved_models(project, 1000, token)
         except NotFoundError:
-            return {"names": names, "values": found}  # no trial has ended yet
+            return found  # no trial has ended yet
         for model in page.items:
             if model.study_id == study_id:
                 known = dict(model.metrics)
-                found[model.number] = [rounded(parse_value(known.get(name, ""))) for name in names]
+                found[model.number] = [parse_value(known.get(name, "")) for name in names]
         token = page.next_token
         if not token:
-            return {"names": names, "values": found}
+            return found

@@ -13,7 +13,7 @@ from katib.dashboard.app import create_app
 from katib.dashboard.context import STATIC, static_version
 from katib.dashboard.downloads import _cell
 from tests.dashboard.conftest import HOSTILE
-from tests.e2e.harness import World, trials
+from tests.e2e.harness import World, trials, until
 
 ESCAPED = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&lt;b a=&#34;1&#34;&gt;&amp;amp;"
 
@@ -102,6 +102,19 @@ class TestStudy:
         assert [row["id"] for row in rows] == [trial.id for trial in known]
         assert [float(row["acc"]) for row in rows] == [trial.objective for trial in known]
         assert [float(row["x"]) for row in rows] == [float(trial.parameters[0].value) for trial in known]
+
+    def test_downloads_have_the_further_metrics_as_the_table_on_the_page_has_them(
+        self, pages: TestClient, ended: str
+    ) -> None:
+        def rows() -> list[dict[str, str]]:
+            return list(csv.DictReader(io.StringIO(pages.get(f"/studies/{ended}/trials.csv").text)))
+
+        # They are saved a moment after a trial has ended.
+        until(lambda: all(row["loss"] for row in rows()))
+        shown = pages.get(f"/api/studies/{ended}/metrics").json()["values"]
+        assert {row["number"]: [float(row["loss"])] for row in rows()} == shown
+        documents = json.loads(pages.get(f"/studies/{ended}/trials.json").text)
+        assert {str(it["number"]): [it["metrics"]["loss"]] for it in documents} == shown
 
     def test_no_text_of_a_csv_is_a_formula(self) -> None:
         for text in ("=1+1", "@SUM(1)", "+Infinity", "=cmd|'/c calc'!A1&Infinity", "-1+Infinity"):
