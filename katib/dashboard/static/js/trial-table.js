@@ -1,4 +1,5 @@
 // The table of a study's trials: every parameter, sorted by any column, filtered by words and comparisons, a page at a time.
+import {parse} from './filter.js';
 import {base, element, number, period} from './page.js';
 import {STATES} from './trials.js';
 
@@ -61,29 +62,10 @@ export class TrialTable {
   }
 
   matching() {
-    const words = this.filter.value.trim().split(/\s+/).filter(Boolean);
-    const numbers = new Set(words.filter((word) => /^\d+$/.test(word)).map(Number));
-    const tests = words.filter((word) => !/^\d+$/.test(word)).map((word) => this.test(word));
-    if (numbers.size) tests.push((trial) => numbers.has(trial.number));
+    const {tests, trouble} = parse(this.filter.value, this.columns);
+    this.trouble = trouble;
     const state = this.state.value;
     return this.trials.all.filter((trial) => (!this.only || this.only.has(trial.number)) && (!state || trial.state === state) && tests.every((test) => test(trial)));
-  }
-
-  test(word) {
-    const [, name, sign, right] = /^(.+?)(<=|>=|<|>|=)(.*)$/.exec(word) ?? [];
-    const column = name && this.columns.find((c) => c.label === name || c.key === name);
-    if (column) {
-      const wanted = Number(right);
-      return (trial) => {
-        const value = column.of(trial);
-        if (value === null || right === '') return false;
-        if (sign === '=') return typeof value === 'number' ? value === wanted : String(value) === right;
-        return sign === '<' ? value < wanted : sign === '>' ? value > wanted : sign === '<=' ? value <= wanted : value >= wanted;
-      };
-    }
-    const text = word.toLowerCase();
-    return (trial) => trial.id.startsWith(text) || text.startsWith(trial.id) || STATES[trial.state].toLowerCase().includes(text)
-      || trial.reason.toLowerCase().includes(text) || trial.values.some((value) => String(value).toLowerCase() === text);
   }
 
   show() {
@@ -136,7 +118,7 @@ export class TrialTable {
   pages(total, pages, shown) {
     const first = this.page * ROWS;
     const parts = [element('span', {className: 'num', role: 'status',
-      textContent: (total ? `${first + 1}–${first + shown} of ${total}` : this.trials.all.length ? 'No trial is like that' : 'No trials yet')
+      textContent: (total ? `${first + 1}–${first + shown} of ${total}` : this.trials.all.length ? ['No trial is like that', ...this.trouble].join('; ') : 'No trials yet')
         + (this.trials.loaded ? '' : '; others are being loaded')})];
     const move = (text, step) => {
       const button = element('button', {type: 'button', textContent: text, id: `trials-${text.toLowerCase()}`});
