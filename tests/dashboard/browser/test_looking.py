@@ -241,6 +241,36 @@ class TestTable:
         page.locator("#trial-table tbody a").last.click()
         expect(page.locator("h1")).to_contain_text("Trial 1")
 
+    def test_whoever_comes_back_from_a_trial_finds_the_table_as_it_was(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go(f"/studies/{whole}")
+        expect(page.locator("#trial-pages")).to_contain_text("of 40")
+        page.locator("#trial-filter").fill("x > 0")
+        page.locator("#trial-state").select_option("C")
+        page.locator("#trial-table thead button", has_text="acc").click()
+        page.locator("#trials-next").click()
+        status, numbers = page.locator("#trial-pages .num"), page.locator("#trial-table tbody th")
+        expect(status).to_have_text("26–40 of 40")
+        seen = numbers.all_inner_texts()
+        for back in (page.go_back, page.get_by_role("navigation", name="Path").get_by_role("link", name="whole").click):
+            page.locator("#trial-table tbody a").first.click()
+            expect(page.locator("h1")).to_contain_text("Trial")
+            back()
+            expect(status).to_have_text("26–40 of 40")
+            expect(numbers).to_have_text(seen)
+            expect(page.locator("#trial-filter")).to_have_value("x > 0")
+            expect(page.locator("#trial-state")).to_have_value("C")
+        page.reload()
+        expect(numbers).to_have_text(seen)
+        page.locator("#trial-filter").fill("")
+        page.locator("#trial-state").select_option("")
+        page.locator("#trial-table thead button", has_text="Trial").click()
+        assert page.url.endswith(f"/studies/{whole}"), "what is usual is not in the address"
+
+    def test_an_address_that_makes_no_sense_shows_the_newest_trials(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go(f"/studies/{whole}?sort=-nothing&state=nothing&page=99999&q=")
+        expect(page.locator("#trial-pages .num")).to_have_text("26–40 of 40")
+        expect(page.locator("#trial-table thead th").first).to_have_attribute("aria-sort", "descending")
+
     def test_what_is_chosen_on_an_axis_is_what_the_table_shows(self, eyes: Eyes, whole: str) -> None:
         page = eyes.go(f"/studies/{whole}")
         chart = page.locator('[data-chart="parallel"]')

@@ -1,9 +1,11 @@
 // The table of a study's trials: every parameter, sorted by any column, filtered by words and comparisons, a page at a time.
+import {keep, shownBy} from './address.js';
 import {parse} from './filter.js';
 import {base, element, number, period} from './page.js';
 import {STATES} from './trials.js';
 
 const ROWS = 25;
+const NEWEST_FIRST = '-number';
 const CLASSES = {P: 'pending', R: 'running', C: 'completed', K: 'killed', E: 'error'};
 
 export class TrialTable {
@@ -11,14 +13,12 @@ export class TrialTable {
     this.study = study;
     this.trials = trials;
     this.epoch = epoch;
-    this.page = 0;
     this.only = null;
     // What the table has on all its pages, in its order; `listens` is called when that may have changed.
     this.listed = [];
     this.listens = null;
     this.clear = document.getElementById('clear-choice');
     this.clear.addEventListener('click', () => { this.choose(null); this.cleared?.(); });
-    this.sort = {key: 'number', down: true};
     this.table = document.getElementById('trial-table');
     this.nav = document.getElementById('trial-pages');
     this.filter = document.getElementById('trial-filter');
@@ -33,8 +33,21 @@ export class TrialTable {
       {key: 'took', label: 'Took', of: (t) => (t.started === null ? null : (t.ended ?? this.now()) - t.started), right: true},
       {key: 'reason', label: 'Reason', of: (t) => t.reason},
     ];
+    const asked = shownBy(NEWEST_FIRST);
+    this.page = asked.page;
+    this.sort = this.columns.some((column) => column.key === asked.sort.key) ? asked.sort : {key: 'number', down: true};
+    this.filter.value = asked.filter;
+    this.state.value = asked.state;
+    if (this.state.selectedIndex < 0) this.state.value = '';
     this.head();
-    for (const input of [this.filter, this.state]) input.addEventListener('input', () => { this.page = 0; this.show(); });
+    for (const input of [this.filter, this.state]) input.addEventListener('input', () => this.ask(0));
+  }
+
+  // What the reader asks for.
+  ask(page) {
+    this.page = page;
+    this.show();
+    keep({filter: this.filter.value.trim(), state: this.state.value, sort: this.sort, page: this.page}, NEWEST_FIRST);
   }
 
   now() { return Date.now() / 1000 - this.epoch; }
@@ -45,8 +58,7 @@ export class TrialTable {
       const button = element('button', {type: 'button', textContent: column.label});
       button.addEventListener('click', () => {
         this.sort = {key: column.key, down: this.sort.key === column.key ? !this.sort.down : Boolean(column.right)};
-        this.page = 0;
-        this.show();
+        this.ask(0);
       });
       row.append(element('th', {scope: 'col', className: column.right ? 'number' : ''}, button));
     }
@@ -57,8 +69,7 @@ export class TrialTable {
   choose(numbers) {
     this.only = numbers;
     this.clear.hidden = !numbers;
-    this.page = 0;
-    this.show();
+    this.ask(0);
   }
 
   matching() {
@@ -81,8 +92,10 @@ export class TrialTable {
     });
     this.listed = found;
     const pages = Math.max(Math.ceil(found.length / ROWS), 1);
-    this.page = Math.min(this.page, pages - 1);
-    const shown = found.slice(this.page * ROWS, (this.page + 1) * ROWS);
+    const page = Math.min(this.page, pages - 1);
+    // The page that is asked for may be on its way.
+    if (this.trials.loaded) this.page = page;
+    const shown = found.slice(page * ROWS, (page + 1) * ROWS);
     [...this.table.tHead.rows[0].cells].forEach((cell, i) => {
       cell.setAttribute('aria-sort', this.columns[i] === column ? (this.sort.down ? 'descending' : 'ascending') : 'none');
     });
@@ -90,7 +103,7 @@ export class TrialTable {
     const best = this.trials.loaded ? this.trials.best?.number : null;
     this.table.tBodies[0].replaceChildren(...shown.map((trial) => this.row(trial, trial.number === best)));
     if (focused) [...this.table.tBodies[0].querySelectorAll('a')].find((a) => a.textContent === focused)?.focus();
-    this.pages(found.length, pages, shown.length);
+    this.pages(found.length, page, pages, shown.length);
     this.listens?.();
   }
 
@@ -115,18 +128,18 @@ export class TrialTable {
     return row;
   }
 
-  pages(total, pages, shown) {
-    const first = this.page * ROWS;
+  pages(total, page, pages, shown) {
+    const first = page * ROWS;
     const parts = [element('span', {className: 'num', role: 'status',
       textContent: (total ? `${first + 1}–${first + shown} of ${total}` : this.trials.all.length ? ['No trial is like that', ...this.trouble].join('; ') : 'No trials yet')
         + (this.trials.loaded ? '' : '; others are being loaded')})];
     const move = (text, step) => {
       const button = element('button', {type: 'button', textContent: text, id: `trials-${text.toLowerCase()}`});
-      button.addEventListener('click', () => { this.page += step; this.show(); document.getElementById(button.id)?.focus(); });
+      button.addEventListener('click', () => { this.ask(page + step); document.getElementById(button.id)?.focus(); });
       return button;
     };
-    if (this.page > 0) parts.push(move('Previous', -1));
-    if (this.page < pages - 1) parts.push(move('Next', 1));
+    if (page > 0) parts.push(move('Previous', -1));
+    if (page < pages - 1) parts.push(move('Next', 1));
     const focused = this.nav.contains(document.activeElement) && document.activeElement.id;
     this.nav.replaceChildren(...parts);
     if (focused) document.getElementById(focused)?.focus();

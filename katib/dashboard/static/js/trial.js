@@ -30,6 +30,10 @@ function curve(name) {
   return it;
 }
 
+// Back to the study as it was seen: the address that the reader comes from has the table's filter, order and page.
+const up = document.getElementById('to-study');
+if (document.referrer.split('?')[0] === up.href) up.href = document.referrer;
+
 const poll = repeat(async () => {
   const state = await getJson(`/api/trials/${id}`);
   put(header, state.header);
