@@ -22,7 +22,7 @@ from katib.domain.views import StudySummary
 _NEWEST: Final = 25
 # What the page of a study runs, so that a browser fetches all of it at once: first what shows the table.
 _SCRIPTS: Final = (
-    *(f"js/{name}.js" for name in ("study", "act", "page", "trials", "trial-table", "filter", "address")),
+    *(f"js/{name}.js" for name in ("study", "act", "page", "trials", "trial-table", "filter", "address", "selection")),
     *(
         f"js/{name}.js"
         for name in ("history", "chart", "curves", "parallel", "scale", "slices", "timeline", "importance")

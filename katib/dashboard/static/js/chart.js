@@ -5,6 +5,9 @@ import {element, number, short} from './page.js';
 const style = () => getComputedStyle(document.documentElement);
 export const colour = (name) => style().getPropertyValue(`--${name}`).trim();
 
+// As long a tooltip that somebody reads is left alone.
+const READ_MS = 5000;
+
 export class Chart {
   // `draw()` gives ECharts' option, with what there is to see in `label`, or a sentence where there is nothing to draw. Before the
   // first `refresh` it is not asked: nobody knows yet what there is.
@@ -15,23 +18,32 @@ export class Chart {
     this.ready = ready;
     this.stale = false;
     this.seen = false;
+    this.drawn = '';
+    // Since when a tooltip is there, by what the pointer rests on; 0 for none.
+    this.readSince = 0;
+    this.later = 0;
     box.replaceChildren(element('p', {className: 'muted', textContent: 'Loading…'}));
     new IntersectionObserver((entries) => {
       this.seen = entries.at(-1).isIntersecting;
       if (this.seen && this.stale) this.refresh();
     }, {rootMargin: '200px'}).observe(box);
     new ResizeObserver(() => this.chart?.resize()).observe(box);
-    document.documentElement.addEventListener('themechange', () => { if (this.chart) this.refresh(); });
+    document.documentElement.addEventListener('themechange', () => { this.drawn = ''; if (this.chart) this.refresh(); });
   }
 
   refresh() {
     this.stale = true;
     if (!this.seen) return;
+    clearTimeout(this.later);
+    const wait = this.readSince && this.drawn ? this.readSince + READ_MS - performance.now() : 0;
+    if (wait > 0) { this.later = setTimeout(() => this.refresh(), wait); return; }
     this.stale = false;
     const option = this.draw();
     if (typeof option === 'string') {
       this.chart?.dispose();
       this.chart = null;
+      this.drawn = '';
+      this.readSince = 0;
       this.box.replaceChildren(element('p', {className: 'muted', textContent: option}));
       return;
     }
@@ -40,16 +52,33 @@ export class Chart {
       this.chart = init(this.box, null, {renderer: 'canvas'});
       if (this.click) this.chart.on('click', this.click);
       this.chart.on('finished', () => { this.box.dataset.drawn = '1'; });
+      this.chart.on('showTip', () => { this.readSince ||= performance.now(); });
+      this.chart.on('hideTip', () => this.leave());
+      this.box.addEventListener('pointerleave', () => this.leave());
       this.ready?.(this.chart);
     }
     const {label, ...given} = option;
     if (label) this.box.setAttribute('aria-label', label);
+    // Colours are in it, and what functions take from outside changes with the data. What is the same stays, with its tooltip;
+    // but parallel axes, where drawing takes away what was chosen on them.
+    const drawn = JSON.stringify(given);
+    if (drawn === this.drawn && !given.parallel) return;
+    this.drawn = drawn;
+    this.readSince = 0;
     delete this.box.dataset.drawn;
     this.chart.setOption({
       animation: false,
       textStyle: {fontFamily: getComputedStyle(document.body).fontFamily, color: colour('text')},
       ...given,
     }, {notMerge: true});
+  }
+
+  // The tooltip is gone: what has been put off is drawn.
+  leave() {
+    this.readSince = 0;
+    if (!this.stale) return;
+    clearTimeout(this.later);
+    this.later = setTimeout(() => { if (!this.readSince) this.refresh(); }, 50);
   }
 }
 

@@ -1,4 +1,5 @@
 // What every page uses: requests with a deadline, looking again and again, and pieces of pages that are put in place.
+import {selectedIn, unlessSelected} from './selection.js';
 
 export const base = document.querySelector('meta[name="katib-base"]').content;
 const token = document.querySelector('meta[name="katib-token"]').content;
@@ -93,7 +94,10 @@ export function repeat(look, ms) {
 
 // Puts HTML that our own server made, and escaped, in the place of a piece of the page; rows that stay the same keep the focus.
 export function put(target, html) {
-  if (target.katibHtml === html) return;
+  unlessSelected(target, () => { if (target.katibHtml !== html) replace(target, html); });
+}
+
+function replace(target, html) {
   target.katibHtml = html;
   const fresh = new DOMParser().parseFromString(html, 'text/html').body;
   const open = new Set([...target.querySelectorAll('details[open]')].map((d) => d.className));
@@ -147,7 +151,8 @@ export function period(seconds) {
 
 export function showAges() {
   for (const time of document.querySelectorAll('time[data-ago]')) {
-    time.textContent = period((Date.now() - Date.parse(time.dateTime)) / 1000);
+    const text = period((Date.now() - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text && !selectedIn(time)) time.textContent = text;
   }
 }
 setInterval(showAges, 5000);

@@ -2,6 +2,7 @@
 import {keep, shownBy} from './address.js';
 import {parse} from './filter.js';
 import {base, element, number, period} from './page.js';
+import {unlessSelected} from './selection.js';
 import {STATES} from './trials.js';
 
 const ROWS = 25;
@@ -46,7 +47,7 @@ export class TrialTable {
   // What the reader asks for.
   ask(page) {
     this.page = page;
-    this.show();
+    this.draw();
     keep({filter: this.filter.value.trim(), state: this.state.value, sort: this.sort, page: this.page}, NEWEST_FIRST);
   }
 
@@ -79,7 +80,10 @@ export class TrialTable {
     return this.trials.all.filter((trial) => (!this.only || this.only.has(trial.number)) && (!state || trial.state === state) && tests.every((test) => test(trial)));
   }
 
-  show() {
+  // What has changed by itself.
+  show() { unlessSelected(this.table.tBodies[0], () => this.draw()); }
+
+  draw() {
     const found = this.matching();
     const column = this.columns.find((c) => c.key === this.sort.key);
     const sign = this.sort.down ? -1 : 1;
@@ -99,12 +103,25 @@ export class TrialTable {
     [...this.table.tHead.rows[0].cells].forEach((cell, i) => {
       cell.setAttribute('aria-sort', this.columns[i] === column ? (this.sort.down ? 'descending' : 'ascending') : 'none');
     });
-    const focused = document.activeElement?.closest?.('#trial-table tbody a')?.textContent;
     const best = this.trials.loaded ? this.trials.best?.number : null;
-    this.table.tBodies[0].replaceChildren(...shown.map((trial) => this.row(trial, trial.number === best)));
-    if (focused) [...this.table.tBodies[0].querySelectorAll('a')].find((a) => a.textContent === focused)?.focus();
+    this.rows(shown.map((trial) => this.row(trial, trial.number === best)));
     this.pages(found.length, page, pages, shown.length);
     this.listens?.();
+  }
+
+  // A row that says the same as before stays the one it was, with the pointer, the focus or a tooltip on it.
+  rows(fresh) {
+    const body = this.table.tBodies[0];
+    const focused = document.activeElement?.closest?.('#trial-table tbody a')?.textContent;
+    const before = new Map([...body.rows].map((row) => [row.cells[0].textContent, row]));
+    const wanted = fresh.map((row) => {
+      const old = before.get(row.cells[0].textContent);
+      return old?.isEqualNode(row) ? old : row;
+    });
+    const staying = new Set(wanted);
+    for (const row of before.values()) if (!staying.has(row)) row.remove();
+    wanted.forEach((row, i) => { if (body.rows[i] !== row) body.insertBefore(row, body.rows[i] ?? null); });
+    if (focused && document.activeElement === document.body) [...body.querySelectorAll('a')].find((a) => a.textContent === focused)?.focus();
   }
 
   row(trial, best) {
@@ -140,8 +157,12 @@ export class TrialTable {
     };
     if (page > 0) parts.push(move('Previous', -1));
     if (page < pages - 1) parts.push(move('Next', 1));
+    const fresh = this.nav.cloneNode();
+    fresh.append(...parts);
+    // The page that these buttons go to is the same too.
+    if (this.nav.isEqualNode(fresh)) return;
     const focused = this.nav.contains(document.activeElement) && document.activeElement.id;
-    this.nav.replaceChildren(...parts);
+    this.nav.replaceChildren(...fresh.childNodes);
     if (focused) document.getElementById(focused)?.focus();
   }
 }
