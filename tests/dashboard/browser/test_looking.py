@@ -319,6 +319,37 @@ class TestForEverybody:
                 eyes.check_access()
             eyes.shoot(f"width-{width}{path.replace('/', '-').replace(whole, 'study')}")
 
+    @pytest.mark.parametrize("width", [NARROW, 1280])
+    def test_long_names_make_no_page_wider_than_its_window(self, eyes: Eyes, katib: World, width: int) -> None:
+        long = "a-name-without-any-blank-" * 4
+        parameters = tuple(
+            ParameterConfig(f"{long}{n}", ParameterType.CATEGORICAL, FeasibleSpace(list=(f"{long}a", f"{long}b")))
+            for n in range(3)
+        )
+        with katib.client() as client:
+            spec = study(
+                long,
+                algorithm="",
+                command=(),
+                parameters=parameters,
+                metrics=(f"{long}metric",),
+                limits={"max_trials": 8, "max_parallel": 8},
+            )
+            study_id = client.create_study(spec)
+            given, _ = client.suggest_trials(study_id, 8, algorithm="random")
+            for trial in given:
+                client.complete_trial(study_id, trial.id, 1 / trial.number)
+        eyes.expected = ["409"]  # its client has the log
+        eyes.page.set_viewport_size({"width": width, "height": 800})
+        for path in (f"/studies/{study_id}", f"/studies/{study_id}/trials/1"):
+            page = eyes.go(path)
+            page.locator("[data-ready]").first.wait_for()
+            for section in page.locator("section.card").all():
+                section.scroll_into_view_if_needed()
+                page.wait_for_timeout(200)
+            eyes.check_width()
+            eyes.shoot(f"long-names-{width}-{'trial' if 'trials' in path else 'study'}", full=True)
+
     def test_a_phone_shows_the_state_and_the_best_value_of_each_study_without_scrolling(
         self, eyes: Eyes, whole: str
     ) -> None:

@@ -1,6 +1,6 @@
 // Parallel coordinates: a line for each trial over its parameters and its objective; dragging along an axis chooses.
 import {Chart, colour} from './chart.js';
-import {marks, ranker, shade, unit} from './scale.js';
+import {cut, marks, ranker, shade, unit} from './scale.js';
 import {number} from './page.js';
 import {partly} from './trials.js';
 
@@ -25,6 +25,8 @@ export function parallelChart(study, trials, table) {
     const low = lines.reduce((m, t) => Math.min(m, t.objective), Infinity);
     const high = lines.reduce((m, t) => Math.max(m, t.objective), -Infinity);
     const axes = [...chosenOf.map(([, a]) => a), {name: study.objective, min: low, max: high > low ? high : low + 1}];
+    // Letters of seven pixels, between one axis and the next, and beside the first and the last.
+    const room = Math.min(Math.max(Math.floor(chart.box.clientWidth / axes.length / 7), 4), wide ? 16 : 10);
     return {
       parallel: {left: wide ? 60 : 40, right: wide ? 90 : 44, top: 40, bottom: 24, parallelAxisDefault: {
         nameLocation: 'end', nameGap: 14, nameTextStyle: {color: colour('text'), fontWeight: 600}, min: 0, max: 1,
@@ -33,7 +35,7 @@ export function parallelChart(study, trials, table) {
       parallelAxis: axes.map((a, dim) => {
         const at = new Map(marks(a).map(([place, text]) => [place.toFixed(6), text]));
         const places = marks(a).map(([place]) => place);
-        return {dim, name: a.name.length > 18 ? `${a.name.slice(0, 17)}…` : a.name, type: 'value', min: 0, max: 1,
+        return {dim, name: cut(a.name, room), type: 'value', min: 0, max: 1,
           axisTick: {customValues: places, lineStyle: {color: colour('muted')}},
           axisLabel: {color: colour('muted'), backgroundColor: colour('surface'), padding: [0, 2], hideOverlap: true, customValues: places, formatter: (place) => at.get(place.toFixed(6)) ?? ''}};
       }),

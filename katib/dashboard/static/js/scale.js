@@ -13,7 +13,7 @@ export function unit(axis, value) {
 
 // The words, or a handful of round numbers, with their places.
 export function marks(axis) {
-  if (axis.words) return axis.list.map((word, i) => [(i + 0.5) / axis.list.length, String(word)]);
+  if (axis.words) return axis.list.map((word, i) => [(i + 0.5) / axis.list.length, cut(String(word), 18)]);
   // A list of numbers shows these.
   if (axis.values) return axis.values.map((value) => [unit(axis, value), number(value)]);
   const found = [];
@@ -29,11 +29,17 @@ export function marks(axis) {
   return found.map((value) => [unit(axis, value), short(value)]);
 }
 
+// A name along an axis, so short that it does not run into what is beside it.
+export function cut(name, most = 34) {
+  const letters = [...name];
+  return letters.length > most ? `${letters.slice(0, most - 1).join('')}…` : name;
+}
+
 export function unitAxis(axis, gap = 30) {
   const at = new Map(marks(axis).map(([place, text]) => [place.toFixed(6), text]));
   const places = marks(axis).map(([place]) => place);
   return {
-    type: 'value', min: 0, max: 1, name: axis.name, nameLocation: 'middle', nameGap: gap, nameTextStyle: {color: colour('muted')},
+    type: 'value', min: 0, max: 1, name: cut(axis.name), nameLocation: 'middle', nameGap: gap, nameTextStyle: {color: colour('muted')},
     axisLine: {show: false}, axisTick: {show: false, customValues: places},
     axisLabel: {color: colour('muted'), customValues: places, hideOverlap: true, formatter: (place) => at.get(place.toFixed(6)) ?? ''},
     splitLine: {show: false},
