@@ -47,6 +47,10 @@ def test_a_manager_that_goes_away_is_said_so_and_pages_come_back_by_themselves(e
     manager = katib.processes[0]
     manager.kill()
     expect(page.locator("#away")).to_contain_text("The manager does not answer")
+    # Wherever the reader is on the page.
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("#away")).to_be_in_viewport()
+    eyes.shoot("away-scrolled")
     expect(page.locator("h1")).to_have_text("patient")
     eyes.check_access()
     eyes.check_on_a_phone()
