@@ -143,6 +143,30 @@ class TestCurves:
         expect(told).to_contain_text("0.1")
         assert told.locator("b").inner_text() != first
 
+    def test_a_long_log_is_read_from_its_end_to_its_beginning_and_without_colour_codes(
+        self, eyes: Eyes, katib: World
+    ) -> None:
+        line = r'"\033[1;32mline %05d\033[0m \033]0;title\007\303\251\n"'
+        script = f"awk 'BEGIN {{ for (i = 0; i < 4000; i++) printf {line}, i }}'; echo acc=$x"
+        with katib.client() as client:
+            study_id = client.create_study(study("long log", script, limits={"max_trials": 1}))
+            finished(client, study_id)
+        page = eyes.go(f"/studies/{study_id}/trials/1")
+        log, note = page.locator("#log"), page.locator("#log-note")
+        expect(note).to_have_text(re.compile(r"^The last 64 KiB of 1[34]\d KiB that it printed\.$"))
+        assert log.inner_text().splitlines()[-2] == "line 03999 é"
+        eyes.shoot("log")
+        page.get_by_role("button", name="Show earlier").click()
+        expect(note).to_contain_text("The last 128 KiB of")
+        assert page.locator("#log-follow").is_checked() is False
+        page.get_by_role("button", name="Show earlier").click()
+        expect(note).to_have_text("This is all that it printed.")
+        expect(page.locator("#log-earlier")).to_be_hidden()
+        lines = log.inner_text().splitlines()
+        assert lines[:4000] == [f"line {number:05} é" for number in range(4000)]
+        assert page.evaluate("document.activeElement.id") == "log"
+        eyes.check_access()
+
 
 class TestLoading:
     def test_nothing_is_said_to_be_missing_before_it_is_known(self, eyes: Eyes, whole: str) -> None:
