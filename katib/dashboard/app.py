@@ -16,6 +16,7 @@ from katib.api.client import ManagerClient
 from katib.api.tls import ClientTls
 from katib.dashboard import actions, create, login, pages, study_data, trial_data
 from katib.dashboard.assets import Assets
+from katib.dashboard.best_lines import BestLines
 from katib.dashboard.context import NOBODY, Context, environment, render, static_version
 from katib.dashboard.errors import AWAY, BusyError, status_of
 from katib.dashboard.importance import Importance
@@ -69,7 +70,13 @@ def create_app(
         exception_handlers={KatibError: _failed, HTTPException: _http_failed, Exception: _broken},
     )
     app.state.context = Context(
-        ManagerClient(server, CALL_S, tls), environment(), version, Importance(), Metrics(), token or NOBODY
+        ManagerClient(server, CALL_S, tls),
+        environment(),
+        version,
+        Importance(),
+        Metrics(),
+        BestLines(),
+        token or NOBODY,
     )
     return app
 

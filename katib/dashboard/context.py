@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from katib.api.client import ManagerClient
 from katib.dashboard import text
+from katib.dashboard.best_lines import BestLines
 from katib.dashboard.importance import Importance
 from katib.dashboard.last_values import Metrics
 from katib.dashboard.security import LOGIN_COOKIE, set_token, token_of
@@ -56,6 +57,7 @@ class Context:
     static: str
     importance: Importance
     metrics: Metrics
+    lines: BestLines
     everybody: str = NOBODY
 
     def client_for(self, request: Request) -> ManagerClient:

@@ -12,8 +12,9 @@ from starlette.testclient import TestClient
 from katib.dashboard.app import create_app
 from katib.dashboard.context import STATIC, static_version
 from katib.dashboard.downloads import _cell
+from katib.domain.study import Objective
 from tests.dashboard.conftest import HOSTILE
-from tests.e2e.harness import World, trials, until
+from tests.e2e.harness import World, study, trials, until
 
 ESCAPED = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&lt;b a=&#34;1&#34;&gt;&amp;amp;"
 
@@ -58,9 +59,40 @@ class TestStudies:
         assert "<html" not in text
 
     def test_a_sparkline_is_the_best_so_far(self, pages: TestClient, ended: str) -> None:
-        line = pages.get("/api/sparklines", params={"ids": ended, "max": ended}).json()[ended]
+        line = pages.get("/api/sparklines", params={"ids": ended}).json()[ended]
         assert len(line) == 4
         assert line == sorted(line)
+
+    def test_a_sparkline_ends_at_the_best_of_the_study_however_early_that_came(
+        self, pages: TestClient, katib: World
+    ) -> None:
+        with katib.client() as client:
+            spec = study(
+                "early best",
+                algorithm="",
+                command=(),
+                optimization=Objective.MINIMIZE,
+                limits={"max_trials": 300, "max_parallel": 300},
+            )
+            study_id = client.create_study(spec)
+            given, _ = client.suggest_trials(study_id, 300, algorithm="random")
+            by_number = {trial.number: trial for trial in given}
+
+            def completed(number: int, value: float) -> list[float]:
+                client.complete_trial(study_id, by_number[number].id, value)
+                line: list[float] = pages.get("/api/sparklines", params={"ids": study_id}).json()[study_id]
+                return line
+
+            assert completed(3, 5.0) == [5.0]
+            for number in range(10, 260):
+                client.complete_trial(study_id, by_number[number].id, 7.0 + number)
+            assert completed(9, float("nan"))[-1] == 5.0
+            assert completed(260, 4.0) == [5.0] * 199 + [4.0]
+            # What ends late stands where its number is.
+            assert completed(2, 4.5) == [4.5] * 199 + [4.0]
+            assert completed(1, 1.0) == [1.0] * 200
+            assert client.get_study(study_id).summary.best_objective == 1.0
+            client.delete_study(study_id)
 
 
 class TestStudy:

@@ -24,7 +24,7 @@ function draw(cell, values) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 100 32');
   svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', `Best so far over the latest ${finite.length} completed trials, from ${finite[0]} to ${finite.at(-1)}`);
+  svg.setAttribute('aria-label', `Best so far over the trials, from ${finite[0]} to ${finite.at(-1)}`);
   const end = document.createElementNS(SVG, 'circle');
   const [x, y] = at(finite.at(-1), finite.length - 1);
   end.setAttribute('cx', x); end.setAttribute('cy', y); end.setAttribute('r', 2.4);
@@ -37,8 +37,7 @@ async function drawLines() {
   const wanted = rows.filter((row) => lines.get(row.dataset.key)?.revision !== row.dataset.revision);
   if (wanted.length) {
     const keys = wanted.map((row) => row.dataset.key);
-    const up = wanted.filter((row) => row.dataset.up === '1').map((row) => row.dataset.key);
-    const got = await getJson(`/api/sparklines?ids=${keys.join(',')}&max=${up.join(',')}`);
+    const got = await getJson(`/api/sparklines?ids=${keys.join(',')}`);
     for (const row of wanted) {
       if (got[row.dataset.key]) lines.set(row.dataset.key, {revision: row.dataset.revision, values: got[row.dataset.key]});
     }
