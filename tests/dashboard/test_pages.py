@@ -176,6 +176,16 @@ class TestTrial:
         assert pages.get(f"/studies/{ended}/trials/2").status_code == 200
         assert pages.get(f"/trials/{trial.id}").url.path == f"/studies/{ended}/trials/2"
 
+    def test_a_trial_of_a_client_is_not_said_to_wait_for_a_process(self, pages: TestClient, katib: World) -> None:
+        with katib.client() as client:
+            study_id = client.create_study(study("driven", algorithm="", command=()))
+            (trial,), _ = client.suggest_trials(study_id, 1, algorithm="random")
+            address = f"/studies/{study_id}/trials/1"
+            assert "none: its client runs it" in pages.get(address).text
+            client.complete_trial(study_id, trial.id, 1.0)
+            assert "none: its client ran it" in pages.get(address).text
+            client.delete_study(study_id)
+
     def test_a_number_that_no_trial_has_is_said_so(self, pages: TestClient, ended: str) -> None:
         assert pages.get(f"/studies/{ended}/trials/99").status_code == 404
 

@@ -161,3 +161,18 @@ def test_a_limit_cannot_be_emptied_and_one_that_others_change_is_shown(eyes: Eye
     expect(page.locator(".tiles")).to_contain_text("of 123")
     page.get_by_role("button", name="Limits").click()
     expect(dialog.get_by_label("Trials in all")).to_have_value("123")
+
+
+def test_the_focus_goes_to_the_button_that_stands_for_the_one_that_was_pressed(eyes: Eyes, katib: World) -> None:
+    with katib.client() as client:
+        study_id = client.create_study(
+            study("pressed", "echo acc=1; sleep 60", limits={"max_trials": 5, "max_parallel": 1})
+        )
+        page = eyes.go(f"/studies/{study_id}")
+        expect(page.locator("#study[data-ready]")).to_be_attached()
+        page.locator("#act-pause").focus()
+        for pressed, state in (("resume", "Paused"), ("pause", "Running")):
+            page.keyboard.press("Enter")
+            expect(page.locator(".meta .state")).to_have_text(state)
+            expect(page.locator(f"#act-{pressed}")).to_be_focused()
+        client.delete_study(study_id)

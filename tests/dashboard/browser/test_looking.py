@@ -143,6 +143,18 @@ class TestCurves:
         expect(told).to_contain_text("0.1")
         assert told.locator("b").inner_text() != first
 
+
+class TestTrial:
+    def test_a_trial_that_has_ended_without_a_value_is_not_said_to_have_none_yet(
+        self, eyes: Eyes, katib: World
+    ) -> None:
+        with katib.client() as client:
+            study_id = client.create_study(study("silent", "exit 3", limits={"max_trials": 1, "retry_limit": 0}))
+            finished(client, study_id)
+        page = eyes.go(f"/studies/{study_id}/trials/1")
+        expect(page.locator("#no-metrics")).to_have_text("It has reported no values.")
+        expect(page.locator("#log-note")).to_have_text("It printed nothing.")
+
     def test_a_long_log_is_read_from_its_end_to_its_beginning_and_without_colour_codes(
         self, eyes: Eyes, katib: World
     ) -> None:

@@ -1,5 +1,6 @@
 """Pages of what is too much for one answer."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -96,3 +97,19 @@ def test_a_trial_of_more_values_than_one_answer_says_what_is_left_out(eyes: Eyes
     page = eyes.go(f"/studies/{study_id}")
     page.locator("#curves").scroll_into_view_if_needed()
     expect(page.locator("#curves-note")).to_contain_text("1 with more than 10,000 values")
+
+
+def test_the_time_of_the_latest_trials_begins_with_the_first_of_them(eyes: Eyes, katib: World) -> None:
+    with katib.client() as client:
+        spec = study("waves", algorithm="", command=(), limits={"max_trials": 1300, "max_parallel": 650})
+        study_id = client.create_study(spec)
+        for _ in range(2):
+            given, _ = client.suggest_trials(study_id, 650, algorithm="random")
+            for trial in given:
+                client.complete_trial(study_id, trial.id, 1.0)
+    page = eyes.go(f"/studies/{study_id}")
+    chart = page.locator('[data-chart="timeline"]')
+    chart.scroll_into_view_if_needed()
+    expect(chart).to_have_attribute("aria-label", re.compile(r"^600 trials over time, from \S+ on, "))
+    expect(page.locator("#timeline-note")).to_contain_text("the latest 600 of 1,300 trials")
+    eyes.shoot("timeline")

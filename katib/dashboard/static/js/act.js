@@ -42,7 +42,11 @@ export function actions(path, poll) {
     const button = event.target.closest('button[data-act], button[data-dialog]');
     if (!button) return;
     if (button.dataset.dialog) document.getElementById(button.dataset.dialog).showModal();
-    else { button.disabled = true; run(button.dataset.act, {}).finally(() => { button.disabled = false; }); }
+    // Not `disabled`, which takes the focus away from whoever works with the keyboard.
+    else if (!button.hasAttribute('aria-disabled')) {
+      button.setAttribute('aria-disabled', 'true');
+      run(button.dataset.act, {}).finally(() => button.removeAttribute('aria-disabled'));
+    }
   });
   for (const dialog of document.querySelectorAll('dialog[data-does]')) {
     dialog.querySelector('.cancel').addEventListener('click', () => dialog.close());

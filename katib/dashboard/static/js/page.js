@@ -103,9 +103,11 @@ function replace(target, html) {
   const open = new Set([...target.querySelectorAll('details[open]')].map((d) => d.className));
   const focused = target.contains(document.activeElement) ? document.activeElement : null;
   const again = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.href ? `a[href="${CSS.escape(focused.getAttribute('href'))}"]` : null);
+  const place = [...focused?.closest('[role="group"]')?.children ?? []].indexOf(focused);
   target.replaceChildren(...fresh.childNodes);
   for (const details of target.querySelectorAll('details')) if (open.has(details.className)) details.open = true;
-  if (again) target.querySelector(again)?.focus();
+  // A button that has become another one, such as Pause, hands the focus to that.
+  if (focused) ((again && target.querySelector(again)) ?? target.querySelector('[role="group"]')?.children[place])?.focus();
   showAges();
 }
 

@@ -13,7 +13,8 @@ export function timelineChart(study, trials, now) {
   const note = document.getElementById('timeline-note');
   const said = note.textContent;
   const draw = () => {
-    const run = trials.all.filter((t) => t.started !== null).slice(-MOST);
+    const started = trials.all.filter((t) => t.started !== null);
+    const run = started.slice(-MOST);
     if (!run.length) return 'No trial has started yet.';
     run.sort((a, b) => a.started - b.started);
     const free = [];
@@ -24,17 +25,21 @@ export function timelineChart(study, trials, now) {
       free[lane] = end;
       return [t.started, end, lane, t.number];
     });
-    note.textContent = `${said} At most ${free.length} at once${run.length === MOST ? `; the latest ${MOST} trials` : ''}.`;
+    note.textContent = `${said} At most ${free.length} at once${run.length < started.length ? `; the latest ${MOST} of ${started.length.toLocaleString('en')} trials` : ''}.`;
     const last = bars.reduce((most, [, end]) => Math.max(most, end), 0);
+    // Where others came before, time begins with the first one that is drawn.
+    const first = run.length < started.length ? run[0].started : 0;
+    const step = STEPS.find((size) => size * 8 >= last - first) ?? (last - first) / 8;
+    const begin = Math.floor(first / step) * step || 0;
     chart.box.style.height = `${Math.min(Math.max(free.length * 30, 60), 360) + GRID.top + GRID.bottom}px`;
     return {
-      label: `${run.length} trials over time, at most ${free.length} at once`,
+      label: `${run.length} trials over time${begin ? `, from ${period(begin)} on` : ''}, at most ${free.length} at once`,
       grid: {...GRID, left: 20},
       tooltip: tooltip(({data}) => {
         const t = trials.byNumber.get(data[3]);
         return tip(`Trial ${t.number}`, [['State', STATES[t.state]], ['Ran', period(data[1] - data[0])], [study.objective, number(t.objective)], ...(t.reason ? [['', t.reason]] : [])]);
       }),
-      xAxis: axis('Since the study was created', {splitLine: {show: false}, min: 0, max: last || 1, interval: STEPS.find((step) => step * 8 >= last) ?? last / 8, axisLabel: {color: colour('muted'), hideOverlap: true, formatter: (s) => period(s)}}),
+      xAxis: axis('Since the study was created', {splitLine: {show: false}, min: begin, max: last || 1, interval: step, axisLabel: {color: colour('muted'), hideOverlap: true, formatter: (s) => period(s)}}),
       yAxis: {type: 'value', min: -.5, max: Math.max(free.length, 2) - .5, show: false},
       series: [{
         type: 'custom', data: bars, encode: {x: [0, 1], y: 2}, renderItem: (_, api) => {

@@ -47,7 +47,7 @@ const poll = repeat(async () => {
     it.last.textContent = `latest ${number(points.at(-1)[1])}`;
     it.chart.refresh();
   }
-  none.textContent = 'No values have been reported yet.';
+  none.textContent = state.finished ? 'It has reported no values.' : 'No values have been reported yet.';
   none.hidden = charts.size > 0;
   document.getElementById('metrics-cut').hidden = !state.cut;
   addAttempts(state.attempt);
