@@ -20,6 +20,7 @@ from katib.domain.errors import (
     NotFoundError,
     ResourceExhaustedError,
     UnavailableError,
+    UnimplementedError,
 )
 from katib.domain.study_file_writer import dump_study
 
@@ -87,8 +88,8 @@ def sparklines(request: Request) -> Response:
             line = lines_of.of(client, study_id)
             if line is not None:
                 lines[study_id] = line
-        except NotFoundError:
-            # Deleted since the list was made.
+        except (NotFoundError, UnimplementedError):
+            # Deleted since the list was made; or the manager is older, and the list goes without lines.
             continue
     return JSONResponse(lines)
 

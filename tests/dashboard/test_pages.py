@@ -5,6 +5,7 @@ import io
 import json
 import re
 import socket
+from typing import NoReturn
 
 import pytest
 from starlette.testclient import TestClient
@@ -12,6 +13,7 @@ from starlette.testclient import TestClient
 from katib.dashboard.app import create_app
 from katib.dashboard.context import STATIC, static_version
 from katib.dashboard.downloads import _cell
+from katib.domain.errors import UnimplementedError
 from katib.domain.study import Objective
 from tests.dashboard.conftest import HOSTILE
 from tests.e2e.harness import World, study, trials, until
@@ -93,6 +95,16 @@ class TestStudies:
             assert completed(1, 1.0) == [1.0] * 200
             assert client.get_study(study_id).summary.best_objective == 1.0
             client.delete_study(study_id)
+
+    def test_in_front_of_an_older_manager_the_list_has_no_sparklines(
+        self, pages: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unknown(*_: object) -> NoReturn:
+            raise UnimplementedError("ListTrialColumns")
+
+        monkeypatch.setattr("katib.dashboard.best_lines.changes_of", unknown)
+        answer = pages.get("/api/sparklines", params={"ids": ended})
+        assert (answer.status_code, answer.json()) == (200, {})
 
 
 class TestStudy:
