@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import Parameter, SearchSpace
+from katib.domain.search_space import MAX_VALUE, Parameter, SearchSpace
 from katib.domain.study import StudyReason
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _SHOWN_REASON: Final = 300
+_SHOWN_VALUE: Final = 40
 # Of a sentence for people.
 _MAX_NOTE: Final = 1000
 # What a study says whose clients ask, before what its algorithm says of itself.
@@ -19,7 +20,8 @@ _CLIENTS_ASK: Final = "clients ask for its trials (SuggestTrials)"
 def checked_parameters(space: SearchSpace, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
     """The parameters in the order of the study, with its types. Values are taken as they are.
 
-    Raises InvalidArgumentError when they are not exactly the study's, or when a value is nothing of its parameter's kind.
+    Raises InvalidArgumentError when they are not exactly the study's, or when a value is nothing of its parameter's kind, or
+    too long to be kept.
     """
     values = {p.name: p.value for p in parameters}
     names = [d.name for d in space]
@@ -28,7 +30,12 @@ def checked_parameters(space: SearchSpace, parameters: Sequence[Parameter]) -> t
             "parameter_set", ", ".join(p.name for p in parameters), f"expected exactly {', '.join(names)}"
         )
     for dimension in space:
-        dimension.to_unit(values[dimension.name])
+        value = values[dimension.name]
+        # A number may be any text that reads as one; and what one answer of a service can hold would fill those of ours.
+        if len(value) > MAX_VALUE:
+            shown = f"{value[:_SHOWN_VALUE]}… ({len(value)} characters)"
+            raise InvalidArgumentError.of(f"parameter_set.{dimension.name}", shown, f"expected at most {MAX_VALUE}")
+        dimension.to_unit(value)
     return tuple(d.parameter(values[d.name]) for d in space)
 
 

@@ -147,14 +147,18 @@ def test_a_pause_in_the_very_moment_of_storing_loses_no_suggestion(tmp_path: Pat
     assert (service.told, service.given) == (1, 2)
 
 
-def test_more_tags_than_are_kept_are_refused_and_the_study_says_so() -> None:
+LONG_TAG = Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),), (Tag("state", "x" * (MAX_TAG_CHARACTERS + 1)),))
+LONG_NUMBER = Suggestion((Parameter("x", ParameterType.DOUBLE, "0." + "1" * 5_000_000),), ())
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "field"), [(LONG_TAG, "trials.tags"), (LONG_NUMBER, "parameter_set.x")], ids=["tag", "number"]
+)
+def test_more_than_is_kept_is_refused_and_the_study_says_so(suggestion: Suggestion, field: str) -> None:
     class Talkative(Counting):
         def generate(self, _algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
-            tag = Tag("state", "x" * (MAX_TAG_CHARACTERS + 1))
             done: Future[SuggestionReply] = Future()
-            done.set_result(
-                SuggestionReply((Suggestion((Parameter("x", ParameterType.DOUBLE, "0.5"),), (tag,)),), completed=False)
-            )
+            done.set_result(SuggestionReply((suggestion,), completed=False))
             return done
 
     storage = MemoryStorage()
@@ -166,4 +170,5 @@ def test_more_tags_than_are_kept_are_refused_and_the_study_says_so() -> None:
     assert conversation.take(made, datetime.now(UTC)) == []
     trouble = conversation.look(made).trouble
     assert trouble is not None
-    assert "trials.tags" in trouble[1]
+    assert field in trouble[1]
+    assert len(trouble[1]) < 1000

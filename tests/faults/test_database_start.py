@@ -153,6 +153,25 @@ def test_a_user_or_a_database_that_is_created_later_is_waited_for_with_the_remed
 
 
 @pytest.mark.slow
+def test_a_database_that_takes_no_writes_at_the_start_is_waited_for(katib: World, server: Server) -> None:
+    with closing(server.connect()) as root:
+        cursor = root.cursor()
+        cursor.execute("CREATE DATABASE katib")
+        cursor.execute("CREATE USER katib@'%'")
+        cursor.execute("GRANT ALL ON katib.* TO katib@'%'")
+        address = make_url(server.url("katib")).set(username="katib").render_as_string(hide_password=False)
+        # The schema is there already: it can be opened, and is lost at the first that is to be written.
+        open_storage(address).close()
+        cursor.execute("SET GLOBAL read_only = 1")
+        manager = Watched(katib, address, wait=False)
+        until(lambda: "takes no writes now" in manager.process.output)
+        assert manager.ready()[0] == 503
+        cursor.execute("SET GLOBAL read_only = 0")
+        wait_until_serving(katib.address, manager.process)
+        until(lambda: manager.ready()[0] == 200)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", *KINDS])
 def test_managers_started_at_once_on_an_empty_database_make_its_schema_once(katib: World, kind: str) -> None:
     with ExitStack() as stack:

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from sqlalchemy import create_engine
 
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, KatibError, UnavailableError
 from katib.manager.storage.memory import MemoryStorage
-from katib.manager.storage.open import open_storage
+from katib.manager.storage.open import Opening, open_storage
 from katib.manager.storage.sql.engine import parse_url
 from katib.manager.storage.sql.migrate import known_schemas
 from katib.manager.storage.sql.tables import metadata
@@ -231,7 +232,7 @@ class TestSchema:
 
     @pytest.mark.long
     def test_of_many_that_open_an_empty_database_one_upgrades(self, empty_url):
-        program = "import sys; from katib.manager.storage.open import open_storage; open_storage(sys.argv[1]).close()"
+        program = "import sys; from katib.manager.storage.open import Opening, open_storage; open_storage(sys.argv[1]).close()"
         others = [
             subprocess.Popen([sys.executable, "-c", program, empty_url], cwd=ROOT, stderr=subprocess.PIPE, text=True)
             for _ in range(2)
@@ -254,3 +255,23 @@ class TestSchema:
             assert other.returncode == 0, stderr
         assert errors == []
         self.check_drift(empty_url)
+
+
+def test_one_whose_first_act_failed_acts_again_when_the_database_is_there(tmp_path):
+    opening = Opening(f"sqlite:///{tmp_path}/it.db")
+    tried = []
+
+    def act() -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise UnavailableError("the database takes no writes now")
+        opening.storage.ping()
+
+    # Else it would wait without end.
+    timer = threading.Timer(20, opening.storage.close)
+    timer.start()
+    with closing(opening.storage):
+        assert opening.wait(act)
+        timer.cancel()
+        assert len(tried) == 2
+        opening.storage.ping()

@@ -63,14 +63,19 @@ class Opening:
         """Tries `open` and `then` until neither raises UnavailableError, without end but for `close` of the storage: False
         then. Raises what else they raise."""
 
+        if self._sql is None:
+            then()
+            return True
+        presence = self._sql.database.presence
+
         def both() -> None:
             self.open()
+            # What `then` could not do is a reason that only somebody who looks takes back, and nobody else looks meanwhile.
+            if not presence.there:
+                presence.look()
             then()
 
-        if self._sql is None:
-            both()
-            return True
-        return self._sql.database.presence.seek(both)
+        return presence.seek(both)
 
 
 def _address(url: str, password_file: str) -> URL:

@@ -66,7 +66,7 @@ _MENDED_OUTSIDE: Final = {
 _SQLITE_BUSY: Final = frozenset({5, 6})
 _SQLITE_ENVIRONMENT: Final = {
     8: "its file cannot be written to",
-    10: "reading or writing its file failed",
+    10: "reading or writing its file failed; is there room on its disk?",
     13: "the disk is full",
     14: "its file cannot be opened",
 }

@@ -59,6 +59,14 @@ class Presence:
                 self._send_seeker()
             raise UnavailableError(reason)
 
+    def look(self) -> None:
+        """Looks now, and lets everybody in. Raises UnavailableError: whatever comes of it, it may be there at the next look."""
+        try:
+            self._look()
+        except Exception as error:
+            raise UnavailableError(self._reason_of(error)) from error
+        self.found()
+
     def awaited(self) -> None:
         """It is not there before somebody says so."""
         with self._lock:
