@@ -4,7 +4,7 @@ What they need of suggestion and early-stopping services is `katib.manager.servi
 model store `katib.manager.models`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -107,13 +107,15 @@ class Storage(Protocol):
         running: bool = False,
         manager_id: str | None = None,
         lease: timedelta | None = None,
+        own: Mapping[str, Collection[str]] | None = None,
     ) -> Sequence[Trial]:
         """Inserts trials numbered expected_suggested + 1 and on: PENDING, or `running` (attempt 1, started at `at`). With
         `lease` they are the client's for so long from now on, by the database's clock. One that names a client of its own is
         that one's, with its lease.
 
         Raises AbortedError, and inserts none, when `suggested` is not `expected_suggested` any more, when the study is not
-        RUNNING or has an intent, or when `manager_id` is given and does not drive the study.
+        RUNNING or has an intent, or when `manager_id` is given and does not drive the study; and when a client in `own` has
+        trials that go on beside those with the ids that are given there: somebody else has given it some.
         """
 
     def hand_out(

@@ -162,6 +162,51 @@ def test_a_client_that_asks_another_manager_meanwhile_gets_its_trials_once(manag
     assert len(all_of(other, study_id)) == 2
 
 
+def meanwhile(manager: Manager, what: Callable[[], object]) -> None:
+    """`what` happens between the manager's look for the client's own trials, which finds none, and all that follows."""
+    look = manager.storage.has_trials_for
+
+    def look_and_freeze(study_id: str, client_id: str) -> bool:
+        found = look(study_id, client_id)
+        manager.storage.has_trials_for = look  # type: ignore[method-assign]
+        what()
+        return found
+
+    manager.storage.has_trials_for = look_and_freeze  # type: ignore[method-assign]
+
+
+def test_a_client_that_asks_another_manager_after_the_first_has_looked_for_its_trials_gets_the_same(
+    manager: Callable[[], Manager],
+) -> None:
+    frozen, other = manager(), manager()
+    study_id = create(frozen)
+    ahead: list[Trial] = []
+    meanwhile(frozen, lambda: ahead.extend(other.suggest(study_id, 2, "the same")[0]))
+    late, _ = frozen.suggest(study_id, 2, "the same")
+    assert len(ahead) == 2
+    assert [t.id for t in late] == [t.id for t in ahead]
+    assert len(all_of(other, study_id)) == 2
+
+
+def test_a_client_that_another_manager_has_handed_a_trial_meanwhile_gets_no_new_one_beside_it(
+    manager: Callable[[], Manager],
+) -> None:
+    frozen, other = manager(), manager()
+    study_id = create(frozen)
+    ((left,), _) = other.suggest(study_id, 1, "gone")
+    soon = timedelta(milliseconds=1)
+
+    def hand_on() -> Sequence[Trial]:
+        # No trial is new: only the client's own tell.
+        other.storage.hand_out(study_id, "gone", 1, soon, datetime.now(UTC))
+        return until(lambda: other.storage.hand_out(study_id, "the same", 1, DEFAULT_LEASE, datetime.now(UTC)))
+
+    meanwhile(frozen, hand_on)
+    ((late,), _) = frozen.suggest(study_id, 1, "the same")
+    assert (late.id, late.attempt) == (left.id, 2)
+    assert len(all_of(other, study_id)) == 1
+
+
 @pytest.mark.long
 def test_clients_of_several_managers_at_once_get_each_number_once_and_none_too_many(
     manager: Callable[[], Manager],

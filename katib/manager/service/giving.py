@@ -4,7 +4,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Final
@@ -228,18 +228,24 @@ class GivingUseCases(UseCases):
     def _share_out(
         self, study: Study, algorithm: str, wants: Sequence[Want], reply: SuggestionReply, count: int
     ) -> None:
-        """In one write, as long as nobody else has added trials since the question; otherwise there is no answer."""
+        """In one write, as long as nobody else has added trials since the question, or given any to one of these clients since
+        it was looked for its own; otherwise there is no answer."""
         suggestions = checked_suggestions(study, reply)[:count]
         new: list[NewTrial] = []
         shares = []
+        own: dict[str, Collection[str]] = {}
         for want in wants:
             share = suggestions[len(new) : len(new) + want.count - len(want.own)]
             new += [NewTrial(new_id(), s.parameters, s.tags, client_id=want.client_id, lease=want.lease) for s in share]
             shares.append(len(share))
+            if share and want.lease is not None:
+                own[want.client_id] = [t.id for t in want.own]
         added: Sequence[Trial] = ()
         if new:
             try:
-                added = self._storage.add_trials(study.id, study.suggested, new, self._context.now(), running=True)
+                added = self._storage.add_trials(
+                    study.id, study.suggested, new, self._context.now(), running=True, own=own
+                )
             except AbortedError:
                 return
         self._room.added(study, len(added))

@@ -1,9 +1,10 @@
 """Which trials a client is given that are there already: a pure function of what was read, shared by every storage."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from katib.domain.errors import AbortedError
 from katib.domain.lease import show_period
 from katib.domain.study import Intent, Study, StudyState
 from katib.domain.trial import MAX_DISRUPTIONS, Trial, TrialAttempt, TrialReason, TrialState
@@ -103,6 +104,13 @@ def decide_given(
         decision.study, suggested, new, at, client_id, None, running=True, lease=lease, now=now
     )
     return decision, given, changed, added
+
+
+def check_own(own: Mapping[str, Collection[str]], unfinished: Iterable[Trial]) -> None:
+    """See Storage.add_trials. `unfinished`: at least those of the clients that are named."""
+    for trial in unfinished:
+        if trial.client_id in own and trial.id not in own[trial.client_id] and _is_to_go_on(trial):
+            raise AbortedError(f"client {trial.client_id} has been given trial {trial.id} meanwhile, by somebody else")
 
 
 def is_free(trial: Trial, client_id: str, now: datetime) -> bool:

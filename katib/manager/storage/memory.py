@@ -1,7 +1,7 @@
 """A storage that lasts as long as its process: for tests and for trying things out."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from katib.domain.errors import AlreadyExistsError
@@ -23,7 +23,7 @@ from katib.manager.storage.decisions import (
     decide_trials,
     trials_named,
 )
-from katib.manager.storage.leases import decide_given, decide_hand_out
+from katib.manager.storage.leases import check_own, decide_given, decide_hand_out
 from katib.manager.storage.memory_reads import MemoryReads
 from katib.manager.storage.times import to_micros
 from katib.manager.storage.work import Decision, observation_key
@@ -84,8 +84,10 @@ class MemoryStorage(MemoryReads):
         running: bool = False,
         manager_id: str | None = None,
         lease: timedelta | None = None,
+        own: Mapping[str, Collection[str]] | None = None,
     ) -> Sequence[Trial]:
         with self._lock:
+            check_own(own or {}, self.unfinished_trials(study_id))
             study, added = decide_trials(
                 self.get_study(study_id),
                 expected_suggested,

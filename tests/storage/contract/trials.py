@@ -10,7 +10,7 @@ from katib.domain.errors import AbortedError, AlreadyExistsError, NotFoundError
 from katib.domain.study import Intent, StudyState
 from katib.domain.trial import FINISHED, UNFINISHED, NewTrial, Tag, TrialAttempt
 from katib.domain.trial_columns import columns_of
-from katib.manager.changes import StudyChanges
+from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.ports import TrialFilter
 from tests.storage.builders import (
     COMPLETED,
@@ -76,6 +76,22 @@ class TrialContract:
         assert added[1].lease_until - added[0].lease_until == timedelta(minutes=8)
         assert added[2].lease_until is None
         assert [t.id for t in storage.hand_out(study.id, "a", 5, timedelta(minutes=1), NOW)] == [new[0].id]
+
+    def test_a_client_that_has_others_than_its_own_that_were_seen_is_given_none(self, storage):
+        study = storage.create_study(make_study())
+        given, other = add(storage, study, 2, client_id="a", running=True, lease=timedelta(minutes=1))
+        new = [replace(new_trials()[0], client_id="a", lease=timedelta(minutes=1))]
+        before = storage.get_study(study.id)
+        for seen in ((), (given.id,)):
+            with pytest.raises(AbortedError):
+                storage.add_trials(study.id, 2, new, NOW, running=True, own={"b": (), "a": seen})
+        assert storage.get_study(study.id) == before
+        # One that is to end is not given to its client any more.
+        storage.apply(study.id, StudyChanges(stops=(StopRequest(other.id, "StoppedByUser", ""),)))
+        (added,) = storage.add_trials(study.id, 2, new, NOW, running=True, own={"b": (), "a": (given.id,)})
+        assert storage.get_trial(added.id) == added
+        with pytest.raises(NotFoundError):
+            storage.add_trials("a" * 16, 0, new, NOW, own={"a": ()})
 
     def test_unicode_and_empty_texts_come_back(self, storage):
         study = storage.create_study(make_study())

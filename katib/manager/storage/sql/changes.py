@@ -6,7 +6,7 @@ are shared (held.py).
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -26,9 +26,9 @@ from katib.manager.storage.decisions import (
     decide_trials,
     trials_named,
 )
-from katib.manager.storage.leases import decide_given, decide_hand_out
+from katib.manager.storage.leases import check_own, decide_given, decide_hand_out
 from katib.manager.storage.sql.attempts import store_attempts
-from katib.manager.storage.sql.locking import lock_client, lock_trial, read_by_ids
+from katib.manager.storage.sql.locking import lock_client, lock_clients, lock_trial, read_by_ids
 from katib.manager.storage.sql.observations import seen_keys
 from katib.manager.storage.sql.rows import (
     TRIAL_LEASE,
@@ -73,8 +73,10 @@ def add_trials(
     manager_id: str | None,
     running: bool,
     lease: timedelta | None,
+    own: Mapping[str, Collection[str]],
 ) -> Sequence[Trial]:
-    held = lock_study(session, study_id)
+    held = lock_clients(session, study_id, own) if own else lock_study(session, study_id)
+    check_own(own, (trial for client in own for trial in session.held.of_client(study_id, client)))
     study, added = decide_trials(
         held.study, expected_suggested, new, at, client_id, manager_id, running, lease=lease, now=held.at
     )

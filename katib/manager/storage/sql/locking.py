@@ -51,18 +51,26 @@ def lock_trial(session: Session, trial_id: str) -> tuple[HeldStudy, Trial, int]:
     return held.studies[trial.study_id], trial, taken
 
 
+def lock_clients(session: Session, study_id: str, client_ids: Iterable[str]) -> HeldStudy:
+    """The study, which is locked, and with it, in one round trip, what `Held.of_client` has of each. Raises NotFoundError."""
+    held = session.held
+    new = [About(study_id=study_id, client_id=i) for i in client_ids if (study_id, i) not in held.of_clients]
+    if new:
+        _read(session, (LOCK, {"study": study_id}), *new)
+        if study_id not in held.studies:
+            raise NotFoundError(f"there is no study {study_id}")
+    return held.studies[study_id]
+
+
 def lock_client(
     session: Session, study_id: str, client_id: str, count: int
 ) -> tuple[HeldStudy, Sequence[Trial], Sequence[Trial]]:
     """The study, which is locked, the client's unfinished trials, and those whose lease may be over, the one that has been for
     longest first: `count` to hand on, if there are so many. Raises NotFoundError."""
+    study = lock_clients(session, study_id, (client_id,))
     held = session.held
-    if (study_id, client_id) not in held.of_clients:
-        _read(session, (LOCK, {"study": study_id}), About(study_id=study_id, client_id=client_id))
-        if study_id not in held.studies:
-            raise NotFoundError(f"there is no study {study_id}")
     mine = list(held.of_client(study_id, client_id))
-    study, lapsed = held.studies[study_id], list(held.named(held.lapsed[study_id]))
+    lapsed = list(held.named(held.lapsed[study_id]))
     if _SOME <= len(lapsed) < _MANY and sum(is_free(t, client_id, study.at) for t in lapsed) < count - len(mine):
         (rows,) = session.read((_LAPSED, {"study": study_id, "size": _MANY}))
         held.lapsed[study_id] = tuple(t.id for t in _learn(session, rows))
@@ -70,10 +78,10 @@ def lock_client(
     return study, mine, lapsed
 
 
-def _read(session: Session, lock: Read, about: About) -> None:
+def _read(session: Session, lock: Read, *abouts: About) -> None:
     """The lock comes first: what is read behind it of a study's trials is then as it stays."""
     held = session.held
-    every, session.expected = (about, *session.expected), ()
+    every, session.expected = (*abouts, *session.expected), ()
     trial_ids = [i for i in dict.fromkeys(a.trial_id for a in every) if i and i not in held.trials]
     clients: dict[str, list[str]] = {}
     for study_id, client_id in dict.fromkeys((a.study_id, a.client_id) for a in every if a.client_id):

@@ -1,6 +1,6 @@
 """`manager.ports.Storage` over SQL."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -83,10 +83,11 @@ class SqlStorage:
         running: bool = False,
         manager_id: str | None = None,
         lease: timedelta | None = None,
+        own: Mapping[str, Collection[str]] | None = None,
     ) -> Sequence[Trial]:
         return self.database.write_study(
             lambda session: changes_.add_trials(
-                session, study_id, expected_suggested, trials, at, client_id, manager_id, running, lease
+                session, study_id, expected_suggested, trials, at, client_id, manager_id, running, lease, own or {}
             )
         )
 
