@@ -8,11 +8,12 @@ from typing import Final
 
 from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.metric_lines import Pattern, parse_object
-from katib.domain.metrics import parse_value
+from katib.domain.metrics import MAX_LINE, parse_value
 
 _MAX_NAMES: Final = 10
 _MAX_NAME: Final = 60
 _SHOWN: Final = 80
+_TOO_LONG: Final = f"a line of more than {MAX_LINE // 1024} KiB, of which only the beginning is read"
 
 
 def names_seen(
@@ -32,15 +33,23 @@ def names_seen(
     return list(dict.fromkeys(name[:_MAX_NAME] for name in found))
 
 
-def explain_missing(objective: str, collector: MetricsCollector, lines: Sequence[str], names: Sequence[str]) -> str:
-    """A sentence on what was seen in the place of `objective`: `names`, or its name in a form that is not read."""
+def explain_missing(
+    objective: str, collector: MetricsCollector, lines: Sequence[str], names: Sequence[str], long: Sequence[str] = ()
+) -> str:
+    """A sentence on what was seen in the place of `objective`: `names`, or its name in a form that is not read. `long`
+    are lines of more than MAX_LINE bytes, with what is not read of them."""
     missed = f"it ended well but reported no value of {objective}"
+    written = _written(objective)
+    for line in long:
+        if match := written.search(line):
+            return f"{missed}: it printed {match[0][:_SHOWN]!r} in {_TOO_LONG}; print it on a line of its own"
+    also = f"; it printed {_TOO_LONG}" if long else ""
     near = _written_otherwise(objective, collector, lines)
     if near:
-        return f"{missed}: {near}"
+        return f"{missed}: {near}{also}"
     if not names:
-        return f"{missed}, nor of anything else; {_how(objective, collector)}"
-    return f"{missed}; {_values_of(objective, names)}"
+        return f"{missed}, nor of anything else; {_how(objective, collector)}{also}"
+    return f"{missed}; {_values_of(objective, names)}{also}"
 
 
 def explain_missing_in_file(objective: str, path: str, names: Sequence[str]) -> str:
@@ -69,7 +78,7 @@ def _how(objective: str, collector: MetricsCollector) -> str:
 
 def _written_otherwise(objective: str, collector: MetricsCollector, lines: Iterable[str]) -> str:
     """What to do about lines that have the objective's name with something behind it that was not taken."""
-    written = re.compile(rf"(?<![\w.-]){re.escape(objective)}[\"']?\s*[:=]\s*\S+")
+    written = _written(objective)
     for line in lines:
         match = written.search(line)
         if match is None:
@@ -78,6 +87,11 @@ def _written_otherwise(objective: str, collector: MetricsCollector, lines: Itera
             return "it printed JSON, which a study reads with metrics_collector: {format: json}"
         return f"it printed {match[0][:_SHOWN]!r}, which is not read; {_how(objective, collector)}"
     return ""
+
+
+def _written(objective: str) -> re.Pattern[str]:
+    """The objective's name with something behind it, as in most of the ways to print a value."""
+    return re.compile(rf"(?<![\w.-]){re.escape(objective)}[\"']?\s*[:=]\s*\S+")
 
 
 def _is_number(value: object) -> bool:

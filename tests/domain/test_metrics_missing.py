@@ -58,6 +58,22 @@ def test_a_longer_name_that_ends_in_the_objective_s_is_another_one() -> None:
     assert "there are values of val_accuracy; if val_accuracy is meant" in said
 
 
+def test_a_value_that_stands_in_a_line_that_is_too_long_is_said_to() -> None:
+    long = ["x" * 70_000 + " accuracy=0.5"]
+    for lines in ((), ("x",), ("accuracy: 1",), ("loss=1",)):
+        said = explain_missing("accuracy", TEXT, lines, [], long)
+        assert said.endswith(
+            ": it printed 'accuracy=0.5' in a line of more than 64 KiB, of which only the beginning is read; "
+            "print it on a line of its own"
+        )
+
+
+@pytest.mark.parametrize("line", ["hello", "accuracy: 0.93", "loss=1"])
+def test_a_line_that_is_too_long_is_mentioned_when_it_does_not_have_the_objective(line: str) -> None:
+    said = explain_missing("accuracy", TEXT, [line], names_seen([line], TEXT, compile_pattern), ["x" * 70_000])
+    assert said == explain(TEXT, line) + "; it printed a line of more than 64 KiB, of which only the beginning is read"
+
+
 def test_many_names_are_counted() -> None:
     said = explain(TEXT, " ".join(f"m{i}=1" for i in range(13)))
     assert "m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 and 3 more" in said

@@ -227,3 +227,32 @@ def test_a_name_that_does_not_resolve_is_named_in_our_words(katib: World) -> Non
         pytest.raises(FailedPreconditionError, match=r"nothing answers at suggestion-random\.invalid:6789"),
     ):
         client.create_study(study())
+
+
+def test_no_attempt_runs_beside_what_another_has_left_and_nothing_of_a_study_is_left(running: World) -> None:
+    log = running.folder / "attempts"
+    # As a launcher does whose workers have sessions of their own, and which is killed.
+    left = "while :; do echo $KATIB_ATTEMPT left >>$0; sleep 0.05; done"
+    script = f"""
+echo $KATIB_ATTEMPT begins >>{log}
+setsid sh -c '{left}' {log} &
+while ! grep -q "^$KATIB_ATTEMPT left" {log}; do sleep 0.01; done
+if [ $KATIB_ATTEMPT = 1 ]; then kill -9 $$; fi
+echo acc=0.5"""
+    with running.client() as client:
+        study_id = client.create_study(study(script=script, limits={"max_trials": 1, "retry_limit": 1}))
+        finished(client, study_id)
+        (trial,) = trials(client, study_id)
+        assert [p.pid for p in psutil.process_iter() if _is_of(p, trial.id)] == []
+        client.delete_study(study_id)
+    assert (trial.state, trial.attempt) == (TrialState.COMPLETED, 2)
+    said = log.read_text().splitlines()
+    assert {"1 left", "2 left"} < set(said)
+    assert "1 left" not in said[said.index("2 begins") :]
+
+
+def _is_of(process: psutil.Process, trial_id: str) -> bool:
+    try:
+        return process.environ().get("TRIAL_ID") == trial_id and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

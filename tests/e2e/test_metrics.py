@@ -85,6 +85,14 @@ def test_a_trial_without_its_objective_says_what_was_seen_and_what_to_do(running
     assert trial.message.endswith("its last lines: step=1 Acc=0.5 loss=2 | bye")
 
 
+def test_a_trial_whose_objective_stands_in_a_line_that_is_too_long_says_so(running: World) -> None:
+    with running.client() as client:
+        script = "head -c 70000 /dev/zero | tr '\\0' x; echo ' acc=0.5'"
+        trial, _ = run_one(client, study(script=script, limits=ONE))
+    assert (trial.state, trial.reason) == (TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE)
+    assert "it printed 'acc=0.5' in a line of more than 64 KiB, of which only the beginning is read" in trial.message
+
+
 def test_odd_output_does_no_harm(running: World) -> None:
     script = r"""
 head -c 3000000 /dev/zero | tr '\0' x; echo

@@ -171,16 +171,6 @@ def test_a_process_with_an_empty_environment_ends_with_its_run(tmp_path, driver)
     assert is_gone(pid)
 
 
-def test_a_daemon_goes_on_after_a_run_that_ended_by_itself(tmp_path, driver):
-    name = driver.start(
-        "sh", "-c", "setsid sh -c 'echo $$ >pid; exec sleep 600' & while [ ! -s pid ]; do sleep 0.01; done"
-    )
-    assert driver.ended(name).phase is RunPhase.SUCCEEDED
-    pid = pid_in(tmp_path, driver, name, "pid")
-    assert not is_gone(pid)
-    os.kill(pid, signal.SIGKILL)
-
-
 @pytest.mark.slow
 def test_a_run_is_stopped_at_any_moment_of_its_start(driver):
     # A SIGTERM may meet the shell before its trap, between the trap and the command, or the command.

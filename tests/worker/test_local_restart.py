@@ -132,6 +132,18 @@ def test_a_run_has_vanished_only_when_nothing_of_it_is_left(tmp_path, driver):
     assert is_gone(command)
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_what_left_the_session_of_a_run_that_ended_meanwhile_ends_before_it_is_over(tmp_path, driver, code):
+    left = "trap '' TERM; echo $$ >pid; while :; do sleep 0.05; done"
+    script = f'setsid sh -c "$0" & while [ ! -s pid ]; do sleep 0.01; done; echo here; exit {code}'
+    name = killed_host_with(tmp_path, driver, "sh", "-c", script, left)
+    pid = int((folder_of(tmp_path, driver, name) / "work" / "pid").read_text())
+    until("it never ended", (folder_of(tmp_path, driver, name) / "exit").exists)
+    assert not is_gone(pid)
+    assert driver.ended(name).exit_code == code
+    assert is_gone(pid)
+
+
 def test_a_number_that_is_another_process_by_now_is_not_the_run(tmp_path, driver, stranger):
     name = killed_host_with(tmp_path, driver, "sh", "-c", "echo here; sleep 600")
     kill_session(leader_of(tmp_path, driver, name))

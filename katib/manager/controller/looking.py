@@ -11,13 +11,12 @@ from katib.domain.names import run_name
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
 from katib.manager.controller.files import FileReading
-from katib.manager.controller.output import Reading, Taken, last_lines, take_in
+from katib.manager.controller.output import Reading, Taken, lines_looked_at, take_in
 from katib.manager.patterns import compile_pattern
 from katib.manager.ports import Storage
 from katib.worker.base import RunPhase, RunStatus, Worker
 
 # How far back it is looked why there is no value of the objective.
-_LOOKED_BYTES: Final = 64 * 1024
 _LOOKED_OBSERVATIONS: Final = 1000
 
 
@@ -62,7 +61,7 @@ class Lookout:
         """Why a run that ended well has no value of the objective."""
         spec = study.spec
         with at_worker():
-            lines = last_lines(self._worker, study.id, run, _LOOKED_BYTES)
+            lines, long = lines_looked_at(self._worker, study.id, run)
         reported, _ = self._storage.latest_observations(trial.id, _LOOKED_OBSERVATIONS)
         seen = [o.name for o in reported]
         if files is not None:
@@ -70,7 +69,7 @@ class Lookout:
                 return f"it ended well but there is no value of {spec.objective_name}; {files.warning}"
             return explain_missing_in_file(spec.objective_name, files.path, list(dict.fromkeys([*seen, *files.seen])))
         seen += names_seen(lines, spec.collector, compile_pattern)
-        return explain_missing(spec.objective_name, spec.collector, lines, list(dict.fromkeys(seen)))
+        return explain_missing(spec.objective_name, spec.collector, lines, list(dict.fromkeys(seen)), long)
 
     def _list(self, study_id: str, trials: Sequence[Trial]) -> Mapping[str, RunStatus]:
         """The study's runs. A worker's list may be a little old, as after a time in which another manager drove the study; so

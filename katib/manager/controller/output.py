@@ -8,7 +8,7 @@ from typing import Final
 from katib.domain.collector import MetricsSource
 from katib.domain.errors import NotFoundError
 from katib.domain.metric_lines import LineParser, TextLines, line_parser, parse_output
-from katib.domain.metrics import fold_objective
+from katib.domain.metrics import MAX_LINE, fold_objective
 from katib.domain.names import run_name
 from katib.domain.report_lines import parse_model
 from katib.domain.study import Study, StudySpec
@@ -26,6 +26,8 @@ OUTPUT_BYTES: Final = 256 * 1024
 # How much of the end of its output explains a trial that failed.
 _TAIL_BYTES: Final = 600
 _TAIL_LINES: Final = 5
+# How far back it is looked why there is no value of the objective: in the last half of it no line is longer than it seems.
+_LOOKED_BYTES: Final = 2 * MAX_LINE
 _LOST: Final = "some of its output was lost before it was read: values that it printed may be missing"
 
 
@@ -172,6 +174,19 @@ def last_lines(worker: Worker, study_id: str, name: str, size: int) -> list[str]
     except NotFoundError:
         return []
     return [text for line in data.replace(b"\r", b"\n").split(b"\n") if (text := line_text(line).strip())]
+
+
+def lines_looked_at(worker: Worker, study_id: str, name: str) -> tuple[list[str], list[str]]:
+    """The lines at the end of a run's output, as they were read; and those of them that were too long to be read whole, with as
+    much of their end as is at hand. A first one whose beginning is not at hand is left out, unless it is too long."""
+    try:
+        data = worker.log(study_id, name, -_LOOKED_BYTES, _LOOKED_BYTES).data
+    except NotFoundError:
+        return [], []
+    pieces = data.replace(b"\r", b"\n").split(b"\n")
+    long = [piece.decode(errors="replace") for piece in pieces if len(piece) > MAX_LINE]
+    whole = pieces[1:] if len(data) >= _LOOKED_BYTES else pieces
+    return [text for piece in whole if (text := line_text(piece).strip())], long
 
 
 def _tail(worker: Worker, study_id: str, name: str) -> str:

@@ -14,10 +14,12 @@ from typing import Final
 
 from katib.worker.local.wrapper import TITLE
 
-_PROC: Final = "/proc"
+PROC: Final = "/proc"
 # The fields of /proc/<pid>/stat behind the name in brackets: proc_pid_stat(5).
 _STATE, _GROUP, _SESSION = 0, 2, 3
 _GONE_STATES: Final = (b"Z", b"X", b"x")
+_TRIAL: Final = b"TRIAL_ID="
+_ATTEMPT: Final = b"KATIB_ATTEMPT="
 
 
 @cache
@@ -38,7 +40,7 @@ def open_pidfd(pid: int) -> int | None:
 
 def is_wrapper(pid: int, name: str) -> bool:
     """Whether process `pid` is, now, a living wrapper of the run."""
-    return _title(_read(f"{_PROC}/{pid}/cmdline").split(b"\0")) == (TITLE + name).encode()
+    return _title(_read(f"{PROC}/{pid}/cmdline").split(b"\0")) == (TITLE + name).encode()
 
 
 def find_wrapper(name: str) -> int | None:
@@ -59,20 +61,22 @@ class RunIdentity:
     attempt: int
     leader: int
 
-    def members(self) -> "list[Member]":
-        marks = (b"TRIAL_ID=" + self.trial_id.encode(), b"KATIB_ATTEMPT=%d" % self.attempt)
-        own = os.getpid()
-        return [
-            member
-            for pid in _pids()
-            if pid != own and (member := _member(pid)) is not None and self._has(member, marks)
-        ]
+    @property
+    def marks(self) -> frozenset[bytes]:
+        return frozenset((_TRIAL + self.trial_id.encode(), _ATTEMPT + b"%d" % self.attempt))
 
-    def _has(self, member: "Member", marks: tuple[bytes, bytes]) -> bool:
+    def members(self) -> "list[Member]":
+        return [member for pid in _pids() if (member := self.member(pid)) is not None]
+
+    def member(self, pid: int) -> "Member | None":
+        """None when the process is not the run's, or is this one."""
+        member = find_member(pid) if pid != os.getpid() else None
+        return member if member is not None and self._has(member) else None
+
+    def _has(self, member: "Member") -> bool:
         if self.leader and member.session == self.leader:
             return True
-        environment = _read(f"{_PROC}/{member.pid}/environ").split(b"\0")
-        return all(mark in environment for mark in marks)
+        return self.marks <= marks_in(environment(member.pid) or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,9 @@ class Member:
     session: int
     started: bytes
 
+    def is_there(self) -> bool:
+        return find_member(self.pid) == self
+
     def send(self, signal_: signal.Signals) -> None:
         """To this process, or to none."""
         try:
@@ -89,7 +96,7 @@ class Member:
         except ProcessLookupError:
             return
         try:
-            if _member(self.pid) != self:
+            if not self.is_there():
                 return
             if handle is None:
                 os.kill(self.pid, signal_)
@@ -115,18 +122,35 @@ def signal_run(identity: RunIdentity, signal_: signal.Signals) -> None:
 
 
 def _pids() -> Iterator[int]:
-    for entry in os.listdir(_PROC):
+    for entry in os.listdir(PROC):
         if entry.isdecimal():
             yield int(entry)
 
 
-def _member(pid: int) -> Member | None:
+def find_member(pid: int) -> Member | None:
     """None when the process is not there or only waits to be collected."""
-    stat = _read(f"{_PROC}/{pid}/stat")
+    stat = _read(f"{PROC}/{pid}/stat")
     fields = stat[stat.rfind(b")") + 1 :].split()
     if len(fields) < 20 or fields[_STATE] in _GONE_STATES:
         return None
     return Member(pid, int(fields[_GROUP]), int(fields[_SESSION]), fields[19])
+
+
+def environment(pid: int) -> bytes | None:
+    """What the process was given when it executed its program; None where that may not be read."""
+    try:
+        return _read_all(f"{PROC}/{pid}/environ")
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+    except PermissionError:
+        return None
+
+
+def marks_in(environment: bytes) -> frozenset[bytes]:
+    """The variables that say whose a process is."""
+    if _TRIAL not in environment:
+        return frozenset()
+    return frozenset(word for word in environment.split(b"\0") if word.startswith((_TRIAL, _ATTEMPT)))
 
 
 def _title(command_line: list[bytes]) -> bytes:
@@ -136,7 +160,11 @@ def _title(command_line: list[bytes]) -> bytes:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
+        return _read_all(path)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return b""
+
+
+def _read_all(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()

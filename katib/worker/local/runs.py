@@ -18,10 +18,13 @@ it was killed or frozen:
 - a frozen worker that thaws and judges a run does nothing that its successor might not do at the same moment: the first
   verdict stays (O_EXCL), signals go to what is identified as the run's, and only the parent collects a child.
 
-**When a run is over.** When its wrapper is gone: the command it executed has ended. What the command left running in its
-process group is killed by the wrapper as its last act, so a background process that holds the output open does not keep the
-run. One that made itself a session of its own (a daemon) goes on after a run that ended by itself; a run that was stopped or
-vanished is over only when everything that belongs to it is gone.
+**When a run is over.** When its wrapper is gone, so that the command it executed has ended, and everything else of it too. What
+the command left running in its process group is killed by the wrapper as its last act, so a background process that holds the
+output open does not keep the run. What has left the group (a daemon, the workers of a launcher that was killed) is asked to
+end, and killed after the grace; after a run that was stopped or vanished it is killed at once. This goes for a run that ended
+well too: in a cluster its Pod takes everything along, its model is copied from a folder in which nobody writes, and who deletes
+a study does not look for its processes. What has neither the session nor the environment of the run any more (`env -i` in a
+session of its own) cannot be told from other processes, and goes on. A run that is history is not looked at again.
 """
 
 import logging
@@ -29,7 +32,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -50,6 +53,7 @@ from katib.worker.local.folder import (
     read_verdict,
     write_verdict,
 )
+from katib.worker.local.leftovers import Leftovers, Rest
 from katib.worker.local.process import RunIdentity, boot_id, find_wrapper, is_wrapper, signal_run
 from katib.worker.local.waiter import Waiter, Watched, collect
 
@@ -91,6 +95,7 @@ class Run:
     size: int = 0
     message: str = ""
     final: RunStatus | None = None
+    rest: Rest = field(default_factory=Rest)
 
 
 class Runs:
@@ -105,6 +110,7 @@ class Runs:
         self._over: Final = over
         self._grace_s: Final = grace_s
         self._live: Final[set[Run]] = set()
+        self._leftovers: Final = Leftovers(grace_s)
         self._out_of_memory: Final = OutOfMemoryCount()
         self._waiter: Final = Waiter(self._look, TICK_S, pidfds=pidfds)
 
@@ -115,8 +121,8 @@ class Runs:
             self._live.add(run)
         self._waiter.watch(Watched(pid, run.name, partial(self._gone, run), child=True))
 
-    def adopt(self, run: Run, started: Started) -> None:
-        """The run was started, or fenced, by another process."""
+    def adopt(self, run: Run, started: Started, *, history: bool = False) -> None:
+        """The run was started, or fenced, by another process. `history`: it was seen to be over."""
         with self.lock:
             run.pid, run.child = 0, False
             run.started_at = _written(f"{run.folder}/{STARTED}")
@@ -124,6 +130,8 @@ class Runs:
                 self._finish(run, read_verdict(run.folder) or _FENCED)
             elif started.pid is not None and started.boot_id != boot_id():
                 self._finish(run, read_verdict(run.folder) or self._record(run, _REBOOTED))
+            elif history and (verdict := read_verdict(run.folder)) is not None:
+                self._finish(run, verdict)
             elif (pid := _wrapper(run, started)) is not None:
                 run.pid = pid
                 self._live.add(run)
@@ -190,12 +198,14 @@ class Runs:
 
     def _gone(self, run: Run) -> None:
         """The wrapper is gone; called again until nothing of the run is left."""
+        said = run.message
         try:
             self._settle(run)
         except OSError as error:
             _log.warning("run %s has ended, but its folder cannot be used; trying again: %s", run.name, error)
             self._waiter.call_later(_TROUBLE_S, partial(self._gone, run))
-        self._wake(run.study_id)
+        if run.final is not None or run.message != said:
+            self._wake(run.study_id)
 
     def _settle(self, run: Run) -> None:
         with self.lock:
@@ -205,7 +215,8 @@ class Runs:
             unknown = verdict in (None, REPLACED)
             if unknown and run.child and not self._was_executed(run):
                 return
-            if (unknown or run.stopping) and self._kill_survivors(run):
+            ended_well = verdict is not None and verdict.code == 0
+            if self._has_left(run, ended_well=ended_well, at_once=unknown or run.stopping):
                 self._waiter.call_later(_SURVIVORS_S, partial(self._gone, run))
                 return
             # From here on its number may be another's.
@@ -233,17 +244,15 @@ class Runs:
             self.adopt(run, started)
         return False
 
-    def _kill_survivors(self, run: Run) -> bool:
-        """Whether there are any. The session of a wrapper that was not a child may be another's by now: what is left of its run
-        is known by the environment only."""
+    def _has_left(self, run: Run, *, ended_well: bool, at_once: bool) -> bool:
+        """Whether anything is left of a run whose wrapper is gone; it is seen to its end. The session of a wrapper that was not
+        a child may be another's by now: what is left of its run is known by the environment only."""
         identity = RunIdentity(run.trial_id, run.attempt, run.pid if run.child else 0)
-        survivors = identity.members()
-        for member in survivors:
-            member.send(signal.SIGKILL)
-        if survivors:
-            numbers = ", ".join(str(member.pid) for member in survivors[:5])
-            run.message = f"waiting for {len(survivors)} of its processes to end ({numbers})"
-        return bool(survivors)
+        left = self._leftovers.end(identity, run.rest, ended_well=ended_well, at_once=at_once)
+        if left:
+            numbers = ", ".join(str(member.pid) for member in left[:5])
+            run.message = f"waiting for {len(left)} of its processes to end ({numbers})"
+        return bool(left)
 
     def _unrecorded(self, run: Run, code: int | None) -> Verdict:
         if code is not None:

@@ -290,8 +290,9 @@ class LocalWorker:
             run = study.runs.get(name) if study else None
             if run is None and (started := read_started(folder)) is not None:
                 run = _new(study_id, name, folder)
-                self._runs.adopt(run, started)
-                if not is_taken(folder):
+                taken = is_taken(folder)
+                self._runs.adopt(run, started, history=taken)
+                if not taken:
                     self._studies.setdefault(study_id, _Study()).runs[name] = run
             return run
 
