@@ -7,6 +7,7 @@ import subprocess
 import time
 from random import Random
 
+import psutil
 import pytest
 
 from katib.domain.errors import FailedPreconditionError
@@ -238,6 +239,8 @@ def test_a_wrapper_that_comes_after_its_study_was_deleted_executes_nothing(tmp_p
     run = driver.run("touch", str(marker))
     pid = spawn(tmp_path, driver, run)
     os.kill(pid, signal.SIGSTOP)
+    # Until it has stopped it may still write, or have ended meanwhile.
+    until("the wrapper goes on", lambda: psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE))
     if not (folder_of(tmp_path, driver, run.name) / "started").exists():
         driver.worker.delete_study(driver.study_id)
         os.kill(pid, signal.SIGCONT)
