@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Engine
 
+from katib.manager.storage.sql.clock import DatabaseClock
 from katib.manager.storage.sql.connections import Connections
 from katib.manager.storage.sql.failures import Failure
 from katib.manager.storage.sql.file import OpenFile
@@ -29,9 +30,11 @@ class Database:
         self._connections = Connections(engine, where, told)
         self.presence: Final = self._connections.presence
         self._listeners: tuple[Callable[[str], None], ...] = ()
-        self._writer = Writer(self._connections, self._tell)
+        self.clock: Final = DatabaseClock()
+        self._writer = Writer(self._connections, self._tell, self.clock)
         # SQLite has one lock for all.
-        self._apart = self._writer if engine.dialect.name == "sqlite" else Writer(self._connections, self._tell)
+        apart = engine.dialect.name != "sqlite"
+        self._apart = Writer(self._connections, self._tell, self.clock) if apart else self._writer
 
     def watch(self, file: OpenFile) -> None:
         """From now on the database is taken to be away while another file, or none, is where this one was."""
@@ -43,7 +46,7 @@ class Database:
             began = time.monotonic()
             connection = self._connections.take()
             try:
-                with closing(make_session(connection, self._connections.dialect)) as session:
+                with closing(make_session(connection, self._connections.dialect, self.clock)) as session:
                     return function(session)
             except self._connections.errors as error:
                 failure = self._connections.failure(error, began)

@@ -2,10 +2,11 @@
 group are about. See held.py for why that holds."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal, or_, select, update
 
 from katib.domain.errors import NotFoundError
 from katib.domain.trial import UNFINISHED, Trial
@@ -15,7 +16,7 @@ from katib.manager.storage.sql.held import About, HeldStudy, Instant
 from katib.manager.storage.sql.rows import STUDY_COLUMNS, TRIAL_COLUMNS, trial_from_row
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, by_index, filled, parameters
-from katib.manager.storage.sql.studies import LOCK, THERE, hold
+from katib.manager.storage.sql.studies import LOCK, THERE, hold, lock_study
 from katib.manager.storage.sql.tables import studies, trials
 from katib.manager.storage.sql.trials import IS_RUNNING, in_states
 
@@ -32,6 +33,14 @@ _LAPSED: Final = Statement(
     .order_by(trials.c.lease_ends)
     .limit(bindparam("size"))
 )
+_MEND: Final = Statement(
+    update(trials)
+    .where(trials.c.study_id == bindparam("study"), trials.c.lease_ends > literal(0), IS_RUNNING)
+    .where(or_(trials.c.lease_ends > now_micros() + trials.c.lease, trials.c.lease_ends > bindparam("alive")))
+    .values(lease_ends=now_micros() + trials.c.lease)
+)
+# Later than any lease ends.
+_NEVER: Final = 2**62
 # Of those whose lease is over, which are many after many clients died at once: enough for a group of clients that ask for a few
 # each; and more than anybody may ask for, since some may be about to end, or have been handed on before.
 _SOME: Final = 64
@@ -69,6 +78,9 @@ def lock_client(
     longest first: `count` to hand on, if there are so many. Raises NotFoundError."""
     study = lock_clients(session, study_id, (client_id,))
     held = session.held
+    if session.clock.is_due(study_id) and study_id not in session.mended and _mend(session, study_id):
+        (rows,) = session.read((_LAPSED, {"study": study_id, "size": _SOME}))
+        held.lapsed[study_id] = tuple(t.id for t in _learn(session, rows))
     mine = list(held.of_client(study_id, client_id))
     lapsed = list(held.named(held.lapsed[study_id]))
     if _SOME <= len(lapsed) < _MANY and sum(is_free(t, client_id, study.at) for t in lapsed) < count - len(mine):
@@ -76,6 +88,21 @@ def lock_client(
         held.lapsed[study_id] = tuple(t.id for t in _learn(session, rows))
         lapsed = list(held.named(held.lapsed[study_id]))
     return study, mine, lapsed
+
+
+def mend_study(session: Session, study_id: str) -> None:
+    """Its leases, where it is due (clock.py). Nothing for a study that is not there."""
+    with suppress(NotFoundError):
+        lock_study(session, study_id)
+        _mend(session, study_id)
+
+
+def _mend(session: Session, study_id: str) -> bool:
+    """Of a study that is locked. Whether some that were over may be no longer."""
+    alive = session.clock.alive_after(study_id)
+    session.mended[study_id] = session.clock.times_set
+    session.write_all(_MEND, [{"study": study_id, "alive": _NEVER if alive is None else alive}])
+    return alive is not None
 
 
 def _read(session: Session, lock: Read, *abouts: About) -> None:

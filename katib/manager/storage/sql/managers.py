@@ -1,5 +1,6 @@
 """Managers' heartbeats, and which manager drives which study."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cache
@@ -19,7 +20,11 @@ _BEAT: Final = Statement(
 _INSERT: Final = Statement(insert(managers).values(heartbeat_at=now_micros()), ("id", "host", "process"))
 _ALL: Final = Statement(
     select(
-        managers.c.id, managers.c.host, managers.c.process, (now_micros() - managers.c.heartbeat_at).label("age")
+        managers.c.id,
+        managers.c.host,
+        managers.c.process,
+        (now_micros() - managers.c.heartbeat_at).label("age"),
+        now_micros(),
     ).order_by(managers.c.id)
 )
 _DRIVEN: Final = Statement(
@@ -53,11 +58,16 @@ def heartbeat(session: Session, manager: ManagerRecord) -> None:
 
 
 def list_managers(session: Session) -> Sequence[ManagerRecord]:
+    asked = time.monotonic()
+    rows = session.rows(_ALL)
+    if rows:
+        # Every manager looks here again and again, however little else it has to do.
+        session.clock.saw(rows[0][-1], asked)
     return [
         # When the database's clock was set back, a row is ahead of it until its manager, if it lives, writes it again: within a
         # quarter of its lease. A dead one's would look new until the clock has caught up.
         ManagerRecord(id_, host, process, timedelta(microseconds=abs(age)))
-        for id_, host, process, age in session.rows(_ALL)
+        for id_, host, process, age, _ in rows
     ]
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from katib.domain.errors import InternalError
+from katib.manager.storage.sql.clock import DatabaseClock
 from katib.manager.storage.sql.held import About, Held
 from katib.manager.storage.sql.statement import Statement
 
@@ -38,9 +39,12 @@ _PACKET: Final = 1024 * 1024
 class Session:
     """Every statement is run at once; see MySqlSession for where it is not."""
 
-    def __init__(self, connection: DBAPIConnection, dialect: Dialect) -> None:
+    def __init__(self, connection: DBAPIConnection, dialect: Dialect, clock: DatabaseClock) -> None:
         self._cursor: Any = connection.cursor()
         self._dialect = dialect
+        self.clock: Final = clock
+        # Studies whose leases were mended, once this is committed: after the clock was set so often.
+        self.mended: dict[str, int] = {}
         self.touched: dict[str, None] = {}
         # How many statements have written, or may have.
         self.writes = 0
@@ -153,8 +157,8 @@ class MySqlSession(Session):
     that has been put off goes to the server in one packet, the rows for a table as one statement: a group of writes to a study
     takes three round trips with its commit."""
 
-    def __init__(self, connection: DBAPIConnection, dialect: Dialect) -> None:
-        super().__init__(connection, dialect)
+    def __init__(self, connection: DBAPIConnection, dialect: Dialect, clock: DatabaseClock) -> None:
+        super().__init__(connection, dialect, clock)
         # Each with how many rows it must find, or None; of a guard, which must find one, the study; of inserts the rows, in
         # groups that fit in a packet.
         self._put_off: list[tuple[str, int | str | None] | tuple[str, list[str]]] = []
@@ -249,8 +253,9 @@ class MySqlSession(Session):
         return [_unpack(row[0]) for row in rows] if statement.packed else rows
 
 
-def make_session(connection: DBAPIConnection, dialect: Dialect) -> Session:
-    return Session(connection, dialect) if dialect.name == "sqlite" else MySqlSession(connection, dialect)
+def make_session(connection: DBAPIConnection, dialect: Dialect, clock: DatabaseClock) -> Session:
+    made = Session if dialect.name == "sqlite" else MySqlSession
+    return made(connection, dialect, clock)
 
 
 def _check(found: int, wanted: int) -> None:

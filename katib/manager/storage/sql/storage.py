@@ -15,7 +15,7 @@ from katib.domain.views import Page
 from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter, Usage
 from katib.manager.storage.decisions import check_changes
-from katib.manager.storage.sql import attempts, managers, observations, studies, trials
+from katib.manager.storage.sql import attempts, locking, managers, observations, studies, trials
 from katib.manager.storage.sql import changes as changes_
 from katib.manager.storage.sql import usage as usage_
 from katib.manager.storage.sql.database import Database
@@ -153,7 +153,11 @@ class SqlStorage:
         return self._history.finished_trials(study_id)
 
     def has_trials_for(self, study_id: str, client_id: str) -> bool:
-        return self.database.read(lambda session: trials.has_trials_for(session, study_id, client_id))
+        found = self.database.read(lambda session: trials.has_trials_for(session, study_id, client_id))
+        if not found and self.database.clock.is_due(study_id):
+            # Nobody would come to its leases otherwise, where nothing is new any more.
+            self.database.write_study(lambda session: locking.mend_study(session, study_id))
+        return found
 
     def has_leases(self, study_id: str) -> bool:
         return self.database.read(lambda session: trials.has_leases(session, study_id))

@@ -93,6 +93,7 @@ def hold(session: Session, rows: Sequence[Row], study_id: str, asked: Instant) -
     """From what LOCK, or a statement with the same columns, has found. The database's time is from before where it had to wait
     for the lock, as it is for the second write to the study in a transaction: too early to end a lease too early."""
     study = _found(rows[0] if rows else None, study_id)
+    session.clock.saw(rows[0][-1], asked.monotonic)
     return session.held.studies.setdefault(study.id, HeldStudy(study, study, from_micros(rows[0][-1]), asked))
 
 

@@ -31,6 +31,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.pool import PoolProxiedConnection
 
 from katib.domain.errors import KatibError, UnavailableError
+from katib.manager.storage.sql.clock import DatabaseClock
 from katib.manager.storage.sql.connections import Connections
 from katib.manager.storage.sql.failures import Failure, failure_of
 from katib.manager.storage.sql.group import Group, Job
@@ -79,11 +80,14 @@ class _LockedError(UnavailableError):
 class Writer:
     """Runs functions one after the other, several to a transaction."""
 
-    def __init__(self, connections: Connections, tell: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self, connections: Connections, tell: Callable[[Iterable[str]], None], clock: DatabaseClock | None = None
+    ) -> None:
         """`tell` is called with the studies that a commit is about, after it and before those who wait for it go on."""
         self._connections = connections
         self._dialect = connections.dialect
         self._tell = tell
+        self._clock = clock or DatabaseClock()
         self._connection: PoolProxiedConnection | None = None
         self._kept = Kept()
         self._group: Group[Write] = Group(self._work_or_drop, MAX_BATCH, _DEADLINE_S, connections.where)
@@ -218,6 +222,8 @@ class Writer:
             raise
         self._commit(session, began)
         self._learn(session.settled)
+        for study_id, times_set in session.mended.items():
+            self._clock.mended(study_id, times_set)
         self._tell(session.touched)
         for job, result, refusal in done:
             if refusal is None:
@@ -241,7 +247,7 @@ class Writer:
                 fresh = self._connection is None
                 if self._connection is None:
                     self._connection = self._connections.take()
-                session = make_session(self._connection, self._dialect)
+                session = make_session(self._connection, self._dialect, self._clock)
                 try:
                     if self._dialect.name == "sqlite":
                         session.execute("BEGIN IMMEDIATE")
