@@ -182,3 +182,22 @@ def test_while_the_worker_is_away_its_reason_stays_and_nothing_is_written_again_
     noted = desk.storage.get_study(study_id)
     desk.work(study_id, 20)
     assert desk.storage.get_study(study_id) == noted
+
+
+def test_a_study_waits_while_the_disk_is_full_and_goes_on_when_there_is_room(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = desk.create(study(limits={"max_trials": 3, "max_parallel": 2}))
+    # To fill a disk of its own takes privileges to mount one.
+    monkeypatch.setattr("katib.worker.local.folder.ROOM", 2**62)
+    monkeypatch.setattr("katib.worker.local.folder.SMALL", 1)
+    until(
+        lambda: desk.work(study_id) or desk.storage.get_study(study_id).reason == StudyReason.WORKER_UNAVAILABLE,
+        poll=0.01,
+    )
+    assert "make room, as no trial is started" in desk.storage.get_study(study_id).message
+    desk.work(study_id, 5)
+    assert {(t.state, t.attempt) for t in desk.trials(study_id)} == {(TrialState.PENDING, 1)}
+    monkeypatch.undo()
+    ended = desk.finish(study_id)
+    assert (ended.completed, ended.failed) == (3, 0)

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -330,10 +331,31 @@ def test_a_program_that_fails_on_a_full_disk_says_so(driver, monkeypatch):
     name = driver.start("sh", "-c", "exit 3")
     driver.ended(name)
     assert driver.status(name).message == "exited with code 3; see the end of its output"
-    monkeypatch.setattr("katib.worker.local.runs.free_bytes", lambda _: 4096)
+    monkeypatch.setattr("katib.worker.local.runs.is_full", lambda _: True)
     name = driver.start("sh", "-c", "exit 3")
     assert driver.ended(name).message == "exited with code 3; its disk was full at that time: make room"
     assert driver.ended(driver.start("true")).message == ""
+
+
+def test_a_program_that_failed_long_ago_is_not_blamed_on_a_disk_that_is_full_now(driver, tmp_path, monkeypatch):
+    name = driver.start("sh", "-c", "exit 3")
+    driver.ended(name)
+    past = time.time() - 3600
+    os.utime(folder_of(tmp_path, driver, name) / "exit", (past, past))
+    monkeypatch.setattr("katib.worker.local.runs.is_full", lambda _: True)
+    again = LocalWorker(tmp_path)
+    assert driver_of(again, driver.study_id).status(name).message == "exited with code 3; see the end of its output"
+    again.close()
+
+
+def test_a_file_system_that_does_not_say_what_is_free_is_not_full(tmp_path, monkeypatch):
+    found = os.statvfs(tmp_path)
+    silent = os.statvfs_result([found.f_bsize, found.f_frsize, 0, 0, 0, *list(found)[5:]])
+    monkeypatch.setattr(os, "statvfs", lambda _: silent)
+    worker = LocalWorker(tmp_path)
+    driver = driver_of(worker)
+    assert driver.ended(driver.start("sh", "-c", "exit 3")).message == "exited with code 3; see the end of its output"
+    worker.close()
 
 
 def test_a_run_that_has_been_started_is_known_again_on_a_full_disk(tmp_path):

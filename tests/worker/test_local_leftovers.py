@@ -9,8 +9,8 @@ import pytest
 
 from katib.domain.names import new_id
 from katib.worker.base import RunPhase
-from katib.worker.local import leftovers
-from katib.worker.local.leftovers import Census
+from katib.worker.local import leftovers, process
+from katib.worker.local.leftovers import Census, Leftovers, Rest
 from katib.worker.local.process import RunIdentity, environment
 from katib.worker.local.worker import LocalWorker
 from tests.worker.local import driver_of, folder_of, is_gone, until
@@ -68,6 +68,37 @@ def test_what_does_not_end_when_it_is_asked_is_killed_after_the_grace(tmp_path, 
     # It ended when its program did, however long the rest of it took.
     assert status.ended_at.timestamp() == pytest.approx(os.stat(work.parent / "exit").st_mtime, abs=0.01)
     assert time.time() - status.ended_at.timestamp() >= GRACE_S
+
+
+def test_what_may_not_be_ended_keeps_no_run(tmp_path, driver, monkeypatch):
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    # As of a program that has become another user's, which takes privileges to make.
+    monkeypatch.setattr(process, "send_to", refused)
+    name, pid = start(tmp_path, driver, "exit 0", "echo $$ >pid; sleep 600")
+    assert driver.ended(name).phase is RunPhase.SUCCEEDED
+    assert not is_gone(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_what_does_not_end_when_it_is_killed_keeps_no_run_for_long(monkeypatch):
+    trial_id = new_id()
+    given = {"TRIAL_ID": trial_id, "KATIB_ATTEMPT": "1"}
+    with subprocess.Popen(["sleep", "600"], env=given, start_new_session=True) as left:
+        # As where it hangs in the kernel.
+        monkeypatch.setattr(process, "send_to", lambda *_: None)
+        identity = RunIdentity(trial_id, 1, 0)
+        until("it is not there", lambda: identity.members())
+        ours, rest = Leftovers(grace_s=0.1, give_up_s=0.2), Rest()
+        begin = time.monotonic()
+        while ours.end(identity, rest, ended_well=True, at_once=False):
+            assert time.monotonic() < begin + 10
+            time.sleep(0.02)
+        assert time.monotonic() >= begin + 0.3
+        # Who stops a run wants to know that nothing of it goes on.
+        assert ours.end(identity, Rest(), ended_well=True, at_once=True)
+        left.kill()
 
 
 def test_what_is_begun_by_what_is_left_ends_too(tmp_path, driver):
@@ -133,9 +164,9 @@ def spawn():
         return processes[-1].pid
 
     yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+    for begun in processes:
+        begun.kill()
+        begun.wait()
 
 
 def test_a_census_reads_each_process_once_and_finds_what_a_full_look_finds(spawn, monkeypatch):

@@ -43,6 +43,9 @@ MODEL: Final = "model"
 METRICS: Final = "metrics"
 # What must be free before a program is started: more than many of them print, and less than any disk in use has.
 ROOM: Final = 32 * 2**20
+# Of a small disk a share: one of so many parts.
+SMALL: Final = 10
+_NO_ROOM: Final = 2**16
 TAKEN: Final = "taken"
 # After a name in it: not taken any more.
 _BACK: Final = " back"
@@ -97,14 +100,19 @@ class RunFolders:
         except OSError as error:
             raise UnavailableError(f"the data folder cannot be used: {error}") from error
 
-    def check_room(self, least: int) -> None:
-        """Raises UnavailableError when fewer than `least` bytes are free for who is not root: programs that run out of room
-        fail, and what they have printed is lost, where those that wait lose nothing."""
-        free = free_bytes(self.root)
+    def check_room(self, least: int | None) -> None:
+        """Raises UnavailableError when fewer than `least` bytes are free for who is not root (None: ROOM, or less of a small
+        disk): programs that run out of room fail, and what they have printed is lost, where those that wait lose nothing."""
+        stat = os.statvfs(self.root)
+        if not stat.f_blocks:
+            return  # a file system that does not say
+        if least is None:
+            least = min(ROOM, stat.f_blocks * stat.f_frsize // SMALL)
+        free = stat.f_bavail * stat.f_frsize
         if free < least:
             raise UnavailableError(
-                f"only {free // 2**20} MiB are free on the disk of {self.root}: make room, as no trial is started with less "
-                f"than {least // 2**20} MiB"
+                f"only {_mebibytes(free)} MiB are free on the disk of {self.root}: make room, as no trial is started with less "
+                f"than {_mebibytes(least)} MiB"
             )
 
     def study(self, study_id: str) -> str:
@@ -169,10 +177,17 @@ class RunFolders:
         shutil.rmtree(trash, ignore_errors=True)
 
 
-def free_bytes(folder: str) -> int:
-    """What its disk has free for who is not root."""
-    stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize
+def is_full(folder: str) -> bool:
+    """Whether its disk has no room left for who is not root: less than a program's buffer."""
+    try:
+        stat = os.statvfs(folder)
+    except FileNotFoundError:
+        return False
+    return bool(stat.f_blocks) and stat.f_bavail * stat.f_frsize < _NO_ROOM
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.3g}" if size < 10 * 2**20 else str(size // 2**20)
 
 
 def read_started(folder: str) -> Started | None:

@@ -5,6 +5,7 @@ It is looked for at the end of every run. To read the environments of 300 proces
 well, only processes that have come since the last look are (0.2 ms).
 """
 
+import logging
 import os
 import signal
 import time
@@ -12,6 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from katib.worker.local.process import PROC, Member, RunIdentity, environment, find_member, marks_in
+
+_log: Final = logging.getLogger(__name__)
+
+# What does not end so long after it was killed hangs in the kernel, on a disk or a device that is gone, and computes nothing.
+GIVE_UP_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +79,50 @@ def _look_at(name: str) -> _Seen | None:
 
 @dataclass(slots=True)
 class Rest:
-    """What was found of a run, and when it was first asked to end."""
+    """What was found of a run, when it was first asked to end, and when it was first made to. `beyond`: what may not be
+    signalled."""
 
     since: float | None = None
+    killed: float | None = None
     members: list[Member] = field(default_factory=list)
+    beyond: set[Member] = field(default_factory=set)
 
 
 class Leftovers:
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, give_up_s: float = GIVE_UP_S) -> None:
         self._grace_s: Final = grace_s
+        self._give_up_s: Final = give_up_s
         self._census: Final = Census()
 
     def end(self, identity: RunIdentity, rest: Rest, *, ended_well: bool, at_once: bool) -> list[Member]:
-        """What is still there of the run; to be called again until that is nothing. `at_once`: without being asked first."""
+        """What is still there of the run; to be called again until that is nothing. `at_once`: without being asked first, and
+        without giving up."""
+        now = time.monotonic()
         asked = rest.since is not None
-        kill = at_once or (rest.since is not None and time.monotonic() >= rest.since + self._grace_s)
+        kill = at_once or (rest.since is not None and now >= rest.since + self._grace_s)
         rest.members = [member for member in rest.members if member.is_there()]
-        if rest.members and not kill:
+        if rest.members and not at_once and rest.killed is not None and now >= rest.killed + self._give_up_s:
+            _log.warning("processes of trial %s are left that do not end: %s", identity.trial_id, _shown(rest.members))
+            return []
+        if rest.members and (not kill or rest.killed is not None):
             return rest.members
         thorough = kill or asked or not ended_well
-        rest.members = identity.members() if thorough else self._census.members(identity)
-        for member in rest.members:
-            member.send(signal.SIGKILL if kill else signal.SIGTERM)
-        if rest.members and not asked:
-            rest.since = time.monotonic()
+        found = identity.members() if thorough else self._census.members(identity)
+        rest.members = []
+        for member in found:
+            if member in rest.beyond:
+                continue
+            if member.send(signal.SIGKILL if kill else signal.SIGTERM):
+                rest.members.append(member)
+            else:
+                # `sudo` and the like: nobody here can end it, and to wait for it would be without end.
+                rest.beyond.add(member)
+                _log.warning("a process of trial %s is left that may not be ended: %s", identity.trial_id, member.pid)
+        if rest.members:
+            rest.since = rest.since or now
+            rest.killed = rest.killed or (now if kill else None)
         return rest.members
+
+
+def _shown(members: list[Member]) -> str:
+    return ", ".join(str(member.pid) for member in members[:5])

@@ -89,24 +89,31 @@ class Member:
     def is_there(self) -> bool:
         return find_member(self.pid) == self
 
-    def send(self, signal_: signal.Signals) -> None:
-        """To this process, or to none."""
+    def send(self, signal_: signal.Signals) -> bool:
+        """To this process, or to none; False where that is not permitted, as to what `sudo` started."""
         try:
             handle = open_pidfd(self.pid)
         except ProcessLookupError:
-            return
+            return True
         try:
             if not self.is_there():
-                return
-            if handle is None:
-                os.kill(self.pid, signal_)
-            else:
-                signal.pidfd_send_signal(handle, signal_)
-        except (ProcessLookupError, PermissionError):
-            pass  # gone meanwhile; or it has made itself somebody else's, as a setuid program does
+                return True
+            send_to(self.pid, handle, signal_)
+        except ProcessLookupError:
+            pass  # gone meanwhile
+        except PermissionError:
+            return False
         finally:
             if handle is not None:
                 os.close(handle)
+        return True
+
+
+def send_to(pid: int, handle: int | None, signal_: signal.Signals) -> None:
+    if handle is None:
+        os.kill(pid, signal_)
+    else:
+        signal.pidfd_send_signal(handle, signal_)
 
 
 def signal_run(identity: RunIdentity, signal_: signal.Signals) -> None:

@@ -33,7 +33,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -48,7 +48,7 @@ from katib.worker.local.folder import (
     Started,
     Verdict,
     fence,
-    free_bytes,
+    is_full,
     read_started,
     read_verdict,
     write_verdict,
@@ -64,8 +64,8 @@ _TROUBLE_S: Final = 1.0
 _SURVIVORS_S: Final = 0.05
 # A shell that is just about to fork for the command may swallow a SIGTERM for it: a run so young is asked again, after as long.
 _YOUNG_S: Final = 0.2
-# What is left free of a disk that programs could not write to: less than a buffer of theirs.
-_NO_ROOM: Final = 2**16
+# A disk that is full now was full when a program failed so little ago, and says nothing of one that failed before.
+_JUST_S: Final = 30.0
 _KILLED: Final = 128 + signal.SIGKILL
 _VANISHED: Final = Verdict(
     None, TrialReason.PROCESS_VANISHED, "its process is gone and left no exit code: it was killed from outside"
@@ -292,19 +292,13 @@ class Runs:
             return "it was asked to end" + (f" and had {self._grace_s:g} s to do so" if code == _KILLED else "")
         if code == _KILLED and self._out_of_memory.happened():
             return OUT_OF_MEMORY
-        return DISK_FULL if code and _on_full_disk(run.folder) else ""
+        just = datetime.now(UTC) - _written(f"{run.folder}/{EXIT}") < timedelta(seconds=_JUST_S)
+        return DISK_FULL if code and just and is_full(run.folder) else ""
 
     def _identity(self, run: Run) -> RunIdentity:
         """With the wrapper's number as long as that is known to be its own."""
         own = run.child or (run.pid and is_wrapper(run.pid, run.name))
         return RunIdentity(run.trial_id, run.attempt, run.pid if own else 0)
-
-
-def _on_full_disk(folder: str) -> bool:
-    try:
-        return free_bytes(folder) < _NO_ROOM
-    except FileNotFoundError:
-        return False  # its program has removed it
 
 
 def _wrapper(run: Run, started: Started) -> int | None:

@@ -30,7 +30,6 @@ from katib.worker.local.folder import (
     METRICS,
     MODEL,
     OUTPUT,
-    ROOM,
     WORK,
     RunFolders,
     fence,
@@ -89,10 +88,10 @@ class LocalWorker:
         stop_grace_s: float = STOP_GRACE_S,
         rescan_s: float = RESCAN_S,
         pidfds: bool = True,
-        room: int = ROOM,
+        room: int | None = None,
     ) -> None:
         """`pidfds=False`: as where a container's rules forbid them. No run is started where the folder's disk has fewer than
-        `room` bytes free. Raises UnavailableError when the folder cannot be used."""
+        `room` bytes free; None: 32 MiB, or a tenth of a small disk. Raises UnavailableError when the folder cannot be used."""
         if not os.path.exists("/proc/self/stat"):
             raise UnavailableError("the local worker needs Linux: it knows processes by /proc")
         self._data: Final = os.path.realpath(data)

@@ -40,6 +40,8 @@ class Presence:
         self._since = 0.0
         self._back_at = 0.0
         self._seekers = 0
+        # It answers, and whether it can be used is being tried.
+        self._tried = False
         # Somebody is to look whether it is back: it is away, and not merely being opened.
         self._sought = False
         self._said = ""
@@ -60,12 +62,15 @@ class Presence:
             raise UnavailableError(reason)
 
     def look(self) -> None:
-        """Looks now, and lets everybody in. Raises UnavailableError: whatever comes of it, it may be there at the next look."""
+        """Looks now, and lets those in who try whether it can be used; `found` is said, and told, when they could. Raises
+        UnavailableError: whatever comes of it, it may be there at the next look."""
         try:
             self._look()
         except Exception as error:
             raise UnavailableError(self._reason_of(error)) from error
-        self.found()
+        with self._lock:
+            if self._reason is not None and not self._closed.is_set():
+                self._reason, self._tried = None, True
 
     def awaited(self) -> None:
         """It is not there before somebody says so."""
@@ -74,8 +79,9 @@ class Presence:
 
     def found(self) -> None:
         with self._lock:
-            if self._reason is None or self._closed.is_set():
+            if (self._reason is None and not self._tried) or self._closed.is_set():
                 return
+            self._tried = False
             self._reason, self._sought, self._back_at = None, False, time.monotonic()
             if self._to_be_taken_back:
                 self._to_be_taken_back = False
@@ -152,7 +158,8 @@ class Presence:
 
     def _away(self, reason: str) -> None:
         now = time.monotonic()
-        gone = self._reason is None
+        gone = self._reason is None and not self._tried
+        self._tried = False
         if gone:
             self._since = now
         self._reason = reason
