@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
-from katib.domain.lease import DEFAULT_LEASE
+from katib.domain.lease import DEFAULT_LEASE, MAX_LEASE
 from katib.manager.changes import Giving
 from katib.manager.ports import ManagerRecord
 from katib.manager.storage.open import open_storage
@@ -160,6 +160,23 @@ def test_trials_are_given_on_while_the_clock_is_set_to_and_fro(storage, clock):
     assert [t.number for t in given] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_lease_given_since_the_clock_was_set_is_not_renewed_by_a_manager_that_serves_its_study_later(
+    storage, opened, clock
+):
+    study = storage.create_study(make_study())
+    before = leased(storage, study, LEASE, "before")
+    other = opened()
+    other.heartbeat(ManagerRecord("other", "host", "1"))
+    other.managers()
+    clock.set = HOUR
+    other.managers()
+    assert other.database.clock.times_set == 1
+    since = leased(storage, study, LEASE, "since")
+    assert hand_out(other, study) == ()
+    assert storage.get_trial(since.id) == since
+    assert storage.get_trial(before.id).lease_until > before.lease_until + LEASE
+
+
 def ends_in(moment, trial):
     return abs(trial.lease_until.timestamp() - moment - LEASE.total_seconds()) < 1
 
@@ -207,9 +224,73 @@ def test_a_slow_answer_is_no_clock_that_was_set():
     clock.saw(1_603_000_000, 600)
     assert (clock.times_set, clock.is_due("a")) == (1, True)
     # As late as it would be, and by how much an answer may have been late.
-    assert 1_599_000_000 <= clock.alive_after("a") <= 1_600_000_000
+    assert 1_599_000_000 <= clock.mending("a").alive_after <= 1_600_000_000
     clock.mended("a", 1)
-    assert (clock.alive_after("a"), clock.is_due("a"), clock.is_due("b")) == (None, False, True)
+    assert (clock.mending("a").alive_after, clock.is_due("a"), clock.is_due("b")) == (None, False, True)
     steady.now = 601
     clock.saw(1_001_000_000, 601)
-    assert (clock.alive_after("a"), clock.is_due("a")) == (1_001_000_000, True)
+    assert (clock.mending("a").alive_after, clock.is_due("a")) == (1_001_000_000, True)
+
+
+class Nodes:
+    """Two nodes that answer in turn, the second one ahead by 5 s."""
+
+    def __init__(self):
+        self.steady = Steady()
+        self.clock = DatabaseClock(self.steady)
+
+    def read(self, ahead, after=1):
+        self.steady.now += after
+        self.clock.saw(int((self.steady.now + ahead) * 1e6), self.steady.now)
+
+    def take_turns(self, times):
+        for i in range(times):
+            self.read(ahead=5 * (i % 2))
+
+
+def test_nodes_whose_clocks_differ_renew_no_lease_for_ever(caplog):
+    nodes = Nodes()
+    nodes.take_turns(1000)
+    clock = nodes.clock
+    assert clock.times_set < 10
+    assert clock.mending("a") == (clock.times_set, None, 0)
+    (record,) = caplog.records
+    assert "by 5.0 s; synchronise the clocks of its nodes" in record.getMessage()
+
+
+def test_a_clock_that_was_calm_for_a_while_is_believed_again():
+    nodes = Nodes()
+    nodes.take_turns(1000)
+    before = nodes.clock.times_set
+    nodes.read(ahead=5)
+    nodes.read(ahead=500, after=60)
+    assert nodes.clock.times_set == before
+    nodes.read(ahead=5, after=601)
+    assert nodes.clock.times_set == before + 1
+    assert nodes.clock.mending("a").alive_after is not None
+
+
+def test_a_clock_that_is_set_now_and_then_is_remembered_for_as_long_as_a_lease_may_last_and_no_more_often_than_that():
+    nodes = Nodes()
+    for i in range(100):
+        nodes.read(ahead=500 * (i % 2), after=3600)
+    assert (nodes.clock.times_set, len(nodes.clock._sets)) == (99, 64)
+    nodes.steady.now += MAX_LEASE.total_seconds() - 3600
+    first = nodes.clock.mending("a")
+    assert first.alive_after is not None
+    nodes.steady.now += 2 * 3600
+    assert nodes.clock.mending("a") == (99, None, 0)
+    assert len(nodes.clock._sets) == 0
+
+
+def test_a_study_is_mended_for_the_times_that_were_looked_at_and_no_more():
+    nodes = Nodes()
+    nodes.read(ahead=0)
+    nodes.read(ahead=100)
+    mending = nodes.clock.mending("a")
+    # Found by another thread, before the study is.
+    nodes.read(ahead=200)
+    nodes.clock.mended("a", mending.times_set)
+    assert nodes.clock.is_due("a")
+    again = nodes.clock.mending("a")
+    assert (again.times_set, again.alive_after) == (2, int((nodes.steady.now + 100) * 1e6))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, literal, or_, select, update
+from sqlalchemy import and_, bindparam, literal, or_, select, update
 
 from katib.domain.errors import NotFoundError
 from katib.domain.trial import UNFINISHED, Trial
@@ -36,7 +36,15 @@ _LAPSED: Final = Statement(
 _MEND: Final = Statement(
     update(trials)
     .where(trials.c.study_id == bindparam("study"), trials.c.lease_ends > literal(0), IS_RUNNING)
-    .where(or_(trials.c.lease_ends > now_micros() + trials.c.lease, trials.c.lease_ends > bindparam("alive")))
+    .where(
+        or_(
+            trials.c.lease_ends > now_micros() + trials.c.lease,
+            and_(
+                trials.c.lease_ends > bindparam("alive"),
+                trials.c.lease_ends <= trials.c.lease + bindparam("given_until"),
+            ),
+        )
+    )
     .values(lease_ends=now_micros() + trials.c.lease)
 )
 # Later than any lease ends.
@@ -99,9 +107,10 @@ def mend_study(session: Session, study_id: str) -> None:
 
 def _mend(session: Session, study_id: str) -> bool:
     """Of a study that is locked. Whether some that were over may be no longer."""
-    alive = session.clock.alive_after(study_id)
-    session.mended[study_id] = session.clock.times_set
-    session.write_all(_MEND, [{"study": study_id, "alive": _NEVER if alive is None else alive}])
+    times_set, alive, given_until = session.clock.mending(study_id)
+    session.mended[study_id] = times_set
+    values = {"study": study_id, "alive": _NEVER if alive is None else alive, "given_until": given_until}
+    session.write_all(_MEND, [values])
     return alive is not None
 
 
