@@ -4,7 +4,7 @@ import math
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,6 +18,9 @@ from katib.domain.trial_columns import TrialColumns
 # Wider than the line is drawn.
 _POINTS: Final = 200
 _KEPT: Final = 2000
+# Of one line, where every trial of many is better than the one before; and of all lines together.
+_STEPS: Final = 400
+_ALL_STEPS: Final = 200_000
 
 
 class BestLines:
@@ -27,6 +30,7 @@ class BestLines:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Line] = OrderedDict()
+        self._steps = 0
 
     def of(self, client: ManagerClient, study_id: str) -> list[object] | None:
         """The best so far at up to 200 of its trials from the first that completed to the last; None while a part of a large
@@ -44,9 +48,11 @@ class BestLines:
             known = self._known.get(study_id)
             if known is None or known.revision <= line.revision:
                 self._known[study_id] = line
+                self._steps += len(line.steps) - (len(known.steps) if known else 0)
             self._known.move_to_end(study_id)
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+            while len(self._known) > _KEPT or self._steps > _ALL_STEPS:
+                _, oldest = self._known.popitem(last=False)
+                self._steps -= len(oldest.steps)
         return None if more else line.points()
 
 
@@ -72,7 +78,7 @@ class _Line:
         for number, value in sorted(found):
             if not steps or (value > steps[-1][1] if self.up else value < steps[-1][1]):
                 steps.append((number, value))
-        return tuple(steps)
+        return _thinned(steps)
 
     def points(self) -> list[object]:
         if not self.steps:
@@ -82,3 +88,16 @@ class _Line:
         places = [first + round(i * (self.last - first) / max(count - 1, 1)) for i in range(count)]
         numbers = [number for number, _ in self.steps]
         return [rounded(self.steps[bisect_right(numbers, place) - 1][1]) for place in places]
+
+
+def _thinned(steps: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """The first and the latest one, and so many between that those left out could hardly be told apart in the drawing. By
+    their numbers and not their count: a line is thinned again and again, and its beginning is not to wear away."""
+    if len(steps) <= _STEPS:
+        return tuple(steps)
+    apart = (steps[-1][0] - steps[0][0]) / (_STEPS - 1)
+    kept = [steps[0]]
+    for step in steps[1:-1]:
+        if step[0] - kept[-1][0] >= apart:
+            kept.append(step)
+    return (*kept, steps[-1])

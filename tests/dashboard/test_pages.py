@@ -99,12 +99,17 @@ class TestStudies:
     def test_in_front_of_an_older_manager_the_list_has_no_sparklines(
         self, pages: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def unknown(*_: object) -> NoReturn:
+        asked = []
+
+        def unknown(*of: object) -> NoReturn:
+            asked.append(of)
             raise UnimplementedError("ListTrialColumns")
 
         monkeypatch.setattr("katib.dashboard.best_lines.changes_of", unknown)
-        answer = pages.get("/api/sparklines", params={"ids": ended})
-        assert (answer.status_code, answer.json()) == (200, {})
+        answer = pages.get("/api/sparklines", params={"ids": f"{ended},another"})
+        # In the answer: the page asks again for what is not.
+        assert (answer.status_code, answer.json()) == (200, {ended: [], "another": []})
+        assert len(asked) == 1
 
 
 class TestStudy:

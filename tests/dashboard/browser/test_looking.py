@@ -22,6 +22,37 @@ PARAMETERS = (
 )
 CURVE = 'for i in 1 2 3 4 5 6; do echo "epoch=$i acc=0.$i loss=$((9-i))"; sleep 0.3; done; echo "epoch=7 acc=$x loss=1"'
 
+# A module that the page has taken, as it stands beside the others.
+IMPORT = "((name) => import(document.querySelector('script[type=module]').src.replace(/[^/]*$/, name)))"
+LONG = """
+  const began = performance.now();
+  for (const end of ['', '\\n', '\\r', '\\ry']) new Plain().take('x'.repeat(65536) + end);
+  new Plain().take('\\r'.repeat(65536) + 'x');
+  return performance.now() - began;
+"""
+# How often it has been drawn before it is closed, and after what would have had it drawn again.
+CLOSED = """
+  const box = document.createElement('div');
+  box.style.height = '200px';
+  document.querySelector('h1').before(box);
+  let drawn = 0;
+  const chart = new Chart(box, () => { drawn += 1; return {xAxis: {}, yAxis: {}, series: []}; });
+  const changed = () => document.documentElement.dispatchEvent(new Event('themechange'));
+  scrollTo(0, 0);
+  chart.refresh();
+  while (!box.querySelector('canvas')) await new Promise((then) => setTimeout(then, 20));
+  changed();
+  const before = drawn;
+  chart.readSince = performance.now() - 4900;
+  chart.refresh();
+  chart.close();
+  changed();
+  chart.refresh();
+  box.style.height = '300px';
+  await new Promise((then) => setTimeout(then, 400));
+  return {before, after: drawn, canvas: box.querySelectorAll('canvas').length};
+"""
+
 
 @pytest.fixture(scope="module")
 def lively(katib: World, url: str) -> str:
@@ -178,6 +209,58 @@ class TestTrial:
         assert lines[:4000] == [f"line {number:05} é" for number in range(4000)]
         assert page.evaluate("document.activeElement.id") == "log"
         eyes.check_access()
+
+    def test_a_long_line_without_an_end_is_shown_at_once(self, eyes: Eyes, katib: World) -> None:
+        over = "printf 'one\\rtwo\\rthree\\r\\r\\n\\r\\nfour\\rfive\\n'"
+        script = f"{over}; head -c 64000 /dev/zero | tr '\\0' x; echo; echo acc=$x"
+        with katib.client() as client:
+            study_id = client.create_study(study("long line", script, limits={"max_trials": 1}))
+            finished(client, study_id)
+        page = eyes.go(f"/studies/{study_id}/trials/1")
+        expect(page.locator("#log-note")).to_have_text("This is all that it printed.")
+        lines = page.locator("#log").text_content().split("\n")
+        assert lines[:4] == ["three", "", "five", "x" * 64000]
+        took = page.evaluate(f"{IMPORT}('plain.js').then(({{Plain}}) => {{ {LONG} }})")
+        assert took < 1000, took
+
+    @pytest.mark.parametrize(
+        ("pieces", "shown"),
+        [
+            (["1%\r2%\r3%"], "3%"),
+            (["1%\r2%\r"], "2%"),
+            (["1%\r2%\r", "\ndone\n"], "2%\ndone\n"),
+            (["1%\r2%\r\r\ndone\r\n"], "2%\ndone\n"),
+            (["\r\r\r\n\rx\n\n"], "\nx\n\n"),
+            (["1%\r\x1b[K2%\x1b[0", "m\n"], "2%\n"),
+        ],
+    )
+    def test_of_a_line_that_was_written_over_the_last_is_shown(
+        self, eyes: Eyes, whole: str, pieces: list[str], shown: str
+    ) -> None:
+        page = eyes.go(f"/studies/{whole}/trials/1")
+        taken = "const plain = new Plain(); return pieces.map((piece) => plain.take(piece)).join('')"
+        assert page.evaluate(f"(pieces) => {IMPORT}('plain.js').then(({{Plain}}) => {{ {taken} }})", pieces) == shown
+
+    def test_a_chart_that_is_closed_leaves_nothing_behind(self, eyes: Eyes, whole: str) -> None:
+        page = eyes.go(f"/studies/{whole}")
+        expect(page.locator("#study[data-ready]")).to_be_attached()
+        found = page.evaluate(f"{IMPORT}('chart.js').then(async ({{Chart}}) => {{ {CLOSED} }})")
+        assert found == {"before": 2, "after": 2, "canvas": 0}
+
+    def test_the_metrics_are_not_asked_for_before_the_time_that_was_said(self, eyes: Eyes, lively: str) -> None:
+        eyes.expected = ["503"]
+        asked: list[Route] = []
+
+        def busy(route: Route) -> None:
+            asked.append(route)
+            route.fulfill(status=503, headers={"retry-after": "4"}, json={"error": "busy"})
+
+        eyes.page.route("**/metrics", busy)
+        page = eyes.go(f"/studies/{lively}")
+        until(lambda: bool(asked) or page.wait_for_timeout(50))
+        page.wait_for_timeout(10_000)
+        # After four to eight seconds each, and not with each refresh.
+        assert 2 <= len(asked) <= 3
 
 
 class TestLoading:

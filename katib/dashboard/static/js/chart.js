@@ -23,12 +23,28 @@ export class Chart {
     this.readSince = 0;
     this.later = 0;
     box.replaceChildren(element('p', {className: 'muted', textContent: 'Loading…'}));
-    new IntersectionObserver((entries) => {
+    this.closed = new AbortController();
+    const {signal} = this.closed;
+    const near = new IntersectionObserver((entries) => {
       this.seen = entries.at(-1).isIntersecting;
       if (this.seen && this.stale) this.refresh();
-    }, {rootMargin: '200px'}).observe(box);
-    new ResizeObserver(() => this.chart?.resize()).observe(box);
-    document.documentElement.addEventListener('themechange', () => { this.drawn = ''; if (this.chart) this.refresh(); });
+    }, {rootMargin: '200px'});
+    const sized = new ResizeObserver(() => this.chart?.resize());
+    for (const observer of [near, sized]) {
+      observer.observe(box);
+      signal.addEventListener('abort', () => observer.disconnect());
+    }
+    document.documentElement.addEventListener('themechange', () => { this.drawn = ''; if (this.chart) this.refresh(); }, {signal});
+    box.addEventListener('pointerleave', () => this.leave(), {signal});
+  }
+
+  // For good: nothing on the page, nor a timer, holds it any more.
+  close() {
+    this.closed.abort();
+    this.chart?.dispose();
+    this.chart = null;
+    clearTimeout(this.later);
+    this.seen = false;
   }
 
   refresh() {
@@ -54,7 +70,6 @@ export class Chart {
       this.chart.on('finished', () => { this.box.dataset.drawn = '1'; });
       this.chart.on('showTip', () => { this.readSince ||= performance.now(); });
       this.chart.on('hideTip', () => this.leave());
-      this.box.addEventListener('pointerleave', () => this.leave());
       this.ready?.(this.chart);
     }
     const {label, ...given} = option;

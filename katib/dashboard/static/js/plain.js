@@ -4,6 +4,14 @@ const CODE = new RegExp(String.raw`(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b${STRING
 const BEGUN = new RegExp(String.raw`(?:(?:\x1b\[|\x9b)[0-?]*[ -/]*|\x1b${STRING}\x1b?|\x1b[ -/]*|\r)$`);
 const LONGEST = 4096;
 
+// What is left to see of a line that was written over, as by a progress bar: what was written last. Not by a pattern: that would look
+// through the rest of a long line from each of its letters.
+function seen(line) {
+  let end = line.length;
+  while (line[end - 1] === '\r') end -= 1;
+  return line.slice(line.lastIndexOf('\r', end - 1) + 1, end);
+}
+
 export class Plain {
   constructor() { this.begun = ''; }
 
@@ -13,7 +21,7 @@ export class Plain {
     const end = BEGUN.exec(text)?.[0] ?? '';
     this.begun = end.length < LONGEST ? end : '';
     if (this.begun) text = text.slice(0, -end.length);
-    // A progress bar writes over its line: what counts is what it wrote last.
-    return text.replace(CODE, '').replace(/\r\n/g, '\n').replace(/[^\n]*\r(?=[^\n])/g, '');
+    text = text.replace(CODE, '');
+    return text.includes('\r') ? text.split('\n').map(seen).join('\n') : text;
   }
 }

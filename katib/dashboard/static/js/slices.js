@@ -22,7 +22,7 @@ export function sliceCharts(study, trials) {
   let charts = [];
   const make = () => {
     const axes = trials.chosenAxes(PLOTS);
-    charts.forEach((chart) => chart.chart?.dispose());
+    charts.forEach((chart) => chart.close());
     grid.replaceChildren();
     charts = axes.map(([i, a]) => {
       const box = element('div', {className: 'chart small', role: 'img', 'aria-label': `${study.objective} over ${a.name}`});

@@ -56,6 +56,10 @@ let metricsAt = 0;
 let metricsOf = -1;
 let metricsLater = 0;
 let metricsMissed = 0;
+function takeMetricsIn(ms) {
+  clearTimeout(metricsLater);
+  metricsLater = setTimeout(() => takeMetrics().catch(() => { metricsOf = -1; }), ms);
+}
 async function takeMetrics() {
   const finished = trials.all.filter((trial) => trial.ended !== null).length;
   if (study.metrics.every((name) => name === study.objective) || !finished || finished === metricsOf) return;
@@ -63,7 +67,7 @@ async function takeMetrics() {
   const early = metricsAt + METRICS_MS - Date.now();
   if (early > 0) {
     // By itself: at the end of a study nothing else would come.
-    metricsLater = setTimeout(() => takeMetrics().catch(() => { metricsOf = -1; }), early);
+    takeMetricsIn(early);
     return;
   }
   metricsAt = Date.now();
@@ -73,9 +77,10 @@ async function takeMetrics() {
     answer = await getJson(`/api/studies/${study.id}/metrics`);
   } catch (error) {
     if (!error.retryAfter) throw error;
-    // It is being read for others.
-    [metricsAt, metricsOf] = [0, -1];
-    setTimeout(() => takeMetrics().catch(() => { metricsOf = -1; }), error.retryAfter * (1 + Math.random()));
+    // It is being read for others. Nor does a refresh ask before.
+    const wait = error.retryAfter * (1 + Math.random());
+    [metricsAt, metricsOf] = [Date.now() + wait - METRICS_MS, -1];
+    takeMetricsIn(wait);
     return;
   }
   const {names, values} = answer;
@@ -89,7 +94,7 @@ async function takeMetrics() {
   metricsMissed = missing ? metricsMissed + 1 : 0;
   if (missing && metricsMissed < METRICS_TRIES) {
     metricsOf = -1;
-    metricsLater = setTimeout(() => takeMetrics().catch(() => { metricsOf = -1; }), METRICS_MS);
+    takeMetricsIn(METRICS_MS);
   }
 }
 
