@@ -173,7 +173,8 @@ class WorkerContract:
     # Output
 
     def test_lines_are_given_while_it_runs_and_an_unfinished_one_is_held_back(self, driver):
-        name = driver.start("sh", "-c", "echo first; printf half; exec sleep 600")
+        # In one go: whoever has seen the first may stop the run before another command prints.
+        name = driver.start("sh", "-c", "printf 'first\\nhalf'; exec sleep 600")
         driver.printed(name, "first")
         output = driver.worker.output(driver.study_id, name, "", 65536)
         assert [line.text for line in output.lines] == ["first"]
