@@ -76,7 +76,10 @@ async function takeMetrics() {
   try {
     answer = await getJson(`/api/studies/${study.id}/metrics`);
   } catch (error) {
-    if (!error.retryAfter) throw error;
+    if (!error.retryAfter) {
+      metricsOf = -1;
+      throw error;
+    }
     // It is being read for others. Nor does a refresh ask before.
     const wait = error.retryAfter * (1 + Math.random());
     [metricsAt, metricsOf] = [Date.now() + wait - METRICS_MS, -1];
