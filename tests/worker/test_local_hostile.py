@@ -8,23 +8,10 @@ from katib.domain.names import new_id, run_name
 from katib.worker.base import RunPhase
 from katib.worker.local import folder as folders
 from katib.worker.local.worker import LocalWorker
+from tests.worker.hasty import driver, worker
 from tests.worker.local import driver_of, folder_of
 
-
-@pytest.fixture
-def worker(tmp_path):
-    worker = LocalWorker(tmp_path, stop_grace_s=0.5)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def driver(worker):
-    driver = driver_of(worker)
-    yield driver
-    for name in driver.statuses():
-        worker.delete(driver.study_id, name)
-    driver.until("the runs never ended", lambda: not driver.statuses())
+__all__ = ["driver", "worker"]
 
 
 @pytest.mark.parametrize(

@@ -13,26 +13,12 @@ from katib.worker.local import leftovers, process
 from katib.worker.local.leftovers import Census, Leftovers, Rest
 from katib.worker.local.process import RunIdentity, environment
 from katib.worker.local.worker import LocalWorker
+from tests.worker.hasty import GRACE_S, driver, worker
 from tests.worker.local import driver_of, folder_of, is_gone, until
 
+__all__ = ["driver", "worker"]
+
 ENDS = {0: "exit 0", 3: "exit 3", 137: "kill -9 $$"}
-GRACE_S = 0.5
-
-
-@pytest.fixture
-def worker(tmp_path):
-    worker = LocalWorker(tmp_path, stop_grace_s=GRACE_S)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def driver(worker):
-    driver = driver_of(worker)
-    yield driver
-    for name in driver.statuses():
-        worker.delete(driver.study_id, name)
-    driver.until("the runs never ended", lambda: not driver.statuses())
 
 
 def start(tmp_path, driver, end: str, left: str) -> tuple[str, int]:

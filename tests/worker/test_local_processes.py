@@ -16,23 +16,10 @@ import pytest
 
 from katib.worker.base import RunPhase
 from katib.worker.local.worker import LocalWorker
+from tests.worker.hasty import driver, worker
 from tests.worker.local import driver_of, folder_of, is_gone, leader_of, until
 
-
-@pytest.fixture
-def worker(tmp_path):
-    worker = LocalWorker(tmp_path, stop_grace_s=0.5)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def driver(worker):
-    driver = driver_of(worker)
-    yield driver
-    for name in driver.statuses():
-        worker.delete(driver.study_id, name)
-    driver.until("the runs never ended", lambda: not driver.statuses())
+__all__ = ["driver", "worker"]
 
 
 def pid_in(tmp_path, driver, name, file) -> int:
