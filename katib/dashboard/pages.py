@@ -25,7 +25,7 @@ _SCRIPTS: Final = (
     *(f"js/{name}.js" for name in ("study", "act", "page", "trials", "trial-table", "filter", "address", "selection")),
     *(
         f"js/{name}.js"
-        for name in ("history", "chart", "curves", "parallel", "scale", "slices", "timeline", "importance")
+        for name in ("history", "chart", "curves", "parallel", "scale", "logarithm", "slices", "timeline", "importance")
     ),
     "vendor/echarts.js",
 )

@@ -12,9 +12,17 @@ export function shownBy(usualSort) {
 }
 
 export function keep({filter, state, sort, page}, usualSort) {
-  const asked = words();
   const sorted = `${sort.down ? '-' : ''}${sort.key}`;
-  for (const [name, word] of [['q', filter], ['state', state], ['sort', sorted === usualSort ? '' : sorted], ['page', page ? String(page + 1) : '']]) {
+  put([['q', filter], ['state', state], ['sort', sorted === usualSort ? '' : sorted], ['page', page ? String(page + 1) : '']]);
+}
+
+// Names of the drawings that are on a logarithmic scale.
+export const logsShown = () => (words().get('log') ?? '').split(',');
+export const keepLogs = (names) => put([['log', names.join(',')]]);
+
+function put(pairs) {
+  const asked = words();
+  for (const [name, word] of pairs) {
     if (word) asked.set(name, word);
     else asked.delete(name);
   }

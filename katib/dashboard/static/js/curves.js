@@ -1,6 +1,8 @@
 // Intermediate values of some trials: the best, the latest, those that run, those that were stopped early.
 import {Chart, GRID, axis, colour, tip, tooltip} from './chart.js';
+import {drawable, logBox} from './logarithm.js';
 import {getJson, number} from './page.js';
+import {valueAxis} from './scale.js';
 import {trialLink} from './trial-table.js';
 
 const MOST = 30;
@@ -25,6 +27,7 @@ export class Curves {
       const trial = trials.byNumber.get(Number(seriesName));
       if (trial) location.href = trialLink(study.id, trial);
     }, ready: (made) => { made.getZr().on('mousemove', ({offsetY}) => { this.pointer = offsetY; }); }});
+    this.logarithmic = logBox('curves', () => this.chart.refresh());
     for (const input of [this.metric, this.choice]) input.addEventListener('change', () => this.again());
     let typing = 0;
     table.listens = () => {
@@ -88,17 +91,21 @@ export class Curves {
     this.note.textContent = cut ? `${this.about} Of ${cut} with more than 10,000 values these and the latest are shown; what lies between is left out.` : this.about;
     if (!curves.length) return 'None of these trials has reported a value yet.';
     const {best} = this.trials;
+    const log = this.logarithmic();
+    const shown = (point) => drawable(Number(point[1]), log);
     const series = curves.map((curve) => {
       const stopped = curve.reason === 'EarlyStopped';
       const of = curve.number === best?.number ? 'completed' : stopped ? 'killed' : curve.state === 'RUNNING' ? 'running' : 'muted';
-      const data = curve.points.filter(([, value]) => Number.isFinite(Number(value)));
+      const data = curve.points.filter(shown);
       return {
         name: String(curve.number), type: 'line', showSymbol: data.length === 1, symbolSize: 5, data, z: of === 'completed' ? 5 : 2,
         triggerLineEvent: true, itemStyle: {color: colour(of)}, lineStyle: {color: colour(of), width: of === 'completed' ? 2.6 : 1.4, opacity: of === 'muted' ? .55 : .9},
         emphasis: {lineStyle: {width: 3}},
       };
     });
-    const ends = curves.filter((curve) => curve.reason === 'EarlyStopped' && Number.isFinite(Number(curve.points.at(-1)[1]))).map((curve) => curve.points.at(-1));
+    const ends = curves.map((curve) => (curve.reason === 'EarlyStopped' ? curve.points.at(-1) : null)).filter((point) => point && shown(point));
+    const values = series.flatMap(({data}) => data.map(([, value]) => Number(value)));
+    if (log && !values.length) return `No value of ${this.metric.value} is above 0, where logarithms begin.`;
     return {
       label: `Values of ${this.metric.value} of ${curves.length} trials over their steps; ${ends.length} of them stopped early`,
       grid: GRID,
@@ -109,7 +116,7 @@ export class Curves {
         return next ? tip(`Trial ${next.seriesName}`, [[`at ${next.data[0]}`, number(next.data[1])]]) : '';
       }), trigger: 'axis', axisPointer: {type: 'line', lineStyle: {color: colour('line')}}},
       xAxis: axis('Step', {splitLine: {show: false}, minInterval: 1}),
-      yAxis: axis(''),
+      yAxis: valueAxis(log, values),
       series: [...series, {
         name: 'stopped', type: 'scatter', data: ends, silent: true, z: 6, symbolSize: 9,
         symbol: 'path://M1 0 L5 4 L9 0 L10 1 L6 5 L10 9 L9 10 L5 6 L1 10 L0 9 L4 5 L0 1 Z', itemStyle: {color: colour('killed')},

@@ -1,25 +1,37 @@
-// Optimisation history: each trial's objective by number, and the best so far as steps.
+// Optimisation history: each trial's objective, or another metric, by number, and the best so far as steps.
 import {Chart, GRID, axis, colour, tipOf, tooltip} from './chart.js';
+import {drawable, logBox} from './logarithm.js';
 import {number} from './page.js';
+import {valueAxis} from './scale.js';
 import {trialLink} from './trial-table.js';
 
 export function historyChart(study, trials) {
   const box = document.querySelector('[data-chart="history"]');
+  // Not there where the objective is the only metric.
+  const metric = document.getElementById('history-metric');
+  const logarithmic = logBox('history', () => chart.refresh());
   const draw = () => {
+    const name = metric?.value ?? study.objective;
+    const aimed = name === study.objective;
+    const log = logarithmic();
+    const valueOf = aimed ? (trial) => trial.objective : (trial) => trial.metrics?.[name];
     const groups = {C: [], K: [], E: [], R: []};
     const line = [];
     let best = null;
+    let below = 0;
     for (const trial of trials.all) {
-      if (!Number.isFinite(trial.objective)) continue;
-      groups[trial.state === 'P' ? 'R' : trial.state].push([trial.number, trial.objective]);
-      if (trials.revision && trial.state === 'C' && (best === null || (study.up ? trial.objective > best : trial.objective < best))) {
+      const value = valueOf(trial);
+      if (!drawable(value, log)) { if (Number.isFinite(value)) below += 1; continue; }
+      groups[trial.state === 'P' ? 'R' : trial.state].push([trial.number, value]);
+      if (aimed && trials.revision && trial.state === 'C' && (best === null || (study.up ? trial.objective > best : trial.objective < best))) {
         best = trial.objective;
         line.push([trial.number, best]);
       }
     }
-    if (Object.values(groups).every((group) => !group.length)) return 'No trial has a value of the objective yet.';
+    const every = Object.values(groups).flat();
+    if (!every.length) return below ? `No value of ${name} is above 0, where logarithms begin.` : aimed ? 'No trial has a value of the objective yet.' : `No trial that has ended has a value of ${name} yet.`;
     const found = line.at(-1);
-    const at = trials.best?.objective === found?.[1] ? trials.best?.number : found?.[0];
+    const at = found && trials.best?.objective === found[1] ? trials.best.number : found?.[0];
     if (found) line.push([trials.all.at(-1).number, best]);
     const dots = (name, data, of, symbol) => ({
       // Many in one go: in pieces, as ECharts would draw them otherwise, they take ten times as long.
@@ -35,31 +47,36 @@ export function historyChart(study, trials) {
         style: {fill: null, stroke: ink, lineWidth: 1.6},
       }),
     });
-    const [low, high] = range(groups.C.map((point) => point[1]), study.up);
-    const off = Object.values(groups).flat().filter(([, y]) => y < low || y > high).length;
-    const endless = trials.all.filter((trial) => trial.state === 'C' && Math.abs(trial.objective) === Infinity).length;
-    const missing = [off && `${off} beyond the ${study.up ? 'lower' : 'upper'} end`, endless && `${endless} infinite`].filter(Boolean).join(', ');
+    // What a logarithm makes near, and a metric of which nobody knows which end is the better one, is all in the picture.
+    const [low, high] = log || !aimed ? [] : range(groups.C.map((point) => point[1]), study.up);
+    const off = every.filter(([, y]) => y < low || y > high).length;
+    const endless = trials.all.filter((trial) => trial.state === 'C' && Math.abs(valueOf(trial)) === Infinity).length;
+    const missing = [off && `${off} beyond the ${study.up ? 'lower' : 'upper'} end`, below && `${below} not above 0`, endless && `${endless} infinite`].filter(Boolean).join(', ');
+    // Where there is no place between the points and an edge.
+    const top = study.up && !log;
     return {
-      ...(missing ? {title: {text: `Not shown: ${missing}`, right: 16, [study.up ? 'bottom' : 'top']: study.up ? 46 : 8, textStyle: {fontSize: 12, fontWeight: 400, color: colour('muted')}}} : {}),
-      label: `Optimisation history of ${trials.revision ? '' : 'the newest '}${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${at}` : ''}${missing ? `; not shown: ${missing}` : ''}`,
+      ...(missing ? {title: {text: `Not shown: ${missing}`, right: 16, [top ? 'bottom' : 'top']: top ? 46 : 8, textStyle: {fontSize: 12, fontWeight: 400, color: colour('muted')}}} : {}),
+      label: `${aimed ? 'Optimisation history' : name} of ${trials.revision ? '' : 'the newest '}${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${at}` : ''}${missing ? `; not shown: ${missing}` : ''}`,
       grid: GRID,
       tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials))),
       xAxis: axis('Trial', {min: 0, minInterval: 1, splitLine: {show: false}}),
-      yAxis: axis('', {min: low, max: high}),
+      yAxis: valueAxis(log, every.map(([, y]) => y), {min: low, max: high}),
       series: [
         dots('Completed', groups.C, 'completed', 'circle'),
-        dots('Stopped', groups.K, 'killed', 'diamond'),
+        dots('Killed', groups.K, 'killed', 'diamond'),
         dots('Failed', groups.E, 'failed', 'triangle'),
         dots('Running', groups.R, 'running', 'emptyCircle'),
         steps('Best so far', line),
-        ...(Number.isFinite(study.goal) ? [{name: 'Goal', type: 'line', silent: true, showSymbol: false, data: [[0, study.goal], [trials.all.at(-1).number, study.goal]], lineStyle: {color: colour('muted'), type: 'dashed', width: 1.2}}] : []),
+        ...(aimed && drawable(study.goal, log) ? [{name: 'Goal', type: 'line', silent: true, showSymbol: false, data: [[0, study.goal], [trials.all.at(-1).number, study.goal]], lineStyle: {color: colour('muted'), type: 'dashed', width: 1.2}}] : []),
       ],
     };
   };
-  return new Chart(box, draw, {click: ({data}) => {
+  const chart = new Chart(box, draw, {click: ({data}) => {
     const trial = trials.byNumber.get(data[0]);
     if (trial) location.href = trialLink(study.id, trial);
   }});
+  metric?.addEventListener('change', () => chart.refresh());
+  return chart;
 }
 
 // Where the values lie, without a few so much worse that nothing else could be told apart. However far off, the better ones are

@@ -6,6 +6,8 @@ import {partly} from './trials.js';
 
 const MOST = 1500;
 const AXES = 12;
+// As many have room for their names on a narrow screen.
+const NARROW = 5;
 
 export function parallelChart(study, trials, table) {
   const note = document.getElementById('parallel-note');
@@ -15,11 +17,12 @@ export function parallelChart(study, trials, table) {
   let lines = [];
   const draw = () => {
     lines = trials.latest(MOST);
-    chosenOf = trials.chosenAxes(AXES);
-    said = [about, trials.someAxes(AXES), partly(lines.length, trials.completed.length)].filter(Boolean).join(' ');
+    const wide = chart.box.clientWidth > 700;
+    const most = wide ? AXES : NARROW;
+    chosenOf = trials.chosenAxes(most);
+    said = [about, trials.someAxes(most), partly(lines.length, trials.completed.length)].filter(Boolean).join(' ');
     note.textContent = said;
     if (lines.length < 2) return 'This needs two completed trials.';
-    const wide = chart.box.clientWidth > 700;
     const rank = ranker(lines.map((t) => t.objective), study.up);
     lines.sort((a, b) => rank(a.objective) - rank(b.objective));
     const low = lines.reduce((m, t) => Math.min(m, t.objective), Infinity);

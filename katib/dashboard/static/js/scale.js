@@ -1,5 +1,5 @@
 // Axes of the search space and colours of the objective, the same in every chart that has either.
-import {colour} from './chart.js';
+import {axis, colour} from './chart.js';
 import {number, short} from './page.js';
 
 // Where a value lies on its axis, from 0 to 1; NaN where it lies nowhere.
@@ -16,17 +16,34 @@ export function marks(axis) {
   if (axis.words) return axis.list.map((word, i) => [(i + 0.5) / axis.list.length, cut(String(word), 18)]);
   // A list of numbers shows these.
   if (axis.values) return axis.values.map((value) => [unit(axis, value), number(value)]);
+  return rounds(axis).map((value) => [unit(axis, value), short(value)]);
+}
+
+function rounds({log, int, min, max}) {
+  if (log && max / min >= 10) return powers(min, max);
+  const rough = (max - min) / 4 || 1;
+  const size = 10 ** Math.floor(Math.log10(rough));
+  let step = [1, 2, 5, 10].map((n) => n * size).find((n) => n >= rough) ?? rough;
+  if (int) step = Math.max(Math.round(step), 1);
   const found = [];
-  if (axis.log && axis.max / axis.min >= 10) {
-    for (let power = Math.ceil(Math.log10(axis.min) - 1e-9); power <= Math.log10(axis.max) + 1e-9; power += 1) found.push(10 ** power);
-  } else {
-    const rough = (axis.max - axis.min) / 4 || 1;
-    const size = 10 ** Math.floor(Math.log10(rough));
-    let step = [1, 2, 5, 10].map((n) => n * size).find((n) => n >= rough) ?? rough;
-    if (axis.int) step = Math.max(Math.round(step), 1);
-    for (let value = Math.ceil(axis.min / step) * step; value <= axis.max + step * 1e-9; value += step) found.push(Number(value.toPrecision(10)));
-  }
-  return found.map((value) => [unit(axis, value), short(value)]);
+  for (let value = Math.ceil(min / step) * step; value <= max + step * 1e-9; value += step) found.push(Number(value.toPrecision(10)));
+  return found;
+}
+
+// Powers of ten from `min` to `max`, and where these are few what lies between them.
+function powers(min, max) {
+  const between = (factors) => {
+    const found = [];
+    for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max) + 1e-9; power += 1) {
+      for (const factor of factors) {
+        const value = Number((factor * 10 ** power).toPrecision(1));
+        if (value >= min * (1 - 1e-9) && value <= max * (1 + 1e-9)) found.push(value);
+      }
+    }
+    return found;
+  };
+  const tens = between([1]);
+  return tens.length > 2 ? tens : between([1, 2, 5]);
 }
 
 // A name along an axis, so short that it does not run into what is beside it.
@@ -44,6 +61,18 @@ export function unitAxis(axis, gap = 30) {
     axisLabel: {color: colour('muted'), customValues: places, hideOverlap: true, formatter: (place) => at.get(place.toFixed(6)) ?? ''},
     splitLine: {show: false},
   };
+}
+
+// Of what a trial is worth: linear within `bounds`, or logarithmic from the least of these values to the greatest.
+export function valueAxis(log, values, bounds = {}) {
+  if (!log) return axis('', bounds);
+  let [min, max] = [Infinity, 0];
+  for (const value of values) { if (value < min) min = value; if (value > max) max = value; }
+  // A single value has room on both of its sides.
+  const room = max > min ? (max / min) ** .04 : 2;
+  const customValues = rounds({log, min, max: Math.max(max, min * room)});
+  const all = axis('', {type: 'log', min: min / room, max: Math.min(max * room, Number.MAX_VALUE)});
+  return {...all, axisLabel: {...all.axisLabel, customValues}, axisTick: {show: false, customValues}};
 }
 
 // By rank, so that a few far values do not take all the colours: 0 the worst, 1 the best.

@@ -1,7 +1,8 @@
 // The objective over each parameter alone, and over two of them.
-import {Chart, GRID, axis, colour, tipOf, tooltip} from './chart.js';
+import {Chart, GRID, colour, tipOf, tooltip} from './chart.js';
+import {drawable, logBox} from './logarithm.js';
 import {element} from './page.js';
-import {ranker, shade, unit, unitAxis} from './scale.js';
+import {ranker, shade, unit, unitAxis, valueAxis} from './scale.js';
 import {trialLink} from './trial-table.js';
 import {partly} from './trials.js';
 
@@ -20,6 +21,7 @@ export function sliceCharts(study, trials) {
   const grid = document.getElementById('slice-grid');
   const note = document.getElementById('slices-note');
   let charts = [];
+  const logarithmic = logBox('slices', () => refresh());
   const make = () => {
     const axes = trials.chosenAxes(PLOTS);
     charts.forEach((chart) => chart.close());
@@ -28,14 +30,17 @@ export function sliceCharts(study, trials) {
       const box = element('div', {className: 'chart small', role: 'img', 'aria-label': `${study.objective} over ${a.name}`});
       grid.append(box);
       return new Chart(box, () => {
-        const points = trials.latest(MOST);
-        if (!points.length) return 'No trial has completed yet.';
+        const completed = trials.latest(MOST);
+        if (!completed.length) return 'No trial has completed yet.';
+        const log = logarithmic();
+        const points = completed.filter((t) => drawable(t.objective, log));
+        if (!points.length) return `No value of ${study.objective} is above 0, where logarithms begin.`;
         const rank = ranker(points.map((t) => t.number), true);
         return {
           grid: {...GRID, left: 56},
           tooltip: tooltip(({data}) => tipOf(trials.byNumber.get(data[2]), study, trials)),
           xAxis: unitAxis(a),
-          yAxis: axis(''),
+          yAxis: valueAxis(log, points.map((t) => t.objective)),
           // Later trials are darker, as time goes on.
           series: [{type: 'scatter', clip: false, symbolSize: points.length > 500 ? 4 : 7, data: points.map((t) => [unit(a, t.values[i]), t.objective, t.number]),
             itemStyle: {color: ({data}) => shade(.35 + .65 * rank(data[2])), opacity: .85}}],
@@ -44,16 +49,19 @@ export function sliceCharts(study, trials) {
     });
   };
   let drawn = null;
-  return {refresh: () => {
+  const refresh = () => {
     const chosen = trials.chosenAxes(PLOTS).map(([i]) => i).join();
     if (chosen !== drawn) {
       drawn = chosen;
       make();
     }
-    note.textContent = [trials.someAxes(PLOTS), partly(trials.latest(MOST).length, trials.completed.length)].filter(Boolean).join(' ');
+    const shown = trials.latest(MOST);
+    const below = logarithmic() ? shown.filter((t) => !drawable(t.objective, true)).length : 0;
+    note.textContent = [trials.someAxes(PLOTS), partly(shown.length, trials.completed.length), below && `${below} not above 0 are not shown.`].filter(Boolean).join(' ');
     note.hidden = !note.textContent;
     charts.forEach((chart) => chart.refresh());
-  }};
+  };
+  return {refresh};
 }
 
 export function contourChart(study, trials) {

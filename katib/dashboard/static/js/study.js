@@ -45,7 +45,7 @@ const charts = painted.then(() => Promise.all(['history', 'curves', 'parallel', 
       note.textContent = `${said} These are the newest ${trials.all.length}; the others are being loaded.`;
       drawn[0].refresh();
     });
-    return {draw, refresh};
+    return {draw, refresh, history: drawn[0]};
   });
 
 // The metrics beside the objective, for the table: again when trials have finished, and not more often than every ten seconds.
@@ -92,6 +92,7 @@ async function takeMetrics() {
     if (trial) trial.metrics = Object.fromEntries(names.map((name, i) => [name, found[i] === null ? null : Number(found[i])]));
   }
   table.show();
+  charts.then(({history}) => history.refresh());
   // They are stored a little after their trial has ended.
   const missing = trials.all.some((trial) => trial.state === 'C' && !trial.metrics);
   metricsMissed = missing ? metricsMissed + 1 : 0;

@@ -1,8 +1,10 @@
 // The page of a trial: its header, the curves of its metrics and its log, while it runs.
 import {actions} from './act.js';
 import {Chart, GRID, axis, colour, tip, tooltip} from './chart.js';
+import {drawable, logBox} from './logarithm.js';
 import {trialLog} from './log.js';
 import {element, getJson, number, put, repeat} from './page.js';
+import {valueAxis} from './scale.js';
 
 const box = document.getElementById('trial');
 const id = box.dataset.id;
@@ -10,6 +12,7 @@ const header = box.querySelector('[data-fragment="header"]');
 const grid = document.getElementById('metrics');
 const none = document.getElementById('no-metrics');
 const charts = new Map();
+const logarithmic = logBox('metrics', () => charts.forEach(({chart}) => chart.refresh()));
 
 function curve(name) {
   const canvas = element('div', {className: 'chart small', role: 'img', 'aria-label': `Values of ${name}`});
@@ -18,13 +21,16 @@ function curve(name) {
   grid.append(element('div', {}, title, last, canvas));
   const it = {points: [], last};
   it.chart = new Chart(canvas, () => {
-    const data = it.points.filter(([, value]) => Number.isFinite(Number(value)));
-    if (!data.length) return 'No finite value yet.';
+    const finite = it.points.filter(([, value]) => Number.isFinite(Number(value)));
+    if (!finite.length) return 'No finite value yet.';
+    const log = logarithmic();
+    const data = finite.filter(([, value]) => drawable(Number(value), log));
+    if (!data.length) return 'No value is above 0, where logarithms begin.';
     return {
       grid: {...GRID, bottom: 28, top: 12},
       tooltip: {...tooltip(([{data: [x, y]}]) => tip(name, [[`at ${x}`, number(y)]])), trigger: 'axis'},
       xAxis: axis('', {splitLine: {show: false}, minInterval: 1}),
-      yAxis: axis(''),
+      yAxis: valueAxis(log, data.map(([, value]) => Number(value))),
       series: [{type: 'line', data, showSymbol: data.length < 3, lineStyle: {color: colour('running'), width: 1.8}, itemStyle: {color: colour('running')}}],
     };
   });
@@ -33,7 +39,12 @@ function curve(name) {
 
 // Back to the study as it was seen: the address that the reader comes from has the table's filter, order and page.
 const up = document.getElementById('to-study');
-if (document.referrer.split('?')[0] === up.href) up.href = document.referrer;
+const [kept, from] = [`katib-back ${up.href}`, document.referrer.split('?')[0]];
+try {
+  // Also by way of the trials beside this one.
+  if (from === up.href) sessionStorage.setItem(kept, document.referrer);
+  if (from === up.href || from.startsWith(`${up.href}/`)) up.href = sessionStorage.getItem(kept) ?? up.href;
+} catch { /* where a browser keeps nothing, back to the study as it comes */ }
 
 const addAttempts = trialLog(id);
 
