@@ -24,7 +24,9 @@ class Losses:
     def __init__(self, request: Request, metric: str) -> None:
         self._request = request
         self._metric = metric
-        self._sign = -1.0 if request.problem.spec.optimization is Objective.MAXIMIZE else 1.0
+        spec = request.problem.spec
+        self._sign = -1.0 if spec.optimization is Objective.MAXIMIZE else 1.0
+        self._latest = spec.objective_strategy is MetricStrategy.LATEST
 
     def curve(self, trial: Trial) -> Curve:
         return self._request.curve(trial, self._metric)
@@ -38,24 +40,41 @@ class Losses:
         )
 
     def best(self, trial: Trial) -> Sequence[float]:
-        """The least loss by each place, NaN passed over; infinite before the first number."""
-        return self.derived(trial, "best", best_so_far)
+        """The least loss by each place, by the rules of `until_nan`; infinite before the first number."""
+        return self.until_nan(trial, "best", best_so_far)
 
     def standing(self, trial: Trial) -> Sequence[float]:
-        """What the trial would have come to, had it ended at each place: the objective by the study's strategy; infinite before
-        the first number, and where the latest value counts also behind the last one. NaN among numbers is passed over; so is a
-        single one behind them while the trial runs, which may be a gap."""
-        if self._request.problem.spec.objective_strategy is not MetricStrategy.LATEST:
-            return self.best(trial)
+        """What the trial would have come to, had it ended at each place: the objective by the study's strategy, by the rules of
+        `until_nan`; infinite before the first number."""
+        return self.until_nan(trial, "latest", latest_so_far) if self._latest else self.best(trial)
+
+    def until_nan(
+        self, trial: Trial, key: Hashable, make: Callable[[Sequence[float]], Sequence[float]]
+    ) -> Sequence[float]:
+        """`make` of the trial's losses, one for each, which passes over NaN; but where the latest value counts infinite behind
+        the last number. A single NaN there may be a gap while the trial runs."""
+        if not self._latest:
+            return self.derived(trial, key, make)
         gap = 0 if trial.state.finished else 1
-        return self.derived(trial, "latest", lambda losses: _latest(losses, gap))
+
+        def made(losses: Sequence[float]) -> Sequence[float]:
+            numbers = len(losses)
+            while numbers and math.isnan(losses[numbers - 1]):
+                numbers -= 1
+            rest = len(losses) - numbers
+            return (*make(losses)[:numbers], *[math.inf] * rest) if rest > gap else make(losses)
+
+        return self.derived(trial, ("until nan", key), made)
 
     def derived(self, trial: Trial, key: Hashable, make: Callable[[Sequence[float]], T]) -> T:
         """`make` of the trial's losses, by the rules of `Request.once`."""
         return self._request.once(trial, (key, self._metric, self._sign), lambda: make(self.of(trial)))
 
-    def shown(self, loss: float) -> str:
-        """The value of the metric that is this loss, for a message."""
+    def shown(self, loss: float, trial: Trial | None = None) -> str:
+        """The value of the metric that is this loss, for a message; what only stands for NaN in what is derived of the trial's
+        losses is that."""
+        if trial is not None and loss == math.inf and loss not in self.of(trial):
+            return "nan"
         return f"{self._sign * loss:.4g}"
 
 
@@ -63,14 +82,8 @@ def best_so_far(losses: Sequence[float]) -> tuple[float, ...]:
     return tuple(accumulate((math.inf if math.isnan(loss) else loss for loss in losses), min))
 
 
-def _latest(losses: Sequence[float], gap: int) -> tuple[float, ...]:
-    filled = list(accumulate(losses, lambda last, loss: last if math.isnan(loss) else loss, initial=math.inf))[1:]
-    numbers = len(losses)
-    while numbers and math.isnan(losses[numbers - 1]):
-        numbers -= 1
-    if len(losses) - numbers > gap:
-        filled[numbers:] = [math.inf] * (len(losses) - numbers)
-    return tuple(filled)
+def latest_so_far(losses: Sequence[float]) -> tuple[float, ...]:
+    return tuple(accumulate(losses, lambda last, loss: last if math.isnan(loss) else loss, initial=math.inf))[1:]
 
 
 def comparable(trials: Sequence[Trial]) -> Iterator[Trial]:

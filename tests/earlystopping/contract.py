@@ -20,6 +20,7 @@ from benchmarks.stopping.curves import names, read
 from benchmarks.stopping.simulate import simulate
 from katib.api import plugins
 from katib.domain.errors import InvalidArgumentError
+from katib.domain.metrics import MetricStrategy
 from katib.domain.study import Objective, StudySpec
 from katib.domain.trial import TrialReason, TrialState
 from katib.earlystopping.base import CHECK_INTERVAL, Request, Rule
@@ -138,6 +139,39 @@ class RuleContract:
             assert set(self.numbers(rule, replace(call, curves=mixed))) <= {1, 2, 3}
         everywhere = {trial_id: observations("score", [odd] * 30) for trial_id in call.curves}
         assert not self.compares or self.numbers(rule, replace(call, curves=everywhere)) == []
+
+    @pytest.mark.parametrize("objective", Objective)
+    def test_what_has_become_nan_for_good_is_stopped_whatever_it_was_before(
+        self, rule: Rule, objective: Objective
+    ) -> None:
+        call = self.becoming_nan(self.call(objective), 2, at=3)
+        (stopped,) = should_stop(rule, call)
+
+        assert stopped.number == 2
+        assert "inf" not in stopped.message.replace("inf behind the best", "")
+
+    def test_no_trial_is_stopped_for_others_that_became_nan_for_good(self, rule: Rule) -> None:
+        call = replace(self.call(), running=self.call().running[:1])
+        for number in (4, 5, 6, 7, 8):
+            call = self.becoming_nan(call, number, at=3)
+
+        assert self.numbers(rule, call) == []
+
+    def test_a_single_nan_at_the_end_may_be_a_gap(self, rule: Rule) -> None:
+        assert not self.compares or self.numbers(rule, self.becoming_nan(self.call(), 1, at=self.gone - 1)) == [2]
+
+    def test_where_the_best_value_is_the_objective_a_nan_takes_nothing_from_it(self, rule: Rule) -> None:
+        call = self.becoming_nan(self.call(), 2, at=3)
+        best = replace(call, spec=replace(call.spec, objective_strategy=MetricStrategy.MAX))
+
+        assert not self.compares or 2 not in self.numbers(rule, best)
+
+    def becoming_nan(self, call: Call, number: int, at: int) -> Call:
+        """The trial was better than every other before."""
+        (trial,) = (t for t in (*call.running, *call.finished) if t.number == number)
+        better = 1e3 if call.spec.optimization is Objective.MAXIMIZE else -1e3
+        curve = [replace(o, value=better if i < at else math.nan) for i, o in enumerate(call.curves[trial.id])]
+        return replace(call, curves={**call.curves, trial.id: curve})
 
     def test_other_metrics_do_not_matter(self, rule: Rule) -> None:
         call = self.call()

@@ -90,6 +90,15 @@ def test_the_message_names_both_values() -> None:
     assert trial.message == "by step 2 its best is 0.25, and the best 25 % of 4 trials have 0.75 or better"
 
 
+@pytest.mark.parametrize(("curve", "shown"), [([NAN, NAN], "nan"), ([-INF, NAN], "-inf"), ([3, NAN, NAN], "nan")])
+def test_the_message_says_nan_only_where_there_was_nothing_else_at_last(curve: Curve, shown: str) -> None:
+    spec = study(("LeastStep", 1), ("MinTrialsRequired", 1), ("Percentile", 25))
+
+    (trial,) = should_stop(Percentile(), question(spec, [curve], [[0.5, 0.75]] * 3))
+
+    assert f"its best is {shown}, and" in trial.message
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [

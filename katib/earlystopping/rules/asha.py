@@ -80,7 +80,7 @@ class Asha:
             loss = losses.standing(trial)[at]
             if loss > limit:
                 why = (
-                    f"at step {rung} it had {losses.shown(loss)}, and of {count} trials the best {go_on} have "
+                    f"at step {rung} it had {losses.shown(loss, trial)}, and of {count} trials the best {go_on} have "
                     f"{losses.shown(limit)} or better"
                 )
                 found.append(stopped(trial, why))

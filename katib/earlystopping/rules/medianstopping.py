@@ -77,7 +77,7 @@ def _behind(request: Request, metric: str) -> dict[str, str]:
     losses = Losses(request, metric)
     burn_in = values[BURN_IN_PERIOD]
     finished = [
-        (trial, losses.derived(trial, ("average", burn_in), partial(_running_averages, burn_in)))
+        (trial, losses.until_nan(trial, ("average", burn_in), partial(_running_averages, burn_in)))
         for trial in comparable(request.finished)
     ]
 
@@ -85,7 +85,7 @@ def _behind(request: Request, metric: str) -> dict[str, str]:
     def median_at(step: int) -> tuple[float, int]:
         """Of the averages, and of how many; infinite where they are too few."""
         averages = [
-            average[at - burn_in]
+            average[at]
             for trial, average in finished
             if (at := compared_at(trial, losses.curve(trial), step)) is not None and at >= burn_in
         ]
@@ -102,15 +102,15 @@ def _behind(request: Request, metric: str) -> dict[str, str]:
         # Nothing is greater than a median that is NaN.
         if best[-1] > median + values[EVAL_MARGIN]:
             found[trial.id] = (
-                f"by step {step} its best {metric} is {losses.shown(best[-1])}, and the median of the averages of "
+                f"by step {step} its best {metric} is {losses.shown(best[-1], trial)}, and the median of the averages of "
                 f"{others} trials {losses.shown(median)}"
             )
     return found
 
 
 def _running_averages(burn_in: int, losses: Sequence[float]) -> list[float]:
-    """After the burn-in. Infinite where there has been no number yet, or infinities of both signs."""
-    averages = []
+    """After the burn-in, and NaN within it. Infinite where there has been no number yet, or infinities of both signs."""
+    averages = [math.nan] * min(burn_in, len(losses))
     mean, count = math.nan, 0
     for loss in losses[burn_in:]:
         if not math.isnan(loss):

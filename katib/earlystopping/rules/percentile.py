@@ -62,7 +62,7 @@ class Percentile:
             limit, count = bound(step)
             if best[-1] > limit:
                 why = (
-                    f"by step {step} its best is {losses.shown(best[-1])}, and the best {values[PERCENTILE]:g} % of "
+                    f"by step {step} its best is {losses.shown(best[-1], trial)}, and the best {values[PERCENTILE]:g} % of "
                     f"{count} trials have {losses.shown(limit)} or better"
                 )
                 found.append(stopped(trial, why))

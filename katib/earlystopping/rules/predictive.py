@@ -89,7 +89,7 @@ class Predictive:
             if needed > values[MARGIN] * most:
                 who = f"all but {passed_over}" if passed_over else "each"
                 why = (
-                    f"at step {step} it had {losses.shown(standing[-1])}, {needed:.4g} behind the best, and {who} of "
+                    f"at step {step} it had {losses.shown(standing[-1], trial)}, {needed:.4g} behind the best, and {who} of "
                     f"{len(seen)} completed trials improved by {most:.4g} or less from there on"
                 )
                 found.append(stopped(trial, why))
