@@ -44,11 +44,13 @@ class TrialNote:
 @dataclass(frozen=True, slots=True)
 class StopRequest:
     """Asks an unfinished trial to end; the first request's reason stays, but for a time-out's, after which the trial might be
-    tried again. The trial shows reason `Stopping` from then on."""
+    tried again. The trial shows reason `Stopping` from then on. With `attempt` it takes place only if the trial is still at
+    that one: what it was asked for says nothing of the next."""
 
     trial_id: str
     reason: str
     message: str
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,17 +186,21 @@ def test_a_trial_whose_output_was_lost_says_so_beside_what_was_read_of_it(desk: 
 
 
 class Rule:
-    """An early-stopping service in this process that answers when it is let."""
+    """An early-stopping service in this process that answers its first question when it is let, and stops nothing later."""
 
     def __init__(self) -> None:
         self.answer: Future[Mapping[str, str]] = Future()
+        self.asked = False
 
     def should_stop_delta(self, _rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
         """At once that it is told, and the answer when it is let."""
         future: Future[StoppingAnswer] = Future()
         if delta.more:
             future.set_result(StoppingAnswer(None, delta.cursor, ("acc",)))
+        elif self.asked:
+            future.set_result(StoppingAnswer({}, delta.cursor, ("acc",)))
         else:
+            self.asked = True
             self.answer.add_done_callback(
                 lambda it: future.set_result(StoppingAnswer(it.result(), delta.cursor, ("acc",)))
             )
@@ -217,6 +221,31 @@ def test_a_trial_that_ends_as_its_rule_would_stop_it_is_let_go_in_the_same_pass(
         until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).state.finished, poll=0)
         assert desk.storage.get_trial(trial.id).state is TrialState.COMPLETED
         assert not desk.worker.list(study_id)
+    finally:
+        desk.close()
+
+
+@pytest.mark.long
+def test_a_verdict_on_an_attempt_that_has_failed_meanwhile_does_not_stop_the_next(tmp_path: Path) -> None:
+    rule = Rule()
+    desk = Desk(tmp_path, rules=rule)
+    try:
+        script = f"echo acc=0; if [ $KATIB_ATTEMPT = 2 ]; then touch {tmp_path}/second; fi; "
+        script += (
+            f"while [ ! -e {tmp_path}/go$KATIB_ATTEMPT ]; do sleep 0.05; done; echo acc=1; exit $((KATIB_ATTEMPT % 2))"
+        )
+        limits = {"max_trials": 1, "retry_limit": 1}
+        study_id = desk.create(study(script=script, early_stopping="medianstopping", limits=limits))
+        (trial,) = running(desk, study_id)
+        until(lambda: desk.work(study_id) or rule.asked)
+        (tmp_path / "go1").touch()
+        until(lambda: desk.work(study_id) or (tmp_path / "second").exists())
+        rule.answer.set_result({trial.id: "the first attempt is behind"})
+        desk.work(study_id, 5)
+        (tmp_path / "go2").touch()
+        until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).state.finished)
+        ended = desk.storage.get_trial(trial.id)
+        assert (ended.state, ended.attempt, ended.objective) == (TrialState.COMPLETED, 2, 1.0)
     finally:
         desk.close()
 

@@ -18,7 +18,7 @@ from katib.earlystopping.rules.medianstopping import MedianStopping
 from katib.earlystopping.told import Told
 from katib.manager.changes import StudyChanges
 from katib.manager.controller import telling
-from katib.manager.controller.ruling import Ruling
+from katib.manager.controller.ruling import Ruling, asked_to_stop
 from katib.manager.ports import Storage
 from katib.manager.remote.earlystopping import answer_from_proto, delta_to_proto
 from katib.manager.service_ports import StoppingAnswer, StoppingDelta, StoppingRequest
@@ -267,6 +267,27 @@ def test_a_retried_trial_is_told_from_its_new_attempt_on(desk: Desk) -> None:
     desk.storage.report(again.id, 2, [replace(observe(0.1), attempt=2)], "accuracy", SPEC.objective_strategy)
 
     assert desk.ask() == []
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["deltas", "in full"])
+def test_an_answer_is_of_the_attempts_that_the_question_told_of(desk: Desk, old: bool) -> None:
+    desk.service.old = old
+    desk.finish(3)
+    first, second = running(desk.storage, desk.study, 2)
+    for trial in (first, second):
+        desk.report(trial, 0.1, 0.1)
+    desk.ask()
+    desk.report(second, 0.1)
+    desk.ruling.metrics_came()
+    desk.now += timedelta(minutes=1)
+    desk.ruling.ask(desk.read(), desk.storage.unfinished_trials(desk.study.id), desk.now)
+    now = desk.storage.get_trial(second.id)
+    (again,) = go(desk.storage, *go(desk.storage, now, to=type(now.state).PENDING), to=RUNNING)
+
+    stops = desk.ruling.take(desk.read(), desk.now)
+    assert [(s.trial_id, s.attempt) for s in stops] == [(second.id, 1)]
+    assert asked_to_stop([now], stops, {})[1] == stops
+    assert asked_to_stop([again], stops, {}) == ([again], [])
 
 
 def test_a_database_that_goes_away_while_a_question_is_made_loses_no_value(desk: Desk) -> None:

@@ -55,7 +55,9 @@ changes = st.builds(
     st.lists(intakes, max_size=3).map(tuple),
     st.lists(moves, max_size=4).map(tuple),
     st.lists(st.builds(TrialNote, indexes, attempts, words, words), max_size=2).map(tuple),
-    st.lists(st.builds(StopRequest, indexes, st.just("StoppedByUser"), words), max_size=1).map(tuple),
+    st.lists(st.builds(StopRequest, indexes, st.just("StoppedByUser"), words, st.none() | attempts), max_size=1).map(
+        tuple
+    ),
     study_moves,
 )
 calls = st.lists(

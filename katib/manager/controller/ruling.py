@@ -46,6 +46,8 @@ class Ruling:
         self._call: Future[StoppingAnswer] | None = None
         self._in_full: Future[Mapping[str, str]] | None = None
         self._preparing: Future[None] | None = None
+        # By trial, the attempt that the question which is out tells of: what is answered says nothing of a later one.
+        self._attempts: Mapping[str, int] = {}
         # How often in a row the service did not have what it was told; more than _LACKS: it is asked in full.
         self._lacks = 0
         # The settings that a service without deltas has accepted: it may keep them in memory, as those of 0.1 do.
@@ -85,10 +87,13 @@ class Ruling:
         call: Future[Any]
         if self._lacks <= _LACKS:
             call = self._call = self._services.should_stop_delta(rule, self._telling.question(study))
+            self._attempts = self._telling.attempts()
         elif self._accepted != study.spec:
             call = self._preparing = self._services.set_parameters(rule, study.id, study.spec)
         else:
-            call = self._in_full = self._services.should_stop(rule, self._everything(study, trials))
+            everything = self._everything(study, trials)
+            call = self._in_full = self._services.should_stop(rule, everything)
+            self._attempts = {trial.id: trial.attempt for trial in everything.running}
         self._new_metrics = False
         self._next = now + (_interval(study) or _LEAST_INTERVAL)
         call.add_done_callback(lambda _: self._wake())
@@ -110,8 +115,9 @@ class Ruling:
             self._failed(study, error, now)
             return []
         return [
-            StopRequest(trial_id, TrialReason.EARLY_STOPPED, _message(study.spec.rule, why))
+            StopRequest(trial_id, TrialReason.EARLY_STOPPED, _message(study.spec.rule, why), self._attempts[trial_id])
             for trial_id, why in stopped.items()
+            if trial_id in self._attempts
         ]
 
     def _answer(self, study: Study, now: datetime) -> Mapping[str, str]:
@@ -174,20 +180,21 @@ class Ruling:
 def asked_to_stop(
     trials: list[Trial], requests: list[StopRequest], runs: Mapping[str, RunStatus]
 ) -> tuple[list[Trial], list[StopRequest]]:
-    """The trials as they are with these requests, and those requests that concern one of them that has not ended by itself.
+    """The trials as they are with these requests, and those requests that concern the present attempt of one of them that has
+    not ended by itself.
 
     One that is PENDING is told in the next pass, when the request is stored: it would be fenced in this one, and found as a run
     that failed for no reason if the request could not be stored.
     """
-    ended = {run.trial_id for run in runs.values() if run.phase.ended}
-    by_id = {r.trial_id: r for r in requests if r.trial_id not in ended}
-    stops = [by_id[t.id] for t in trials if t.id in by_id and not t.stop_reason]
+    ended = {(run.trial_id, run.attempt) for run in runs.values() if run.phase.ended}
+    by_attempt = {(r.trial_id, r.attempt): r for r in requests if (r.trial_id, r.attempt) not in ended}
+    asked = {t.id: by_attempt[t.id, t.attempt] for t in trials if (t.id, t.attempt) in by_attempt and not t.stop_reason}
     return [
-        replace(t, stop_reason=by_id[t.id].reason, stop_message=by_id[t.id].message)
-        if t.id in by_id and not t.stop_reason and t.state is TrialState.RUNNING
+        replace(t, stop_reason=asked[t.id].reason, stop_message=asked[t.id].message)
+        if t.id in asked and t.state is TrialState.RUNNING
         else t
         for t in trials
-    ], stops
+    ], list(asked.values())
 
 
 def _message(rule: str, why: str) -> str:

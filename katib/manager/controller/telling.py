@@ -6,7 +6,7 @@ bytes sent for a question depend on how many trials have finished before.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -51,6 +51,10 @@ class Telling:
                 raise
         self._asked = StoppingDelta(study.id, study.spec, self._base, new_id(), trials, more)
         return self._asked
+
+    def attempts(self) -> Mapping[str, int]:
+        """By unfinished trial, the attempt that the service was told of last."""
+        return {trial_id: attempt for trial_id, (attempt, _) in self._places.items()}
 
     def answered(self, answer: StoppingAnswer) -> bool:
         """Whether the service has what it was told; if not, it is told everything anew."""

@@ -169,7 +169,7 @@ class Work:
 
     def stop(self, stop: StopRequest) -> None:
         trial = self._trials.get(stop.trial_id)
-        if trial is None or trial.state in FINISHED:
+        if trial is None or trial.state in FINISHED or stop.attempt not in (None, trial.attempt):
             self._refused.add(stop.trial_id)
         elif not trial.stop_reason or (trial.stop_reason in _NOT_FOR_GOOD and stop.reason not in _NOT_FOR_GOOD):
             message = storable(stop.message)

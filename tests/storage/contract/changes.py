@@ -220,6 +220,17 @@ class ChangeContract:
         assert applied.refused == {trial.id}
         assert storage.get_trial(trial.id) == before
 
+    def test_a_request_to_stop_an_attempt_leaves_the_next_one_alone(self, storage):
+        study = storage.create_study(make_study())
+        (trial,) = running(storage, study)
+        (again,) = go(storage, *go(storage, trial, to=PENDING), to=RUNNING)
+        of_first = StopRequest(trial.id, TrialReason.EARLY_STOPPED, "behind", trial.attempt)
+        applied = storage.apply(study.id, StudyChanges(stops=(of_first,)))
+        assert (applied.trials, applied.refused) == ({}, {trial.id})
+        assert storage.get_trial(trial.id) == again
+        applied = storage.apply(study.id, StudyChanges(stops=(replace(of_first, attempt=again.attempt),)))
+        assert (applied.trials[trial.id].stop_reason, applied.refused) == (TrialReason.EARLY_STOPPED, frozenset())
+
     def test_a_request_to_stop_goes_before_a_time_out_after_which_the_trial_might_be_tried_again(self, storage):
         study = storage.create_study(make_study())
         (trial,) = running(storage, study)
