@@ -19,9 +19,13 @@ _LONGEST: Final = 8192
 _log: Final = logging.getLogger(__name__)
 
 
-def logins_file() -> Path:
+def logins_file() -> Path | None:
+    """None for a user who has no home, as one that a container runs by number."""
     home = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(home) if home else Path.home() / ".config") / "katib" / "logins.json"
+    try:
+        return (Path(home) if home else Path.home() / ".config") / "katib" / "logins.json"
+    except RuntimeError:
+        return None
 
 
 def token_for(server: str) -> str:
@@ -88,6 +92,8 @@ def write_private(path: Path, text: str) -> None:
 
 def _load() -> dict[str, str]:
     path = logins_file()
+    if path is None:
+        return {}
     try:
         mode = path.stat().st_mode
         if stat.S_IMODE(mode) & 0o077:
@@ -108,6 +114,10 @@ def _load() -> dict[str, str]:
 
 def _store(kept: dict[str, str]) -> Path:
     path = logins_file()
+    if path is None:
+        raise FailedPreconditionError(
+            f"there is no home to keep it in: set HOME or XDG_CONFIG_HOME, or name a file of your own in {TOKEN_FILE}"
+        )
     try:
         write_private(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
     except OSError as error:

@@ -199,5 +199,6 @@ def _each(names: tuple[str, ...], act: Callable[[str], str]) -> int:
         except UnavailableError:
             raise  # so would be the others
         except KatibError as error:
-            code = code or report(error) or FAILED
+            failed = report(error) or FAILED
+            code = code or failed
     return code

@@ -39,7 +39,12 @@ def find_study(client: "ManagerClient", text: str) -> str:
 
 
 def matching_studies(client: "ManagerClient", text: str, limit: int) -> "list[StudySummary]":
-    """The newest studies whose id begins with `text`, and those of that name."""
+    """The newest studies whose id begins with `text`, and those of that name. Raises InvalidArgumentError for an empty one."""
+    if not text.strip():
+        # As of a variable that is not set: to the manager an empty name is any.
+        raise InvalidArgumentError(
+            "STUDY is empty: expected an id, its beginning or a name; see katib-cli list studies"
+        )
     if not text.isprintable():
         return []
     found: dict[str, StudySummary] = {}

@@ -131,6 +131,19 @@ def cli() -> None:
     """Create hyperparameter-tuning studies, follow them, and read their results."""
 
 
+def _open_standard_streams() -> None:
+    """A stream that the caller has closed (`>&-`) goes nowhere, and nothing else gets its number: a connection that did would
+    be written to by whatever writes to that stream."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; every error becomes a sentence."""
     for stream in (sys.stdout, sys.stderr):
@@ -154,6 +167,7 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> None:
+    _open_standard_streams()
     # Most commands last a sixth of a second, a tenth of which would go into collecting garbage that loading modules does not
     # make, and into taking the interpreter and gRPC down in order. Whatever needs an order has had it: clients are closed,
     # output is flushed.

@@ -54,7 +54,7 @@ def get_model(session: Session, study: str, trial: str | None, form: Format) -> 
     if form is Format.TABLE:
         click.echo(describe_model(model))
     else:
-        print_document(model_document(model), form)
+        print_document(model_document(model), form, spread="parameters")
 
 
 @click.command("push-study")

@@ -43,10 +43,10 @@ def print_documents(documents: Sequence[Document], form: Format, fields: Sequenc
         _print(list(documents), form)
 
 
-def print_document(document: Document, form: Format) -> None:
+def print_document(document: Document, form: Format, spread: str = "") -> None:
     """One document; as CSV a header and one row."""
     if form is Format.CSV:
-        click.echo(to_csv([document], list(document)), nl=False)
+        click.echo(to_csv([document], list(document), spread), nl=False)
     else:
         _print(document, form)
 
@@ -68,7 +68,7 @@ def to_yaml(data: object) -> str:
 
 def to_csv(documents: Sequence[Document], fields: Sequence[str], spread: str = "") -> str:
     """The header comes even with no row. A mapping becomes a column for each of its names, such as `tags.team`; the names
-    of the mapping `spread` stand alone where no field has them: `--lr`. A list is one cell of JSON."""
+    of the mapping `spread` stand alone where they could not be taken for a field: `--lr`. A list is one cell of JSON."""
     rows = [_flat(document) for document in documents]
     nested = {field for document in documents for field in fields if isinstance(document.get(field), Mapping)}
     headers: dict[str, str] = {}
@@ -79,7 +79,8 @@ def to_csv(documents: Sequence[Document], fields: Sequence[str], spread: str = "
             continue
         for column in dict.fromkeys(column for row in rows for column in row if column.startswith(f"{field}.")):
             name = column.removeprefix(f"{field}.")
-            headers[column] = name if field == spread and name not in fields else column
+            alone = field == spread and name not in fields and not name.startswith(f"{spread}.")
+            headers[column] = name if alone else column
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([cell(header) for header in headers.values()])

@@ -178,7 +178,7 @@ def best(session: Session, study: str, form: Format) -> None:
             f"see katib-cli list trials {detail.summary.id}"
         )
     if form is not Format.TABLE:
-        print_document(trial_document(detail.best_trial), form)
+        print_document(trial_document(detail.best_trial), form, spread="parameters")
         return
     trial = detail.best_trial
     click.echo(

@@ -148,7 +148,7 @@ def get_trial(session: Session, trial: str, number: int | None, form: Format) ->
     with session.connect() as client:
         detail = client.get_trial(find_trial(client, trial, number))
         if form is not Format.TABLE:
-            print_document(trial_detail_document(detail), form)
+            print_document(trial_detail_document(detail), form, spread="parameters")
             return
         observations = _from_the_beginning(client, detail) if detail.truncated else detail.observations
         # One value is no curve.

@@ -1,5 +1,6 @@
 """Following a study until it ends, through restarts of the manager."""
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -69,7 +70,8 @@ def events(client: "ManagerClient", study_id: str, patience: Patience) -> Iterat
 
 
 def _view(watched: Watched) -> View:
-    if not sys.stdout.isatty():
+    # Nor can such a terminal draw over what is there.
+    if not sys.stdout.isatty() or os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
         return LineView(watched)
     from katib.cli.watch_live import LiveView  # rich is needed on a terminal only
 

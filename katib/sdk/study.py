@@ -128,6 +128,9 @@ def create_study(
 def open_study(study: str, *, server: str | None = None) -> "Study":
     """A study by its id or name. Raises NotFoundError where there is none, InvalidArgumentError where several have the name."""
     text_of("study", study, "expected a text, the id or the name of a study")
+    if not study.strip():
+        # To the manager an empty name is any.
+        raise InvalidArgumentError.of("study", study, "expected the id or the name of a study")
     client = connect(server)
     if is_id(study):
         found = Study(client, study)

@@ -32,6 +32,17 @@ def test_several_studies_are_stopped_and_one_that_is_not_there_keeps_none_from_i
     assert "no study has the name 'none'" in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"), [(("stop-study",), "study"), (("delete-study", "-y"), "study"), (("stop-trial",), "trial")]
+)
+def test_each_that_is_not_there_is_told(words: tuple[str, ...], kind: str, cli: Cli) -> None:
+    missing = ["a" * 16, "b" * 16, "c" * 16]
+    done = cli(*words, *missing)
+    assert (done.code, done.out) == (3, "")
+    assert [line.split()[-1] for line in done.err.splitlines()] == missing
+    assert done.err.count(f"no {kind}") == 3
+
+
 def test_a_database_that_is_away_is_said_once_and_code_4(cli: Cli, manager: ScriptedManager) -> None:
     manager.add(study(A, name="one"))
     manager.refusal = UnavailableError("the database does not answer: try again")

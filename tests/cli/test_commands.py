@@ -160,6 +160,18 @@ def test_a_study_that_is_not_there_is_one_sentence_and_code_3(text: str, cli: Cl
     assert done.err.rstrip("\n").isprintable()
 
 
+@pytest.mark.parametrize("words", [("delete-study", "--yes"), ("stop-study",), ("list-studies",), ("get-study",)])
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_name_as_of_a_variable_that_is_not_set_is_no_study(
+    words: tuple[str, ...], text: str, cli: Cli, manager: ScriptedManager
+) -> None:
+    manager.add(study("abcd" + "0" * 12, name="the only one"))
+    done = cli(*words, text)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Error: STUDY is empty: expected an id, its beginning or a name")
+    assert manager.calls == []
+
+
 def test_an_id_that_is_not_there_is_what_the_manager_says(cli: Cli) -> None:
     done = cli("stop-study", A)
     assert (done.code, done.err) == (3, f"Error: there is no study {A}\n")
@@ -358,6 +370,14 @@ def test_the_best_trial_is_shown_with_every_digit(cli: Cli, manager: ScriptedMan
     assert "accuracy: 0.9712345678901" in done.out
     assert "--lr:     0.012345678901234567" in done.out
     assert json.loads(cli("best", A, "-o", "json").out)["parameters"]["--layers"] == 3
+
+
+def test_a_csv_of_one_trial_has_the_columns_that_a_list_has(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A), SPEC, trial(7, state=TrialState.COMPLETED, objective=0.97))
+    manager.trials = [trial(7)]
+    for words in (("best", A), ("get-trial", trial(7).id), ("list-trials", A)):
+        header = cli(*words, "-o", "csv").out.splitlines()[0].split(",")
+        assert {"--lr", "--layers"} <= set(header), words
 
 
 def test_no_best_trial_yet_is_one_sentence_and_code_3(cli: Cli, manager: ScriptedManager) -> None:

@@ -94,6 +94,15 @@ def test_a_parameter_named_as_a_field_has_its_own_column() -> None:
     assert (row["number"], row["parameters.number"], row["tags.number"]) == ("1", "7", "8")
 
 
+def test_no_two_columns_of_a_csv_have_one_name() -> None:
+    names = ("id", "parameters.id", "parameters.parameters.id")
+    parameters = tuple(Parameter(name, ParameterType.INT, str(i)) for i, name in enumerate(names))
+    text = to_csv([trial_document(trial(1, parameters=parameters))], TRIAL_FIELDS, "parameters")
+    header, values = csv.reader(io.StringIO(text))
+    assert len(set(header)) == len(header)
+    assert [values[header.index(f"parameters.{name}")] for name in names] == ["0", "1", "2"]
+
+
 def test_a_csv_without_rows_has_its_header() -> None:
     assert to_csv([], STUDY_FIELDS) == ",".join(STUDY_FIELDS) + "\n"
 

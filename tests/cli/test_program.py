@@ -1,5 +1,6 @@
 """The program itself, started as a user starts it: help, completion, what it says and how it ends when something is wrong."""
 
+import pwd
 import re
 import signal
 import socket
@@ -9,12 +10,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import NoReturn
 
 import pytest
 
+from katib.api import logins
 from katib.cli.main import COMMANDS
+from katib.domain.errors import FailedPreconditionError
 from tests.cli.conftest import PROGRAM, ROOT, Cli
-from tests.cli.scripted import ScriptedManager, serving
+from tests.cli.scripted import ScriptedManager, serving, study
 from tests.ports import free_port
 
 SENTENCE = re.compile(r"Error: [^\n]+\n(Try 'katib-cli[^\n]*\n)?")
@@ -31,6 +35,36 @@ def test_help_names_every_command(program: Cli) -> None:
         assert done.code == 0
         assert done.err == ""
         assert all(re.search(rf"^  {name} ", done.out, re.MULTILINE) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_stream_that_is_closed_is_no_failure(closed: str, manager: ScriptedManager, server: str) -> None:
+    manager.add(study("abcd" + "0" * 12, name="one"))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -s {server} stop-study one {closed}', str(PROGRAM)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if closed.startswith(">") else f"Study abcd{'0' * 12} is stopping.\n")
+    assert len(manager.calls) == 1
+
+
+def test_a_user_without_a_home_has_no_logins_and_is_told_so_where_one_is_to_be_kept(
+    cli: Cli, manager: ScriptedManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_such_user(uid: int) -> NoReturn:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_such_user)
+    manager.add(study("abcd" + "0" * 12, name="one"))
+    assert cli("stop-study", "one").code == 0
+    with pytest.raises(FailedPreconditionError, match="no home to keep it in: set HOME or XDG_CONFIG_HOME"):
+        logins.keep("localhost:1", "word")
 
 
 def test_without_a_command_the_help_is_shown_and_nothing_was_done(program: Cli) -> None:

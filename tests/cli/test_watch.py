@@ -226,6 +226,15 @@ def test_a_terminal_gets_the_picture_and_the_last_words(server: str, manager: Sc
     assert "Best: accuracy 0.9, trial 1" in text.splitlines()[-1]
 
 
+@pytest.mark.long
+def test_a_terminal_that_cannot_draw_gets_a_line_for_each_trial(server: str, manager: ScriptedManager) -> None:
+    manager.add(study(A))
+    manager.watches = [[RUN, FINISH, END]]
+    code, text = on_terminal(["env", "TERM=dumb", str(PROGRAM), "-s", server, "watch", A])
+    assert code == 0
+    assert re.search(r"trial 1 .*COMPLETED", text, re.IGNORECASE), text
+
+
 # The state
 
 

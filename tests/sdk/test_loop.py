@@ -203,6 +203,10 @@ def test_what_cannot_be_reported_is_refused_at_once(it: World, bad: dict[str, fl
 def test_mistakes_are_named(it: World) -> None:
     with pytest.raises(NotFoundError, match="no study named 'nothing'"):
         katib.open_study("nothing", server=it.address)
+    create(it, "the only one, perhaps")
+    for empty in ("", " "):
+        with pytest.raises(InvalidArgumentError, match=r"study: .*expected the id or the name of a study"):
+            katib.open_study(empty, server=it.address)
     for _ in range(2):
         create(it, "twice")
     with pytest.raises(InvalidArgumentError, match="several studies"):
