@@ -240,6 +240,14 @@ def _listed(config: ParameterConfig, type_: ParameterType, at: str) -> Dimension
     return ListDimension(config.name, type_, feasible.list)
 
 
+def check_value(field: str, text: str, type_: ParameterType) -> None:
+    """Raises InvalidArgumentError for a value of a numeric type that not every program would read as such."""
+    if not _NUMBER.fullmatch(text):
+        raise InvalidArgumentError.of(field, text, "expected a number such as 0.5 or 1e-3")
+    if type_ is ParameterType.INT and not (float(text).is_integer() and abs(float(text)) < MAX_INT):
+        raise InvalidArgumentError.of(field, text, "expected a whole number between -2^53 and 2^53")
+
+
 def _bound(field: str, text: str, type_: ParameterType) -> Decimal:
     kind = "a whole number" if type_ is ParameterType.INT else "a finite number"
     if not text:

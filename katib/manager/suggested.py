@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.search_space import MAX_VALUE, Parameter, SearchSpace
+from katib.domain.parameters import ParameterType
+from katib.domain.search_space import MAX_VALUE, Parameter, SearchSpace, check_value
 from katib.domain.study import StudyReason
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
@@ -35,6 +36,8 @@ def checked_parameters(space: SearchSpace, parameters: Sequence[Parameter]) -> t
         if len(value) > MAX_VALUE:
             shown = f"{value[:_SHOWN_VALUE]}… ({len(value)} characters)"
             raise InvalidArgumentError.of(f"parameter_set.{dimension.name}", shown, f"expected at most {MAX_VALUE}")
+        if dimension.type is not ParameterType.CATEGORICAL:
+            check_value(f"parameter_set.{dimension.name}", value, dimension.type)
         dimension.to_unit(value)
     return tuple(d.parameter(values[d.name]) for d in space)
 
