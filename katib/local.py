@@ -9,11 +9,9 @@ import fcntl
 import logging
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -27,12 +25,14 @@ import click
 
 from katib.api import logs, rpc
 from katib.api.affinity import everywhere
+from katib.api.descriptors import raise_limit
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
 from katib.domain.errors import FailedPreconditionError, KatibError
 from katib.manager import settings as defaults
 from katib.manager.main import one_processor_option
 from katib.manager.server import Manager
 from katib.manager.settings import Settings
+from katib.sockets import restore, sockets_folder
 
 _log: Final = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ class _Supervisor:
             self._process.kill()
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        if self.service.socket.name:  # the pages have none
+            restore(self.service.socket.parent)
         with everywhere():
             return subprocess.Popen(
                 self._command,
@@ -179,7 +181,8 @@ def run(
     _check_environment()
     stop = rpc.stop_on_signals()
     _make_folder(data)
-    with _only_one(data), _runtime_folder(data) as folder, _lifeline() as lifeline:
+    raise_limit()
+    with _only_one(data), sockets_folder(data, _longest_socket()) as folder, _lifeline() as lifeline:
         services = [
             *_services("katib.suggestions", "katib.suggestion.server", folder, "s"),
             *_services("katib.earlystopping", "katib.earlystopping.server", folder, "e"),
@@ -221,6 +224,12 @@ def run(
 def _services(group: str, module: str, folder: Path, prefix: str) -> Iterator[_Service]:
     for entry in sorted(entry_points(group=group), key=lambda e: e.name):
         yield _Service(module, entry.name, folder / f"{prefix}-{entry.name}")
+
+
+def _longest_socket() -> int:
+    """The bytes of a name for any of them, such as s-random."""
+    groups = ("katib.suggestions", "katib.earlystopping")
+    return 2 + max(len(os.fsencode(entry.name)) for group in groups for entry in entry_points(group=group))
 
 
 def _bind_pages(dashboard: str | None) -> socket.socket:
@@ -286,26 +295,6 @@ def _lock(file: IO[str], data: Path) -> None:
     raise FailedPreconditionError(
         f"another katib-local works on {data}: stop it, or give this one a folder of its own with --data"
     )
-
-
-@contextmanager
-def _runtime_folder(data: Path) -> Iterator[Path]:
-    """A short private folder for the sockets: a socket's path has at most 107 bytes, which `data` may not leave room for.
-
-    New at each start, so that a service of an earlier start that still ends cannot remove a new one's socket.
-    """
-    note = data / "runtime"
-    if note.exists():
-        left = Path(note.read_text())
-        if left.name.startswith("katib-") and left.parent == Path(tempfile.gettempdir()):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="katib-"))
-    note.write_text(str(folder))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        note.unlink(missing_ok=True)
 
 
 @contextmanager

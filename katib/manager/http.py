@@ -30,7 +30,7 @@ class HttpServer:
             raise FailedPreconditionError(f"cannot serve HTTP on {address!r}: expected HOST:PORT")
         handler = type("Handler", (_Handler,), {"registry": registry, "ready": staticmethod(ready), "tls": tls})
         try:
-            self._server = _Server((host.strip("[]"), int(port)), handler)
+            self._server = _Server(_resolved(host.strip("[]"), int(port)), handler)
         except OSError as error:
             raise FailedPreconditionError(
                 f"cannot serve HTTP on {address}: {error.strerror}; choose another --http address, or --http '' for none"
@@ -50,7 +50,21 @@ class HttpServer:
         self._server.server_close()
 
 
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    """An address of the host, by IPv4 where it has one; all of this machine's where none is given. Raises OSError."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = next((it for it in found if it[0] is socket.AF_INET), found[0])
+    return family, address
+
+
 class _Server(ThreadingHTTPServer):
+    # Of connections that are not taken in yet: with fewer, those who come at once wait a second for their next try.
+    request_queue_size = 128
+
+    def __init__(self, where: tuple[socket.AddressFamily, Any], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family, address = where
+        super().__init__(address, handler)
+
     def handle_error(self, _request: Any, client_address: Any) -> None:
         """Someone who hangs up, or speaks no TLS, is no error of ours."""
         _log.debug("a connection of %s broke off", client_address, exc_info=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from katib.api import logs, rpc
+from katib.api.descriptors import raise_limit
 from katib.api.plugins import SERVICE_TOKEN
 from katib.api.tls_options import server_options
 from katib.domain.errors import KatibError
@@ -170,6 +171,7 @@ def main(**options: Any) -> None:
 def run(settings: Settings) -> None:
     """Runs a manager until SIGTERM or SIGINT, or until it knows that waiting for its database is of no use."""
     stop = rpc.stop_on_signals()
+    raise_limit()
     _log.info("settings: %s", settings.shown())
     manager = Manager(settings)
     manager.serve()

@@ -33,7 +33,7 @@ def test_a_number_that_not_every_language_reads_is_refused_with_its_name(name: s
 
 @pytest.mark.parametrize("text", ["1.5", "1e-1", "9" * 300, "9007199254740992"])
 def test_a_value_of_an_int_that_is_no_whole_number_is_refused(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="layers: .*expected a whole number"):
+    with pytest.raises(InvalidArgumentError, match=r"layers: .*expected a whole number"):
         checked_parameters(SPACE, sent(layers=text))
 
 

@@ -50,6 +50,14 @@ def test_a_service_begins_with_the_first_call_and_no_other_one_does() -> None:
     assert children() == before
 
 
+@pytest.mark.long
+def test_a_service_begins_although_the_folder_of_its_socket_was_tidied_away() -> None:
+    with on_demand("random") as (standby, addresses):
+        Path(addresses["random"].removeprefix("unix:")).parent.rmdir()
+        standby.wake(addresses["random"])
+        wait_until_serving(addresses["random"])
+
+
 def test_an_address_that_is_none_of_them_is_left_alone() -> None:
     before = children()
     with on_demand("random") as (standby, _):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ import grpc
 import psutil
 import pytest
 
+from katib.api.descriptors import limit_given
 from katib.worker.base import RunPhase
 from katib.worker.local.worker import LocalWorker
 from tests.worker.hasty import driver, worker
@@ -85,6 +87,17 @@ def test_a_run_begins_with_every_signal_as_usual(driver):
     masks = [int(line.split()[1], 16) for line in driver.texts(name)]
     known = sum(1 << (number - 1) for number in signal.valid_signals())
     assert [mask & known for mask in masks] == [0, 0]
+
+
+def test_a_run_may_have_as_many_files_open_as_the_manager_was_started_to_have(driver):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 100, hard))
+    try:
+        name = driver.start("sh", "-c", "ulimit -Sn; ulimit -Hn")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    driver.ended(name)
+    assert driver.texts(name) == [limit_given(), str(hard)]
 
 
 def test_a_run_works_in_a_folder_of_its_own(tmp_path, driver):

@@ -9,6 +9,7 @@ import signal
 from typing import Final
 
 from katib.api.affinity import everywhere
+from katib.api.descriptors import limit_given
 from katib.worker.local.command import Command
 from katib.worker.local.folder import EXIT, OUTPUT, STARTED
 
@@ -16,8 +17,8 @@ SHELL: Final = "/bin/sh"
 # The shell's $0: with the run's name behind it, it tells this process from every other one that bears or bore its number.
 TITLE: Final = "katib-run/"
 
-# $1 the run's folder, $2 where the command runs, $3 the boot id; the rest is the command, which no shell interprets: its first
-# word holds a slash, so it is never a builtin.
+# $1 the run's folder, $2 where the command runs, $3 the boot id, $4 how many files it may have open; the rest is the command,
+# which no shell interprets: its first word holds a slash, so it is never a builtin.
 #
 # set -C makes `>` create with O_EXCL: of several wrappers of a run one goes on. A SIGTERM that comes before the command is
 # there to receive it is kept for it. The command inherits none of the traps. The brackets keep the shell's remarks
@@ -26,7 +27,8 @@ TITLE: Final = "katib-run/"
 # parent to see. What stands there already is looked for first: set -C lets it wait at a pipe.
 TEXT: Final = f"""\
 _katib_run=$1 _katib_work=$2 _katib_boot=$3 _katib_stop=
-shift 3
+ulimit -Sn "$4"
+shift 4
 trap _katib_stop=1 TERM
 trap : HUP INT QUIT
 set -C
@@ -57,7 +59,7 @@ def spawn(folder: str, name: str, boot_id: str, command: Command) -> int:
     with everywhere():
         return os.posix_spawn(
             SHELL,
-            [SHELL, "-c", TEXT, TITLE + name, folder, command.working_dir, boot_id, *command.argv],
+            [SHELL, "-c", TEXT, TITLE + name, folder, command.working_dir, boot_id, limit_given(), *command.argv],
             command.environment,
             file_actions=(
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
