@@ -11,9 +11,9 @@ from katib.cli.files import STDIN, read_file
 from katib.cli.output import Format, output_option, print_document
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
-from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError
+from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 from katib.domain.study import check_study
-from katib.domain.study_file import StudyFile, StudyFileError, locate, parse_study
+from katib.domain.study_file import StudyFile, StudyFileError, parse_study
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -72,9 +72,11 @@ def _create(client: "ManagerClient", study: StudyFile, request_id: str) -> str:
     except InvalidArgumentError as error:
         if error.violations:
             raise study.refused(error.violations) from None
+        problem = study.located(error.message)
+        if problem is not None:
+            raise StudyFileError(study.source, [problem]) from None
         raise StudyFileError.at(study.source, None, error.message) from None
     except FailedPreconditionError as error:
         # Nothing is wrong with the file in itself, but what it names is not there.
-        field, _, sentence = error.message.partition(": ")
-        (problem,) = locate([FieldViolation(field, "", sentence)], study.places)
-        raise FailedPreconditionError(problem.render(study.source) if problem.line else error.message) from None
+        problem = study.located(error.message)
+        raise FailedPreconditionError(problem.render(study.source) if problem else error.message) from None

@@ -1,11 +1,12 @@
 """What a reader can do. Each action is a POST of JSON that is proved to come from a page of ours (katib.dashboard.security)."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from starlette.concurrency import run_in_threadpool
+from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,8 +17,8 @@ from katib.dashboard.limits import cost_of
 from katib.dashboard.security import check_same_site
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, violation
 from katib.domain.study import MAX_COUNT, Limits
-from katib.domain.study_file import MAX_BYTES, Problem, StudyFile, StudyFileError, locate, parse_study
-from katib.domain.study_file_values import parse_period
+from katib.domain.study_file import MAX_BYTES, Problem, StudyFile, StudyFileError, parse_study
+from katib.domain.study_file_values import parse_number, parse_period, parse_whole
 
 Body: TypeAlias = Mapping[str, object]
 Action: TypeAlias = Callable[[ManagerClient, Mapping[str, str], Body], object]
@@ -43,12 +44,14 @@ def _create(client: ManagerClient, _path: Mapping[str, str], body: Body) -> obje
     except InvalidArgumentError as error:
         if error.violations:
             raise study.refused(error.violations) from None
+        problem = study.located(error.message)
+        if problem is not None:
+            raise StudyFileError(_SOURCE, [problem]) from None
         raise StudyFileError.at(_SOURCE, None, error.message) from None
     except FailedPreconditionError as error:
         # Nothing is wrong with the file in itself, but what it names is not there.
-        field, _, sentence = error.message.partition(": ")
-        (problem,) = locate([FieldViolation(field, "", sentence)], study.places)
-        if problem.line is None:
+        problem = study.located(error.message)
+        if problem is None:
             raise
         raise StudyFileError(_SOURCE, [problem]) from None
 
@@ -93,7 +96,7 @@ def _update(client: ManagerClient, path: Mapping[str, str], body: Body) -> objec
 
     counts = {name: read(name, _count, "expected a whole number") for name in _COUNTS}
     periods = {name: read(name, parse_period, "expected a time such as 90s, 10m or 2h") for name in _PERIODS}
-    goal = read("optimization_goal", float, "expected a number")
+    goal = read("optimization_goal", _goal, "expected a finite number")
     if found:
         raise InvalidArgumentError(found)
     whole = {name: value for name, value in counts.items() if isinstance(value, int)}
@@ -116,9 +119,18 @@ def _update(client: ManagerClient, path: Mapping[str, str], body: Body) -> objec
 
 def _count(text: str) -> int:
     """What the wire has a field for; the manager says what it accepts of that. Raises ValueError."""
-    if len(text) > 20 or abs(int(text)) > MAX_COUNT:
+    number = parse_whole(text)
+    if number is None or abs(number) > MAX_COUNT:
         raise ValueError(text)
-    return int(text)
+    return number
+
+
+def _goal(text: str) -> float:
+    """Raises ValueError."""
+    number = parse_number(text)
+    if number is None or not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _stop_trial(client: ManagerClient, path: Mapping[str, str], _body: Body) -> object:
@@ -153,12 +165,14 @@ def _problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
     ]
 
 
-def _endpoint(action: Action) -> Callable[[Request], object]:
+def _endpoint(action: Action, *, aside: bool = False) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
         check_same_site(request)
         body = await _body(request)
         try:
-            done = await run_in_threadpool(action, context_of(request).client, request.path_params, body)
+            context = context_of(request)
+            limiter = context.checks if aside else None
+            done = await to_thread.run_sync(action, context.client, request.path_params, body, limiter=limiter)
         except StudyFileError as error:
             return JSONResponse(
                 {"error": "the study file cannot be used", "problems": _problems(error.problems)}, status_code=400
@@ -190,13 +204,14 @@ async def _body(request: Request) -> Body:
     return body
 
 
-def _route(path: str, action: Action) -> Route:
-    return Route(path, _endpoint(action), methods=["POST"])
+def _route(path: str, action: Action, *, aside: bool = False) -> Route:
+    """`aside`: beside the threads that answer pages, for what whoever reaches the dashboard may have computed."""
+    return Route(path, _endpoint(action, aside=aside), methods=["POST"])
 
 
 ROUTES: Final = [
     _route("/api/studies", _create),
-    _route("/api/studies/check", _check),
+    _route("/api/studies/check", _check, aside=True),
     _route("/api/studies/{study}/stop", _stop),
     _route("/api/studies/{study}/pause", _pause),
     _route("/api/studies/{study}/resume", _resume),

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -35,6 +36,8 @@ _log: Final = logging.getLogger(__name__)
 
 # How long any one call to the manager may take; what takes longer is better asked for in pieces.
 CALL_S: Final = 20.0
+# Study files that are checked at once.
+_CHECKS: Final = 2
 
 
 def create_app(
@@ -59,7 +62,7 @@ def create_app(
             *actions.ROUTES,
             *study_data.ROUTES,
             *trial_data.ROUTES,
-            Route("/healthz", lambda _request: PlainTextResponse("ok\n")),
+            Route("/healthz", _alive),
             Mount(f"/static/{version}", Assets()),
         ],
         middleware=[
@@ -77,8 +80,14 @@ def create_app(
         Metrics(),
         BestLines(),
         token or NOBODY,
+        CapacityLimiter(_CHECKS),
     )
     return app
+
+
+async def _alive(_request: Request) -> Response:
+    """Without a thread: those that answer pages may all wait for a manager."""
+    return PlainTextResponse("ok\n")
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from anyio import CapacityLimiter
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -58,7 +59,9 @@ class Context:
     importance: Importance
     metrics: Metrics
     lines: BestLines
-    everybody: str = NOBODY
+    everybody: str
+    # Of what is computed for whoever reaches the dashboard: the threads that answer pages are not for it.
+    checks: CapacityLimiter
 
     def client_for(self, request: Request) -> ManagerClient:
         """A client that calls as the reader."""

@@ -35,6 +35,12 @@ class StudyFile:
         """The error for what a check, or the manager, says of this study: with this file's name and lines."""
         return StudyFileError(self.source, locate(violations, self.places), self.warnings)
 
+    def located(self, message: str) -> Problem | None:
+        """What a message says that begins with a path of the study, as those of services do; None where it does not."""
+        field, _, sentence = message.partition(": ")
+        (problem,) = locate([FieldViolation(field, "", sentence)], self.places)
+        return None if problem.line is None else problem
+
 
 def parse_study(data: str | bytes, source: str = "study.yaml") -> StudyFile:
     """Reads a study file and makes every check that needs no service; `source` is its name in messages.

@@ -1,8 +1,9 @@
 """Walking the nodes of a study file: every entry with its place, and what is wrong collected rather than raised."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -15,6 +16,7 @@ from katib.domain.study_file_yaml import line_of
 
 _NULL: Final = "tag:yaml.org,2002:null"
 _SHOWN_KEY: Final = 80
+_GUESSES: Final = 50
 _MERGE: Final = "tag:yaml.org,2002:merge"
 
 
@@ -44,6 +46,7 @@ class Walk:
     warnings: list[Problem] = field(default_factory=list)
     doubts: list[Problem] = field(default_factory=list)
     _unknown: list[tuple[Place, str, KeySet]] = field(default_factory=list)
+    _guesses: int = 0
 
     def refuse(self, place: Place, value: object, expected: str) -> None:
         self.problems.append(Problem(place.line, violation(place.path, value, expected)))
@@ -146,13 +149,20 @@ class Walk:
             return None
         found = words.find(text)
         if found is None:
-            meant = words.mistaken.get(text.strip().lower()) or _nearest(text.lower(), words.names())
+            meant = words.mistaken.get(text.strip().lower()) or self._guess(
+                partial(_nearest, text.lower(), words.names())
+            )
             self.refuse(entry.place, text, words.expected + (f" (did you mean {meant!r}?)" if meant else ""))
         return found
 
-    def whole(self, entry: Entry | None) -> int | None:
+    def _digits(self, entry: Entry | None) -> str | None:
+        """The text of a scalar that is to be a number: an empty one, as of a variable that is not set, is none."""
         text = self.text(entry)
-        if entry is None or not text:
+        return text if entry is not None and isinstance(entry.node, ScalarNode) else None
+
+    def whole(self, entry: Entry | None) -> int | None:
+        text = self._digits(entry)
+        if entry is None or text is None:
             return None
         number = parse_whole(text)
         if number is None:
@@ -160,8 +170,8 @@ class Walk:
         return number
 
     def number(self, entry: Entry | None) -> float | None:
-        text = self.text(entry)
-        if entry is None or not text:
+        text = self._digits(entry)
+        if entry is None or text is None:
             return None
         number = parse_number(text)
         if number is None:
@@ -169,14 +179,19 @@ class Walk:
         return number
 
     def period(self, entry: Entry | None) -> timedelta | None:
-        text = self.text(entry)
-        if entry is None or not text:
+        text = self._digits(entry)
+        if entry is None or text is None:
             return None
         try:
             return parse_period(text)
         except ValueError as error:
             self.refuse(entry.place, text, str(error))
             return None
+
+    def _guess(self, guess: Callable[[], str | None]) -> str | None:
+        """What may be meant, for as many mistakes as anybody reads: of a file of nothing else it would take seconds."""
+        self._guesses += 1
+        return guess() if self._guesses <= _GUESSES else None
 
     def finish(self) -> None:
         """Judges the unknown keys, for which the whole file has to be known."""
@@ -186,7 +201,7 @@ class Walk:
             if sentence is None and here is not None:
                 sentence = f"there is no such key (here it is {here!r})"
             if sentence is None:
-                meant = keys.nearest(key, old=self.old)
+                meant = self._guess(partial(keys.nearest, key, old=self.old))
                 sentence = "there is no such key" + (f" (did you mean {meant!r}?)" if meant else "")
             if self.old:
                 self.warn(place, f"ignored: {sentence}")

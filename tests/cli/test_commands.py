@@ -123,6 +123,15 @@ def test_what_the_manager_refuses_is_told_with_the_lines_of_the_file(
     ]
 
 
+def test_what_a_service_says_of_a_field_has_its_line_too(cli: Cli, manager: ScriptedManager, file: Path) -> None:
+    manager.refusal = InvalidArgumentError("study_config.parameter_configs.configs[0]: lr: expected an int")
+    done = cli("create-study", "-f", str(file))
+    assert (done.code, done.err) == (2, f"{file}:7: parameters[0]: lr: expected an int\n")
+    manager.refusal = InvalidArgumentError("I take no study on Mondays: sorry")
+    done = cli("create-study", "-f", str(file))
+    assert (done.code, done.err) == (2, f"{file}: I take no study on Mondays: sorry\n")
+
+
 def test_a_refusal_for_the_state_of_things_is_one_sentence_and_code_1(
     cli: Cli, manager: ScriptedManager, file: Path
 ) -> None:

@@ -117,8 +117,14 @@ class TestActing:
         assert act("stop").status_code == 200
         until(lambda: state(katib, slow) is StudyState.STOPPED)
 
-    def test_limits_that_are_none_are_named(self, pages: TestClient, headers: Mapping[str, str], slow: str) -> None:
-        body = {"max_trials": "many", "trial_timeout": "soon", "optimization_goal": "high"}
+    @pytest.mark.parametrize(
+        ("count", "time", "goal"),
+        [("many", "soon", "high"), ("1_000", "1_0s", "1e400"), ("١٢", "١٢", "inf"), ("1.5", "-1s", "nan")],
+    )
+    def test_limits_that_are_none_are_named(
+        self, pages: TestClient, headers: Mapping[str, str], slow: str, count: str, time: str, goal: str
+    ) -> None:
+        body = {"max_trials": count, "trial_timeout": time, "optimization_goal": goal}
         answer = pages.post(f"/api/studies/{slow}/update", json=body, headers=headers)
         assert answer.status_code == 400
         assert {problem["field"] for problem in answer.json()["problems"]} == set(body)

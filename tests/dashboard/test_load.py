@@ -1,16 +1,20 @@
 """What one request may cost, and what others get meanwhile."""
 
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any
 
+import httpx2
 import pytest
+from anyio import create_task_group, fail_after, run, sleep, to_thread
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from katib.api.client import ManagerClient
-from katib.dashboard import changes, context, importance
+from katib.dashboard import app, changes, context, importance
 from katib.dashboard.answers import Answers
 from katib.dashboard.errors import BusyError
 from katib.domain.errors import DeadlineExceededError
@@ -163,3 +167,45 @@ class TestAnswers:
             assert answer["names"] == ["loss"]
             assert answer["values"]["1"] == [2.0]
         assert len(calls) <= 2  # a minute may end between two
+
+
+@pytest.fixture
+def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[Starlette]:
+    """The pages in front of a manager that takes connections and says nothing."""
+    monkeypatch.setattr(context, "_REQUEST_S", 3.0)
+    monkeypatch.setattr(app, "CALL_S", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield app.create_app(f"127.0.0.1:{listener.getsockname()[1]}")
+
+
+async def while_all_wait(
+    mute: Starlette, ask: Callable[[httpx2.AsyncClient], Awaitable[httpx2.Response]]
+) -> httpx2.Response:
+    """What is answered while more pages wait for the manager than there are threads for."""
+    transport = httpx2.ASGITransport(mute)
+    async with (
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        create_task_group() as waiting,
+    ):
+        for _ in range(60):
+            waiting.start_soon(client.get, "/")
+        await sleep(0.3)
+        with fail_after(2):
+            answer = await ask(client)
+        assert to_thread.current_default_thread_limiter().available_tokens == 0
+        return answer
+
+
+@pytest.mark.long
+def test_the_pages_are_alive_while_all_of_them_wait_for_a_manager(mute: Starlette) -> None:
+    answer = run(while_all_wait, mute, lambda client: client.get("/healthz"))
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+@pytest.mark.long
+def test_a_study_file_is_checked_beside_the_threads_of_the_pages(mute: Starlette) -> None:
+    def ask(client: httpx2.AsyncClient) -> Awaitable[httpx2.Response]:
+        client.cookies.set("katib_token", "t" * 48)
+        return client.post("/api/studies/check", json={"file": "name: x"}, headers={"x-katib-token": "t" * 48})
+
+    assert "problems" in run(while_all_wait, mute, ask).json()

@@ -6,6 +6,7 @@ import pytest
 
 from katib.domain.errors import FieldViolation, InvalidArgumentError
 from katib.domain.study_file import StudyFileError, locate, parse_study
+from katib.domain.study_file_keys import KeySet
 from katib.domain.study_file_yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
 
 HEAD = "name: s\nobjective: {name: loss, type: minimize}\n"
@@ -304,3 +305,24 @@ def test_a_refusal_of_the_manager_gets_the_line_of_the_file() -> None:
 def test_any_path_can_be_looked_up(field: str) -> None:
     (problem,) = locate([FieldViolation(field, "", "expected x")], {})
     assert problem.line is None
+
+
+@pytest.mark.parametrize("key", ["max_trials", "max_parallel", "trial_timeout", "max_duration", "retry_limit"])
+def test_an_empty_text_as_of_a_variable_that_is_not_set_is_no_limit(key: str) -> None:
+    assert refusal(f'{HEAD}{BODY}command: [x]\n{key}: ""\n').startswith(f"f.yaml:6: {key}: expected a")
+    for nothing in ("", "~", "null"):
+        parse_study(f"{HEAD}{BODY}command: [x]\n{key}: {nothing}\n")
+
+
+def test_of_a_file_of_mistakes_as_many_are_guessed_at_as_anybody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    nearest = KeySet.nearest
+
+    def counted(keys: KeySet, key: str, *, old: bool) -> str | None:
+        asked.append(key)
+        return nearest(keys, key, old=old)
+
+    monkeypatch.setattr(KeySet, "nearest", counted)
+    text = refusal("".join(f"max_failed_trial{i}: 1\n" for i in range(3000)))
+    assert "did you mean 'max_failed_trials'" in text
+    assert len(asked) < 100
