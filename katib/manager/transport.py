@@ -1,14 +1,18 @@
 """How a manager is reached and how it reaches services: its ports, certificates, and what runs are told of both."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
 from katib.api import rpc
 from katib.api.tls import SYSTEM, ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext, warn_of_sent
 from katib.api.tls_files import Reloaded, read_authorities
+from katib.api.tls_trust import why_not_believed
 from katib.manager.advertise import advertised_address
 from katib.manager.reports import REPORTS
 from katib.manager.settings import Settings
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Transport:
@@ -47,10 +51,26 @@ class Transport:
             warn_of_plaintext(self._settings.listen, self._settings.report_listen, self._settings.http)
         else:
             self.tls.watch()
+            if self.advertised and not self.advertised.startswith("unix:"):
+                self._warn_of_runs(self.tls)
         settings = self._settings
         if settings.service_token_file is not None and self.services is None:
             warn_of_sent(
                 "the token in --service-token-file", settings.suggestion_address, settings.earlystopping_address
+            )
+
+    def _warn_of_runs(self, tls: ServerTls) -> None:
+        """Their reports would all fail, and only whoever reads their output would ever know."""
+        told = self.authorities()
+        why = why_not_believed(tls.context(), None if told == SYSTEM else told)
+        if why:
+            whom = "the public authorities" if told == SYSTEM else self._settings.advertise_ca or self._settings.tls_ca
+            _log.warning(
+                "PROGRAMS OF TRIALS CANNOT REPORT: they are to believe %s, by which the certificate in --tls-cert is not good "
+                "(%s). Give --advertise-ca the authorities of %s.",
+                whom,
+                why,
+                self._settings.tls_cert,
             )
 
 
