@@ -88,12 +88,16 @@ class Output:
     that output was lost between the two cursors. The last line of a run that is still going is held back until its line end
     comes. A carriage return ends a line too; empty lines are left out; colour codes are taken out; what is not UTF-8 is
     replaced; of a line beyond `metrics.MAX_LINE` bytes the beginning is given.
+
+    `trouble`: why this run's output cannot be read, where that is no trouble of the worker's; empty for none. It is to be read
+    again a while later, and nothing is the end before.
     """
 
     lines: Sequence[OutputLine]
     cursor: str
     end: bool
     truncated: bool = False
+    trouble: str = ""
 
 
 @dataclass(slots=True)

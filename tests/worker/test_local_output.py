@@ -1,15 +1,19 @@
 """A run's output, read line by line from a cursor on."""
 
+import errno
 import os
 import re
+import socket
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.metrics import MAX_LINE
+from katib.worker.base import Output
 from katib.worker.local.output import MAX_READ, read_log, read_output
 
 
@@ -161,6 +165,56 @@ def test_a_file_that_was_truncated_is_read_from_its_start_and_positions_go_on(pa
     path.write_bytes(b"")
     output = read_output(str(path), "9@8", 100, ended=True)
     assert (list(output.lines), output.cursor, output.end, output.truncated) == ([], "0@17", True, True)
+
+
+def listen(path):
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        os.mkdir,
+        os.mkfifo,
+        listen,
+        lambda path: path.symlink_to(path),
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to(__file__ + "/none"),
+    ],
+    ids=["folder", "pipe", "socket", "link to itself", "device", "below a file"],
+)
+def test_what_is_no_file_has_lost_all_that_was_in_it_and_is_waited_at_by_nobody(path, made):
+    made(path)
+    for cursor, after in (("", "0"), ("9", "0@9")):
+        assert read_output(str(path), cursor, 100, ended=True) == Output([], after, end=True, truncated=True)
+        assert not read_output(str(path), cursor, 100, ended=False).end
+    assert read_log(str(path), 0, 100, ended=True).data == b""
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_what_cannot_be_read_is_trouble_of_that_file_alone(path, monkeypatch, number):
+    path.write_bytes(b"acc=1\n")
+    monkeypatch.setattr(os, "pread", failing(number))
+    output = read_output(str(path), "3", 100, ended=True)
+    assert output == Output([], "3", end=False, trouble=f"its output cannot be read: {os.strerror(number)}")
+    with pytest.raises(NotFoundError, match=f"the output cannot be read: {os.strerror(number)}"):
+        read_log(str(path), 0, 100, ended=True)
+
+
+def test_that_this_process_has_no_descriptor_left_is_no_trouble_of_the_file(path, monkeypatch):
+    path.write_bytes(b"acc=1\n")
+    monkeypatch.setattr(os, "open", failing(errno.EMFILE))
+    for reader, where in ((read_output, ""), (read_log, 0)):
+        with pytest.raises(OSError, match="Too many open files"):
+            reader(str(path), where, 100, ended=True)
+
+
+def failing(number):
+    def fail(*_arguments):
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.0", "1@", "@1", "++", "1+@2", " 1", "1\n", "9" * 30, "٣"])

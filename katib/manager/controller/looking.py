@@ -10,7 +10,6 @@ from katib.domain.metrics_missing import explain_missing, explain_missing_in_fil
 from katib.domain.names import run_name
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
-from katib.manager.controller.files import FileReading
 from katib.manager.controller.output import Reading, Taken, lines_looked_at, take_in
 from katib.manager.patterns import compile_pattern
 from katib.manager.ports import Storage
@@ -54,12 +53,15 @@ class Lookout:
             for trial in taken.trials:
                 name = run_name(trial.id, trial.attempt)
                 if trial.id in silent and trial.objective is None and runs[name].phase is RunPhase.SUCCEEDED:
-                    taken.missing[name] = self._missing(study, trial, name, readings[name].files)
+                    taken.missing[name] = self._missing(study, trial, name, readings[name])
         return runs, taken
 
-    def _missing(self, study: Study, trial: Trial, run: str, files: FileReading | None) -> str:
+    def _missing(self, study: Study, trial: Trial, run: str, reading: Reading) -> str:
         """Why a run that ended well has no value of the objective."""
         spec = study.spec
+        files = reading.files
+        if files is None and reading.loss:
+            return f"it ended well but there is no value of {spec.objective_name}; {reading.loss}"
         with at_worker():
             lines, long = lines_looked_at(self._worker, study.id, run)
         reported, _ = self._storage.latest_observations(trial.id, _LOOKED_OBSERVATIONS)

@@ -1,6 +1,7 @@
 """Taking in what a study's runs have printed since the last pass."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -28,24 +29,34 @@ _TAIL_BYTES: Final = 600
 _TAIL_LINES: Final = 5
 # How far back it is looked why there is no value of the objective: in the last half of it no line is longer than it seems.
 _LOOKED_BYTES: Final = 2 * MAX_LINE
-_LOST: Final = "some of its output was lost before it was read: values that it printed may be missing"
+# How long after a run's end it is tried again to read an output that cannot be read.
+TROUBLE_S: Final = 30.0
+LOST: Final = "some of its output was lost before it was read: values that it printed may be missing"
 
 
 @dataclass(slots=True)
 class Reading:
     """How far a run's output has been read: further than stored where the rest held no metric. `lost`: not all of it could
-    be."""
+    be. `trouble`: why it cannot be read at present, or could not be; `given_up_at`: by the monotonic clock, when that is the
+    end of it, once the run has ended."""
 
     cursor: str
     version: int = -1
     end: bool = False
     lost: bool = False
+    trouble: str = ""
+    given_up_at: float | None = None
     files: FileReading | None = None
 
     @property
     def whole(self) -> bool:
         """The run has ended, and all that it said has been read."""
         return self.end and (self.files is None or self.files.end)
+
+    @property
+    def loss(self) -> str:
+        """What there is to say where not all of the output was read."""
+        return f"{LOST} ({self.trouble})" if self.trouble else LOST if self.lost else ""
 
 
 @dataclass(slots=True)
@@ -93,7 +104,7 @@ def take_in(
                 trial = _read_files(worker, study, trial, run, reading, taken)
             if reading.whole:
                 taken.drained.add(name)
-                warnings = [_LOST] if reading.lost else []
+                warnings = [reading.loss] if reading.loss else []
                 if reading.files is not None and reading.files.warning:
                     warnings.append(reading.files.warning)
                 if warnings:
@@ -108,6 +119,10 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     """One run's next piece; returns the trial as it will be."""
     spec = study.spec
     output = worker.output(study.id, run.name, reading.cursor, OUTPUT_BYTES)
+    if output.trouble:
+        _not_read(study, run, reading, output.trouble, taken)
+        return trial
+    reading.trouble = ""
     if output.truncated:
         reading.lost = True
         _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": run.name})
@@ -139,6 +154,18 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
         objective=fold_objective(trial.objective, values, spec.objective_strategy),
         cursor=output.cursor,
     )
+
+
+def _not_read(study: Study, run: RunStatus, reading: Reading, trouble: str, taken: Taken) -> None:
+    """It is looked at again in a while, and costs its own run its values in the end: the others go on."""
+    now = time.monotonic()
+    if trouble != reading.trouble:
+        _log.warning("output of %s: %s", run.name, trouble, extra={"study_id": study.id})
+    reading.trouble, reading.version = trouble, -1
+    if run.phase.ended and reading.given_up_at is None:
+        reading.given_up_at = now + TROUBLE_S
+    reading.end = reading.given_up_at is not None and now >= reading.given_up_at
+    taken.waiting = taken.waiting or not reading.end
 
 
 def _read_files(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:

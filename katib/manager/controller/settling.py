@@ -130,7 +130,9 @@ class Settling:
     def _no_metrics(self, run: str) -> str:
         tail = self.observed.tails.get(run, "")
         text = self.observed.missing.get(run, f"it ended well but reported no value of {self.spec.objective_name}")
-        return f"{text}; its last lines: {tail}" if tail else f"{text}; it printed nothing"
+        if tail:
+            return f"{text}; its last lines: {tail}"
+        return text if run in self.observed.warnings else f"{text}; it printed nothing"
 
     def _fail(self, trial: Trial, reason: str, message: str, at: datetime | None = None) -> None:
         further = self.limits.retry_limit or 0

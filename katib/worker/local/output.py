@@ -4,14 +4,15 @@ A cursor is `<offset>`, with `@<base>` behind it when the file was once truncate
 positions never come twice) and with `+` when it stands in the middle of a line that was too long, whose rest is passed over.
 """
 
+import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.metrics import MAX_LINE, OutputLine
 from katib.domain.views import LogChunk
 from katib.worker.base import Output
@@ -21,6 +22,10 @@ MAX_READ: Final = 4 * 1024 * 1024
 
 # Not to wait at a pipe that the program has put in its output's place.
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK
+# A socket; a link to itself; the run's folder itself replaced.
+_NO_FILE: Final = frozenset({errno.ENXIO, errno.ELOOP, errno.ENOTDIR})
+# What this process has run out of; anything else that keeps a file from being read is that file's own.
+_OURS: Final = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _CURSOR: Final = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?(\+)?")
 
 
@@ -45,7 +50,9 @@ class _Cursor:
 
 
 def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Output:
-    """`ended` is true only when nothing will be written any more. A file that is not there is an empty one.
+    """`ended` is true only when nothing will be written any more. A file that is not there is an empty one; what is no regular
+    file, as a folder that the program has made in its place, is one that lost all that was in it. Raises OSError for what is
+    no trouble of this file.
 
     A line's time is the last time that the file was written when the line was read.
     """
@@ -53,10 +60,28 @@ def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Outpu
         descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
         return read_descriptor(None, cursor, max_bytes, ended=ended)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return _lost(cursor, max_bytes, ended=ended)
+        return _trouble(error, cursor)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return _lost(cursor, max_bytes, ended=ended)
         return read_descriptor(descriptor, cursor, max_bytes, ended=ended)
+    except OSError as error:
+        return _trouble(error, cursor)
     finally:
         os.close(descriptor)
+
+
+def _trouble(error: OSError, cursor: str) -> Output:
+    if error.errno in _OURS:
+        raise error
+    return Output([], cursor, end=False, trouble=f"its output cannot be read: {error.strerror}")
+
+
+def _lost(cursor: str, max_bytes: int, *, ended: bool) -> Output:
+    return replace(read_descriptor(None, cursor, max_bytes, ended=ended), truncated=True)
 
 
 def offset_of(cursor: str) -> int:
@@ -85,21 +110,26 @@ def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ende
 
 def read_log(path: str, offset: int, max_bytes: int, *, ended: bool) -> LogChunk:
     """Raw bytes from `offset` on; a negative one counts from the end, one beyond it stands for it. A file that is not there, or
-    no regular one, is an empty one."""
+    no regular one, is an empty one. Raises NotFoundError for one that cannot be read, and OSError for what is no trouble of
+    this file."""
     wanted = min(max(max_bytes, 1), MAX_READ)
     try:
         descriptor = os.open(path, _FLAGS)
-    except FileNotFoundError:
-        return LogChunk(b"", 0, ended)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return LogChunk(b"", 0, ended)
+            size = status.st_size
+            start = max(0, size + offset) if offset < 0 else min(offset, size)
+            data = os.pread(descriptor, wanted, start)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno == errno.ENOENT or error.errno in _NO_FILE:
             return LogChunk(b"", 0, ended)
-        size = status.st_size
-        start = max(0, size + offset) if offset < 0 else min(offset, size)
-        data = os.pread(descriptor, wanted, start)
-    finally:
-        os.close(descriptor)
+        if error.errno in _OURS:
+            raise
+        raise NotFoundError(f"the output cannot be read: {error.strerror}") from error
     return LogChunk(data, start + len(data), ended and start + len(data) >= size)
 
 

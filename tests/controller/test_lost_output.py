@@ -1,0 +1,123 @@
+"""A run whose output cannot be read any more: it costs that run its values, and the others of its study nothing."""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from katib.domain.study import Limits
+from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.manager.controller import output as taking
+from katib.worker.base import Output
+from katib.worker.local import output as reading
+from tests.controller.desk import Desk, desk, running
+from tests.e2e.harness import study, until
+
+__all__ = ["desk"]
+
+# One of the trials does something in its folder when it is told to, and ends when it is told to.
+SCRIPT = """
+echo acc=0.1
+if mkdir {folder}/first; then
+    while [ ! -e {folder}/act ]; do sleep 0.02; done
+    {act}
+    touch {folder}/acted
+    while [ ! -e {folder}/go ]; do sleep 0.02; done
+fi
+{last}
+"""
+
+
+def begin(desk: Desk, folder: Path, *, act: str = "", last: str = "echo acc=0.9") -> tuple[str, Trial]:
+    script = SCRIPT.format(folder=folder, act=act, last=last)
+    study_id = desk.create(study(script=script, limits={"max_trials": 3, "max_parallel": 1}))
+    (trial,) = running(desk, study_id)
+    until(lambda: (folder / "first").exists())
+    limits = Limits(max_trials=3, max_parallel=2)
+    desk.storage.update_study(study_id, lambda s: replace(s, spec=replace(s.spec, limits=limits)))
+    return study_id, trial
+
+
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
+def test_a_folder_or_a_pipe_in_the_place_of_its_output_is_an_output_that_was_lost(
+    desk: Desk, tmp_path: Path, make: str
+) -> None:
+    study_id, trial = begin(desk, tmp_path, act=f"rm ../output; {make} ../output")
+    until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).objective)
+    (tmp_path / "act").touch()
+    until(lambda: (tmp_path / "acted").exists())
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).completed == 2)
+    (tmp_path / "go").touch()
+    assert desk.finish(study_id).completed == 3
+    found = desk.storage.get_trial(trial.id)
+    assert (found.state, found.objective, found.message) == (TrialState.COMPLETED, 0.1, taking.LOST)
+
+
+def test_where_all_of_it_was_lost_there_is_no_value_for_that(desk: Desk, tmp_path: Path) -> None:
+    study_id, trial = begin(desk, tmp_path, act="rm ../output; mkdir ../output")
+    (tmp_path / "act").touch()
+    until(lambda: (tmp_path / "acted").exists())
+    (tmp_path / "go").touch()
+    desk.finish(study_id)
+    found = desk.storage.get_trial(trial.id)
+    assert (found.state, found.reason) == (TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE)
+    assert found.message == f"it ended well but there is no value of acc; {taking.LOST}"
+
+
+class Disk:
+    """On which one run's output cannot be read for a while."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bad = True
+        self._inode = path.stat().st_ino
+        self._read: Callable[..., Output] = reading.read_descriptor
+        monkeypatch.setattr(reading, "read_descriptor", self.read)
+
+    def read(self, descriptor: int | None, *arguments: object, **options: object) -> Output:
+        if self.bad and descriptor is not None and os.fstat(descriptor).st_ino == self._inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._read(descriptor, *arguments, **options)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("last", ["echo acc=0.9", "echo acc=0.9; exit 3"], ids=["ended well", "failed"])
+def test_one_that_cannot_be_read_is_given_up_a_while_after_the_run_s_end(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    monkeypatch.setattr(taking, "TROUBLE_S", 1.0)
+    study_id, trial = begin(desk, tmp_path, last=last)
+    until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).objective)
+    (path,) = tmp_path.glob(f"runs/{study_id}/*/output")
+    Disk(path, monkeypatch)
+    for name in ("act", "go"):
+        (tmp_path / name).touch()
+    until(lambda: all(run.phase.ended for run in desk.worker.list(study_id)))
+    desk.work(study_id)
+    assert not desk.storage.get_trial(trial.id).state.finished
+    assert desk.finish(study_id).finished_trials == 3
+    found = desk.storage.get_trial(trial.id)
+    if "exit" in last:
+        assert (found.state, found.reason) == (TrialState.ERROR, TrialReason.EXIT_CODE)
+    else:
+        assert (found.state, found.objective) == (TrialState.COMPLETED, 0.1)
+        assert found.message == f"{taking.LOST} (its output cannot be read: Input/output error)"
+
+
+@pytest.mark.long
+def test_one_that_cannot_be_read_for_a_while_is_read_when_it_can(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id, trial = begin(desk, tmp_path)
+    (path,) = tmp_path.glob(f"runs/{study_id}/*/output")
+    disk = Disk(path, monkeypatch)
+    for name in ("act", "go"):
+        (tmp_path / name).touch()
+    until(lambda: all(run.phase.ended for run in desk.worker.list(study_id)))
+    desk.work(study_id, 3)
+    disk.bad = False
+    desk.finish(study_id)
+    found = desk.storage.get_trial(trial.id)
+    assert (found.state, found.objective, found.message) == (TrialState.COMPLETED, 0.9, "")
