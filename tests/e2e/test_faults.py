@@ -96,7 +96,7 @@ def test_a_service_that_appears_after_a_refusal_is_found_at_once(katib: World) -
 @pytest.mark.slow
 def test_a_study_whose_service_goes_away_says_so_and_goes_on_within_two_seconds_of_its_return(katib: World) -> None:
     service = katib.suggestion("random")
-    katib.manager()
+    manager = katib.manager()
     with katib.client() as client:
         # No goal and a limit that asking ahead does not reach.
         study_id = client.create_study(study(script="sleep 0.05; echo acc=1", limits={"max_trials": 400}))
@@ -114,6 +114,10 @@ def test_a_study_whose_service_goes_away_says_so_and_goes_on_within_two_seconds_
         until(lambda: client.get_study(study_id).summary.trials > before + waiting.running)
         assert time.monotonic() - begin < 2
         until(lambda: client.get_study(study_id).summary.reason == "")
+        # Once in the manager's log too, for who looks there.
+        (line,) = [line for line in manager.output.splitlines() if "a study is held up" in line]
+        assert study_id in line
+        assert "suggestion-random" in line
         client.stop_study(study_id)
         finished(client, study_id)
 

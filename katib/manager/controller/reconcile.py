@@ -55,6 +55,15 @@ _log: Final = logging.getLogger(__name__)
 
 _WORKER_RETRY: Final = timedelta(seconds=1)
 _FILE_LOOK: Final = timedelta(seconds=1)
+_HELD_UP: Final = frozenset(
+    {
+        StudyReason.SUGGESTION_UNAVAILABLE,
+        StudyReason.SUGGESTION_FAILED,
+        StudyReason.EARLY_STOPPING_UNAVAILABLE,
+        StudyReason.EARLY_STOPPING_FAILED,
+        StudyReason.WORKER_UNAVAILABLE,
+    }
+)
 
 
 class LeaseOverError(Exception):
@@ -288,6 +297,10 @@ class Reconciler:
             applied = self._storage.apply(study.id, changes, self._manager_id)
             memory.remember(study.revision, applied.study.revision, applied.trials.values())
             self._log_moves(study, moves, applied.refused)
+            if applied.study.reason in _HELD_UP and applied.study.reason != study.reason:
+                # For who looks after the manager, and not at each study.
+                held = {"study_id": study.id, "reason": applied.study.reason}
+                _log.warning("a study is held up: %s", applied.study.message, extra=held)
             if applied.refused:
                 # Somebody else moved first: read again what is.
                 memory.readings.clear()
