@@ -82,7 +82,9 @@ class SearchSpace:
             first = seen.setdefault(config.name, i)
             if first != i:
                 violations.append(
-                    violation(f"{at}.name", config.name, f"expected another name: {path}.configs[{first}] has this one")
+                    violation(
+                        f"{at}.name", config.name, f"expected another name: parameter number {first + 1} has this one"
+                    )
                 )
             try:
                 dimensions.append(_dimension(config, at))

@@ -146,6 +146,10 @@ def _parameter(entry: Entry, index: int, walk: Walk) -> ParameterConfig:
         walk.places[f"{at}.feasible"] = found["feasible"].place
     walk.spread(found, "feasible", FEASIBLE, {name: name for name in FEASIBLE.names.values()}, f"{at}.feasible.")
     walk.rename(found, "type", "parameter_type")
+    # Where it is missing, by the name that a file has for it.
+    walk.places[f"{at}.parameter_type"] = Place(
+        entry.place.line, f"{entry.place.path}.{'parametertype' if walk.old else 'type'}"
+    )
     walk.rename(found, "values", "list")
     for name, value in found.items():
         walk.places[f"{at}.{name}" if name in ("name", "parameter_type") else f"{at}.feasible.{name}"] = value.place

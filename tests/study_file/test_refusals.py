@@ -130,7 +130,7 @@ def test_a_wrong_entry_is_named_with_its_line(lines: str, expected: str) -> None
          "discrete (3) or categorical (4) (did you mean 'double'?)"),
         ("{name: x, type: categorial, list: [a]}", "f.yaml:4: parameters[0].type: 'categorial': expected double (1), int "
          "(2), discrete (3) or categorical (4) (did you mean 'categorical'?)"),
-        ("{name: x, min: 0, max: 1}", "f.yaml:4: parameters[0].parameter_type: expected double, int, discrete or"),
+        ("{name: x, min: 0, max: 1}", "f.yaml:4: parameters[0].type: expected double, int, discrete or"),
         ("{name: x, type: double, min: 0}", "f.yaml:4: parameters[0].max: expected a finite number"),
         ("{name: x, type: double, min: 2, max: 1}", "f.yaml:4: parameters[0].min: '2': expected at most max, which is 1"),
         ("{name: x, type: double,\n     min: 0, max: a}", "f.yaml:5: parameters[0].max: 'a': expected a finite number"),
@@ -326,3 +326,12 @@ def test_of_a_file_of_mistakes_as_many_are_guessed_at_as_anybody_reads(monkeypat
     text = refusal("".join(f"max_failed_trial{i}: 1\n" for i in range(3000)))
     assert "did you mean 'max_failed_trials'" in text
     assert len(asked) < 100
+
+
+def test_what_is_wrong_with_a_parameter_is_said_in_the_words_of_the_file() -> None:
+    names = "".join(f"  - {{name: {name}, type: int, min: 0, max: 1}}\n" for name in "pqq")
+    file = HEAD + "command: [x]\nparameters:\n" + names.replace(" type: int,", "", 1)
+    assert refusal(file).splitlines() == [
+        "f.yaml:5: parameters[0].type: expected double, int, discrete or categorical",
+        "f.yaml:7: parameters[2].name: 'q': expected another name: parameter number 2 has this one",
+    ]
