@@ -25,14 +25,15 @@ one among thousands of those takes half a millisecond.
 import errno
 import os
 import secrets
-import shutil
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from katib.domain.errors import UnavailableError
 from katib.domain.names import check_id
 from katib.domain.trial import TrialReason
+from katib.worker.local.removal import remove_tree
 from katib.worker.names import is_run_name, split_name
 
 STARTED: Final = "started"
@@ -160,7 +161,7 @@ class RunFolders:
         if last != MODEL or not is_run_name(name) or path != self.model(study_id, name):
             return
         if os.path.isdir(path):
-            shutil.rmtree(path)
+            remove_tree(path)
         else:
             os.unlink(path)
 
@@ -174,7 +175,8 @@ class RunFolders:
             os.makedirs(trash, exist_ok=True)
             os.rename(folder, os.path.join(trash, f"{study_id}.{secrets.token_hex(8)}"))
         # With what an earlier call was killed over.
-        shutil.rmtree(trash, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(trash)
 
 
 def is_full(folder: str) -> bool:
