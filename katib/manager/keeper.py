@@ -7,6 +7,7 @@ waits for its store.
 """
 
 import logging
+import os
 import random
 import threading
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import unquote
 
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.metrics import format_value
@@ -182,15 +184,22 @@ class Keeper:
             return False
 
     def _remove_files(self, study: Study, trial: Trial) -> bool:
-        """Whether they are gone; it is no reason to keep the other models waiting when they are not. Only the place that the
-        worker gave the trial counts: what its program says of its model may be anybody's."""
+        """Whether nothing is left to be removed; it is no reason to keep the other models waiting when there is. Only the place
+        that the worker gave the trial counts, and not where its program has named that itself: what a program says of its model
+        may be anybody's, and is never removed."""
         path = ""
         try:
             path = self._place(study, trial)
-            if path:
+            if path and not (trial.model_path and _may_lie_in(trial.model_path, path)):
                 self._worker.remove_model(study.id, path)
-        except KatibError as error:
-            _LOG.warning("a model of study %s cannot be removed: %s", study.id, error, extra={"path": path})
+        except Exception as error:  # noqa: BLE001  # whatever one model is, the others go on
+            _LOG.warning(
+                "a model of study %s cannot be removed: %s",
+                study.id,
+                error,
+                extra={"path": path},
+                exc_info=not isinstance(error, KatibError),
+            )
             return False
         return True
 
@@ -326,3 +335,15 @@ class Keeper:
 def _counted(model: SavedModel) -> float | None:
     """The best of those that ended well; what was stopped or failed comes after them."""
     return model.objective if model.state is TrialState.COMPLETED else None
+
+
+def _may_lie_in(said: str, place: str) -> bool:
+    """Whether what a program says of its model is in this place, has it in itself, or nobody can know: a relative path is one
+    from where the program ran."""
+    path = unquote(said.removeprefix("file://")) if said.startswith("file://") else said
+    if "://" in path:
+        return False
+    if not os.path.isabs(path):
+        return True
+    theirs, ours = os.path.realpath(path), os.path.realpath(place)
+    return os.path.commonpath((theirs, ours)) in (theirs, ours)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from katib.domain.names import run_name
 from katib.domain.study import Objective
 from katib.domain.trial import TrialState
 from katib.manager.changes import StudyChanges
-from katib.manager.keeper import Keeper, Pace
-from katib.manager.modelstore.open import open_deliveries, open_model_store
-from katib.manager.storage.open import open_storage
-from katib.worker.local.worker import LocalWorker
+from katib.manager.keeper import Keeper
+from katib.manager.modelstore.open import open_deliveries
+from tests.modelstore.keeping import QUICK, end, files, keeper, kept, new_study, storage, store, worker
 from tests.storage.builders import (
     COMPLETED,
     ERROR,
@@ -32,61 +30,7 @@ from tests.storage.builders import (
     observe,
 )
 
-QUICK = Pace(gather=0.01, look=0.2, first_pause=0.05, longest_pause=0.2)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request):
-    url = "memory://" if request.param == "memory" else request.getfixturevalue("sqlite_url")
-    with closing(open_storage(url)) as storage:
-        yield storage
-
-
-@pytest.fixture
-def store(storage):
-    return open_model_store(storage)
-
-
-@pytest.fixture
-def worker(tmp_path):
-    with closing(LocalWorker(tmp_path / "data")) as worker:
-        yield worker
-
-
-@pytest.fixture
-def keeper(storage, store, worker):
-    """One that keeps when it is told."""
-    return Keeper(storage, store, open_deliveries(storage), worker, pace=QUICK, now=lambda: NOW)
-
-
-def end(storage, worker, study, *values, to=COMPLETED, model="weights", says=""):
-    """Trials that ran and ended, each with one value of the objective and, unless it is empty, a model. `says`: where their
-    programs said that it is."""
-    trials = []
-    for value, trial in zip(values, add(storage, study, len(values)), strict=True):
-        name = run_name(trial.id, 1)
-        (trial,) = go(storage, trial, to=RUNNING, run=name, at=NOW)
-        folder = Path(worker._data, "runs", study.id, name)
-        folder.mkdir(parents=True)
-        if model:
-            (folder / "model").mkdir()
-            (folder / "model" / "weights").write_text(model)
-        observations = [] if value is None else [observe(value), observe(1 - value, "loss")]
-        changes = StudyChanges(intakes=(intake(trial, *observations, model_path=says),), moves=(move(trial, to),))
-        trials.append(storage.apply(study.id, changes).trials[trial.id])
-    return trials
-
-
-def kept(store, name="digits"):
-    return {model.number: model for model in store.saved_models(name, 1000, "").items}
-
-
-def files(worker, study):
-    return sorted(path.parent.name for path in Path(worker._data, "runs", study.id).glob("*/model"))
-
-
-def new_study(storage, **fields):
-    return storage.create_study(make_study(spec=make_spec(**fields)))
+__all__ = ["keeper", "storage", "store", "worker"]
 
 
 def test_a_model_says_what_is_known_of_its_trial(storage, store, worker, keeper):
