@@ -10,6 +10,7 @@ import pytest
 
 from katib.domain.study import Limits
 from katib.domain.trial import Trial, TrialReason, TrialState
+from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.controller import output as taking
 from katib.worker.base import Output
 from katib.worker.local import output as reading
@@ -121,3 +122,20 @@ def test_one_that_cannot_be_read_for_a_while_is_read_when_it_can(
     desk.finish(study_id)
     found = desk.storage.get_trial(trial.id)
     assert (found.state, found.objective, found.message) == (TrialState.COMPLETED, 0.9, "")
+
+
+@pytest.mark.long
+def test_one_that_was_stopped_does_not_go_on_for_all_that_it_has_printed(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "STOPPED_BYTES", 100_000)
+    last_words = "head -c 40000000 /dev/zero | tr '\\0' x | fold; echo; echo acc=0.2; exit 3"
+    study_id, trial = begin(desk, tmp_path, act=f'trap "{last_words}" TERM')
+    (tmp_path / "act").touch()
+    until(lambda: (tmp_path / "acted").exists())
+    stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "stopped by a user")
+    desk.storage.apply(study_id, StudyChanges(stops=(stop,)))
+    until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).state.finished)
+    found = desk.storage.get_trial(trial.id)
+    assert (found.state, found.objective) == (TrialState.KILLED, 0.2)
+    assert found.message == f"stopped by a user; {taking.LOST}"

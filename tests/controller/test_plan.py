@@ -12,7 +12,7 @@ from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, TrialReason
 from katib.manager.changes import StopRequest, StudyMove, TrialMove, TrialNote
 from katib.manager.controller.actions import Ask, CreateRun, DeleteRun, FenceRun, StopRun
 from katib.manager.controller.plan import Plan, plan
-from katib.manager.controller.settling import ON_ITS_WAY, RETRY_MOST
+from katib.manager.controller.settling import FENCE_LOOK, ON_ITS_WAY, RETRY_MOST
 from katib.worker.base import RunPhase
 from tests.controller.planning import (
     COMPLETED,
@@ -71,7 +71,8 @@ def test_a_trial_is_not_completed_before_its_output_is_taken_in_whole() -> None:
     o = observed(study(suggested=1, running=1), [t], [run(t, RunPhase.SUCCEEDED)], drained=frozenset())
     assert moves(o) == []
     assert actions(o, DeleteRun) == []
-    assert plan(o, NOW).wake_at == NOW
+    # At once where a pass has found more; here it waits for the worker.
+    assert plan(o, NOW).wake_at == NOW + FENCE_LOOK
 
 
 def test_a_running_trial_whose_run_is_not_there_is_fenced_before_anything_else() -> None:
@@ -158,6 +159,23 @@ def test_a_run_that_ends_well_without_its_objective_is_an_error_that_shows_its_l
     assert (move.to_state, move.reason) == (ERROR, TrialReason.METRICS_UNAVAILABLE)
     assert "acc" in move.message
     assert "loss=3 | bye" in move.message
+
+
+def test_a_trial_whose_run_has_ended_says_after_a_while_that_its_output_is_still_being_read() -> None:
+    t = trial(1, RUNNING)
+    o = observed(study(running=1), [t], [run(t, RunPhase.SUCCEEDED, ended_at=NOW)], drained=frozenset())
+    assert actions(o, TrialNote, NOW + timedelta(seconds=1)) == []
+    (note,) = actions(o, TrialNote, NOW + timedelta(seconds=2))
+    assert note.message == "it has ended, and what it printed or wrote is still being read"
+    told = replace(o, trials=[replace(t, message=note.message)])
+    assert actions(told, TrialNote, NOW + timedelta(minutes=1)) == []
+
+
+def test_a_trial_that_was_stopped_says_that_some_of_its_output_was_lost_beside_why() -> None:
+    t = trial(1, RUNNING, stop_reason=TrialReason.STOPPED_BY_USER, stop_message="stopped by a user")
+    ended = run(t, RunPhase.FAILED)
+    (move,) = actions(observed(study(running=1), [t], [ended], warnings={ended.name: "some was lost"}), TrialMove)
+    assert (move.to_state, move.message) == (KILLED, "stopped by a user; some was lost")
 
 
 def test_a_trial_past_its_time_out_is_asked_to_end_and_then_counts_as_failed() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.metrics import MAX_LINE
 from katib.worker.base import Output
+from katib.worker.local import output as reading
 from katib.worker.local.output import MAX_READ, read_log, read_output
 
 
@@ -215,6 +216,35 @@ def failing(number):
         raise OSError(number, os.strerror(number))
 
     return fail
+
+
+def test_what_was_never_written_of_a_file_is_passed_over_as_one_line_that_is_too_long(path):
+    path.write_bytes(b"first\n")
+    with path.open("r+b") as file:
+        file.seek(2**40)
+        file.write(b"of the long line\nlast\n")
+        file.truncate(2**41)
+    lines, cursor, end = read(path)
+    assert lines == [("first", 0), ("last", 2**40 + 17)]
+    assert (cursor, end) == (f"{2**41}+", True)
+
+
+def test_zeros_that_were_written_are_one_line_that_is_too_long_whatever_the_file_system_says_of_them(path, monkeypatch):
+    path.write_bytes(b"first\n" + bytes(5 * MAX_LINE) + b" end\nlast\n")
+    expected = read(path)
+    monkeypatch.setattr(os, "lseek", failing(errno.EINVAL))
+    assert read(path) == expected == ([("first", 0), ("last", 5 * MAX_LINE + 11)], str(5 * MAX_LINE + 16), True)
+
+
+def test_of_a_run_that_was_stopped_the_end_of_a_long_output_is_read_and_the_rest_said_to_be_lost(path, monkeypatch):
+    monkeypatch.setattr(reading, "STOPPED_BYTES", 20)
+    path.write_bytes(b"first\n" + b"x" * 100 + b"\nacc=1\nacc=2\n")
+    for ended in (False, True):
+        output = read_output(str(path), "6", 1000, ended=ended, stopped=True)
+        assert output.truncated is ended
+        assert [line.text for line in output.lines] == ["x" * 100] * (not ended) + ["acc=1", "acc=2"]
+    assert [line.position for line in output.lines] == [107, 113]
+    assert not read_output(str(path), "106", 1000, ended=True, stopped=True).truncated
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.0", "1@", "@1", "++", "1+@2", " 1", "1\n", "9" * 30, "٣"])

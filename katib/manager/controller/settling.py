@@ -23,8 +23,11 @@ RETRY_MOST: Final = timedelta(seconds=60)
 # How long a run may take to show itself after it was created: longer than a loaded machine takes to start a process. Whoever
 # takes over a study at that moment must not end it as one that never began.
 ON_ITS_WAY: Final = timedelta(seconds=5)
-# How soon to look again for a run that was not there, or has been fenced.
+# How soon to look again for a run that was not there or has been fenced, or for the rest of what one has said.
 FENCE_LOOK: Final = timedelta(milliseconds=100)
+# How long after its end it is said of a run that its output is still being read.
+READING: Final = timedelta(seconds=2)
+_READING: Final = "it has ended, and what it printed or wrote is still being read"
 
 
 class Settling:
@@ -69,8 +72,7 @@ class Settling:
                 self.deletes.append(name)
                 self._ended(trial, run)
             else:
-                self.open.append(trial)
-                self.wake(self.now)
+                self._read_on(trial, run)
         else:
             self._alive(trial, run)
 
@@ -110,6 +112,13 @@ class Settling:
         else:
             self.open.append(trial)
 
+    def _read_on(self, trial: Trial, run: RunStatus) -> None:
+        """It has ended, and not all that it said has been read. Where there is more of it already the pass goes on at once."""
+        self.open.append(trial)
+        self.wake(self.now + FENCE_LOOK)
+        if run.ended_at is not None and run.ended_at + READING <= self.now and trial.message != _READING:
+            self.actions.append(TrialNote(trial.id, trial.attempt, "", _READING))
+
     def _ended(self, trial: Trial, run: RunStatus) -> None:
         at = run.ended_at or self.now
         # One that its rule has stopped may well end by itself and with exit code 0 for that, as when it saves its model first:
@@ -120,7 +129,8 @@ class Settling:
         elif trial.stop_reason == TrialReason.DEADLINE_EXCEEDED:
             self._fail(trial, trial.stop_reason, trial.stop_message, at)
         elif trial.stop_reason:
-            self.finish(trial, TrialState.KILLED, trial.stop_reason, trial.stop_message, at)
+            message = "; ".join(filter(None, (trial.stop_message, self.observed.warnings.get(run.name, ""))))
+            self.finish(trial, TrialState.KILLED, trial.stop_reason, message, at)
         elif run.phase is RunPhase.SUCCEEDED:
             self.finish(trial, TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE, self._no_metrics(run.name), at)
         else:

@@ -19,6 +19,8 @@ from katib.worker.base import Output
 from katib.worker.lines import line_text
 
 MAX_READ: Final = 4 * 1024 * 1024
+# What of its output is still read of a run that was asked to end, when it has: about as much as is read in a second.
+STOPPED_BYTES: Final = 16 * 1024 * 1024
 
 # Not to wait at a pipe that the program has put in its output's place.
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK
@@ -49,10 +51,11 @@ class _Cursor:
         return f"{self.offset}{base}{'+' if self.skipping else ''}"
 
 
-def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Output:
+def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool, stopped: bool = False) -> Output:
     """`ended` is true only when nothing will be written any more. A file that is not there is an empty one; what is no regular
     file, as a folder that the program has made in its place, is one that lost all that was in it. Raises OSError for what is
-    no trouble of this file.
+    no trouble of this file. Of a run that has ended because it was `stopped` only the last STOPPED_BYTES are read: nobody waits
+    longer for it.
 
     A line's time is the last time that the file was written when the line was read.
     """
@@ -65,8 +68,13 @@ def read_output(path: str, cursor: str, max_bytes: int, *, ended: bool) -> Outpu
             return _lost(cursor, max_bytes, ended=ended)
         return _trouble(error, cursor)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return _lost(cursor, max_bytes, ended=ended)
+        at = _Cursor.parse(cursor)
+        if ended and stopped and status.st_size - at.offset > STOPPED_BYTES:
+            at.offset, at.skipping = status.st_size - STOPPED_BYTES, True
+            return replace(read_descriptor(descriptor, str(at), max_bytes, ended=ended), truncated=True)
         return read_descriptor(descriptor, cursor, max_bytes, ended=ended)
     except OSError as error:
         return _trouble(error, cursor)
@@ -103,9 +111,21 @@ def read_descriptor(descriptor: int | None, cursor: str, max_bytes: int, *, ende
         truncated = _rewind(at, -1 if anew else size)
         # One byte more than the longest line shows that a line is too long.
         data = os.pread(descriptor, max(wanted, MAX_LINE + 1), at.offset) if size > at.offset else b""
+    if descriptor is not None and len(data) > MAX_LINE and data.count(0) == len(data):
+        # One line, and too long. Of a file that has a size beyond all disks hardly anything was ever written.
+        at.offset, at.skipping = _next_written(descriptor, at.offset + len(data), size), True
+        data = b""
     last = ended and at.offset + len(data) >= size
     lines = _take(at, data, wanted, datetime.fromtimestamp(written, UTC), last=last) if data else []
     return Output(lines, str(at), ended and at.offset >= size, truncated)
+
+
+def _next_written(descriptor: int, offset: int, size: int) -> int:
+    try:
+        return min(os.lseek(descriptor, offset, os.SEEK_DATA), size)
+    except OSError as error:
+        # Nothing behind it, or a file system that does not say.
+        return size if error.errno == errno.ENXIO else offset
 
 
 def read_log(path: str, offset: int, max_bytes: int, *, ended: bool) -> LogChunk:

@@ -174,7 +174,7 @@ class LocalWorker:
             run = self._get(study_id, name)
             # Looked at before the file is read: what is there then is all there is.
             ended = run.final is not None
-            return read_output(f"{run.folder}/{OUTPUT}", cursor, max_bytes, ended=ended)
+            return read_output(f"{run.folder}/{OUTPUT}", cursor, max_bytes, ended=ended, stopped=run.stopping)
 
     def stop(self, study_id: str, name: str) -> None:
         folder = self._folders.run(study_id, name)
