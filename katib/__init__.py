@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         UnauthenticatedError,
         UnavailableError,
     )
-    from katib.sdk.loop import Trial
+    from katib.sdk.in_hand import Trial
     from katib.sdk.space import Categorical, Discrete, Double, Int
     from katib.sdk.study import Study, TrialResult, create_study, open_study
     from katib.sdk.trial import report, report_model, should_stop
@@ -73,7 +73,7 @@ _HOMES: Final = {
     ),
     **dict.fromkeys(("Categorical", "Discrete", "Double", "Int"), "katib.sdk.space"),
     **dict.fromkeys(("Study", "TrialResult", "create_study", "open_study"), "katib.sdk.study"),
-    "Trial": "katib.sdk.loop",
+    "Trial": "katib.sdk.in_hand",
 }
 
 

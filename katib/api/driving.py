@@ -92,10 +92,11 @@ class DrivingCalls(Calls):
         client_id: str,
         algorithm: str = "",
         lease: timedelta | None = None,
+        objective: float | None = None,
     ) -> tuple[Sequence[Trial], bool] | None:
         """Both `complete_trial` and then `suggest_trials` for one trial, in one call. None where the trial has ended and the
         question has no answer: ask again by itself."""
-        request = _completion(study_id, trial_id, None, attempt, observations, reporter)
+        request = _completion(study_id, trial_id, objective, attempt, observations, reporter)
         request.next.count, request.next.client_id, request.next.suggest_algorithm = 1, client_id, algorithm
         if lease is not None:
             request.next.lease.CopyFrom(period_to_proto(lease))

@@ -3,17 +3,25 @@
 import logging
 import math
 import os
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, TypeVar
 
 from katib.api.client import ManagerClient
-from katib.domain.errors import FailedPreconditionError, NotFoundError
-from katib.domain.metrics import Observation
+from katib.domain.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+)
+from katib.domain.metrics import MetricStrategy, Observation, fold_objective
 from katib.sdk.patience import patiently
 
 T = TypeVar("T")
@@ -26,6 +34,8 @@ _BATCH: Final = 1000
 # Signs of life in a lease: some may be lost, or late on a busy machine.
 _SIGNS: Final = 4
 _CALL_S: Final = 10.0
+# Fields of a trial's completion beside its observations.
+_OTHERS: Final = ("objective_value", "next.")
 # While somebody asks whether to stop, a sign is given so often: its answer says so.
 _POLL_S: Final = 2.0
 _ASKED_S: Final = 30.0
@@ -35,9 +45,21 @@ class Held:
     """Safe from any thread. `lost`: why it is not this program's any more; empty while it is. `told`: whether somebody who
     asked was told to stop."""
 
-    def __init__(self, client: ManagerClient, trial_id: str, attempt: int) -> None:
+    def __init__(
+        self,
+        client: ManagerClient,
+        trial_id: str,
+        attempt: int,
+        objective_name: str = "",
+        strategy: MetricStrategy = MetricStrategy.LATEST,
+    ) -> None:
         self.trial_id: Final = trial_id
         self.attempt: Final = attempt
+        self._objective_name: Final = objective_name
+        self._strategy: Final = strategy
+        # Of all that was reported here, stored or refused.
+        self._objective: float | None = None
+        self._refused = False
         self.lost = ""
         self.told = False
         self._to_stop = False
@@ -76,32 +98,50 @@ class Held:
                 self._waiting.append(
                     Observation(name, value, now, self.attempt, self.reporter, self._sequence, step=step)
                 )
+                if name == self._objective_name:
+                    self._objective = fold_objective(self._objective, (value,), self._strategy)
 
     def should_stop(self) -> bool:
         self._asked_at = time.monotonic()
         self.told = self.told or self._to_stop or bool(self.lost)
         return self.told
 
-    def send(self, patience: float) -> None:
-        """All that waits; where nothing does, nothing. Raises UnavailableError or DeadlineExceededError after `patience`."""
-        with self._sending:
-            while self._waiting and not self.lost:
-                patiently(self._call, patience, "reporting")
+    def send(self, patience: float, deadline: float = math.inf) -> None:
+        """All that waits; where nothing does, nothing. Raises UnavailableError or DeadlineExceededError after `patience`, and
+        in any case at the `deadline`."""
 
-    def end(self, call: Callable[[Sequence[Observation]], T], patience: float, doing: str) -> T | None:
-        """The result of `call`, which ends the trial and takes what is left to report with it; None where the trial is lost.
-        Raises what it raises; UnavailableError or DeadlineExceededError only after `patience`."""
+        def all_of_it() -> None:
+            with self._alone(deadline):
+                while self._waiting and not self.lost:
+                    self._call(deadline)
+
+        patiently(all_of_it, patience, "reporting")
+
+    def end(
+        self,
+        call: Callable[[Sequence[Observation], float | None], T],
+        patience: float,
+        doing: str,
+        deadline: float = math.inf,
+    ) -> T | None:
+        """The result of `call`, which ends the trial and takes what is left to report with it, and the objective where not all
+        values of it were stored; None where the trial is lost. Raises what it raises, and what `send` does."""
 
         def once() -> T | None:
             # Not longer than for one try, so that signs of life go out between two of them.
-            with self._sending:
+            with self._alone(deadline):
                 while len(self._waiting) > _BATCH and not self.lost:
-                    self._call()
+                    self._call(deadline)
                 if self.lost:
                     return None
                 batch = self._batch()
                 try:
-                    result = call(batch)
+                    try:
+                        result = call(batch, self._final())
+                    except (InvalidArgumentError, ResourceExhaustedError) as error:
+                        self._drop(batch, error)
+                        batch = ()
+                        result = call((), self._final())
                 except (FailedPreconditionError, NotFoundError) as error:
                     self.lose(str(error))
                     return None
@@ -113,19 +153,60 @@ class Held:
 
     def give_sign(self) -> None:
         """What waits, or that this program lives."""
-        with self._sending:
+        with self._alone():
             if not self.lost and not self._ended:
                 self._call()
 
-    def _call(self) -> None:
-        batch = self._batch()
+    @contextmanager
+    def _alone(self, deadline: float = math.inf) -> Iterator[None]:
+        """One call at a time; another one may take as long as a manager that says nothing."""
+        left = -1 if deadline == math.inf else max(deadline - time.monotonic(), 0.0)
+        if not self._sending.acquire(timeout=left):
+            raise DeadlineExceededError(f"a call about trial {self.trial_id} is still under way")
         try:
-            stop = self._client.within(_CALL_S).report_metrics(self.trial_id, batch, self.attempt, self.reporter)
+            yield
+        finally:
+            self._sending.release()
+
+    def _call(self, deadline: float = math.inf) -> None:
+        client = self._client.within(min(_CALL_S, deadline - time.monotonic()))
+        batch = self._batch()
+
+        def report(observations: Sequence[Observation]) -> bool:
+            return client.report_metrics(self.trial_id, observations, self.attempt, self.reporter)
+
+        try:
+            try:
+                stop = report(batch)
+            except (InvalidArgumentError, ResourceExhaustedError) as error:
+                self._drop(batch, error)
+                batch = ()
+                # What is refused is no sign of life.
+                stop = report(())
         except (FailedPreconditionError, NotFoundError) as error:
             self.lose(str(error))
             return
         self._taken(batch)
         self._to_stop = self._to_stop or stop
+
+    def _drop(self, batch: Sequence[Observation], error: InvalidArgumentError | ResourceExhaustedError) -> None:
+        """Raises the error where it is not that these observations are refused for good."""
+        for_now = isinstance(error, ResourceExhaustedError) and error.retry_after is not None
+        if not batch or for_now or str(error).startswith(_OTHERS):
+            raise error
+        self._taken(batch)
+        if not self._refused:
+            self._refused = True
+            _log.warning(
+                "%d reports of trial %s are refused, and are not stored; later ones may be refused too; its objective counts "
+                "all the same: %s",
+                len(batch),
+                self.trial_id,
+                error,
+            )
+
+    def _final(self) -> float | None:
+        return self._objective if self._refused else None
 
     def _batch(self) -> Sequence[Observation]:
         return [self._waiting[i] for i in range(min(len(self._waiting), _BATCH))]
@@ -149,6 +230,7 @@ class Keeper:
         self._every_s: Final = lease.total_seconds() / _SIGNS
         self._interval_s: Final = min(_INTERVAL_S, self._every_s)
         self._pid: Final = os.getpid()
+        self._closed = False
         # For what follows.
         self._changed: Final = threading.Condition()
         self._held: Held | None = None
@@ -177,9 +259,13 @@ class Keeper:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if os.getpid() != self._pid:
-            # Forked: there is no thread here, and the lock may have been taken for ever.
+        self.close()
+
+    def close(self) -> None:
+        if self._closed or sys.is_finalizing() or os.getpid() != self._pid:
+            # Forked, or at the interpreter's end: the thread is gone, and may have taken the lock for ever.
             return
+        self._closed = True
         # Not waited for: it may be in the middle of a call.
         with self._changed:
             self._held = self._thread = None

@@ -1,15 +1,18 @@
 """The loop of a program that drives a study: ask for a trial, let the body run, complete it."""
 
+import atexit
 import logging
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import time
+import weakref
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from types import TracebackType
-from typing import Final, Literal, SupportsFloat, SupportsIndex
+from typing import Final
 
 from katib.api.client import ManagerClient
 from katib.domain.asked import algorithm_of
-from katib.domain.checks import check_name
 from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -18,168 +21,18 @@ from katib.domain.errors import (
 from katib.domain.lease import lease_of
 from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel
-from katib.domain.report_lines import check_model_path
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.trial import TrialState
 from katib.domain.views import StudyDetail
 from katib.sdk.held import Held, Keeper
+from katib.sdk.in_hand import LEAVE_S, Given, Trial
 from katib.sdk.lull import Lull, wait_until_ended
 from katib.sdk.patience import patiently
-from katib.sdk.space import Value, typed_value
 
 _log: Final = logging.getLogger("katib")
 
-# A loop that is left says so to the manager, and does not wait for long to be heard: there is the lease.
-_LEAVE_S: Final = 5.0
-LEFT: Final = (
-    "its loop was left in the middle of its body, by break, return or an exception; trial.complete() before a break keeps its "
-    "result, and `with trial:` notes an exception on it"
-)
-_COMPLETED: Final = "it is completed"
 # Of what is said of a failure, which may be a traceback; the manager keeps no more.
 _MAX_ERROR: Final = 4000
-_MAX_STEP: Final = 2**63
-
-# Trials for this program to run, and whether there is nothing more to try.
-Given = tuple[Sequence[StoredTrial], bool]
-
-
-class Trial:
-    """A trial in the hands of this program.
-
-    `parameters` are the values to try, by name, numbers as numbers. Use it as a context manager to have what its body raises
-    noted on it: ERROR with the exception's text, or KILLED for an interrupt from the keyboard.
-    """
-
-    def __init__(self, loop: "Loop", stored: StoredTrial, held: Held, *, last: bool) -> None:
-        self._loop: Final = loop
-        self._held: Final = held
-        self._last: Final = last
-        self._given: Given | None = None
-        # How it ended here; empty while it has not.
-        self._ended = ""
-        self.id: Final = stored.id
-        self.number: Final = stored.number
-        self.attempt: Final = stored.attempt
-        self.objective_name: Final = loop.objective_name
-        self.parameters: Final[Mapping[str, Value]] = {p.name: typed_value(p) for p in stored.parameters}
-
-    def __repr__(self) -> str:
-        return f"<katib trial {self.number} ({self.id}): {dict(self.parameters)}>"
-
-    def __getitem__(self, name: str) -> Value:
-        return self.parameters[name]
-
-    @property
-    def over(self) -> bool:
-        """Whether it has come to its end here, or is not this program's any more."""
-        return bool(self._ended or self._held.lost)
-
-    def report(
-        self,
-        metrics: Mapping[str, SupportsFloat] | None = None,
-        /,
-        *,
-        step: SupportsIndex | None = None,
-        **more: SupportsFloat,
-    ) -> None:
-        """Values of metrics: `trial.report(accuracy=0.93, loss=0.2, step=4)`.
-
-        They are sent in the background, and all of them before the trial is completed. NaN and infinities are values. Raises
-        InvalidArgumentError for what is no number or no name, and FailedPreconditionError once the trial has ended here.
-        """
-        self._check_here()
-        if self._ended:
-            raise FailedPreconditionError(f"trial {self.number} takes no more reports: {self._ended}")
-        values = []
-        for name, value in {**(metrics or {}), **more}.items():
-            if found := check_name("metric", name):
-                raise InvalidArgumentError(found)
-            try:
-                values.append((name, float(value)))
-            except (TypeError, ValueError) as error:
-                raise InvalidArgumentError.of(name, value, f"expected a number ({error})") from None
-        self._held.add(values, None if step is None else _whole(step))
-
-    def report_model(self, path: str | os.PathLike[str]) -> None:
-        """Says where this program has left the trial's model, for `katib-cli get-model`; what it says again replaces that.
-
-        Katib never removes what is there. Raises InvalidArgumentError for what is no path, and UnavailableError where no
-        manager could be reached for the loop's `patience`.
-        """
-        text = os.fspath(path)
-        if found := check_model_path("path", text):
-            raise InvalidArgumentError(found)
-        self._check_here()
-        self._loop.save_model(self.id, text)
-
-    def should_stop(self) -> bool:
-        """Whether the body may end early: the trial was stopped, its study ends, or another program has it now. Never waits;
-        the manager is asked every two seconds while this is."""
-        return self._held.should_stop() or self.over
-
-    def complete(self) -> None:
-        """COMPLETED with what was reported, now and not at the end of the body. Raises InvalidArgumentError without the
-        objective. Where no manager could be reached for the loop's `patience` it may be called again."""
-        self._check_here()
-        if self._ended:
-            if self._ended != _COMPLETED:
-                _log.warning("trial %d cannot be completed: %s", self.number, self._ended)
-            return
-        self._end(ask=False)
-
-    def _end(self, *, ask: bool) -> "Given | None":
-        try:
-            given = self._loop.end(self._held, self.number, ask=ask)
-        except InvalidArgumentError as error:
-            self._ended = str(error)
-            raise
-        self._ended = _COMPLETED
-        return given
-
-    def fail(self, error: str, patience: float | None = None) -> None:
-        """ERROR with this text."""
-        self._check_here()
-        if self._ended:
-            _log.warning("trial %d cannot fail any more: %s", self.number, self._ended)
-            return
-        self._loop.give_up(self._held, self.number, error or "failed", patience)
-        self._ended = "it has failed"
-
-    def abandon(self) -> None:
-        """KILLED, which is no failure, unless it has ended."""
-        if not self._ended and self._held.here:
-            self._loop.give_up(self._held, self.number, "", _LEAVE_S)
-            self._ended = LEFT
-
-    def finish(self) -> "Given | None":
-        """At the end of its body, after which the loop goes on: unless this is its last trial, it is asked for the next one in
-        the same call. None where there is no answer to that."""
-        self._check_here()
-        if not self._ended:
-            self._given = self._end(ask=not self._last)
-        return self._given
-
-    def _check_here(self) -> None:
-        if not self._held.here:
-            raise FailedPreconditionError(
-                f"trial {self.number} belongs to the process that this one was forked from: give it what was found, by a pipe "
-                "or a queue, and report, complete or fail the trial there"
-            )
-
-    def __enter__(self) -> "Trial":
-        return self
-
-    def __exit__(
-        self, type_: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
-    ) -> Literal[False]:
-        if error is not None and not self._ended and self._held.here:
-            if isinstance(error, Exception):
-                self.fail(_text(error), _LEAVE_S)
-            else:
-                # An interrupt is no fault of the trial.
-                self.abandon()
-        return False
 
 
 class Loop:
@@ -202,28 +55,66 @@ class Loop:
         # Whether the study ends with what this loop asks: nobody ends one for another algorithm.
         self._own: Final = bool(named) and self._algorithm == named
         self.objective_name: Final = study.spec.objective_name
+        self._strategy: Final = study.spec.objective_strategy
+        self._pid = os.getpid()
+        self._trial: Trial | None = None
+        # From a question for a trial until its answer is in somebody's hands: the manager may have given one.
+        self._asks = False
+        self._left = False
 
     def trials(self, limit: int | None) -> Iterator[Trial]:
         done = 0
         given: Given | None = None
+        self._pid = os.getpid()
+        _begun.add(self)
         with Keeper(self._lease) as keeper:
-            while limit is None or done < limit:
-                stored = self._next(given)
-                if stored is None:
-                    return
-                held = Held(self._client, stored.id, stored.attempt)
-                trial = Trial(self, stored, held, last=done + 1 == limit)
-                keeper.keep(held)
-                try:
+            try:
+                while not self._left and (limit is None or done < limit):
+                    stored = self._next(given)
+                    if stored is None:
+                        return
+                    held = Held(self._client, stored.id, stored.attempt, self.objective_name, self._strategy)
+                    self._trial = trial = Trial(self, stored, held, last=done + 1 == limit)
+                    self._asks = False
+                    keeper.keep(held)
                     yield trial
-                except GeneratorExit:
-                    if not trial.over and held.here and not held.told:
-                        _log.warning("trial %d is given up: %s", trial.number, LEFT)
-                    trial.abandon()
-                    raise
-                done += 1
-                given = trial.finish()
-                keeper.let_go()
+                    done += 1
+                    given = trial.finish()
+                    self._trial = None
+                    keeper.let_go()
+            except KatibError:
+                raise
+            except BaseException:
+                # By the body's end before its time, or an interrupt or a signal's handler between two bodies.
+                self.leave(time.monotonic() + LEAVE_S)
+                raise
+            finally:
+                self._left = True
+
+    def leave(self, deadline: float) -> None:
+        """What this loop has from the manager is given back."""
+        if self._left or sys.is_finalizing() or os.getpid() != self._pid:
+            # Forked, or at the interpreter's end: no other thread runs here, and a call may never end.
+            return
+        self._left = True
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            trial.leave(deadline)
+        if self._asks:
+            self._give_back(deadline)
+
+    def _give_back(self, deadline: float) -> None:
+        """The same question once more: under the same name it gives the same trial."""
+        client = self._client.within(deadline - time.monotonic())
+        try:
+            given, _ = client.suggest_trials(self._study_id, 1, self._name, self._algorithm, self._lease)
+            for trial in given:
+                client.abandon_trial(self._study_id, trial.id, trial.attempt)
+                _log.info("trial %d is given back: its loop was left before its body began", trial.number)
+        except FailedPreconditionError as error:
+            _log.debug("there is no trial to be given back: %s", error)
+        except Exception as trouble:  # noqa: BLE001 - something else is on its way out
+            _log.warning("if there is a trial for this program, another one gets it after its lease: %s", trouble)
 
     def _next(self, asked: Given | None) -> StoredTrial | None:
         """The next trial, once there is one; None when there is none to come. `asked`: the answer that there is already."""
@@ -236,11 +127,13 @@ class Loop:
                 if study.state.finished:
                     _log.info("study %s is %s: %s", self._study_id, study.state.value, study.message)
                     return None
+                self._asks = False
                 lull.refused(study, error)
             else:
                 asked = None
                 if given:
                     return given[0]
+                self._asks = False
                 if completed:
                     if self._own:
                         wait_until_ended(self._client, self._study_id)
@@ -249,6 +142,7 @@ class Loop:
             lull.wait()
 
     def _ask(self) -> Given:
+        self._asks = True
         return self._client.suggest_trials(self._study_id, 1, self._name, self._algorithm, self._lease)
 
     def _look(self) -> StudyDetail:
@@ -258,62 +152,72 @@ class Loop:
         model = SavedModel(self._study_name, trial_id, (), (), path)
         patiently(lambda: self._client.save_model(model), self._patience, "saying where a model is")
 
-    def end(self, held: Held, number: int, *, ask: bool) -> Given | None:
+    def end(self, held: Held, number: int, *, ask: bool, deadline: float = math.inf) -> Given | None:
         """COMPLETED, with what is left to report; with `ask` the answer to a question for the next trial, if there is one."""
 
-        def complete(rest: Sequence[Observation]) -> Given | None:
-            about = self._study_id, held.trial_id
-            if ask:
-                return self._client.complete_and_ask(
-                    *about, held.attempt, rest, held.reporter, self._name, self._algorithm, self._lease
-                )
-            self._client.complete_trial(*about, None, held.attempt, rest, held.reporter)
-            return None
+        def complete(rest: Sequence[Observation], objective: float | None) -> Given | None:
+            client, about = self._until(deadline), (self._study_id, held.trial_id)
+            if not ask:
+                client.complete_trial(*about, objective, held.attempt, rest, held.reporter)
+                return None
+            self._asks = True
+            given = client.complete_and_ask(
+                *about, held.attempt, rest, held.reporter, self._name, self._algorithm, self._lease, objective
+            )
+            self._asks = given is not None
+            return given
 
         try:
-            given = held.end(complete, self._patience, f"ending trial {number}")
+            given = held.end(complete, self._patience_until(deadline), f"ending trial {number}", deadline)
         except InvalidArgumentError as error:
             if not str(error).startswith("objective_value"):
                 raise
             text = f"its body ended without reporting {self.objective_name}"
-            self.give_up(held, number, text, None)
+            self.give_up(held, number, text, deadline)
             raise InvalidArgumentError(
                 f"trial {number}: {text}: call trial.report({self.objective_name}=...) in it"
             ) from error
-        self._say_if_lost(held, number)
+        self._say_if_lost(held, number, deadline)
         return given
 
-    def give_up(self, held: Held, number: int, error: str, patience: float | None) -> None:
-        seconds = self._patience if patience is None else patience
+    def give_up(self, held: Held, number: int, error: str, deadline: float = math.inf) -> None:
+        """ERROR with this text, KILLED without one. With a deadline it raises nothing: something else is on its way out, and
+        that is what the user should see."""
         # As it can be sent: a file's name may be no UTF-8, and a text be longer than a message.
         said = error[:_MAX_ERROR].encode(errors="replace").decode()
         try:
-            held.send(seconds)
+            held.send(self._patience_until(deadline), deadline)
             held.end(
-                lambda _: self._client.within(seconds).abandon_trial(self._study_id, held.trial_id, held.attempt, said),
-                seconds,
+                lambda *_: self._until(deadline).abandon_trial(self._study_id, held.trial_id, held.attempt, said),
+                self._patience_until(deadline),
                 f"ending trial {number}",
+                deadline,
             )
-            self._say_if_lost(held, number)
+            self._say_if_lost(held, number, deadline)
         except Exception as trouble:
-            if patience is None:
+            if deadline == math.inf:
                 raise
-            # Something else is on its way out: that is what the user should see.
             _log.warning("trial %d could not be ended (%s): another program gets it after its lease", number, trouble)
 
-    def _say_if_lost(self, held: Held, number: int) -> None:
+    def _patience_until(self, deadline: float) -> float:
+        return self._patience if deadline == math.inf else deadline - time.monotonic()
+
+    def _until(self, deadline: float) -> ManagerClient:
+        return self._client if deadline == math.inf else self._client.within(deadline - time.monotonic())
+
+    def _say_if_lost(self, held: Held, number: int, deadline: float) -> None:
         if not held.lost:
             return
-        stopped = self._stopped(held) if held.told else ""
+        stopped = self._stopped(held, deadline) if held.told else ""
         if stopped:
             _log.info("trial %d ended early, as its program was told: %s", number, stopped)
         else:
             _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)
 
-    def _stopped(self, held: Held) -> str:
+    def _stopped(self, held: Held, deadline: float) -> str:
         """Why, where it was, and is not another program's now."""
         try:
-            trial = self._client.within(_LEAVE_S).get_trial(held.trial_id).trial
+            trial = self._client.within(min(LEAVE_S, deadline - time.monotonic())).get_trial(held.trial_id).trial
         except KatibError:
             return ""
         killed = trial.state is TrialState.KILLED and trial.attempt == held.attempt
@@ -328,20 +232,12 @@ def _lease_of(seconds: float) -> timedelta:
     return lease_of("lease", period)
 
 
-def _whole(step: SupportsIndex | float) -> int:
-    """Also a float that is whole, as schedulers count in."""
-    try:
-        whole = int(step)
-        right = whole == step and -_MAX_STEP <= whole < _MAX_STEP
-    except (TypeError, ValueError, OverflowError):
-        right = False
-    if not right:
-        raise InvalidArgumentError.of("step", step, "expected a whole number below 2^63")
-    return whole
+_begun: Final[weakref.WeakSet[Loop]] = weakref.WeakSet()
 
 
-def _text(error: Exception) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - its own text may be what fails
-        return type(error).__name__
+@atexit.register
+def _leave_all() -> None:
+    """A loop whose iterator is still held is closed by the interpreter's end, which is too late for it."""
+    deadline = time.monotonic() + LEAVE_S
+    for loop in list(_begun):
+        loop.leave(deadline)

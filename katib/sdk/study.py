@@ -34,7 +34,7 @@ from katib.sdk.space import Range, Value, typed_value
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from katib.sdk.loop import Trial
+    from katib.sdk.in_hand import Trial
 
 _log: Final = logging.getLogger("katib")
 

@@ -191,7 +191,7 @@ def test_an_end_without_an_answer_to_its_question_is_followed_by_the_question_al
     real = ManagerClient.complete_and_ask
 
     def complete_and_ask(client: ManagerClient, *arguments: Any) -> None:
-        real(client.within(30), *arguments[:-3], "somebody else", *arguments[-2:])
+        real(client.within(30), *arguments[:-4], "somebody else", *arguments[-3:])
 
     study = create(it, "no answer", max_trials=None)
     monkeypatch.setattr(ManagerClient, "complete_and_ask", complete_and_ask)
