@@ -2,7 +2,8 @@
 
 The training never waits and never meets an error of ours. What is in the buffer is sent in batches. What cannot be sent, where
 no manager can be reached when the program ends or the buffer is full, is printed: the manager reads these lines with the rest
-of the run's output (see domain.report_lines). So nothing is lost but what a program reports right before it is killed.
+of the run's output (see domain.report_lines). So nothing is lost but what a program reports right before it is killed, or
+leaves by `os._exit` or `exec`.
 """
 
 import logging
@@ -25,7 +26,7 @@ _log: Final = logging.getLogger("katib")
 
 INTERVAL_S: Final = 0.5
 BATCH: Final = 1000
-# Some 30 MB; what comes beyond it pushes the oldest out, into the output.
+# Some 30 MB; with what comes beyond it all of it is printed, and all that follows.
 BUFFER: Final = 100_000
 # While somebody asks whether to stop, the manager is asked so often where no report is on its way.
 POLL_S: Final = 2.0
@@ -50,21 +51,23 @@ class Reporter:
         self._stop = False
         self._over = False
         self._closing = False
+        # From now on. A call would overtake what was printed, and the latest value is the one that the manager has last.
+        self._prints = False
         self._asked_at = -_ASKED_S
         self._thread: threading.Thread | None = None
 
     def add(self, values: Sequence[tuple[str, float]], step: int | None) -> None:
         now = datetime.now(UTC)
         with self._changed:
-            if self._over or self._closing:
+            if self._over:
                 return
             for name, value in values:
                 self._sequence += 1
                 self._waiting.append(
                     Observation(name, value, now, self._environment.attempt, self._name, self._sequence, step=step)
                 )
-            full = len(self._waiting) >= BUFFER
-            if full or not self._runs():
+            self._prints = self._prints or len(self._waiting) >= BUFFER
+            if self._prints or not self._runs():
                 self._print_all()
             elif len(self._waiting) >= BATCH:
                 self._changed.notify_all()
@@ -90,13 +93,16 @@ class Reporter:
         if self._thread is not None:
             self._thread.join(max(deadline - time.monotonic(), 0.0))
         with self._changed:
+            # Other handlers of the program's end, and threads, may report yet.
+            self._prints = True
             self._print_all()
 
     def _runs(self) -> bool:
         """Whether there is, now, a thread that sends. Under the lock."""
         if self._thread is not None:
             return self._thread.is_alive()
-        if not self._environment.addresses:
+        if not self._environment.addresses or not threading.main_thread().is_alive():
+            # At the program's end, where it begins to report only then, nobody would wait for the thread.
             return False
         self._thread = threading.Thread(target=self._work, name="katib-report", daemon=True)
         try:

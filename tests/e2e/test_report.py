@@ -1,7 +1,9 @@
 """`katib.report` and `katib.should_stop` in the programs of real trials, whatever becomes of the manager."""
 
 import signal
+import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -10,6 +12,7 @@ import pytest
 from katib.api import api_pb2 as pb
 from katib.api.client import ManagerClient
 from katib.api.credentials import bearer
+from katib.domain.collector import MetricsCollector, MetricsReader, MetricsSource
 from katib.domain.study import StudySpec, StudyState
 from katib.domain.trial import TrialReason, TrialState
 from tests.e2e.harness import World, finished, stub, study, trials, until
@@ -228,4 +231,25 @@ def test_a_program_that_reports_more_than_can_be_sent_loses_nothing(katib: World
         study_id = client.create_study(program(tmp_path, text))
         finished(client, study_id, 110)
         (trial,) = trials(client, study_id)
+        # The latest value is the one that was reported last, whichever way it came.
+        assert trial.objective == 150_000
+        assert sorted(step for _, _, step in stored(client, trial.id)) == list(range(1, 150_001))
+
+
+@pytest.mark.slow
+def test_a_long_file_that_the_sdk_reads_is_stored_whole_and_its_last_value_counts(katib: World, tmp_path: Path) -> None:
+    text = """
+        with open("m.log", "w") as file:
+            for step in range(1, 150_001):
+                print(f"step={step} acc={step}", file=file)
+    """
+    spec = program(tmp_path, text)
+    collector = MetricsCollector(source=MetricsSource.FILE, path="m.log", reader=MetricsReader.SDK)
+    command = (sys.executable, "-m", "katib.sdk.collect", *spec.command)
+    katib.local()
+    with katib.client() as client:
+        study_id = client.create_study(replace(spec, command=command, collector=collector))
+        finished(client, study_id, 110)
+        (trial,) = trials(client, study_id)
+        assert (trial.state, trial.objective) == (TrialState.COMPLETED, 150_000)
         assert sorted(step for _, _, step in stored(client, trial.id)) == list(range(1, 150_001))

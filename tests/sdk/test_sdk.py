@@ -108,6 +108,42 @@ def test_a_program_that_is_alone_ends_in_time_and_prints_what_it_reported() -> N
     assert found.source.startswith("report:sdk-")
 
 
+def printed(done: "subprocess.CompletedProcess[str]") -> list[float]:
+    lines = [OutputLine(line, 9, NOW) for line in done.stderr.splitlines() if line.startswith(PREFIX)]
+    return [found.value for found in parse_output(lines, TextLines(()), 1)]
+
+
+def test_once_reports_had_to_be_printed_all_that_follow_are_printed_too_and_at_once() -> None:
+    text = """
+import os, katib, katib.sdk.reporter
+katib.sdk.reporter.BUFFER = 5
+for i in range(12):
+    katib.report(acc=i)
+os._exit(0)
+"""
+    done = python(text, TRIAL_ID="t" + "0" * 15, KATIB_ATTEMPT="1", KATIB_SERVER="unix:/nonexistent/socket")
+    assert printed(done) == list(range(12))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", ["", "unix:/nonexistent/socket"])
+def test_what_is_reported_by_handlers_of_the_programs_end_is_printed(server: str) -> None:
+    text = """
+import atexit, katib
+atexit.register(lambda: katib.report(acc=3))
+katib.report(acc=1)
+atexit.register(lambda: katib.report(acc=2))
+"""
+    done = python(text, TRIAL_ID="t" + "0" * 15, KATIB_ATTEMPT="1", KATIB_SERVER=server)
+    assert printed(done) == [1, 2, 3]
+
+
+def test_the_first_report_may_come_from_a_handler_of_the_programs_end() -> None:
+    text = "import atexit, logging, katib\natexit.register(lambda: katib.report(acc=3))"
+    done = python(text, TRIAL_ID="t" + "0" * 15, KATIB_ATTEMPT="1", KATIB_SERVER="unix:/nonexistent/socket")
+    assert printed(done) == [3]
+
+
 def test_a_program_prints_where_its_model_is_and_no_path_of_any_kind_stops_it() -> None:
     text = """
 import katib, pathlib
