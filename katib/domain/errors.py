@@ -45,12 +45,19 @@ class FieldViolation:
 
 def violation(field: str, value: object, expected: str) -> FieldViolation:
     """A FieldViolation with the value made fit to be shown."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else _repr(value)
     # Megabytes of it may have come.
     text = text[: _SHOWN_VALUE + 1].encode(errors="backslashreplace").decode()
     if len(text) > _SHOWN_VALUE:
         text = f"{text[: _SHOWN_VALUE - 3]}..."
     return FieldViolation(field, text, expected)
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a user's own class, or a number of more digits than Python shows
+        return f"a {type(value).__name__}"
 
 
 class InvalidArgumentError(KatibError):

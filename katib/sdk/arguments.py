@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from katib.domain.asked import ALGORITHM_TAG
+from katib.domain.checks import check_text
 from katib.domain.errors import FieldViolation, InvalidArgumentError
 from katib.domain.names import check_service_name
 from katib.domain.parameters import ParameterConfig
@@ -37,6 +38,12 @@ _ENTRY: Final = re.compile(
     r"(parameter_configs\.configs|suggestion_parameters|early_stopping_parameters|tags)\[(\d+)\](.*)", re.DOTALL
 )
 _SHOWN_NAME: Final = 80
+_MAX_CLIENT: Final = 128
+_SERVER: Final = "expected HOST:PORT, unix:PATH, or several with commas between"
+_HOST: Final = re.compile(r"([^\s:/\[\]]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}")
+# What gRPC knows beside: it says itself what is wrong with it.
+_OTHER: Final = re.compile(r"unix:.+|(unix-abstract|dns|ipv4|ipv6|vsock|xds):\S+")
+_PORTS: Final = 2**16
 
 
 def spec_of(
@@ -90,12 +97,30 @@ def spec_of(
 
 def check_loop(limit: object, client: object, patience: object, algorithm: object) -> None:
     """What `Study.trials` and `Study.run` are given. Raises InvalidArgumentError."""
-    _whole("limit", limit, "expected a whole number of trials")
-    text_of("client", client, "expected a text, the name of this program")
-    text_of("algorithm", algorithm, "expected the name of an algorithm")
+    most = _whole("limit", limit, "expected a whole number of trials")
+    if most is not None and most < 0:
+        raise InvalidArgumentError.of("limit", limit, "expected 0 or more trials, or None for no limit")
+    name = text_of("client", client, "expected a text, the name of this program")
+    if found := check_text("client", name, _MAX_CLIENT):
+        raise InvalidArgumentError(found)
+    if asked := text_of("algorithm", algorithm, "expected the name of an algorithm"):
+        check_service_name("algorithm", asked)
     seconds = _number("patience", patience)
     if seconds is None or not seconds >= 0:
         raise InvalidArgumentError.of("patience", patience, "expected seconds, 0 or more")
+
+
+def check_server(argument: str, value: object) -> str:
+    """Raises InvalidArgumentError for what can be no manager's address."""
+    text = text_of(argument, value, _SERVER)
+    for part in text.split(","):
+        address = part.strip()
+        port = address.rpartition(":")[2]
+        if not address.isprintable() or not (
+            _OTHER.fullmatch(address) or (_HOST.fullmatch(address) and 0 < int(port) < _PORTS)
+        ):
+            raise InvalidArgumentError.of(argument, text, _SERVER)
+    return text
 
 
 def as_written(error: InvalidArgumentError, spec: StudySpec) -> InvalidArgumentError:

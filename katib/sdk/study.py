@@ -27,7 +27,7 @@ from katib.domain.names import is_id
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
 from katib.sdk.algorithms import check_algorithm, without_rule
-from katib.sdk.arguments import as_written, check_loop, spec_of, text_of
+from katib.sdk.arguments import as_written, check_loop, check_server, spec_of, text_of
 from katib.sdk.patience import patiently
 from katib.sdk.space import Range, Value, typed_value
 
@@ -148,11 +148,12 @@ def open_study(study: str, *, server: str | None = None) -> "Study":
 def connect(server: str | None) -> ManagerClient:
     """As the command line finds the manager, and shows who calls: KATIB_SERVER, KATIB_TLS_CA and its like for TLS, and
     KATIB_TOKEN_FILE, or what katib-cli login has kept."""
-    if server is not None:
-        text_of("server", server, "expected HOST:PORT, unix:PATH, or several with commas between")
     names = ("KATIB_TLS_CA", "KATIB_TLS_CERT", "KATIB_TLS_KEY")
     ca, cert, key = (os.environ.get(name, "") for name in names)
-    address = server or os.environ.get("KATIB_SERVER") or DEFAULT_ADDRESS
+    if server:
+        address = check_server("server", server)
+    else:
+        address = check_server("KATIB_SERVER", os.environ.get("KATIB_SERVER") or DEFAULT_ADDRESS)
     tls, token = client_tls(ca, cert, key, options=names), token_for(address)
     if token and tls is None and os.environ.get(INSECURE, "").lower() not in ("1", "true", "yes"):
         refuse_plaintext(address)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import katib
-from katib.domain.errors import InvalidArgumentError, violation
+from katib.domain.errors import InvalidArgumentError, UnavailableError, violation
 from katib.domain.study import Setting
 from katib.sdk.arguments import as_written, spec_of
 from tests.e2e.harness import World, world
@@ -165,11 +165,15 @@ def test_a_duration_may_be_written_as_a_period_as_seconds_or_as_a_text(period: o
     [
         ({"limit": "5"}, "limit: '5': expected a whole number of trials, not a text"),
         ({"limit": 2.5}, "limit: '2.5': expected a whole number"),
+        ({"limit": -1}, "limit: '-1': expected 0 or more trials"),
         ({"client": 5}, "client: '5': expected a text"),
+        ({"client": "\udc80"}, r"client: '\\\\udc80': expected printable characters only"),
+        ({"client": "x" * 129}, "client: 'x+...': expected at most 128 characters, got 129"),
         ({"lease": "10m"}, "lease: '10m': expected a number of seconds"),
         ({"patience": "a"}, "patience: 'a': expected a number"),
         ({"patience": -1}, "patience: '-1': expected seconds, 0 or more"),
         ({"algorithm": 5}, "algorithm: '5': expected the name"),
+        ({"algorithm": "\udc80"}, r"algorithm: '\\\\udc80': expected lower-case letters"),
     ],
 )
 def test_an_argument_of_a_loop_that_is_wrong_is_named_before_a_trial_begins(
@@ -184,6 +188,28 @@ def test_an_argument_of_a_loop_that_is_wrong_is_named_before_a_trial_begins(
     with pytest.raises(InvalidArgumentError, match=r"^body: '0.5': expected a function"):
         study.run(0.5)  # type: ignore[arg-type]
     assert study.results() == []
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["bad host", "bad", "a:1,b c:2", "localhost:99999", "localhost:0", ":6789", "http://a:1", ",", "a\udc80:1", 5],
+)
+def test_a_server_that_is_no_address_is_named_before_anything_is_asked(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^server: '.*': expected HOST:PORT, unix:PATH, or several"):
+        katib.open_study("s", server=server)
+    if isinstance(server, str) and server.isascii():
+        monkeypatch.setenv("KATIB_SERVER", server)
+        with pytest.raises(InvalidArgumentError, match=r"^KATIB_SERVER: '.*': expected HOST:PORT"):
+            katib.create_study("s", {"x": katib.Double(0, 1)}, maximize="acc")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", ["localhost:1", "[::1]:1", "unix:/no where", "a.invalid:1, b.invalid:2"])
+def test_a_server_where_none_is_is_an_address_all_the_same(server: str) -> None:
+    with pytest.raises(UnavailableError):
+        katib.open_study("s", server=server)
 
 
 def test_what_a_service_refuses_is_told_as_the_setting_that_was_written(it: World) -> None:
