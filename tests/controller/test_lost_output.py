@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from katib.domain.errors import UnavailableError
+from katib.domain.names import run_name
 from katib.domain.study import Limits
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges
@@ -129,7 +132,7 @@ def test_one_that_was_stopped_does_not_go_on_for_all_that_it_has_printed(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "STOPPED_BYTES", 100_000)
-    last_words = "head -c 40000000 /dev/zero | tr '\\0' x | fold; echo; echo acc=0.2; exit 3"
+    last_words = "head -c 2000000 /dev/zero | tr '\\0' x | fold; echo; echo acc=0.2; exit 3"
     study_id, trial = begin(desk, tmp_path, act=f'trap "{last_words}" TERM')
     (tmp_path / "act").touch()
     until(lambda: (tmp_path / "acted").exists())
@@ -139,3 +142,49 @@ def test_one_that_was_stopped_does_not_go_on_for_all_that_it_has_printed(
     found = desk.storage.get_trial(trial.id)
     assert (found.state, found.objective) == (TrialState.KILLED, 0.2)
     assert found.message == f"stopped by a user; {taking.LOST}"
+
+
+def test_one_that_the_worker_cannot_read_now_holds_up_no_other(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id, trial = begin(desk, tmp_path)
+    read, away = desk.worker.output, {run_name(trial.id, 1)}
+
+    def output(study_id: str, name: str, *arguments: object) -> Output:
+        if name in away:
+            raise UnavailableError("the node does not answer")
+        return read(study_id, name, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(desk.worker, "output", output)
+    for name in ("act", "go"):
+        (tmp_path / name).touch()
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).completed == 2)
+    until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).message, poll=0.05)
+    waiting = desk.storage.get_trial(trial.id)
+    assert waiting.message == "it has ended, and its output cannot be read now: the node does not answer"
+    assert not waiting.state.finished
+    away.clear()
+    assert desk.finish(study_id).completed == 3
+    assert desk.storage.get_trial(trial.id).objective == 0.9
+
+
+@pytest.mark.parametrize(
+    ("last", "reason", "said"),
+    [
+        ("exit 3", TrialReason.EXIT_CODE, "(the node does not answer)"),
+        ("", TrialReason.METRICS_UNAVAILABLE, "no value of acc that was read; the node does not answer"),
+    ],
+)
+def test_no_trial_waits_for_words_of_its_log_that_cannot_be_had(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, last: str, reason: str, said: str
+) -> None:
+    def log(*_: object) -> NoReturn:
+        raise UnavailableError("the node does not answer")
+
+    monkeypatch.setattr(desk.worker, "log", log)
+    study_id = desk.create(study(script=f"echo bye; {last}", limits={"max_trials": 1, "max_parallel": 1}))
+    desk.finish(study_id)
+    (found,) = desk.trials(study_id)
+    assert (found.state, found.reason) == (TrialState.ERROR, reason)
+    assert said in found.message
+    assert "printed nothing" not in found.message

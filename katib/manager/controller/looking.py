@@ -62,8 +62,10 @@ class Lookout:
         files = reading.files
         if files is None and reading.loss:
             return f"it ended well but there is no value of {spec.objective_name}; {reading.loss}"
-        with at_worker():
+        try:
             lines, long = lines_looked_at(self._worker, study.id, run)
+        except UnavailableError as error:
+            return f"it ended well but there is no value of {spec.objective_name} that was read; {error.message}"
         reported, _ = self._storage.latest_observations(trial.id, _LOOKED_OBSERVATIONS)
         seen = [o.name for o in reported]
         if files is not None:

@@ -38,9 +38,10 @@ class Observed:
 
     `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
     names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
-    ended well without their objective, and `missing` says of the latter why; `warnings` is what is to be said of those
-    that have one. `rule_due`: the early-stopping rule should be asked now. `worker_trouble`: why the worker could create
-    no run; it is tried again at `worker_retry`, and the trials in `create_last` after all others.
+    ended well without their objective, and `missing` says of the latter why; `unread` why some could not be read now;
+    `warnings` is what is to be said of those that have an objective. `rule_due`: the early-stopping rule should be asked now.
+    `worker_trouble`: why the worker could create no run; it is tried again at `worker_retry`, and the trials in `create_last`
+    after all others.
     """
 
     study: Study
@@ -49,6 +50,7 @@ class Observed:
     drained: frozenset[str]
     tails: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, str] = field(default_factory=dict)
     asking: Asking = field(default_factory=Asking)
     rule_due: bool = False

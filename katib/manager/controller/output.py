@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from katib.domain.collector import MetricsSource
-from katib.domain.errors import NotFoundError
+from katib.domain.errors import NotFoundError, UnavailableError
 from katib.domain.metric_lines import LineParser, TextLines, line_parser, parse_output
 from katib.domain.metrics import MAX_LINE, fold_objective
 from katib.domain.names import run_name
@@ -65,8 +65,9 @@ class Taken:
 
     `trials` are those given, with the objective that `intakes`, once stored, will give them. `drained` names the ended runs
     whose output is taken in whole, `tails` the last lines of those that failed or have no objective, `missing` why those that
-    ended well have none. `warnings` is what the trials are to say that have one all the same. `metrics`: there were
-    new values. `more`: there is output left for another pass at once. `waiting`: something is to be read again in a while.
+    ended well have none, `unread` why some could not be read now. `warnings` is what the trials are to say that have one all
+    the same. `metrics`: there were new values. `more`: there is output left for another pass at once. `waiting`: something is
+    to be read again in a while.
     """
 
     intakes: list[Intake] = field(default_factory=list)
@@ -74,6 +75,7 @@ class Taken:
     drained: set[str] = field(default_factory=set)
     tails: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
     metrics: bool = False
     more: bool = False
@@ -99,7 +101,11 @@ def take_in(
         if run is not None and trial.state is not TrialState.PENDING:
             reading = readings.setdefault(name, Reading(trial.cursor))
             if not reading.end and (run.phase.ended or run.output_version != reading.version):
-                trial = _read(worker, study, trial, run, reading, taken)
+                try:
+                    trial = _read(worker, study, trial, run, reading, taken)
+                except UnavailableError as error:
+                    # As of a node that does not answer: the runs on others go on.
+                    taken.unread[name], taken.waiting = error.message, True
             if study.spec.collector.file_of_manager:
                 trial = _read_files(worker, study, trial, run, reading, taken)
             if reading.whole:
@@ -217,6 +223,10 @@ def lines_looked_at(worker: Worker, study_id: str, name: str) -> tuple[list[str]
 
 
 def _tail(worker: Worker, study_id: str, name: str) -> str:
-    """The last lines of a run's output, for a message."""
-    text = " | ".join(last_lines(worker, study_id, name, _TAIL_BYTES)[-_TAIL_LINES:])
+    """The last lines of a run's output, for a message; without them where they cannot be had, for no run waits for that."""
+    try:
+        lines = last_lines(worker, study_id, name, _TAIL_BYTES)
+    except UnavailableError as error:
+        return f"({error.message})"
+    text = " | ".join(lines[-_TAIL_LINES:])
     return "".join(c if c.isprintable() else "?" for c in text)

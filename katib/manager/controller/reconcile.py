@@ -185,6 +185,7 @@ class Reconciler:
             drained=frozenset(taken.drained),
             tails=taken.tails,
             missing=taken.missing,
+            unread=taken.unread,
             warnings=taken.warnings,
             asking=memory.conversation.look(study, ahead),
             rule_due=memory.ruling.due(study, steady),
@@ -299,8 +300,7 @@ class Reconciler:
             self._log_moves(study, moves, applied.refused)
             if applied.study.reason in _HELD_UP and applied.study.reason != study.reason:
                 # For who looks after the manager, and not at each study.
-                held = {"study_id": study.id, "reason": applied.study.reason}
-                _log.warning("a study is held up: %s", applied.study.message, extra=held)
+                _log.warning("a study is held up: %s", applied.study.message, extra={"study_id": study.id})
             if applied.refused:
                 # Somebody else moved first: read again what is.
                 memory.readings.clear()

@@ -116,8 +116,10 @@ class Settling:
         """It has ended, and not all that it said has been read. Where there is more of it already the pass goes on at once."""
         self.open.append(trial)
         self.wake(self.now + FENCE_LOOK)
-        if run.ended_at is not None and run.ended_at + READING <= self.now and trial.message != _READING:
-            self.actions.append(TrialNote(trial.id, trial.attempt, "", _READING))
+        unread = self.observed.unread.get(run.name)
+        message = f"it has ended, and its output cannot be read now: {unread}" if unread else _READING
+        if run.ended_at is not None and run.ended_at + READING <= self.now and trial.message != message:
+            self.actions.append(TrialNote(trial.id, trial.attempt, "", message))
 
     def _ended(self, trial: Trial, run: RunStatus) -> None:
         at = run.ended_at or self.now
