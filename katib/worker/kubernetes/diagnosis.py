@@ -92,6 +92,12 @@ def _said(what: str, words: str) -> str:
     return f"{what} ({words})" if words else what
 
 
+def _is_lost(terminated: Mapping[str, Any]) -> bool:
+    """Whether nobody saw how a container ended: by the kubelet's word, or by containerd's after its node was rebooted."""
+    said = terminated.get("reason")
+    return said == "ContainerStatusUnknown" or (said == "Unknown" and terminated.get("exitCode") == 255)
+
+
 class _Pod:
     def __init__(self, pod: Mapping[str, Any], now: datetime, waits: Waits) -> None:
         self._now = now
@@ -144,7 +150,7 @@ class _Pod:
             return self._ended(RunPhase.FAILED, TrialReason.START_FAILED, message, code)
         if said == "DeadlineExceeded":
             return self._ended(RunPhase.FAILED, *POD_REASONS["DeadlineExceeded"], code)
-        if code is None or said == "ContainerStatusUnknown":
+        if code is None or _is_lost(self._terminated):
             return self._ended(RunPhase.FAILED, *self._unknown(), None)
         return self._ended(RunPhase.FAILED, *explain(code), code)
 
@@ -188,8 +194,14 @@ class _Pod:
 
     def _unknown(self) -> tuple[str, str]:
         """A Pod that failed before its program ran, or of which nobody knows how."""
+        said, words = _text(self._status.get("reason")), _text(self._status.get("message"))
+        lost = PodReason.NODE_LOST, _said("its node lost sight of it, so how it ended is not known", words)
+        if _is_lost(self._terminated):
+            return lost
         for status in _mappings(self._status.get("initContainerStatuses")):
             ended = _mapping(_mapping(status.get("state")).get("terminated"))
+            if _is_lost(ended):
+                return lost
             code = _whole(ended.get("exitCode"))
             if code:
                 name = _text(status.get("name"))
@@ -203,9 +215,6 @@ class _Pod:
             if ended.get("exitCode") and status.get("name") != self._name:
                 what = f"container {_text(status.get('name'))} beside it failed with code {ended.get('exitCode')}"
                 return PodReason.POD_FAILED, what
-        said, words = _text(self._status.get("reason")), _text(self._status.get("message"))
-        if self._terminated.get("reason") == "ContainerStatusUnknown":
-            return PodReason.NODE_LOST, _said("its node lost sight of it, so how it ended is not known", words)
         return PodReason.POD_FAILED, _said("its Pod failed and does not say why", f"{said} {words}".strip())
 
     def _ended(self, phase: RunPhase, reason: str, message: str, code: int | None) -> Diagnosis:

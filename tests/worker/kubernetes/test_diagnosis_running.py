@@ -100,6 +100,9 @@ class TestEnded:
             ),
             (terminated(127, "ContainerCannotRun", message="not found"), "StartFailed", "could not be started", 127),
             (terminated(137, "ContainerStatusUnknown"), "NodeLost", "how it ended is not known", None),
+            # What containerd says of a program that was there when the node's power went.
+            (terminated(255, "Unknown"), "NodeLost", "how it ended is not known", None),
+            (terminated(255), "ExitCode", "exited with code 255", 255),
         ],
     )
     def test_how_its_program_ended(self, state: Json, reason: str, words: str, code: int | None) -> None:
@@ -201,6 +204,19 @@ class TestEnded:
         assert diagnose(found, 100).reason == "InitContainerFailed"
         assert words in diagnose(found, 100).message
         assert diagnose(found, 100).exit_code is None
+
+    def test_what_runs_beside_a_trial_goes_down_with_its_node(self) -> None:
+        lost = terminated(255, "Unknown")
+        found = pod("Failed", container(lost), container(lost, "proxy"), init=(container(lost, "log"),))
+        assert diagnose(found, 100).reason == "NodeLost"
+
+    def test_an_init_container_that_went_down_with_its_node_is_not_to_blame(self) -> None:
+        found = pod(
+            "Failed",
+            container(waiting("PodInitializing")),
+            init=(container(terminated(255, "Unknown"), "download"),),
+        )
+        assert diagnose(found, 100).reason == "NodeLost"
 
     def test_a_pod_that_failed_and_says_nothing_says_that(self) -> None:
         found = diagnose(pod("Failed"), 100)
