@@ -270,6 +270,8 @@ class _Pod:
         since = (
             _time(self._status.get("startTime")) or _time((scheduled or {}).get("lastTransitionTime")) or self._created
         )
+        specs = _mappings(self._spec.get("initContainers"))
+        sidecars = [spec.get("name") for spec in specs if spec.get("restartPolicy") == "Always"]
         for status in _mappings(self._status.get("initContainerStatuses")):
             state = _mapping(status.get("state"))
             since = max(since, _time(_mapping(state.get("terminated")).get("finishedAt")) or since)
@@ -278,7 +280,8 @@ class _Pod:
             )
             if trouble is not None:
                 return trouble
-            if state.get("running") and not status.get("started"):
+            # What comes after a sidecar waits only until that has started; every init container that runs has.
+            if state.get("running") and not (status.get("started") and status.get("name") in sidecars):
                 since = max(since, _time(_mapping(state.get("running")).get("startedAt")) or since)
                 message = f"init container {_text(status.get('name'))} runs"
                 return self._wait(PodReason.POD_INITIALIZING, message, since, self._waits.start)

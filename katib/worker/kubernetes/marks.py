@@ -184,6 +184,7 @@ def slim(pod: Pod) -> Pod:
                 ),
             ),
             "containers": [_some(c, ("name", "resources")) for c in spec.get("containers") or []],
+            "initContainers": [_some(c, ("name", "restartPolicy")) for c in spec.get("initContainers") or []],
         },
         "status": {
             **_some(status, ("phase", "reason", "message", "startTime")),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.diagnosis import diagnose_pod
+from katib.worker.kubernetes.marks import slim
 from katib.worker.kubernetes.policy import Waits
 from tests.worker.kubernetes.diagnosing import GATED, IMAGE, PULL, UNSCHEDULABLE, WAITS, diagnose
 from tests.worker.kubernetes.statuses import (
@@ -98,7 +99,7 @@ class TestWaiting:
                 pod(
                     "Pending",
                     container(waiting("PodInitializing")),
-                    init=(container(running(20), "download"),),
+                    init=(container(running(20), "download", started=True),),
                     conditions=PULLING,
                 ),
                 "PodInitializing",
@@ -209,8 +210,11 @@ class TestWaiting:
             container(waiting("PodInitializing")),
             init=(container(running(2), "proxy", started=True),),
             conditions=PULLING,
+            spec={"initContainers": [{"name": "proxy", "restartPolicy": "Always"}]},
         )
-        assert diagnose(found).reason == "ContainerCreating"
+        assert diagnose(found).reason == diagnose(slim(found)).reason == "ContainerCreating"
+        found["status"]["initContainerStatuses"][0]["started"] = False
+        assert diagnose(found).reason == "PodInitializing"
 
 
 class TestStopping:
