@@ -255,11 +255,13 @@ def _complete(pod: dict[str, Any], run: RunSpec, policy: Policy) -> None:
 
 def _set_deadline(pod: dict[str, Any], spec: StudySpec, policy: Policy) -> None:
     """Time-outs are the manager's to keep; but a Pod ends even when no manager ever comes back. It counts from when its node
-    has taken it, so what a Pod may wait for there comes on top."""
+    has taken it, so what a Pod may wait for there comes on top: each init container gets the time to start anew."""
     timeout = spec.limits.trial_timeout
     if timeout is None:
         return
-    whole = timeout + (spec.pod.start_timeout or policy.waits.start) + DEADLINE_SLACK
+    starts = 1 + len(pod.get("initContainers") or [])
+    waiting = spec.pod.start_timeout or starts * policy.waits.start + policy.waits.sandbox
+    whole = timeout + waiting + DEADLINE_SLACK
     seconds = min(int(whole.total_seconds()) + 1, _MAX_DEADLINE)
     own = pod.get("activeDeadlineSeconds")
     pod["activeDeadlineSeconds"] = min(seconds, own) if isinstance(own, int) else seconds

@@ -167,10 +167,21 @@ class TestWhatAStudySays:
         default = pod_of(limits=Limits(trial_timeout=timeout))
         shorter = template({"containers": [{}], "activeDeadlineSeconds": 5})
         endless = pod_of(limits=Limits(trial_timeout=timedelta(days=3650)), pod=shorter)
-        # The time-out, what it may wait on its node, and ten minutes.
+        # The time-out, what it may wait on its node for its network and its images, and ten minutes.
         assert own["spec"]["activeDeadlineSeconds"] == (30 + 120 + 10) * 60 + 1
-        assert default["spec"]["activeDeadlineSeconds"] == (30 + 60 + 10) * 60 + 1
+        assert default["spec"]["activeDeadlineSeconds"] == (30 + 15 + 60 + 10) * 60 + 1
         assert endless["spec"]["activeDeadlineSeconds"] == 5
+
+    def test_long_init_containers_do_not_eat_into_a_trials_time(self) -> None:
+        inits = [{"name": name, "image": "busybox"} for name in ("dataset", "weights", "unpack")]
+        limits, spec = Limits(trial_timeout=timedelta(minutes=30)), {"initContainers": inits, "containers": [{}]}
+        default, own = (
+            pod_of(limits=limits, pod=replace(template(spec), start_timeout=start_timeout))
+            for start_timeout in (None, timedelta(hours=2))
+        )
+        assert default["spec"]["activeDeadlineSeconds"] == (30 + 15 + 4 * 60 + 10) * 60 + 1
+        # It counts from creation, whatever a Pod waits for.
+        assert own["spec"]["activeDeadlineSeconds"] == (30 + 120 + 10) * 60 + 1
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30) | st.sampled_from(
