@@ -10,14 +10,23 @@ from katib.worker.kubernetes.api import ApiError
 from katib.worker.kubernetes.diagnosis import Diagnosis
 from katib.worker.kubernetes.finding import Finder
 from katib.worker.kubernetes.marks import DriverReason
-from katib.worker.kubernetes.podapi import PodApi
-from katib.worker.kubernetes.pods import LABEL_INSTALLATION
+from katib.worker.kubernetes.podapi import Pod, PodApi
+from katib.worker.kubernetes.pods import (
+    LABEL_ATTEMPT,
+    LABEL_INSTALLATION,
+    LABEL_MANAGED_BY,
+    LABEL_STUDY,
+    LABEL_TRIAL,
+    MANAGED_BY,
+)
 from katib.worker.kubernetes.reasons import PodReason
 from katib.worker.kubernetes.runs import Run, Runs
 from katib.worker.names import split_name
 
 # How often a look at a Pod and an act on it are tried when it changes in between; a further pass tries again.
 _TRIES: Final = 4
+# By which a run's Pod is found, and known as its own.
+_LABELS: Final = (LABEL_STUDY, LABEL_TRIAL, LABEL_ATTEMPT, LABEL_INSTALLATION, LABEL_MANAGED_BY)
 
 
 class Endings:
@@ -87,16 +96,28 @@ class Endings:
                 if error.denied or error.status not in (400, 403, 404, 413, 422):
                     raise
                 continue
+            if self.disown(pod, made):
+                break
             self._runs.put(made)
             # Counts for no quota from now on. If this does not get through, the gate holds it all the same.
             self._runs.put(self._pods.patch_status(namespace, name, marks.fail_change(made, reason, message)))
             return True
-        # The namespace takes no Pod now, and so none that is late either. It is shown all the same, and a Pod of that name that
-        # comes later is ended at sight.
-        self._mourn(study_id, name, namespace, reason, message)
+        # The namespace takes no Pod now, or none that is found again, and so none that is late either. It is shown all the
+        # same, and a Pod of that name that comes later is ended at sight.
+        self.mourn(study_id, name, namespace, reason, message)
         return True
 
-    def _mourn(self, study_id: str, name: str, namespace: str, reason: str, message: str) -> None:
+    def disown(self, sent: Pod, made: Pod) -> str:
+        """Deletes a Pod that no list and no event would name, because admission has changed its labels; says which. Empty: it
+        is as it was sent."""
+        changed = _changed_labels(sent, made)
+        if not changed:
+            return ""
+        metadata = made["metadata"]
+        self._pods.delete(metadata["namespace"], metadata["name"], metadata["uid"])
+        return f"the cluster's rules change the labels by which Katib finds its Pod ({changed}); exempt Katib's Pods from that"
+
+    def mourn(self, study_id: str, name: str, namespace: str, reason: str, message: str) -> None:
         """A FAILED run without a Pod, in this process's memory."""
         trial_id, attempt = split_name(name)
         with self._runs.lock:
@@ -133,6 +154,21 @@ class Endings:
             if run is not None and not run.ended:
                 self._runs.want_output(run)
             return False
+        sent = {"metadata": {**pod["metadata"], "labels": {**labels, LABEL_MANAGED_BY: MANAGED_BY}}}
+        if (
+            marks.identity(sent) == (study_id, *split_name(name))
+            and labels.get(LABEL_INSTALLATION) == self._installation
+        ):
+            # The cluster's rules have taken that label, and the answer to its creation did not come through.
+            self.mourn(study_id, name, namespace, DriverReason.POD_REFUSED, self.disown(sent, pod))
+            return True
         message = f"namespace {namespace} holds a Pod {name} that is not Katib's, or another installation's: delete it"
-        self._mourn(study_id, name, namespace, DriverReason.NAME_TAKEN, message)
+        self.mourn(study_id, name, namespace, DriverReason.NAME_TAKEN, message)
         return True
+
+
+def _changed_labels(sent: Pod, made: Pod) -> str:
+    wanted, found = (pod["metadata"].get("labels") or {} for pod in (sent, made))
+    return ", ".join(
+        f"{label} is {found.get(label, 'missing')}" for label in _LABELS if found.get(label) != wanted.get(label)
+    )

@@ -135,13 +135,18 @@ class KubernetesWorker:
         if timeout is not None:
             pod["metadata"]["annotations"][marks.ANNOTATION_START_TIMEOUT] = f"{timeout.total_seconds():g}"
         try:
-            made = self._runs.put(self._pods.create(namespace, pod))
+            made = self._pods.create(namespace, pod)
         except ApiError as error:
             self._endings.not_created(run, namespace, error)
-        else:
-            if made is not None:
-                # Whoever creates a run looks after it.
-                self._runs.want_output(made)
+            return
+        changed = self._endings.disown(pod, made)
+        if changed:
+            self._endings.mourn(run.study_id, run.name, namespace, DriverReason.POD_REFUSED, changed)
+            return
+        known = self._runs.put(made)
+        if known is not None:
+            # Whoever creates a run looks after it.
+            self._runs.want_output(known)
 
     def list(self, study_id: str) -> Sequence[RunStatus]:
         check_id("study", study_id)

@@ -5,9 +5,11 @@ import time
 import pytest
 
 from katib.worker.base import RunPhase
+from katib.worker.kubernetes.pods import LABEL_INSTALLATION, LABEL_MANAGED_BY
 from katib.worker.kubernetes.policy import KEEP_NONE, Policy
 from tests.worker.driving import Driver
-from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, successor, until
+from tests.worker.kubernetes.apiserver import refusal
+from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, created, refuse, successor, until
 
 
 def test_a_create_whose_answer_was_lost_adopts_what_it_made(api, driver, new_worker):
@@ -96,3 +98,39 @@ def test_a_pod_that_gets_a_node_just_before_it_is_stopped_is_stopped_there(api, 
     driver.worker.stop(driver.study_id, run.name)
     assert driver.ended(run.name).phase is RunPhase.FAILED
     assert api.get(run.name)["spec"]["activeDeadlineSeconds"] == 1
+
+
+def relabel(api, label: str) -> None:
+    """As a mutating policy of the cluster does."""
+    api.admit = lambda pod: pod["metadata"]["labels"].update({label: "platform"})
+
+
+@pytest.mark.parametrize("label", [LABEL_MANAGED_BY, LABEL_INSTALLATION])
+def test_a_pod_whose_label_admission_changes_is_deleted_and_its_run_failed_with_the_label_s_name(api, driver, label):
+    relabel(api, label)
+    name = driver.start("sleep", "600")
+    status = driver.status(name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "PodRefused")
+    assert f"{label} is platform" in status.message
+    until("its Pod runs on", lambda: api.get(name) is None)
+    driver.worker.stop(driver.study_id, name)
+    driver.worker.delete(driver.study_id, name)
+    assert driver.statuses() == {}
+
+
+def test_a_pod_whose_label_was_changed_by_admission_is_deleted_though_the_answer_was_lost(api, driver):
+    relabel(api, LABEL_MANAGED_BY)
+    refuse(api, refusal(500, "etcdserver: request timed out", "InternalError"), verb="delete", times=1)
+    run = driver.run("sleep", "600")
+    assert not created(driver, run)
+    driver.worker.create(run)
+    assert LABEL_MANAGED_BY in driver.status(run.name).message
+    until("its Pod runs on", lambda: api.get(run.name) is None)
+
+
+def test_a_tombstone_whose_label_admission_changes_does_not_stay(api, driver):
+    relabel(api, LABEL_MANAGED_BY)
+    run = driver.run("true")
+    driver.worker.stop(driver.study_id, run.name)
+    assert driver.status(run.name).phase is RunPhase.FAILED
+    assert api.get(run.name) is None
