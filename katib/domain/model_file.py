@@ -11,15 +11,17 @@ from katib.domain.study_file_walk import Entries, Entry, Walk
 from katib.domain.study_file_yaml import compose
 
 # 0.1's names for them, and what a data set is.
-_MODEL: Final = KeySet.of(("study_name", "trial_id", "model_path", "parameters", "metrics", "data_set"))
+_REQUIRED: Final = ("study_name", "trial_id", "model_path")
+_MODEL: Final = KeySet.of((*_REQUIRED, "parameters", "metrics", "data_set"))
 _DATA_SET: Final = KeySet.of(("name", "path"))
 
 
 def parse_model(data: str | bytes, source: str = "model.yaml") -> SavedModel:
     """Raises StudyFileError with a line for each problem."""
     walk = Walk()
-    top = walk.mapping(Entry(Place(1, ""), compose(data, source)), _MODEL)
-    for name in ("study_name", "trial_id", "model_path"):
+    root = compose(data, source, "model", "its study_name, trial_id and model_path")
+    top = walk.mapping(Entry(Place(1, ""), root), _MODEL)
+    for name in _REQUIRED:
         if not walk.text(top.get(name)):
             walk.refuse(top[name].place if name in top else Place(None, name), "", "expected a text")
     data_set = walk.mapping(top["data_set"], _DATA_SET) if "data_set" in top else {}

@@ -15,6 +15,8 @@ from katib.domain.study_file_yaml import INVISIBLE
 _HIDDEN: Final = re.compile(
     f"{INVISIBLE.pattern[:-1]}\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+# To YAML's version 1.2, which most readers speak; PyYAML goes by 1.1, and knows its own.
+_NUMBER: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+|0x[0-9a-fA-F]+")
 _STR: Final = "tag:yaml.org,2002:str"
 _BARE: Final = frozenset({_STR, "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
@@ -57,7 +59,7 @@ class _Dumper(_PlainDumper):
 
 
 def _represent_plain_text(dumper: _PlainDumper, text: str) -> ScalarNode:
-    return dumper.represent_scalar(_STR, text, _escaped(text))
+    return dumper.represent_scalar(_STR, text, _escaped(text) or ("'" if _NUMBER.fullmatch(text) else None))
 
 
 def _represent_text(dumper: _Dumper, text: str) -> ScalarNode:

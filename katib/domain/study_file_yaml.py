@@ -34,8 +34,11 @@ _CORE_TAGS: Final = frozenset(
 ) | {"!"}
 
 
-def compose(data: str | bytes, source: str) -> MappingNode:
-    """The file's one document, a mapping. Raises StudyFileError with the line and what to do about it."""
+def compose(
+    data: str | bytes, source: str, what: str = "study", least: str = "its name, objective and parameters"
+) -> MappingNode:
+    """The file's one document, a mapping; `what` it is to be and to hold at `least`. Raises StudyFileError with the line and
+    what to do about it."""
     text = _decode(data, source)
     loader = _Loader(text, source)
     try:
@@ -47,12 +50,10 @@ def compose(data: str | bytes, source: str) -> MappingNode:
     finally:
         loader.dispose()
     if root is None or root.tag == "tag:yaml.org,2002:null":
-        raise StudyFileError.at(
-            source, None, "the file holds no study: write at least its name, objective and parameters"
-        )
+        raise StudyFileError.at(source, None, f"the file holds no {what}: write at least {least}")
     if not isinstance(root, MappingNode):
         found = "a list" if isinstance(root, SequenceNode) else "plain text"
-        raise StudyFileError.at(source, line_of(root), f"expected a study, 'key: value' on each line; found {found}")
+        raise StudyFileError.at(source, line_of(root), f"expected a {what}, 'key: value' on each line; found {found}")
     return root
 
 

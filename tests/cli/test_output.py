@@ -135,6 +135,11 @@ def test_lists_and_truths_have_one_cell() -> None:
     assert to_csv([{"a": [1, float("nan")], "b": True}], ["a", "b"]) == 'a,b\n"[1, ""nan""]",true\n'
 
 
+@pytest.mark.parametrize("text", ["1e-3", "0o17", "0x1F", "012", "1.", ".5", "true", "~", "=", "1_0", "2026-01-01"])
+def test_a_text_in_yaml_is_in_quotes_where_any_reader_would_see_something_else_in_it(text: str) -> None:
+    assert to_yaml({"message": text}) == f"message: '{text}'\n"
+
+
 def test_json_holds_no_character_that_a_terminal_obeys() -> None:
     text = to_json(study_document(study(name="\x1b[31m\x9b\u202e")))
     assert text.replace("\n", "").isprintable()

@@ -5,6 +5,7 @@ import codecs
 import pytest
 
 from katib.domain.errors import FieldViolation, InvalidArgumentError
+from katib.domain.model_file import parse_model
 from katib.domain.study_file import StudyFileError, locate, parse_study
 from katib.domain.study_file_keys import KeySet
 from katib.domain.study_file_yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
@@ -312,6 +313,15 @@ def test_an_empty_text_as_of_a_variable_that_is_not_set_is_no_limit(key: str) ->
     assert refusal(f'{HEAD}{BODY}command: [x]\n{key}: ""\n').startswith(f"f.yaml:6: {key}: expected a")
     for nothing in ("", "~", "null"):
         parse_study(f"{HEAD}{BODY}command: [x]\n{key}: {nothing}\n")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "~"])
+def test_an_empty_file_of_a_model_is_told_what_a_model_is(text: str) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        parse_model(text, "m.yaml")
+    assert (
+        str(caught.value) == "m.yaml: the file holds no model: write at least its study_name, trial_id and model_path"
+    )
 
 
 def test_of_a_file_of_mistakes_as_many_are_guessed_at_as_anybody_reads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,11 @@ class TokenUseCases(UseCases):
 
     def _checked(self, request: TokenRequest, caller: Caller) -> Token:
         owner = request.owner or caller.name
+        if not owner:
+            # Where nobody is asked who calls, nobody has a name.
+            raise InvalidArgumentError.of(
+                "owner", owner, "expected whose it is to be (--owner): your call says no name"
+            )
         if not is_caller_name(owner):
             raise InvalidArgumentError.of("owner", owner, f"expected {NAME_EXPECTED}")
         label_of("name", request.name, _MAX_NAME)
