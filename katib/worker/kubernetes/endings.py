@@ -71,10 +71,14 @@ class Endings:
                 change = marks.fail_change(pod, reason, message)
                 self._runs.put(self._pods.patch_status(run.namespace, run.name, change))
         except ApiError as error:
-            if error.status not in (404, 409):
+            if error.status in (404, 409):
+                self._refresh(run)
+                return False
+            if error.denied or error.status not in (400, 403, 422):
                 raise
-            self._refresh(run)
-            return False
+            # The cluster's rules let nobody change it. Its exit code and its log go with it, but it ends.
+            run.sentence = reason, message
+            self._pods.delete(run.namespace, run.name, run.uid)
         return True
 
     def _refresh(self, run: Run) -> None:

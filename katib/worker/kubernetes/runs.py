@@ -253,6 +253,9 @@ class Runs:
         if run.ended and found.phase.ended:
             # What was said of the end stays said; times may become known later.
             found = replace(found, ended_at=run.diagnosis.ended_at)
+        if run.sentence is not None and found.reason == PodReason.POD_DELETED:
+            # By us.
+            found = replace(found, reason=run.sentence[0], message=run.sentence[1])
         run.diagnosis = found
 
     def _bury(self, run: Run) -> None:

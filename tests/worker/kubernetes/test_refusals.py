@@ -76,6 +76,50 @@ def test_a_namespace_that_admits_not_even_a_tombstone_still_shows_the_failed_run
     assert driver.statuses() == {}
 
 
+POLICY = refusal(
+    403, 'pods "x" is forbidden: ValidatingAdmissionPolicy denied request: may not be changed', "Forbidden"
+)
+INVALID = refusal(422, 'Pod "x" is invalid: metadata.labels: Required value: team', "Invalid")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("answer", [POLICY, INVALID])
+def test_a_run_whose_pod_may_not_be_changed_is_stopped_by_its_deletion(api, driver, answer):
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    refuse(api, answer, verb="patch")
+    driver.worker.stop(driver.study_id, name)
+    driver.until("it was not stopped", lambda: driver.status(name).phase is not RunPhase.RUNNING)
+    assert driver.status(name).reason == "Stopped"
+    status = driver.ended(name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "Stopped")
+    assert driver.texts(name) == ["here"]
+
+
+@pytest.mark.long
+def test_a_run_whose_pod_has_no_node_and_may_not_be_changed_is_stopped_by_its_deletion(api, node, driver):
+    node.full = True
+    name = driver.start("true")
+    uid = api.get(name)["metadata"]["uid"]
+    refuse(api, POLICY, verb="patch")
+    driver.worker.stop(driver.study_id, name)
+    status = driver.ended(name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "Stopped")
+    driver.worker.delete(driver.study_id, name)
+    until("its name is not held", lambda: (api.get(name) or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid)
+
+
+def test_a_run_whose_pod_the_manager_may_not_patch_is_left_as_it_is_and_the_sentence_names_what_to_grant(api, driver):
+    name = driver.start("sleep", "600")
+    driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
+    said = f'pods "x" is forbidden: {WHO} cannot patch resource "pods" in API group "" in the namespace "default"'
+    refuse(api, refusal(403, said, "Forbidden"), verb="patch")
+    with pytest.raises(UnavailableError, match="grant the verb patch on pods"):
+        driver.worker.stop(driver.study_id, name)
+    assert driver.status(name).phase is RunPhase.RUNNING
+    assert ("delete", "pods") not in api.counts()
+
+
 def test_a_denial_is_a_wait_that_names_what_to_grant(api, driver):
     said = f'pods is forbidden: {WHO} cannot create resource "pods" in API group "" in the namespace "default"'
     refuse(api, refusal(403, said, "Forbidden"))
