@@ -23,7 +23,7 @@ from katib.worker.kubernetes.reasons import (
     START_ERRORS,
     PodReason,
 )
-from katib.worker.kubernetes.template import trial_index
+from katib.worker.kubernetes.template import trial_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ class _Pod:
         self._grace = timedelta(seconds=min(_whole(metadata.get("deletionGracePeriodSeconds")) or 0, _MAX_GRACE_S))
         self._conditions = {_word(c.get("type")): c for c in _mappings(self._status.get("conditions"))}
         containers = _mappings(self._spec.get("containers"))
-        self._trial = containers[trial_index(list(containers))] if containers else {}
-        self._name = self._trial.get("name")
+        self._name = trial_name(_mapping(metadata.get("annotations")), list(containers))
+        self._trial = next((c for c in containers if c.get("name") == self._name), {})
         statuses = _mappings(self._status.get("containerStatuses"))
         self._container = next((s for s in statuses if s.get("name") == self._name), {})
         state = _mapping(self._container.get("state"))

@@ -23,10 +23,12 @@ from katib.worker.kubernetes.metric_files import check_metric_files, pod_path
 from katib.worker.kubernetes.models import model_folder
 from katib.worker.kubernetes.policy import Policy, allows
 from katib.worker.kubernetes.template import (
+    ANNOTATION_CONTAINER,
     TRIAL_CONTAINER,
     check_references,
     substitute,
     trial_index,
+    trial_name,
     used_parameters,
 )
 
@@ -77,6 +79,7 @@ def make_pod(run: RunSpec, policy: Policy) -> dict[str, Any]:
         "spec": template["spec"],
     }
     _complete(pod["spec"], run, policy)
+    pod["metadata"]["annotations"][ANNOTATION_CONTAINER] = trial_container(pod)
     # The name is Katib's own here.
     checked = {"metadata": {**pod["metadata"], "name": None}, "spec": pod["spec"]}
     found = check_template(checked, policy, namespace, "pod")
@@ -128,8 +131,8 @@ def check_pod(spec: StudySpec, policy: Policy) -> Sequence[FieldViolation]:
 
 def trial_container(pod: Mapping[str, Any]) -> str:
     """The name of the container whose end is the trial's end and whose log is its output."""
-    containers = (pod.get("spec") or {}).get("containers") or []
-    return str(containers[trial_index(containers)].get("name", "")) if containers else ""
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    return trial_name(annotations, (pod.get("spec") or {}).get("containers") or [])
 
 
 def label_value(text: str) -> str:

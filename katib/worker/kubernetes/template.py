@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from katib.domain.errors import FieldViolation, violation
+from katib.domain.pod import OWN_PREFIX
 
 # The container that is the trial, unless a template names none so: then its first one.
 TRIAL_CONTAINER: Final = "trial"
+ANNOTATION_CONTAINER: Final = f"{OWN_PREFIX}container"
 _REFERENCE: Final = re.compile(r"\$\{(trial[A-Za-z]*)\.([^{}]*)\}")
 _PARAMETERS: Final = "trialParameters"
 _SPEC: Final = "trialSpec"
@@ -20,6 +22,15 @@ def trial_index(containers: list[Any]) -> int:
     """Which container is the trial's."""
     names = [c.get("name") if isinstance(c, dict) else None for c in containers]
     return names.index(TRIAL_CONTAINER) if TRIAL_CONTAINER in names else 0
+
+
+def trial_name(annotations: Mapping[str, Any], containers: list[Any]) -> str:
+    """The name of the trial's container in a Pod as the cluster has it, where others may stand first that were injected."""
+    named = annotations.get(ANNOTATION_CONTAINER)
+    if isinstance(named, str) and named:
+        return named
+    # Made before there was that annotation.
+    return str(containers[trial_index(containers)].get("name", "")) if containers else ""
 
 
 def references(template: Any) -> Iterator[tuple[str, str, str]]:

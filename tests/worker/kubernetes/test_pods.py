@@ -14,10 +14,13 @@ from katib.domain.collector import MetricsCollector, MetricsReader, MetricsSourc
 from katib.domain.metric_lines import TextLines
 from katib.domain.pod import PodSettings, Toleration, is_label_value, is_qualified_name
 from katib.domain.study import Limits, Mount
+from katib.worker.base import RunPhase
+from katib.worker.kubernetes.marks import has_started, slim
 from katib.worker.kubernetes.metric_files import manager_path, pod_path
 from katib.worker.kubernetes.models import model_path
-from katib.worker.kubernetes.pods import check_pod, label_value, make_pod
+from katib.worker.kubernetes.pods import check_pod, label_value, make_pod, trial_container
 from katib.worker.metric_files import open_metric_files
+from tests.worker.kubernetes.diagnosing import diagnose
 from tests.worker.kubernetes.pods import (
     ARGUMENTS,
     POLICY,
@@ -29,6 +32,7 @@ from tests.worker.kubernetes.pods import (
     template,
     variables_of,
 )
+from tests.worker.kubernetes.statuses import container, running, terminated, waiting
 
 
 class TestWhatAStudySays:
@@ -47,7 +51,7 @@ class TestWhatAStudySays:
                     "katib.kubeflow.org/installation": "katib",
                     "app.kubernetes.io/managed-by": "katib",
                 },
-                "annotations": {"katib.kubeflow.org/study-name": "s"},
+                "annotations": {"katib.kubeflow.org/study-name": "s", "katib.kubeflow.org/container": "trial"},
             },
             "spec": {
                 "restartPolicy": "Never",
@@ -159,6 +163,19 @@ class TestWhatAStudySays:
         }
         own = pod_of(policy, scheduler="mine", pull_secret="own")
         assert (own["spec"]["schedulerName"], own["spec"]["imagePullSecrets"]) == ("mine", [{"name": "own"}])
+
+    def test_a_container_that_is_injected_before_the_trials_is_not_taken_for_it(self) -> None:
+        pod = pod_of(pod=template({"containers": [{"name": "main"}, {"name": "helper", "image": "busybox"}]}))
+        pod["spec"]["containers"].insert(0, {"name": "istio-proxy", "image": "istio"})
+        assert trial_container(pod) == trial_container(slim(pod)) == "main"
+        statuses = [container(running(), "istio-proxy"), container(terminated(0, "Completed"), "main")]
+        pod["status"] = {"phase": "Running", "containerStatuses": statuses}
+        assert diagnose(pod, 100).phase is RunPhase.SUCCEEDED
+        assert diagnose(slim(pod), 100).phase is RunPhase.SUCCEEDED
+        assert has_started(pod)
+        statuses[1]["state"] = waiting("PodInitializing")
+        assert diagnose(pod, 100).phase is RunPhase.WAITING
+        assert not has_started(pod)
 
     def test_a_pod_whose_manager_never_comes_back_ends_all_the_same(self) -> None:
         assert "activeDeadlineSeconds" not in pod_of()["spec"]
