@@ -121,7 +121,8 @@ class _Pod:
 
     def diagnose(self) -> Diagnosis:
         if self._phase == "Succeeded" or (self._terminated and self._terminated.get("exitCode") == 0):
-            return self._ended(RunPhase.SUCCEEDED, "", "", 0)
+            cause = self._cut_short()
+            return self._ended(RunPhase.FAILED, *cause, 0) if cause else self._ended(RunPhase.SUCCEEDED, "", "", 0)
         if self._phase == "Failed" or self._terminated:
             return self._failed()
         if self._deleted is not None:
@@ -154,6 +155,17 @@ class _Pod:
             return self._ended(RunPhase.FAILED, *self._unknown(), None)
         return self._ended(RunPhase.FAILED, *explain(code), code)
 
+    def _cut_short(self) -> tuple[str, str] | None:
+        """Why a program was asked to end that then ended well, with half of its result. What became of the Pod of one that
+        had ended before does not count."""
+        finished = _time(self._terminated.get("finishedAt"))
+        if finished is None:
+            return None
+        disruption = self._disruption(until=finished)
+        if disruption is not None:
+            return disruption
+        return self._cause() if self._status.get("reason") in POD_REASONS and self._deletion() is not None else None
+
     def _cause(self) -> tuple[str, str] | None:
         """What ended the Pod as a whole."""
         said, words = _word(self._status.get("reason")), _text(self._status.get("message"))
@@ -167,10 +179,12 @@ class _Pod:
             return disruption
         return self._deletion()
 
-    def _disruption(self) -> tuple[str, str] | None:
+    def _disruption(self, until: datetime | None = None) -> tuple[str, str] | None:
         for kind in DISRUPTIONS:
             condition = self._conditions.get(kind)
             if condition is None or condition.get("status") != "True":
+                continue
+            if until is not None and until < (_time(condition.get("lastTransitionTime")) or self._now):
                 continue
             said, words = _word(condition.get("reason")), _text(condition.get("message"))
             default = PodReason.PREEMPTED if kind == "TerminationTarget" else PodReason.EVICTED

@@ -2,6 +2,7 @@
 
 import pytest
 
+from katib.domain.trial import DISRUPTIONS
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.diagnosis import Diagnosis
 from tests.worker.kubernetes.diagnosing import diagnose
@@ -66,14 +67,43 @@ class TestEnded:
         assert diagnose(ended).phase is RunPhase.SUCCEEDED
         assert (diagnose(failed).phase, diagnose(failed).exit_code) == (RunPhase.FAILED, 3)
 
-    def test_a_trial_that_ended_well_did_so_whatever_became_of_its_pod(self) -> None:
-        ended = container(terminated(0, "Completed"))
+    def test_a_trial_that_ended_well_did_so_whatever_became_of_its_pod_later(self) -> None:
+        ended = container(terminated(0, "Completed", end=60))
+        drained = condition("DisruptionTarget", seconds=61, reason="EvictionByEvictionAPI")
         for found in (
             pod("Failed", ended, container(terminated(1), "proxy")),
             pod("Failed", ended, reason="Evicted", message="The node was low on resource: memory."),
+            pod("Failed", ended, reason="Terminated", message="Pod was terminated.", deleted=70),
             pod("Running", ended, deleted=70),
+            pod("Running", ended, conditions=(*WORKING, drained), deleted=61),
+            pod("Succeeded", conditions=(drained,)),
         ):
             assert diagnose(found, 100).phase is RunPhase.SUCCEEDED
+
+    @pytest.mark.parametrize("phase", ["Running", "Succeeded", "Failed"])
+    @pytest.mark.parametrize(
+        ("kind", "said", "reason"),
+        [
+            ("DisruptionTarget", "EvictionByEvictionAPI", "Evicted"),
+            ("DisruptionTarget", "PreemptionByScheduler", "Preempted"),
+            ("TerminationTarget", "WorkloadEvictedDueToPreempted", "Preempted"),
+        ],
+    )
+    @pytest.mark.parametrize("asked", [50, 60])
+    def test_a_trial_that_ends_well_when_it_is_asked_to_has_half_a_result_and_is_tried_again(
+        self, phase: str, kind: str, said: str, reason: str, asked: float
+    ) -> None:
+        ended = container(terminated(0, "Completed", end=60))
+        target = condition(kind, seconds=asked, reason=said, message="its words")
+        found = diagnose(pod(phase, ended, conditions=(*WORKING, target), deleted=asked), 100)
+        assert (found.phase, found.reason, found.exit_code, found.ended_at) == (RunPhase.FAILED, reason, 0, at(60))
+        assert "its words" in found.message
+        assert found.reason in DISRUPTIONS
+
+    def test_a_pod_whose_deletion_began_before_its_trial_ended_well_says_what_ended_it(self) -> None:
+        ended = container(terminated(0, "Completed", end=60))
+        found = diagnose(pod("Failed", ended, reason="Preempting", message="its words", deleted=55), 100)
+        assert (found.phase, found.reason) == (RunPhase.FAILED, "Preempted")
 
     @pytest.mark.parametrize(
         ("state", "reason", "words", "code"),
