@@ -34,9 +34,13 @@ class Finder:
 
     def where(self, study_id: str) -> Sequence[str]:
         """The namespaces where the Pods of a study are: the one where they have been seen, or all that may be."""
-        known = self.namespaces.get(study_id) or self._runs.namespace_of(study_id)
+        known = self.namespaces.get(study_id)
         if known:
             return [known]
+        seen = self._runs.namespace_of(study_id)
+        if seen:
+            self.namespaces.add(study_id, seen)
+            return [seen]
         return [n for n in dict.fromkeys((self._policy.namespace, *self._policy.namespaces)) if n != ANY]
 
     def watched(self) -> Sequence[str]:

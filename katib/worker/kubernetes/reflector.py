@@ -75,11 +75,15 @@ class Reflector:
         self._stale_s: Final = stale_s
         self._stop: Final = threading.Event()
         self._synced: Final = threading.Event()
+        # Either that, or it was said that there is nothing to see.
+        self._answered: Final = threading.Event()
         self._lock: Final = threading.Lock()
         self._stream: Stream | None = None
         # Since when there is no contact, and why; by the monotonic clock.
         self._lost_at: float | None = time.monotonic()
         self._trouble = "it has not answered yet"
+        # Whether that is a refusal, for this namespace alone.
+        self.refused = False
         self.lists = 0
         self._thread: Final = threading.Thread(target=self._run, name=f"pods-{namespace or 'all'}", daemon=True)
 
@@ -98,9 +102,10 @@ class Reflector:
             self._thread.join(timeout_s)
 
     def require(self, wait_s: float) -> None:
-        """Returns when the copy may be relied upon. Raises UnavailableError when there is none after `wait_s`, or when there
-        has been no contact for too long."""
-        if not self._synced.wait(wait_s):
+        """Returns when the copy may be relied upon. Raises UnavailableError when there is none after `wait_s` or will be none,
+        or when there has been no contact for too long."""
+        self._answered.wait(wait_s)
+        if not self._synced.is_set():
             raise UnavailableError(f"the Pods of {self._where} are not known yet: {self._trouble}")
         with self._lock:
             lost_at, trouble = self._lost_at, self._trouble
@@ -145,11 +150,16 @@ class Reflector:
             return
         known = isinstance(error, KatibError)
         message = str(error) if known else f"a defect ({type(error).__name__}): the log says more"
+        refused = bool(self.namespace) and isinstance(error, ApiError) and error.status in (403, 404)
+        if refused:
+            message = f"{message}; if the namespace is gone, take it out of the worker's options"
         with self._lock:
             first = self._lost_at is None
             if first:
                 self._lost_at = time.monotonic()
-            self._trouble = message
+            self._trouble, self.refused = message, refused
+        if refused:
+            self._answered.set()
         if not known:
             _log.error("following the Pods of %s failed", self._where, exc_info=error)
         elif first:
@@ -158,7 +168,7 @@ class Reflector:
     def _seen(self) -> None:
         with self._lock:
             again = self._lost_at is not None and self._synced.is_set()
-            self._lost_at = None
+            self._lost_at, self.refused = None, False
         if again:
             _log.info("the Pods of %s are in sight again", self._where)
 
@@ -178,6 +188,7 @@ class Reflector:
         self._sink.replace(self.namespace, pods, version)
         self._seen()
         self._synced.set()
+        self._answered.set()
         return version
 
     def _pages(self) -> tuple[list[Pod], str]:

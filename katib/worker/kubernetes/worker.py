@@ -89,7 +89,9 @@ class KubernetesWorker:
         self._printers: set[str] = set()
         self._endings: Final = Endings(self._pods, self._runs, self._finder, self._policy.installation, self._wake)
         self._rounds: Final = Rounds(self._pods, self._runs, self._policy, self._endings, self._tick, fence_s)
-        self._stale = False
+        # Studies of which not all namespaces where they may be were in sight at the last look, and why.
+        self._unseen: Final[dict[str, str]] = {}
+        self._stale: frozenset[str] = frozenset()
         self._closed = False
         for reflector in self._reflectors:
             reflector.start()
@@ -151,7 +153,7 @@ class KubernetesWorker:
     def list(self, study_id: str) -> Sequence[RunStatus]:
         check_id("study", study_id)
         self._open()
-        self._in_sight()
+        self._in_sight(study_id)
         self._runs.watched.add(study_id)
         if study_id in self._runs.deleted:
             return []
@@ -169,6 +171,10 @@ class KubernetesWorker:
         check_id("study", study_id)
         split_name(name)
         self._open()
+        unseen = self._unseen.get(study_id)
+        if unseen is not None:
+            # It may be wanted to end only because it was not in sight, and run well.
+            raise UnavailableError(unseen)
         self._endings.end(study_id, name, DriverReason.STOPPED, "it was asked to end")
 
     def delete(self, study_id: str, name: str) -> None:
@@ -216,7 +222,7 @@ class KubernetesWorker:
     def delete_study(self, study_id: str) -> None:
         check_id("study", study_id)
         self._open()
-        self._in_sight()
+        self._in_sight(study_id)
         with self._runs.lock:
             runs = self._runs.of_study(study_id)
             alive = [run.name for run in runs if not run.ended]
@@ -225,6 +231,7 @@ class KubernetesWorker:
                     f"study {study_id} still has {len(alive)} runs ({', '.join(alive[:3])}); stop them first"
                 )
             self._runs.deleted.add(study_id)
+            self._unseen.pop(study_id, None)
             for run in runs:
                 run.unwanted = True
                 if run.let_go_at is None:
@@ -256,10 +263,25 @@ class KubernetesWorker:
             raise NotFoundError(f"there is no run {name} of study {study_id}")
         return run
 
-    def _in_sight(self) -> None:
+    def _in_sight(self, study_id: str) -> None:
+        """Waits for the copies of all namespaces where the study may be, but for those of which the API server says that there
+        is nothing to see: unless it is known to be there, such a namespace does not hold it up."""
         deadline = time.monotonic() + _SYNC_S
+        where = self._finder.where(study_id)
+        unseen = ""
         for reflector in self._reflectors:
-            reflector.require(max(deadline - time.monotonic(), 0.0))
+            if reflector.namespace and reflector.namespace not in where:
+                continue
+            try:
+                reflector.require(max(deadline - time.monotonic(), 0.0))
+            except UnavailableError as error:
+                if not reflector.refused or reflector.namespace == where[0]:
+                    raise
+                unseen = error.message
+        if unseen and len(self._finder.where(study_id)) > 1:
+            self._unseen[study_id] = unseen
+        else:
+            self._unseen.pop(study_id, None)
 
     def _open(self) -> None:
         if self._closed:
@@ -285,8 +307,8 @@ class KubernetesWorker:
             printers, self._printers = self._printers, set()
         for study_id in printers:
             self._wake(study_id)
-        stale = any(reflector.stale for reflector in self._reflectors)
-        if stale and not self._stale:
+        stale = frozenset(reflector.namespace for reflector in self._reflectors if reflector.stale)
+        if stale - self._stale:
             # No event will come to say it: whoever asks for the runs now is told why they do not move.
             for study_id in self._runs.studies():
                 self._wake(study_id)

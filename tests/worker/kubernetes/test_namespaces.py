@@ -1,0 +1,114 @@
+"""What becomes of studies when one of several namespaces is out of sight."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from katib.domain.errors import UnavailableError
+from katib.worker.base import RunPhase
+from katib.worker.kubernetes.policy import Policy
+from tests.worker.driving import Driver
+from tests.worker.kubernetes.apiserver import refusal
+from tests.worker.kubernetes.driving import DEADLINE_S, QUICK, SPEC, successor, until
+
+POLICY = Policy(namespaces=("other",))
+SAID = 'pods is forbidden: User "manager" cannot list resource "pods" in API group "" in the namespace "other"'
+
+
+def hide(api, verbs=("list", "watch", "get", "create"), answer=None) -> None:
+    """As if the namespace `other` was deleted, and the permission in it with it."""
+    answer = answer or refusal(403, SAID, "Forbidden")
+    api.faults.append(lambda r: answer if r.namespace == "other" and r.verb in verbs else None)
+    with api.changed:
+        api.version += 1
+        api.forget_events()
+
+
+def hidden(worker) -> bool:
+    return worker._reflectors[1].stale
+
+
+def in_other(driver, *command: str) -> str:
+    study = replace(driver.study, pod=replace(driver.study.pod, namespace="other"))
+    run = driver.run(*command, study=study)
+    driver.worker.create(run)
+    return run.name
+
+
+@pytest.fixture
+def worker(node, new_worker):
+    return new_worker(POLICY, fence_s=0.5, reflector_options=QUICK)
+
+
+@pytest.fixture
+def driver(worker):
+    return Driver(worker, SPEC, DEADLINE_S)
+
+
+@pytest.mark.long
+def test_a_namespace_that_is_gone_holds_up_only_the_studies_that_are_there(api, worker, driver):
+    there = Driver(worker, SPEC, DEADLINE_S)
+    in_other(there, "sleep", "600")
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    hide(api)
+    until("it is still in sight", lambda: hidden(worker))
+    driver.worker.stop(driver.study_id, name)
+    assert driver.ended(name).reason == "Stopped"
+    worker.delete_study(driver.study_id)
+    with pytest.raises(UnavailableError, match=r"namespace other.*if the namespace is gone, take it out"):
+        there.statuses()
+    with pytest.raises(UnavailableError):
+        worker.delete_study(there.study_id)
+
+
+def test_a_study_without_pods_begins_and_goes_though_one_of_the_namespaces_is_gone(api, node, new_worker):
+    hide(api)
+    driver = Driver(new_worker(POLICY, reflector_options=QUICK), SPEC, DEADLINE_S)
+    begin = time.monotonic()
+    assert driver.statuses() == {}
+    assert time.monotonic() - begin < 3
+    assert driver.ended(driver.start("true")).phase is RunPhase.SUCCEEDED
+    driver.worker.delete_study(Driver(driver.worker, SPEC, DEADLINE_S).study_id)
+
+
+def test_a_run_that_was_missed_in_a_namespace_out_of_sight_is_not_ended_for_that(api, node, driver, new_worker):
+    name = in_other(driver, "sleep", "600")
+    driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
+    hide(api, verbs=("list", "watch"))
+    other = successor(driver, new_worker, policy=POLICY)
+    assert other.statuses() == {}
+    api.faults.clear()
+    until("it does not come into sight", lambda: other.worker._runs.get(name) is not None)
+    with pytest.raises(UnavailableError, match="namespace other"):
+        other.worker.stop(other.study_id, name)
+    assert other.status(name).phase is RunPhase.RUNNING
+    other.worker.stop(other.study_id, name)
+    assert other.ended(name).reason == "Stopped"
+
+
+def test_a_namespace_that_is_out_of_sight_for_another_reason_is_waited_for(api, node, driver, new_worker, monkeypatch):
+    monkeypatch.setattr("katib.worker.kubernetes.worker._SYNC_S", 0.5)
+    name = in_other(driver, "sleep", "600")
+    hide(api, answer=refusal(500, "etcdserver: request timed out", "InternalError"))
+    other = Driver(new_worker(POLICY, reflector_options=QUICK), SPEC, DEADLINE_S)
+    other.study_id = driver.study_id
+    with pytest.raises(UnavailableError, match="not known yet"):
+        other.statuses()
+    api.faults.clear()
+    until("it never comes into sight", lambda: other.worker._runs.get(name) is not None)
+    assert name in other.statuses()
+
+
+@pytest.mark.long
+def test_studies_are_woken_for_the_second_namespace_that_is_lost_too(api, worker, driver):
+    name = driver.start("sleep", "600")
+    driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
+    hide(api)
+    until("it is not told", lambda: "other" in worker._stale)
+    time.sleep(1.0)
+    driver.woken.clear()
+    api.stop()
+    assert driver.woken.wait(DEADLINE_S)
+    api.restart()
