@@ -1,4 +1,5 @@
-"""What a Pod's status means for its run, in words for the trial's owner: a pure function of its JSON and the time."""
+"""What a Pod's status means for its run, in words for the trial's owner: a pure function of its JSON, the time, and
+since when it has been in the trouble it is in, which no status says."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from katib.worker.kubernetes.template import trial_name
 class Diagnosis:
     """How a run stands. `hopeless`: it waits and has passed the deadline of what it waits for, or can never run, or does not
     go away: the driver ends it, by force where it is STOPPING already, and reports it FAILED with this reason and message.
-    `look_again`: when time alone may change the diagnosis."""
+    `look_again`: when time alone may change the diagnosis. `trouble`: what its deadline counts from the first sight of."""
 
     phase: RunPhase
     reason: str = ""
@@ -40,6 +41,7 @@ class Diagnosis:
     ended_at: datetime | None = None
     hopeless: bool = False
     look_again: datetime | None = None
+    trouble: str = ""
 
 
 # A Pod of which nobody takes notice is said to be so only after this long, unless it is given up: schedulers are busy.
@@ -48,9 +50,11 @@ _MAX_TEXT: Final = 500
 _MAX_GRACE_S: Final = 10**7
 
 
-def diagnose_pod(pod: Mapping[str, Any], now: datetime, waits: Waits) -> Diagnosis:
-    """`now` is aware. Never raises, whatever an API server sends."""
-    return _Pod(pod, now, waits).diagnose()
+def diagnose_pod(
+    pod: Mapping[str, Any], now: datetime, waits: Waits, seen: Mapping[str, datetime] | None = None
+) -> Diagnosis:
+    """`now` is aware. `seen`: when each `trouble` of this Pod was seen first. Never raises, whatever an API server sends."""
+    return _Pod(pod, now, waits, seen or {}).diagnose()
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -99,9 +103,10 @@ def _is_lost(terminated: Mapping[str, Any]) -> bool:
 
 
 class _Pod:
-    def __init__(self, pod: Mapping[str, Any], now: datetime, waits: Waits) -> None:
+    def __init__(self, pod: Mapping[str, Any], now: datetime, waits: Waits, seen: Mapping[str, datetime]) -> None:
         self._now = now
         self._waits = waits
+        self._seen = seen
         metadata, self._spec = _mapping(pod.get("metadata")), _mapping(pod.get("spec"))
         self._status = _mapping(pod.get("status"))
         self._phase = self._status.get("phase")
@@ -289,9 +294,7 @@ class _Pod:
         for status in _mappings(self._status.get("initContainerStatuses")):
             state = _mapping(status.get("state"))
             since = max(since, _time(_mapping(state.get("terminated")).get("finishedAt")) or since)
-            trouble = self._trouble(
-                _mapping(state.get("waiting")), since, f"init container {_text(status.get('name'))}: "
-            )
+            trouble = self._trouble(status, f"init container {_text(status.get('name'))}: ")
             if trouble is not None:
                 return trouble
             # What comes after a sidecar waits only until that has started; every init container that runs has.
@@ -303,7 +306,7 @@ class _Pod:
         for status in sorted(others, key=lambda s: s.get("name") != self._name):
             name = status.get("name")
             where = "" if name == self._name else f"container {_text(name)}: "
-            trouble = self._trouble(_mapping(_mapping(status.get("state")).get("waiting")), since, where)
+            trouble = self._trouble(status, where)
             if trouble is not None:
                 return trouble
         node = _text(self._spec.get("nodeName"))
@@ -330,25 +333,30 @@ class _Pod:
             gates = [_text(gate.get("name")) for gate in _mappings(self._spec.get("schedulingGates"))]
             message = f"it waits for {', '.join(gates)}" if gates else _said("it waits to be admitted", words)
             return self._wait(PodReason.SCHEDULING_GATED, message, since, self._waits.gated)
-        # The gates, if there were any, were lifted then.
-        since = max(since, _time(scheduled.get("lastTransitionTime")) or since)
+        # The condition's own time is that of the Pod's creation, however long gates held it.
         message = _said("no node can take it now", words)
-        return self._wait(PodReason.UNSCHEDULABLE, message, since, self._waits.unschedulable)
+        return self._wait_since_seen("node", PodReason.UNSCHEDULABLE, message, self._waits.unschedulable)
 
-    def _trouble(self, waiting: Mapping[str, Any], since: datetime, where: str) -> Diagnosis | None:
+    def _trouble(self, status: Mapping[str, Any], where: str) -> Diagnosis | None:
         """What keeps one container from starting, unless it is simply being made."""
+        waiting, name = _mapping(_mapping(status.get("state")).get("waiting")), _word(status.get("name"))
         said, words = _word(waiting.get("reason")), _text(waiting.get("message"))
         if said in NEVER:
             reason, what = NEVER[said]
             return Diagnosis(RunPhase.WAITING, reason, f"{where}{_said(what, words)}", hopeless=True)
         if said in IMAGE_WAITS:
             reason, what = IMAGE_WAITS[said]
-            return self._wait(reason, f"{where}{_said(what, words)}", since, self._waits.image)
+            return self._wait_since_seen(f"image {name}", reason, f"{where}{_said(what, words)}", self._waits.image)
         if said == "CreateContainerConfigError":
-            return self._wait(PodReason.CONFIG_ERROR, f"{where}{_said(CONFIG, words)}", since, self._waits.config)
+            message = f"{where}{_said(CONFIG, words)}"
+            return self._wait_since_seen(f"config {name}", PodReason.CONFIG_ERROR, message, self._waits.config)
         if said in CREATE_WAITS:
-            return self._wait(PodReason.CREATE_ERROR, f"{where}{_said(CREATE, words)}", since, self._waits.create)
+            message = f"{where}{_said(CREATE, words)}"
+            return self._wait_since_seen(f"create {name}", PodReason.CREATE_ERROR, message, self._waits.create)
         return None
+
+    def _wait_since_seen(self, trouble: str, reason: str, message: str, most: timedelta) -> Diagnosis:
+        return replace(self._wait(reason, message, self._seen.get(trouble, self._now), most), trouble=trouble)
 
     def _wait(self, reason: str, message: str, since: datetime, most: timedelta) -> Diagnosis:
         """One that waits `most` since then, or as long as its study says."""

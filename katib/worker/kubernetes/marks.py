@@ -46,7 +46,7 @@ class DriverReason:
     NAME_TAKEN: Final = "NameTaken"
 
 
-def judge(pod: Pod, now: datetime, waits: Waits) -> Diagnosis:
+def judge(pod: Pod, now: datetime, waits: Waits, seen: Mapping[str, datetime] | None = None) -> Diagnosis:
     """How the run of a Pod stands, with what the driver has written on it."""
     metadata, spec, status = _parts(pod)
     annotations = metadata.get("annotations") or {}
@@ -54,7 +54,7 @@ def judge(pod: Pod, now: datetime, waits: Waits) -> Diagnosis:
     if ANNOTATION_TOMBSTONE in annotations:
         created = time_of(metadata.get("creationTimestamp")) or now
         return Diagnosis(RunPhase.FAILED, *own, ended_at=created)
-    found = diagnose_pod(pod, now, waits)
+    found = diagnose_pod(pod, now, waits, seen)
     if status.get("phase") == "Failed" and not spec.get("nodeName") and status.get("reason"):
         # Nobody but the driver fails a Pod that no node has.
         return replace(found, reason=str(status["reason"]), message=str(status.get("message") or ""))

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,9 +33,10 @@ class Run:
     """A run as this process knows it.
 
     `packed`: what of its Pod is looked at again, while it may still change, as JSON, a third of what it takes as objects.
-    `over`: all of its containers have ended. `uid` empty: there is no Pod. `gone`: there is none any more. `let_go_at`: since
-    when nobody needs it, by the monotonic clock; `sentence`: why the driver has ended it, where its Pod cannot say so.
-    `unwanted`: with its study; nobody wants to read its log either.
+    `seen`: when each `trouble` of its Pod was seen first, by this process. `over`: all of its containers have ended. `uid`
+    empty: there is no Pod. `gone`: there is none any more. `let_go_at`: since when nobody needs it, by the monotonic clock;
+    `sentence`: why the driver has ended it, where its Pod cannot say so. `unwanted`: with its study; nobody wants to read its
+    log either.
     """
 
     study_id: str
@@ -48,6 +49,7 @@ class Run:
     container: str = ""
     packed: bytes | None = None
     diagnosis: Diagnosis = _NOTHING_YET
+    seen: dict[str, datetime] = field(default_factory=dict)
     on_node: bool = False
     started: bool = False
     tombstone: bool = False
@@ -177,7 +179,7 @@ class Runs:
                 # Of that name, but not that Pod: whoever deleted it, or a tombstone, was followed by another.
                 self._buried[run.uid] = time.monotonic()
                 run.gone = run.closing = run.deleting = run.tombstone_due = False
-                run.sentence = None
+                run.sentence, run.seen = None, {}
             before = run.diagnosis
             run.uid, run.version, run.gone = uid, version, False
             run.namespace = str(metadata.get("namespace") or "")
@@ -249,7 +251,10 @@ class Runs:
     # With the lock held
 
     def _judge(self, run: Run, pod: Pod) -> None:
-        found = marks.judge(pod, self._clock(), marks.waits_of(pod, self._waits))
+        now = self._clock()
+        found = marks.judge(pod, now, marks.waits_of(pod, self._waits), run.seen)
+        if found.trouble:
+            run.seen.setdefault(found.trouble, now)
         if run.ended and found.phase.ended:
             # What was said of the end stays said; times may become known later.
             found = replace(found, ended_at=run.diagnosis.ended_at)

@@ -31,27 +31,30 @@ from tests.worker.kubernetes.statuses import (
     waiting,
 )
 
+# When a kubelet has said for the first time what is wrong: long after it took the Pod, as behind a large image or a queue.
+LATE = 86_400 * 3
+
 
 class TestWaiting:
     @pytest.mark.parametrize(
         ("found", "reason", "words", "since", "most"),
         [
-            (UNSCHEDULABLE, "Unschedulable", "2 Insufficient nvidia.com/gpu", 1, WAITS.unschedulable),
+            (UNSCHEDULABLE, "Unschedulable", "2 Insufficient nvidia.com/gpu", LATE, WAITS.unschedulable),
             (GATED, "SchedulingGated", "it waits for kueue.x-k8s.io/admission", 0, WAITS.gated),
-            (PULL, "ErrImagePull", "correct the image", 1, WAITS.image),
-            (PULL, "ErrImagePull", IMAGE, 1, WAITS.image),
+            (PULL, "ErrImagePull", "correct the image", LATE, WAITS.image),
+            (PULL, "ErrImagePull", IMAGE, LATE, WAITS.image),
             (
                 pod("Pending", container(waiting("ImagePullBackOff", "Back-off pulling image")), conditions=PULLING),
                 "ImagePullBackOff",
                 "pull_secret",
-                1,
+                LATE,
                 WAITS.image,
             ),
             (
                 pod("Pending", container(waiting("RegistryUnavailable")), conditions=PULLING),
                 "ErrImagePull",
                 "the registry does not answer",
-                1,
+                LATE,
                 WAITS.image,
             ),
             (
@@ -62,21 +65,21 @@ class TestWaiting:
                 ),
                 "CreateContainerConfigError",
                 'create the Secret or ConfigMap that it names (secret "keys" not found)',
-                1,
+                LATE,
                 WAITS.config,
             ),
             (
                 pod("Pending", container(waiting("CreateContainerError", "no command specified")), conditions=PULLING),
                 "CreateContainerError",
                 "correct the command",
-                1,
+                LATE,
                 WAITS.create,
             ),
             (
                 pod("Pending", container(waiting("RunContainerError", "stat /x: no such file")), conditions=PULLING),
                 "CreateContainerError",
                 "stat /x: no such file",
-                1,
+                LATE,
                 WAITS.create,
             ),
             (
@@ -116,10 +119,9 @@ class TestWaiting:
                 ),
                 "ImagePullBackOff",
                 "init container download: correct the image",
-                1,
+                LATE,
                 WAITS.image,
             ),
-            # The time that an earlier init container took is not the image's.
             (
                 pod(
                     "Pending",
@@ -129,7 +131,7 @@ class TestWaiting:
                 ),
                 "ErrImagePull",
                 IMAGE,
-                300,
+                LATE,
                 WAITS.image,
             ),
             # A sidecar beside the trial.
@@ -142,7 +144,7 @@ class TestWaiting:
                 ),
                 "ErrImagePull",
                 "container proxy: correct the image",
-                1,
+                LATE,
                 WAITS.image,
             ),
         ],
@@ -151,12 +153,15 @@ class TestWaiting:
         self, found: Json, reason: str, words: str, since: float, most: timedelta
     ) -> None:
         deadline = at(since) + most
+        first = diagnose_pod(found, at(since), WAITS)
+        assert bool(first.trouble) is (since == LATE)
+        seen = {first.trouble: at(since)}
         for moment in (at(since), deadline - timedelta(seconds=1)):
-            early = diagnose_pod(found, moment, WAITS)
+            early = diagnose_pod(found, moment, WAITS, seen)
             assert (early.phase, early.reason, early.hopeless) == (RunPhase.WAITING, reason, False)
             assert words in early.message
             assert early.look_again == deadline
-        late = diagnose_pod(found, deadline, WAITS)
+        late = diagnose_pod(found, deadline, WAITS, seen)
         assert (late.phase, late.reason, late.hopeless, late.look_again) == (RunPhase.WAITING, reason, True, None)
         assert words in late.message
         assert "it waited for" in late.message
@@ -198,11 +203,11 @@ class TestWaiting:
         assert diagnose_pod(found, CREATED + WAITS.scheduler, WAITS).hopeless
 
     def test_a_queue_does_not_eat_into_the_time_for_finding_a_node(self) -> None:
+        # Kubernetes keeps the time at which the Pod was first held: the status is False before and after.
         found = pod(
-            conditions=(condition("PodScheduled", "False", 86_400 * 3, reason="Unschedulable", message="0/3 nodes"),),
-            node="",
+            conditions=(condition("PodScheduled", "False", 0, reason="Unschedulable", message="0/3 nodes"),), node=""
         )
-        assert not diagnose(found, 86_400 * 3 + 60).hopeless
+        assert not diagnose(found, 86_400 * 3).hopeless
 
     def test_a_sidecar_that_has_started_is_no_reason_to_wait(self) -> None:
         found = pod(
