@@ -26,6 +26,7 @@ from katib.worker.kubernetes.pods import (
     trial_container,
 )
 from katib.worker.kubernetes.policy import Waits
+from katib.worker.kubernetes.reasons import PodReason
 from katib.worker.names import is_run_name, split_name
 
 ANNOTATION_STOPPED: Final = f"{OWN_PREFIX}stopped"
@@ -60,11 +61,10 @@ def judge(pod: Pod, now: datetime, waits: Waits, seen: Mapping[str, datetime] | 
         return replace(found, reason=str(status["reason"]), message=str(status.get("message") or ""))
     if ANNOTATION_STOPPED not in annotations:
         return found
-    if not found.phase.ended:
-        if found.phase is RunPhase.STOPPING:
-            return found
+    if not found.phase.ended and found.phase is not RunPhase.STOPPING:
         return replace(found, phase=RunPhase.STOPPING, reason=own[0], message=own[1], hopeless=False)
-    if found.phase is RunPhase.FAILED and status.get("reason") == "DeadlineExceeded":
+    by_deadline = found.phase is RunPhase.FAILED and status.get("reason") == "DeadlineExceeded"
+    if by_deadline or found.reason == PodReason.POD_DELETED:
         return replace(found, reason=own[0], message=own[1])
     return found
 

@@ -100,6 +100,9 @@ class Rounds:
             return 0
         if run.gone or not run.uid:
             return self._bury(run, monotonic)
+        if run.given_up and not run.over:
+            # Told to go already; it does when its finalizers are taken off.
+            return 0
         if not run.over and not run.closing and monotonic - run.let_go_at >= _CLOSE_S:
             # What stands beside the trial in its Pod ends with it.
             run.closing = True
@@ -125,8 +128,11 @@ class Rounds:
             run.act_after = monotonic + _RETRY_S
             if found.phase is RunPhase.STOPPING:
                 # Its node does not answer, and everybody has waited long enough. Should it come back, it ends what still runs.
+                if run.forced:
+                    return self._give_up(run)
                 run.sentence = found.reason, found.message
                 self._api.delete(run.namespace, run.name, run.uid, grace_s=0)
+                run.forced = True
             else:
                 self._endings.end(run.study_id, run.name, found.reason, found.message)
             return 1
@@ -151,6 +157,18 @@ class Rounds:
             self._api.delete(run.namespace, run.name, run.uid)
             return 1
         return 0
+
+    def _give_up(self, run: Run) -> int:
+        """Its Pod stays though it was told to go at once."""
+        pod = self._api.get(run.namespace, run.name)
+        if pod is None or pod["metadata"]["uid"] != run.uid:
+            self._runs.vanished(run)
+            return 1
+        finalizers = pod["metadata"].get("finalizers") or ["a finalizer"]
+        message = f"{run.diagnosis.message}; {', '.join(finalizers)} holds the Pod"
+        _log.warning("nobody waits for the Pod of run %s any longer: %s", run.name, message)
+        self._runs.give_up(run, message)
+        return 1
 
     def _forsake(self, run: Run, now: datetime, monotonic: float) -> None:
         """One that has ended and that nobody asks for: its study was deleted while no manager was there, or is another

@@ -36,7 +36,7 @@ class Run:
     `seen`: when each `trouble` of its Pod was seen first, by this process. `over`: all of its containers have ended. `uid`
     empty: there is no Pod. `gone`: there is none any more. `let_go_at`: since when nobody needs it, by the monotonic clock;
     `sentence`: why the driver has ended it, where its Pod cannot say so. `unwanted`: with its study; nobody wants to read its
-    log either.
+    log either. `forced`: its Pod was told to go without its node; `given_up`: and stayed, so that its end was declared.
     """
 
     study_id: str
@@ -64,6 +64,8 @@ class Run:
     act_after: float = 0.0
     closing: bool = False
     deleting: bool = False
+    forced: bool = False
+    given_up: bool = False
     tombstone_due: bool = False
 
     @property
@@ -178,7 +180,7 @@ class Runs:
             elif run.uid and run.uid != uid:
                 # Of that name, but not that Pod: whoever deleted it, or a tombstone, was followed by another.
                 self._buried[run.uid] = time.monotonic()
-                run.gone = run.closing = run.deleting = run.tombstone_due = False
+                run.gone = run.closing = run.deleting = run.tombstone_due = run.forced = run.given_up = False
                 run.sentence, run.seen = None, {}
             before = run.diagnosis
             run.uid, run.version, run.gone = uid, version, False
@@ -213,6 +215,20 @@ class Runs:
                 return
             before = run.diagnosis
             self._judge(run, pod)
+            self._tell(run, before)
+
+    def give_up(self, run: Run, message: str) -> None:
+        """Its Pod does not go, and nobody waits for it any longer: whatever is heard of it, the run has FAILED."""
+        with self.lock:
+            if run.ended:
+                return
+            before = run.diagnosis
+            run.given_up = True
+            run.diagnosis = replace(
+                before, phase=RunPhase.FAILED, message=message, ended_at=self._clock(), hopeless=False
+            )
+            if run.log is not None and self.outputs is not None:
+                self.outputs.gone(run.log)
             self._tell(run, before)
 
     def want_output(self, run: Run) -> RunLog | None:
@@ -251,6 +267,8 @@ class Runs:
     # With the lock held
 
     def _judge(self, run: Run, pod: Pod) -> None:
+        if run.given_up:
+            return
         now = self._clock()
         found = marks.judge(pod, now, marks.waits_of(pod, self._waits), run.seen)
         if found.trouble:

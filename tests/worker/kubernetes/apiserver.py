@@ -255,7 +255,7 @@ class ApiServer:
             raise RefusedError(refusal(409, "Precondition failed: UID in precondition does not match", "Conflict"))
         grace = body.get("gracePeriodSeconds", pod["spec"].get("terminationGracePeriodSeconds", 30))
         over = pod["status"].get("phase") in ("Succeeded", "Failed") or not pod["spec"].get("nodeName")
-        if over or grace == 0:
+        if (over or grace == 0) and not pod["metadata"].get("finalizers"):
             return self.change("DELETED", pod)
         pod = copy.deepcopy(pod)
         gone = datetime.fromtimestamp(time.time() + grace, UTC)

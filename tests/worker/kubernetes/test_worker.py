@@ -163,21 +163,57 @@ def test_a_study_s_own_start_timeout_counts_after_a_restart_too(api, node, drive
     assert "start_timeout" in status.message
 
 
-@pytest.mark.slow
-def test_a_pod_whose_node_does_not_answer_is_let_go_of_after_the_deadline(api, node, new_worker, monkeypatch):
+@pytest.fixture
+def lost(node, new_worker, monkeypatch):
+    """The driver of a run that is asked to end on a node that does not answer any more, and its name."""
     monkeypatch.setattr("katib.worker.kubernetes.rounds._OVERDUE", timedelta(seconds=0.2))
+    monkeypatch.setattr("katib.worker.kubernetes.rounds._RETRY_S", 0.5)
     driver = Driver(new_worker(Policy(waits=Waits(gone=timedelta(seconds=1)))), SPEC, DEADLINE_S)
     study = replace(
         SPEC, pod=replace(SPEC.pod, template='{"spec": {"terminationGracePeriodSeconds": 1, "containers": [{}]}}')
     )
-    run = driver.run("sleep", "600", study=study)
+    run = driver.run("sh", "-c", "echo here; sleep 600", study=study)
     driver.worker.create(run)
-    driver.until("it never ran", lambda: driver.status(run.name).phase is RunPhase.RUNNING)
+    driver.printed(run.name, "here")
     node.silent.set()
-    driver.worker.stop(driver.study_id, run.name)
-    assert driver.status(run.name).phase is RunPhase.STOPPING
-    status = driver.ended(run.name)
+    return driver, run.name
+
+
+@pytest.mark.slow
+def test_a_pod_whose_node_does_not_answer_is_let_go_of_after_the_deadline(lost):
+    driver, name = lost
+    driver.worker.stop(driver.study_id, name)
+    assert driver.status(name).phase is RunPhase.STOPPING
+    status = driver.ended(name)
     assert (status.phase, status.reason) == (RunPhase.FAILED, "NodeLost")
+
+
+@pytest.mark.slow
+def test_a_pod_that_a_finalizer_holds_on_a_lost_node_is_let_go_of_too_and_the_finalizer_is_named(api, lost):
+    driver, name = lost
+    api.update("default", name, lambda pod: pod["metadata"].update(finalizers=["kueue.x-k8s.io/managed"]))
+    driver.worker.stop(driver.study_id, name)
+    said = set()
+
+    def ended() -> bool:
+        status = driver.status(name)
+        said.add(status.reason)
+        return status.phase.ended
+
+    driver.until("it never ended", ended)
+    status = driver.status(name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "NodeLost")
+    assert "kueue.x-k8s.io/managed holds the Pod" in status.message
+    # It was Katib that deleted it.
+    assert "PodDeleted" not in said
+    assert driver.texts(name) == ["here"]
+    driver.worker.delete(driver.study_id, name)
+    before = api.counts()["delete", "pods"]
+    api.update("default", name, lambda pod: pod["metadata"]["labels"].update(touched="yes"))
+    time.sleep(2.0)
+    assert api.get(name) is not None
+    assert api.counts()["delete", "pods"] == before
+    assert driver.statuses() == {}
 
 
 # Keeping and deleting
