@@ -1,6 +1,7 @@
 """Everything that can be wrong with a Pod and can be made to happen happens, and its trial says what it is and what to do."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,6 +19,8 @@ from tests.e2e.harness import until, world
 
 # The first attempt goes on until somebody ends it; the second does what it should.
 SECOND = f'[ "$KATIB_ATTEMPT" = 2 ] || {{ echo begun; {SLEEP}; exit 8; }}; echo acc=1'
+
+UNSCHEDULABLE_S = 5
 
 
 def one(**fields: object) -> dict[str, object]:
@@ -101,6 +104,32 @@ def test_an_init_container_that_fails_is_named(shared: Katib) -> None:
     assert "download" in trial.message
 
 
+def test_an_init_container_that_runs_is_named(shared: Katib) -> None:
+    download = {"name": "download", "image": shared.cluster.busybox, "command": ["sleep", "5"]}
+    template = {"spec": {"initContainers": [download], "containers": [{"name": "trial"}]}}
+    study_id = shared.create(**one(pod=PodSettings(template=json.dumps(template))))
+    assert "init container download runs" in shared.reason(study_id, "PodInitializing").message
+    assert shared.end(study_id)[0] is StudyState.COMPLETED
+
+
+def test_a_queue_does_not_eat_into_the_time_for_finding_a_node(katib: Katib) -> None:
+    spec = {
+        "schedulingGates": [{"name": "example.com/queue"}],
+        "nodeSelector": {"pool": "none"},
+        "containers": [{"name": "trial"}],
+    }
+    pod = PodSettings(template=json.dumps({"spec": spec}))
+    study_id = katib.create(f"wait_unschedulable={UNSCHEDULABLE_S}s", **one(pod=pod))
+    katib.reason(study_id, "SchedulingGated")
+    time.sleep(UNSCHEDULABLE_S + 1)
+    lifted = time.monotonic()
+    name = katib.pod(study_id, "Pending")
+    katib.kubectl("patch", "pod", name, "--type=json", "-p", '[{"op": "remove", "path": "/spec/schedulingGates"}]')
+    katib.reason(study_id, "Unschedulable")
+    assert katib.end(study_id)[1][0].reason == "Unschedulable"
+    assert time.monotonic() - lifted > UNSCHEDULABLE_S
+
+
 def test_a_quota_that_is_used_up_is_waited_for(katib: Katib) -> None:
     katib.kubectl("create", "quota", "few", "--hard=pods=0")
     study_id = katib.create(limits={"max_trials": 1})
@@ -168,9 +197,10 @@ def tried_again(katib: Katib, study_id: str, reason: str) -> None:
     assert (first.number, first.reason) == (1, reason)
 
 
-def test_a_pod_that_is_evicted_is_tried_again(shared: Katib) -> None:
-    """As `kubectl drain` does it."""
-    study_id = shared.create(**one(script=SECOND))
+@pytest.mark.parametrize("script", [SECOND, SECOND.replace("exit 9", "echo acc=0.5; exit 0")])
+def test_a_pod_that_is_evicted_is_tried_again(shared: Katib, script: str) -> None:
+    """As `kubectl drain` does it; the second program ends well for that, with half a result."""
+    study_id = shared.create(**one(script=script))
     name = shared.pod(study_id, "Running")
     eviction = {
         "apiVersion": "policy/v1",
