@@ -38,15 +38,16 @@ def sockets_folder(data: Path, longest: int) -> Iterator[Path]:
                 f"sockets in {folder} would have paths longer than {_LONGEST} bytes: set TMPDIR to a folder with a shorter path"
             )
         try:
-            note.write_text(str(folder))
+            note.write_bytes(os.fsencode(folder))
         except OSError as error:
             raise FailedPreconditionError(
                 f"{note} cannot be written: {error.strerror}; choose another folder with --data"
             ) from error
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            # Whatever tidies up what is old passes over a folder that is locked.
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            # systemd-tmpfiles passes over a folder that is locked.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield folder
         finally:
             os.close(descriptor)
@@ -59,9 +60,9 @@ def sockets_folder(data: Path, longest: int) -> Iterator[Path]:
 def _remove_noted(note: Path) -> None:
     """What a start has left that was killed."""
     try:
-        left = Path(note.read_text())
-    except (OSError, ValueError):
-        return  # none, or not of ours
+        left = Path(os.fsdecode(note.read_bytes()))
+    except OSError:
+        return  # there is none
     if left.name.startswith(_PREFIX) and left.parent == Path(tempfile.gettempdir()):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -6,6 +6,7 @@ again.
 """
 
 import resource
+from contextlib import suppress
 from typing import Final
 
 # Enough for as many connections as one process could serve.
@@ -18,7 +19,8 @@ def raise_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
     if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        with suppress(OSError, ValueError):  # then as many as before
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def limit_given() -> str:

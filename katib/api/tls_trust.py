@@ -11,12 +11,17 @@ _ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 def why_not_believed(server: ssl.SSLContext, authorities: str | None) -> str:
     """What is wrong, to a client that believes these, in PEM, with the certificate that a server shows; empty where nothing is.
     None: the authorities by which gRPC goes. A host's name is not looked at: by which one it is called is not known here."""
+    try:
+        return _verdict(server, _public() if authorities is None else authorities)
+    except (OSError, ValueError):
+        return ""  # something else is wrong with the two, which others say
+
+
+def _verdict(server: ssl.SSLContext, authorities: str) -> str:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    try:
-        client.load_verify_locations(cadata=_public() if authorities is None else authorities)
-    except OSError:
-        return ""  # others say what is wrong with these
+    # What stands between the certificates may be in any language.
+    client.load_verify_locations(cadata=authorities.encode("ascii", "ignore").decode())
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours = client.wrap_bio(to_client, to_server)
     theirs = server.wrap_bio(to_server, to_client, server_side=True)

@@ -79,7 +79,7 @@ def to_csv(documents: Sequence[Document], fields: Sequence[str], spread: str = "
             continue
         for column in dict.fromkeys(column for row in rows for column in row if column.startswith(f"{field}.")):
             name = column.removeprefix(f"{field}.")
-            alone = field == spread and name not in fields and not name.startswith(f"{spread}.")
+            alone = field == spread and name not in fields and not any(name.startswith(f"{other}.") for other in nested)
             headers[column] = name if alone else column
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

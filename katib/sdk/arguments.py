@@ -40,9 +40,9 @@ _ENTRY: Final = re.compile(
 _SHOWN_NAME: Final = 80
 _MAX_CLIENT: Final = 128
 _SERVER: Final = "expected HOST:PORT, unix:PATH, or several with commas between"
-_HOST: Final = re.compile(r"([^\s:/\[\]]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}")
+_HOST: Final = re.compile(r"([^\s:/\[\]]+|\[[^\s\[\]]+\]):[0-9]{1,5}")
 # What gRPC knows beside: it says itself what is wrong with it.
-_OTHER: Final = re.compile(r"unix:.+|(unix-abstract|dns|ipv4|ipv6|vsock|xds):\S+")
+_OTHER: Final = re.compile(r"unix:.+|(unix-abstract|dns|ipv4|ipv6|vsock|xds|passthrough):\S+")
 _PORTS: Final = 2**16
 
 

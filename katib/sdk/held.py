@@ -71,7 +71,8 @@ class Held:
         self.reporter: Final = f"loop-{os.urandom(8).hex()}"
         self._sequence = 0
         self._waiting: Final[deque[Observation]] = deque()
-        self._adding: Final = threading.Lock()
+        # A signal's handler may report in the middle of a report.
+        self._adding: Final = threading.RLock()
         self._sending: Final = threading.Lock()
 
     @property

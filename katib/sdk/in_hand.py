@@ -14,6 +14,7 @@ from katib.domain.report_lines import check_model_path
 from katib.domain.trial import Trial as StoredTrial
 from katib.sdk.arguments import text_of
 from katib.sdk.held import Held
+from katib.sdk.leaving import LEAVE_S
 from katib.sdk.space import Value, typed_value
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("katib")
 
-# A loop that is left says so to the manager, and does not wait for long to be heard: there is the lease.
-LEAVE_S: Final = 5.0
 LEFT: Final = (
     "its loop was left in the middle of its body, by break, return, an exception or the program's end; trial.complete() before "
     "that keeps its result, and `with trial:` notes an exception on it"
@@ -137,6 +136,7 @@ class Trial:
 
     def abandon(self) -> None:
         """KILLED, which is no failure, unless it has ended."""
+        self._ending = False
         self._leave(time.monotonic() + LEAVE_S)
 
     def leave(self, deadline: float) -> None:
@@ -183,8 +183,8 @@ class Trial:
             if isinstance(error, Exception):
                 self._fail(error, time.monotonic() + LEAVE_S)
             else:
-                # An interrupt is no fault of the trial.
-                self.abandon()
+                # An interrupt is no fault of the trial; one of its completion is none of its result.
+                self._leave(time.monotonic() + LEAVE_S)
         return False
 
 

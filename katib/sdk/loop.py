@@ -1,12 +1,10 @@
 """The loop of a program that drives a study: ask for a trial, let the body run, complete it."""
 
-import atexit
 import logging
 import math
 import os
 import sys
 import time
-import weakref
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
@@ -25,7 +23,8 @@ from katib.domain.trial import Trial as StoredTrial
 from katib.domain.trial import TrialState
 from katib.domain.views import StudyDetail
 from katib.sdk.held import Held, Keeper
-from katib.sdk.in_hand import LEAVE_S, Given, Trial
+from katib.sdk.in_hand import Given, Trial
+from katib.sdk.leaving import LEAVE_S, begun
 from katib.sdk.lull import Lull, wait_until_ended
 from katib.sdk.patience import patiently
 
@@ -66,7 +65,7 @@ class Loop:
         done = 0
         given: Given | None = None
         self._pid = os.getpid()
-        _begun.add(self)
+        begun(self)
         with Keeper(self._lease) as keeper:
             try:
                 while not self._left and (limit is None or done < limit):
@@ -230,14 +229,3 @@ def _lease_of(seconds: float) -> timedelta:
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgumentError.of("lease", seconds, "expected a number of seconds") from None
     return lease_of("lease", period)
-
-
-_begun: Final[weakref.WeakSet[Loop]] = weakref.WeakSet()
-
-
-@atexit.register
-def _leave_all() -> None:
-    """A loop whose iterator is still held is closed by the interpreter's end, which is too late for it."""
-    deadline = time.monotonic() + LEAVE_S
-    for loop in list(_begun):
-        loop.leave(deadline)

@@ -66,8 +66,9 @@ class Reporter:
                 self._waiting.append(
                     Observation(name, value, now, self._environment.attempt, self._name, self._sequence, step=step)
                 )
-            self._prints = self._prints or len(self._waiting) >= BUFFER
-            if self._prints or not self._runs():
+            # What follows something printed is printed too: sent, it would be taken in before.
+            self._prints = self._prints or len(self._waiting) >= BUFFER or not self._runs()
+            if self._prints:
                 self._print_all()
             elif len(self._waiting) >= BATCH:
                 self._changed.notify_all()

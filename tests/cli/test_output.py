@@ -95,12 +95,14 @@ def test_a_parameter_named_as_a_field_has_its_own_column() -> None:
 
 
 def test_no_two_columns_of_a_csv_have_one_name() -> None:
-    names = ("id", "parameters.id", "parameters.parameters.id")
+    names = ("id", "parameters.id", "parameters.parameters.id", "tags.team")
     parameters = tuple(Parameter(name, ParameterType.INT, str(i)) for i, name in enumerate(names))
-    text = to_csv([trial_document(trial(1, parameters=parameters))], TRIAL_FIELDS, "parameters")
+    text = to_csv(
+        [trial_document(trial(1, parameters=parameters, tags=(Tag("team", "x"),)))], TRIAL_FIELDS, "parameters"
+    )
     header, values = csv.reader(io.StringIO(text))
     assert len(set(header)) == len(header)
-    assert [values[header.index(f"parameters.{name}")] for name in names] == ["0", "1", "2"]
+    assert [values[header.index(f"parameters.{name}")] for name in names] == ["0", "1", "2", "3"]
 
 
 def test_a_csv_without_rows_has_its_header() -> None:

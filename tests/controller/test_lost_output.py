@@ -15,8 +15,9 @@ from katib.domain.study import Limits
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.controller import output as taking
-from katib.worker.base import Output
+from katib.worker.base import Output, RunPhase
 from katib.worker.local import output as reading
+from tests.controller import planning
 from tests.controller.desk import Desk, desk, running
 from tests.e2e.harness import study, until
 
@@ -166,6 +167,47 @@ def test_one_that_the_worker_cannot_read_now_holds_up_no_other(
     away.clear()
     assert desk.finish(study_id).completed == 3
     assert desk.storage.get_trial(trial.id).objective == 0.9
+
+
+@pytest.mark.long
+def test_one_that_cannot_be_read_keeps_nobody_from_stopping_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "TROUBLE_S", 1.0)
+    study_id, trial = begin(desk, tmp_path)
+
+    def output(*_: object) -> NoReturn:
+        raise UnavailableError("the node does not answer")
+
+    monkeypatch.setattr(desk.worker, "output", output)
+    stop = StopRequest(trial.id, TrialReason.STOPPED_BY_USER, "stopped by a user")
+    desk.storage.apply(study_id, StudyChanges(stops=(stop,)))
+    until(lambda: desk.work(study_id) or desk.storage.get_trial(trial.id).state.finished)
+    found = desk.storage.get_trial(trial.id)
+    assert (found.state, found.reason) == (TrialState.KILLED, TrialReason.STOPPED_BY_USER)
+    assert found.message.startswith("stopped by a user; ")
+
+
+def test_of_many_that_cannot_be_read_one_is_tried_at_a_time_and_each_has_its_turn() -> None:
+    asked: list[str] = []
+
+    class Silent:
+        def output(self, _study_id: str, name: str, *_: object) -> NoReturn:
+            asked.append(name)
+            raise UnavailableError("the node does not answer")
+
+    made = planning.study()
+    trials = [planning.trial(number, TrialState.RUNNING) for number in range(1, 5)]
+    runs = {r.name: r for r in (planning.run(t, RunPhase.SUCCEEDED) for t in trials)}
+    readings: dict[str, taking.Reading] = {}
+    passes = []
+    for _ in range(9):
+        asked.clear()
+        taken = taking.take_in(Silent(), made, trials, runs, readings)  # type: ignore[arg-type]
+        passes.append(list(asked))
+        assert set(taken.unread) == set(runs)
+        assert taken.drained == set()
+    assert passes == [list(runs), *([name] for name in runs), *([name] for name in runs)]
 
 
 @pytest.mark.parametrize(

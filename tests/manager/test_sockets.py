@@ -1,11 +1,13 @@
 """The folder of katib-local's sockets."""
 
+import errno
 import fcntl
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -43,6 +45,24 @@ def test_a_note_that_is_no_text_is_passed_over(tmp: Path, tmp_path: Path) -> Non
     (tmp_path / "runtime").write_bytes(b"\xff\xfe\x00")
     with sockets_folder(tmp_path, 20) as folder:
         assert folder.is_dir()
+
+
+def test_a_place_whose_name_is_no_text_and_that_has_no_locks_will_do(
+    tmp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> NoReturn:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    place = os.fsencode(tmp) + b"/\xff"
+    os.mkdir(place)
+    monkeypatch.setattr(tempfile, "tempdir", os.fsdecode(place))
+    with sockets_folder(tmp_path, 20) as folder:
+        assert folder.is_dir()
+    (tmp_path / "runtime").write_bytes(place + b"/katib-old")
+    os.mkdir(place + b"/katib-old")
+    with sockets_folder(tmp_path, 20):
+        assert not os.path.exists(place + b"/katib-old")
 
 
 def test_a_note_that_cannot_be_written_is_a_sentence_and_leaves_no_folder(tmp: Path, tmp_path: Path) -> None:

@@ -80,6 +80,10 @@ WAYS = {
         HELD + "import atexit; atexit.register(trial.complete)",
         [("COMPLETED", "")],
     ),
+    "a handler that was there before its first trial": (
+        "import atexit\n@atexit.register\ndef finish():\n  trial.report(acc=0.75); trial.complete()\n" + HELD,
+        [("COMPLETED", "")],
+    ),
     "a child without it": (
         HELD + "child = os.fork()\nif child:\n  assert os.waitpid(child, 0)[1] == 0\n  trial.complete()",
         [("COMPLETED", "")],

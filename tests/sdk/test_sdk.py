@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from katib.domain.metric_lines import TextLines, parse_output
 from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation, OutputLine
 from katib.domain.report_lines import MODEL_PREFIX, PREFIX, format_model, format_report, parse_model, parse_report
+from katib.sdk import reporter
+from katib.sdk.environment import TrialEnvironment
 from tests.e2e.harness import world
 
 NOW = datetime(2026, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -239,3 +242,28 @@ def test_a_printed_path_of_a_model_is_read_back_the_same(path: str) -> None:
 def test_a_line_that_only_begins_like_a_models_does_no_harm(text: str) -> None:
     found = parse_model([OutputLine(MODEL_PREFIX + text, 1, NOW)])
     assert found == "" or (found.isprintable() and len(found) <= 4096)
+
+
+def test_what_follows_something_printed_is_printed_too_although_it_could_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starts: list[bool] = []
+    printed: list[str] = []
+
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            starts.append(True)
+            if len(starts) == 1:
+                raise RuntimeError("can't start new thread")
+
+        def is_alive(self) -> bool:
+            return True
+
+    monkeypatch.setattr(threading, "Thread", Thread)
+    monkeypatch.setattr(reporter, "_print", lambda lines: printed.extend(lines) is None)
+    environment = TrialEnvironment("trial", 1, ("localhost:1",), "token")
+    it = reporter.Reporter(environment)
+    for value in (1.0, 2.0):
+        it.add([("acc", value)], None)
+    reports = [parse_report(OutputLine(line, 1, datetime.now(UTC)), 1) for line in printed]
+    assert [report.value for report in reports if report is not None] == [1.0, 2.0]

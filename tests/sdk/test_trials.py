@@ -5,13 +5,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 import katib
 from katib.api.client import ManagerClient
-from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from katib.domain.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 from katib.domain.study import Setting
 from katib.domain.trial import TrialReason
 from katib.sdk.held import Held, Keeper
@@ -299,3 +304,23 @@ def test_the_thread_that_keeps_a_lease_survives_what_it_did_not_expect(caplog: p
         keeper.keep(held)
         until(lambda: len(signs) > 2)
     assert caplog.text.count("no sign of life") == 1
+
+
+def test_a_trial_whose_completion_failed_is_killed_where_it_is_abandoned(
+    it: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = create(it, "abandoned after all", max_trials=1)
+    complete = ManagerClient.complete_trial
+
+    def refused(*_arguments: object, **_named: object) -> NoReturn:
+        raise PermissionDeniedError("not now")
+
+    monkeypatch.setattr(ManagerClient, "complete_trial", refused)
+    trials = study.trials()
+    trial = next(trials)
+    trial.report(acc=0.5)
+    with pytest.raises(PermissionDeniedError):
+        trial.complete()
+    monkeypatch.setattr(ManagerClient, "complete_trial", complete)
+    trial.abandon()
+    assert [result.state for result in study.results()] == ["KILLED"]

@@ -40,6 +40,16 @@ def test_the_public_authorities_are_those_by_which_grpc_goes(
     assert why_not_believed(server, None) == ""
 
 
+def test_what_cannot_be_judged_is_no_reason_to_end(authority: Authority, tmp_path: Path) -> None:
+    server = shown(authority)
+    assert why_not_believed(server, f"# Autorité de certification\n{authority.certificate.read_text()}") == ""
+    assert why_not_believed(server, "# nothing\n") == ""
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(authority.certificate)
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert why_not_believed(server, authority.certificate.read_text()) == ""
+
+
 @pytest.mark.parametrize(
     ("options", "warned"),
     [

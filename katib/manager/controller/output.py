@@ -46,6 +46,9 @@ class Reading:
     lost: bool = False
     trouble: str = ""
     given_up_at: float | None = None
+    # Why the worker could not read it the last time, and when that was.
+    unread: str = ""
+    tried_at: float = 0.0
     files: FileReading | None = None
 
     @property
@@ -95,17 +98,23 @@ def take_in(
     current = {run_name(t.id, t.attempt) for t in trials}
     for name in readings.keys() - current:
         del readings[name]
+    # Of those that could not be read before one is tried: each may take its time.
+    turn = min((r for r in readings.values() if r.unread), key=lambda r: r.tried_at, default=None)
     for trial in trials:
         name = run_name(trial.id, trial.attempt)
         run = runs.get(name)
         if run is not None and trial.state is not TrialState.PENDING:
             reading = readings.setdefault(name, Reading(trial.cursor))
             if not reading.end and (run.phase.ended or run.output_version != reading.version):
-                try:
-                    trial = _read(worker, study, trial, run, reading, taken)
-                except UnavailableError as error:
-                    # As of a node that does not answer: the runs on others go on.
-                    taken.unread[name], taken.waiting = error.message, True
+                if not reading.unread or reading is turn:
+                    reading.unread = ""
+                    try:
+                        trial = _read(worker, study, trial, run, reading, taken)
+                    except UnavailableError as error:
+                        # As of a node that does not answer: the runs on others go on.
+                        reading.unread, reading.tried_at = error.message, time.monotonic()
+                if reading.unread:
+                    _not_read(study, run, reading, reading.unread, taken, for_good=bool(trial.stop_reason))
             if study.spec.collector.file_of_manager:
                 trial = _read_files(worker, study, trial, run, reading, taken)
             if reading.whole:
@@ -126,9 +135,9 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     spec = study.spec
     output = worker.output(study.id, run.name, reading.cursor, OUTPUT_BYTES)
     if output.trouble:
-        _not_read(study, run, reading, output.trouble, taken)
+        _not_read(study, run, reading, output.trouble, taken, for_good=True)
         return trial
-    reading.trouble = ""
+    reading.trouble, reading.given_up_at = "", None
     if output.truncated:
         reading.lost = True
         _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": run.name})
@@ -162,13 +171,14 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     )
 
 
-def _not_read(study: Study, run: RunStatus, reading: Reading, trouble: str, taken: Taken) -> None:
-    """It is looked at again in a while, and costs its own run its values in the end: the others go on."""
+def _not_read(study: Study, run: RunStatus, reading: Reading, trouble: str, taken: Taken, *, for_good: bool) -> None:
+    """It is looked at again in a while: the others go on. `for_good`: in the end it costs its own run its values."""
     now = time.monotonic()
+    taken.unread[run.name] = trouble
     if trouble != reading.trouble:
         _log.warning("output of %s: %s", run.name, trouble, extra={"study_id": study.id})
     reading.trouble, reading.version = trouble, -1
-    if run.phase.ended and reading.given_up_at is None:
+    if for_good and run.phase.ended and reading.given_up_at is None:
         reading.given_up_at = now + TROUBLE_S
     reading.end = reading.given_up_at is not None and now >= reading.given_up_at
     taken.waiting = taken.waiting or not reading.end

@@ -25,8 +25,10 @@ RETRY_MOST: Final = timedelta(seconds=60)
 ON_ITS_WAY: Final = timedelta(seconds=5)
 # How soon to look again for a run that was not there or has been fenced, or for the rest of what one has said.
 FENCE_LOOK: Final = timedelta(milliseconds=100)
+UNREAD_LOOK: Final = timedelta(seconds=1)
 # How long after its end it is said of a run that its output is still being read.
 READING: Final = timedelta(seconds=2)
+_UNREAD: Final = "it has ended, and its output cannot be read now"
 _READING: Final = "it has ended, and what it printed or wrote is still being read"
 
 
@@ -115,11 +117,11 @@ class Settling:
     def _read_on(self, trial: Trial, run: RunStatus) -> None:
         """It has ended, and not all that it said has been read. Where there is more of it already the pass goes on at once."""
         self.open.append(trial)
-        self.wake(self.now + FENCE_LOOK)
         unread = self.observed.unread.get(run.name)
-        message = f"it has ended, and its output cannot be read now: {unread}" if unread else _READING
-        if run.ended_at is not None and run.ended_at + READING <= self.now and trial.message != message:
-            self.actions.append(TrialNote(trial.id, trial.attempt, "", message))
+        self.wake(self.now + (UNREAD_LOOK if unread else FENCE_LOOK))
+        begin = _UNREAD if unread else _READING
+        if run.ended_at is not None and run.ended_at + READING <= self.now and not trial.message.startswith(begin):
+            self.actions.append(TrialNote(trial.id, trial.attempt, "", f"{begin}: {unread}" if unread else begin))
 
     def _ended(self, trial: Trial, run: RunStatus) -> None:
         at = run.ended_at or self.now

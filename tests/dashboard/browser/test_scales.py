@@ -108,6 +108,25 @@ def test_the_history_shows_another_metric_and_says_what_has_no_logarithm(eyes: E
     expect(history).to_have_attribute("aria-label", "Optimisation history of 8 trials; the best has 1e-8, trial 8")
 
 
+def test_the_best_stays_the_best_where_it_has_no_logarithm(eyes: Eyes, katib: World, url: str) -> None:
+    with katib.client() as client:
+        spec = study(
+            "below",
+            'echo "loss=$((3-x)).5"',
+            algorithm="grid",
+            parameters=(ParameterConfig("x", ParameterType.INT, FeasibleSpace("1", "5")),),
+            objective_name="loss",
+            optimization=Objective.MINIMIZE,
+            limits={"max_trials": 5},
+        )
+        study_id = client.create_study(spec)
+        finished(client, study_id, 60)
+    page = ready(eyes, f"/studies/{study_id}?log=history")
+    expect(page.locator('[data-chart="history"]')).to_have_attribute(
+        "aria-label", "Optimisation history of 5 trials; the best has -2.5, trial 5; not shown: 2 not above 0"
+    )
+
+
 def test_a_metric_that_is_never_above_0_says_why_it_is_not_drawn(eyes: Eyes, decades: str) -> None:
     page = ready(eyes, f"/studies/{decades}/trials/2", "trial")
     page.locator('input[data-log="metrics"]').check()
@@ -117,6 +136,11 @@ def test_a_metric_that_is_never_above_0_says_why_it_is_not_drawn(eyes: Eyes, dec
     )
     expect(page.locator("#metrics > div", has_text="loss").locator("canvas")).to_have_count(1)
     eyes.check_access()
+    # The curves of a study say how many values they leave out.
+    page = ready(eyes, f"/studies/{decades}?log=curves")
+    page.locator("#curve-metric").select_option("delta")
+    page.locator("#curves").scroll_into_view_if_needed()
+    expect(page.locator("#curves-note")).to_contain_text("12 values not above 0 are not shown")
 
 
 def test_a_narrow_window_has_as_many_parallel_axes_as_have_room_for_their_names(

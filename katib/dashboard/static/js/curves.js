@@ -88,10 +88,11 @@ export class Curves {
     if (!this.ready) return this.trouble ? `They could not be loaded: ${this.trouble}` : 'Loading…';
     const curves = this.wanted.filter((curve) => curve.points.length);
     const cut = curves.filter((curve) => curve.cut).length;
-    this.note.textContent = cut ? `${this.about} Of ${cut} with more than 10,000 values these and the latest are shown; what lies between is left out.` : this.about;
+    const log = this.logarithmic();
+    const below = log ? curves.flatMap(({points}) => points).filter(([, value]) => Number(value) <= 0).length : 0;
+    this.note.textContent = [this.about, cut && `Of ${cut} with more than 10,000 values these and the latest are shown; what lies between is left out.`, below && `${below} values not above 0 are not shown.`].filter(Boolean).join(' ');
     if (!curves.length) return 'None of these trials has reported a value yet.';
     const {best} = this.trials;
-    const log = this.logarithmic();
     const shown = (point) => drawable(Number(point[1]), log);
     const series = curves.map((curve) => {
       const stopped = curve.reason === 'EarlyStopped';

@@ -21,12 +21,13 @@ export function historyChart(study, trials) {
     let below = 0;
     for (const trial of trials.all) {
       const value = valueOf(trial);
-      if (!drawable(value, log)) { if (Number.isFinite(value)) below += 1; continue; }
-      groups[trial.state === 'P' ? 'R' : trial.state].push([trial.number, value]);
-      if (aimed && trials.revision && trial.state === 'C' && (best === null || (study.up ? trial.objective > best : trial.objective < best))) {
-        best = trial.objective;
+      if (!Number.isFinite(value)) continue;
+      if (aimed && trials.revision && trial.state === 'C' && (best === null || (study.up ? value > best : value < best))) {
+        best = value;
         line.push([trial.number, best]);
       }
+      if (drawable(value, log)) groups[trial.state === 'P' ? 'R' : trial.state].push([trial.number, value]);
+      else below += 1;
     }
     const every = Object.values(groups).flat();
     if (!every.length) return below ? `No value of ${name} is above 0, where logarithms begin.` : aimed ? 'No trial has a value of the objective yet.' : `No trial that has ended has a value of ${name} yet.`;
@@ -66,7 +67,8 @@ export function historyChart(study, trials) {
         dots('Killed', groups.K, 'killed', 'diamond'),
         dots('Failed', groups.E, 'failed', 'triangle'),
         dots('Running', groups.R, 'running', 'emptyCircle'),
-        steps('Best so far', line),
+        // Up to what has no logarithm, below which nothing can be drawn.
+        steps('Best so far', line.filter(([, y]) => drawable(y, log))),
         ...(aimed && drawable(study.goal, log) ? [{name: 'Goal', type: 'line', silent: true, showSymbol: false, data: [[0, study.goal], [trials.all.at(-1).number, study.goal]], lineStyle: {color: colour('muted'), type: 'dashed', width: 1.2}}] : []),
       ],
     };

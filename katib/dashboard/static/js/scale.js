@@ -68,10 +68,12 @@ export function valueAxis(log, values, bounds = {}) {
   if (!log) return axis('', bounds);
   let [min, max] = [Infinity, 0];
   for (const value of values) { if (value < min) min = value; if (value > max) max = value; }
-  // A single value has room on both of its sides.
-  const room = max > min ? (max / min) ** .04 : 2;
-  const customValues = rounds({log, min, max: Math.max(max, min * room)});
-  const all = axis('', {type: 'log', min: min / room, max: Math.min(max * room, Number.MAX_VALUE)});
+  // By exponents, which are never too large; a single value has room on both of its sides.
+  const [low, high] = [Math.log10(min), Math.log10(max)];
+  const room = high > low ? (high - low) * .04 : .3;
+  const ends = [Math.max(10 ** (low - room), 1e-307), Math.min(10 ** (high + room), 1e308)];
+  const customValues = rounds({log, min: Math.max(min, ends[0]), max: Math.max(max, ends[0] * 2)});
+  const all = axis('', {type: 'log', min: ends[0], max: ends[1]});
   return {...all, axisLabel: {...all.axisLabel, customValues}, axisTick: {show: false, customValues}};
 }
 

@@ -92,7 +92,7 @@ async function takeMetrics() {
     if (trial) trial.metrics = Object.fromEntries(names.map((name, i) => [name, found[i] === null ? null : Number(found[i])]));
   }
   table.show();
-  charts.then(({history}) => history.refresh());
+  (await charts).history.refresh();
   // They are stored a little after their trial has ended.
   const missing = trials.all.some((trial) => trial.state === 'C' && !trial.metrics);
   metricsMissed = missing ? metricsMissed + 1 : 0;

@@ -18,13 +18,15 @@ function curve(name) {
   const canvas = element('div', {className: 'chart small', role: 'img', 'aria-label': `Values of ${name}`});
   const title = element('h3', {textContent: name});
   const last = element('span', {className: 'muted num'});
-  grid.append(element('div', {}, title, last, canvas));
-  const it = {points: [], last};
+  const below = element('span', {className: 'muted'});
+  grid.append(element('div', {}, title, last, below, canvas));
+  const it = {points: [], last, below};
   it.chart = new Chart(canvas, () => {
     const finite = it.points.filter(([, value]) => Number.isFinite(Number(value)));
     if (!finite.length) return 'No finite value yet.';
     const log = logarithmic();
     const data = finite.filter(([, value]) => drawable(Number(value), log));
+    it.below.textContent = data.length < finite.length ? `; ${finite.length - data.length} not above 0 are not shown` : '';
     if (!data.length) return 'No value is above 0, where logarithms begin.';
     return {
       grid: {...GRID, bottom: 28, top: 12},
