@@ -209,8 +209,8 @@ def is_over(pod: Pod) -> bool:
     return is_tombstone(pod) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def is_on_node(pod: Pod) -> bool:
-    return bool((pod.get("spec") or {}).get("nodeName"))
+def node_of(pod: Pod) -> str:
+    return str((pod.get("spec") or {}).get("nodeName") or "")
 
 
 def has_started(pod: Pod) -> bool:

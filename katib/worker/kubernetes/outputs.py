@@ -32,7 +32,9 @@ _log: Final = logging.getLogger(__name__)
 # Logs followed at once: a thread and a connection each.
 STREAMS: Final = 200
 # Logs of ended runs are read beside that: an end must not wait until others are silent.
-FINISHERS: Final = 8
+FINISHERS: Final = 32
+# From one node: each request to one that is dead takes half a minute, and the ends on others must not wait for that.
+_FINISHERS_OF_A_NODE: Final = 8
 END_TRUST_S: Final = 2.0
 # A stream that is still open so long after its container has ended is not what it seems.
 END_WAIT_S: Final = 5.0
@@ -68,9 +70,11 @@ class Outputs:
         self._printed: Final = printed
         self._patience_s: Final = patience_s
         self._followers: Final = Threads("log", streams, self._serve)
-        self._finishers: Final = Threads("log-end", finishers, self._serve)
+        self._finishers: Final = Threads("log-end", finishers, self._serve, lambda log: log.node, _FINISHERS_OF_A_NODE)
         self._lock: Final = threading.Lock()
         self._logs: Final[set[RunLog]] = set()
+        # Nodes that gave no log when they were asked last, and since when.
+        self._failing: Final[dict[str, float]] = {}
         self._closed = False
 
     def started(self, log: RunLog) -> None:
@@ -314,12 +318,15 @@ class Outputs:
         now = time.monotonic()
         if error is None:
             log.failures, log.failing_since, log.trouble = 0, None, ""
+            self._failing.pop(log.node, None)
             log.eof_at = now
             if log.ended and (not follow or (now - log.ended_at <= END_WAIT_S and log.trusted)):
                 self._complete(log)
             return
         if log.not_before > now:
             return  # It gave up its place to others.
+        if isinstance(error, ApiError) and error.status >= 500:
+            self._failing.setdefault(log.node, now)
         if log.ended and isinstance(error, ApiError) and self._never_comes(log, error, now):
             self._complete(log)
             return
@@ -343,8 +350,13 @@ class Outputs:
         if error.status == 404:
             log.truncated = log.truncated or log.started
             return True
-        if error.status >= 500 and log.failing_since is not None and now - log.failing_since > self._patience_s:
+        if error.status >= 500 and now - self._in_vain_since(log, now) > self._patience_s:
             _log.warning("the output of %s is lost: %s", log.name, error)
             log.truncated = True
             return True
         return False
+
+    def _in_vain_since(self, log: RunLog, now: float) -> float:
+        """What waits in line behind others of a node that gives nothing has waited for its node too."""
+        behind = max(self._failing.get(log.node, now), log.ended_at)
+        return behind if log.failing_since is None else min(behind, log.failing_since)

@@ -23,6 +23,8 @@ class RunLog:
         self.namespace: Final = namespace
         self.name: Final = name
         self.container: Final = container
+        # That has the log; as soon as that is known.
+        self.node = ""
         self.changed: Final = threading.Condition()
         self.lines: deque[LogLine] = deque()
         self.held = 0

@@ -50,7 +50,7 @@ class Run:
     packed: bytes | None = None
     diagnosis: Diagnosis = _NOTHING_YET
     seen: dict[str, datetime] = field(default_factory=dict)
-    on_node: bool = False
+    node: str = ""
     started: bool = False
     tombstone: bool = False
     over: bool = False
@@ -67,6 +67,10 @@ class Run:
     forced: bool = False
     given_up: bool = False
     tombstone_due: bool = False
+
+    @property
+    def on_node(self) -> bool:
+        return bool(self.node)
 
     @property
     def ended(self) -> bool:
@@ -187,7 +191,7 @@ class Runs:
             run.namespace = str(metadata.get("namespace") or "")
             run.container = trial_container(pod)
             slim = marks.slim(pod)
-            run.on_node, run.over = marks.is_on_node(pod), marks.is_over(pod)
+            run.node, run.over = marks.node_of(pod), marks.is_over(pod)
             run.tombstone = marks.is_tombstone(pod)
             run.started = run.started or marks.has_started(pod)
             self._judge(run, slim)
@@ -323,6 +327,7 @@ class Runs:
     def _tell_log(self, run: Run) -> None:
         if run.log is None or self.outputs is None:
             return
+        run.log.node = run.node
         if run.ended:
             self.outputs.ended(run.log, started=run.started)
         elif run.started:

@@ -125,3 +125,64 @@ def test_a_log_whose_container_the_node_has_removed_is_lost(api, driver, new_wor
     other = successor(driver, new_worker)
     output = other.worker.output(driver.study_id, name, "", 1000)
     assert (list(output.lines), output.end, output.truncated) == ([], True, True)
+
+
+def vanish(api, node: str, after_s: float) -> list[str]:
+    """Packets to it come nowhere: so long does a request for a log there take. Returns which were asked for."""
+    asked: list[str] = []
+
+    def fault(request):
+        pod = api.get(request.name) if request.part == "log" else None
+        if pod is None or pod["spec"].get("nodeName") != node:
+            return None
+        asked.append(request.name)
+        time.sleep(after_s)
+        return refusal(500, "dial tcp 10.0.0.1:10250: i/o timeout")
+
+    api.faults.append(fault)
+    return asked
+
+
+def start_on(api, node, driver, name_of_node: str) -> str:
+    """A run that has ended on that node without anything of its output having been read."""
+    node.name = name_of_node
+    run = driver.run("sh", "-c", "sleep 0.3; echo x=1")
+    api.faults.insert(0, lambda r: refusal(400, "is waiting to start") if not_over(api, r, run.name) else None)
+    driver.worker.create(run)
+    until("it has no node", lambda: api.get(run.name)["spec"].get("nodeName"))
+    return run.name
+
+
+def not_over(api, request, name: str) -> bool:
+    return request.part == "log" and request.name == name and api.get(name)["status"]["phase"] != "Succeeded"
+
+
+@pytest.mark.long
+def test_a_node_that_is_dead_does_not_hold_up_the_ends_on_others(api, node, new_worker):
+    driver = Driver(new_worker(), SPEC, DEADLINE_S)
+    asked = vanish(api, "dead", 5.0)
+    dead = [start_on(api, node, driver, "dead") for _ in range(40)]
+    until("nobody asks the dead node", lambda: len(asked) >= 8)
+    until("they are not over", lambda: all(api.get(name)["status"]["phase"] == "Succeeded" for name in dead))
+    begin = time.monotonic()
+    name = start_on(api, node, driver, "node-1")
+    driver.ended(name)
+    assert time.monotonic() - begin < 2.5
+    assert driver.texts(name) == ["x=1"]
+
+
+@pytest.mark.long
+def test_what_waits_in_line_for_a_dead_node_is_not_waited_for_longer_than_what_was_asked_for_first(
+    api, node, new_worker, monkeypatch
+):
+    monkeypatch.setattr("katib.worker.kubernetes.outputs._FINISHERS_OF_A_NODE", 1)
+    worker = new_worker()
+    worker._outputs._patience_s = 1.5
+    driver = Driver(worker, SPEC, DEADLINE_S)
+    asked = vanish(api, "dead", 0.3)
+    names = [start_on(api, node, driver, "dead") for _ in range(16)]
+    for name in names:
+        driver.ended(name)
+        assert worker.output(driver.study_id, name, "", 1000).truncated
+    # Those at first more than once, and each of the others once.
+    assert len(asked) < 2 * len(names) - 4
