@@ -10,7 +10,7 @@ In a program that drives a study itself: `katib.create_study`, `katib.open_study
 from typing import TYPE_CHECKING, Final
 
 # Now, and not with what needs it: the order of handlers of the program's end is that of their registration.
-from katib.sdk import leaving as _leaving  # noqa: F401
+from katib import leaving as _leaving  # noqa: F401
 
 if TYPE_CHECKING:
     from katib.domain.errors import (

@@ -193,3 +193,14 @@ def requirements(extra: str) -> Iterator[str]:
                 yield from requirements(other)
         else:
             yield canonicalize_name(requirement.name)
+
+
+def test_an_algorithm_is_served_without_what_its_image_leaves_out() -> None:
+    text = (ROOT / "Dockerfile.suggestion").read_text()
+    found = re.search(r"site-packages/katib && rm -rf ([^\\\n]+)", text)
+    assert found
+    gone = [f"katib.{name.removesuffix('.py')}" for name in found[1].split()]
+    assert "katib.sdk" in gone
+    program = f"import sys\nsys.modules.update(dict.fromkeys({gone}))\nimport katib.suggestion.server"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")

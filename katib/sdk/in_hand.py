@@ -12,9 +12,9 @@ from katib.domain.checks import check_name
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 from katib.domain.report_lines import check_model_path
 from katib.domain.trial import Trial as StoredTrial
+from katib.leaving import LEAVE_S
 from katib.sdk.arguments import text_of
 from katib.sdk.held import Held
-from katib.sdk.leaving import LEAVE_S
 from katib.sdk.space import Value, typed_value
 
 if TYPE_CHECKING:

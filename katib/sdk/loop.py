@@ -22,9 +22,9 @@ from katib.domain.models import SavedModel
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.trial import TrialState
 from katib.domain.views import StudyDetail
+from katib.leaving import LEAVE_S, begun
 from katib.sdk.held import Held, Keeper
 from katib.sdk.in_hand import Given, Trial
-from katib.sdk.leaving import LEAVE_S, begun
 from katib.sdk.lull import Lull, wait_until_ended
 from katib.sdk.patience import patiently
 
