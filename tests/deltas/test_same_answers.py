@@ -1,6 +1,5 @@
 """Whatever happens to studies, services and managers, a question by delta gets the answer that the whole history would get."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -31,8 +30,8 @@ from katib.manager.remote import deltas
 from katib.manager.remote.addresses import AddressTemplate, Channels
 from katib.manager.remote.suggestion import RemoteSuggestionServices
 from katib.manager.service_ports import AskAgainError, History, SuggestionReply, SuggestionRequest
-from katib.manager.storage.memory import MemoryStorage
 from katib.suggestion.base import History as Needs
+from tests.deltas.database import Database
 from tests.deltas.services import Address, Mirror, serving
 from tests.examples import examples
 from tests.storage.builders import (
@@ -52,44 +51,6 @@ from tests.storage.builders import (
 # More than any study here has, so that a manager that knows nothing asks what the service has.
 FEW = 3
 ROUNDS = 5
-
-
-class Database(MemoryStorage):
-    """One that can be restored from a copy, and mended by hand."""
-
-    def copy(self) -> Any:
-        trial_ids = {study_id: list(ids) for study_id, ids in self._trial_ids.items()}
-        observations = {trial_id: list(them) for trial_id, them in self._observations.items()}
-        return dict(self._studies), dict(self._trials), trial_ids, observations, dict(self._attempts)
-
-    def restore(self, copy: Any) -> None:
-        studies, trials, trial_ids, observations, attempts = copy
-        self._studies, self._trials, self._attempts = dict(studies), dict(trials), dict(attempts)
-        self._trial_ids = {study_id: list(ids) for study_id, ids in trial_ids.items()}
-        self._observations = {trial_id: list(them) for trial_id, them in observations.items()}
-
-    def mend(self, trial: Any, **changes: Any) -> None:
-        """As a transaction of whoever changes a trial that has finished."""
-        study = self._studies[trial.study_id]
-        revision = study.revision + 1
-        self._studies[study.id] = dataclasses.replace(study, revision=revision)
-        self._trials[trial.id] = dataclasses.replace(trial, revision=revision, **changes)
-
-    def remove(self, trial: Any) -> None:
-        study = self._studies[trial.study_id]
-        counter = {COMPLETED: "completed", KILLED: "killed", ERROR: "failed"}[trial.state]
-        fewer = {counter: getattr(study, counter) - 1, "revision": study.revision + 1}
-        self._studies[study.id] = dataclasses.replace(study, **fewer)
-        self._trial_ids[study.id].remove(trial.id)
-        del self._trials[trial.id]
-
-    def begin_anew(self, trial: Any) -> None:
-        """A finished trial runs again."""
-        study = self._studies[trial.study_id]
-        counter = {COMPLETED: "completed", KILLED: "killed", ERROR: "failed"}[trial.state]
-        fewer = {counter: getattr(study, counter) - 1, "running": study.running + 1}
-        self._studies[study.id] = dataclasses.replace(study, **fewer)
-        self.mend(trial, state=RUNNING, ended_at=None)
 
 
 class Deltas(RuleBasedStateMachine):
