@@ -156,7 +156,9 @@ class Trial:
             self._loop.end(self._held, self.number, ask=False, deadline=deadline)
         except Exception as trouble:  # noqa: BLE001 - something else is on its way out
             _log.warning("trial %d could not be completed: %s", self.number, trouble)
-        self._ended = _COMPLETED
+            self._ended = f"it could not be completed: {trouble}"
+        else:
+            self._ended = _COMPLETED
 
     def finish(self) -> "Given | None":
         """At the end of its body, after which the loop goes on: unless this is its last trial, it is asked for the next one in
