@@ -12,7 +12,7 @@ from katib.domain.names import new_id, run_name
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Intent, Limits
 from katib.domain.trial import NewTrial, TrialReason, TrialState
-from katib.manager.controller.reconcile import LeaseOverError
+from katib.manager.controller.means import LeaseOverError
 from katib.worker.base import RunPhase, RunSpec
 from tests.controller.desk import Desk, desk, running
 from tests.controller.managers import asked, begun, counting, once, other, running_at, take_over, work_until

@@ -11,7 +11,7 @@ import pytest
 from katib.domain.names import run_name
 from katib.domain.study import Study, StudyState
 from katib.domain.trial import Trial, TrialState
-from katib.manager.controller.reconcile import LeaseOverError
+from katib.manager.controller.means import LeaseOverError
 from katib.worker.base import RunPhase, RunSpec
 from tests.controller.desk import ME, OTHER, Desk, desk, running
 from tests.controller.managers import begun, counting, once, other, take_over, work_until

@@ -12,7 +12,8 @@ from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Intent, Study
 from katib.domain.views import ServiceKind, ServiceStatus
 from katib.manager.access import RunAccess
-from katib.manager.controller.reconcile import LeaseOverError, Reconciler
+from katib.manager.controller.means import LeaseOverError
+from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.modelstore.memory import MemoryModelStore
 from katib.manager.ports import ManagerRecord, Storage

@@ -14,8 +14,9 @@ from typing import Final
 
 from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Study
+from katib.manager.controller.means import LeaseOverError
 from katib.manager.controller.queue import KeyedQueue
-from katib.manager.controller.reconcile import LeaseOverError, Reconciler
+from katib.manager.controller.reconcile import Reconciler
 from katib.manager.controller.stranded import Stranded
 from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord, Storage

@@ -46,8 +46,8 @@ class Reading:
     lost: bool = False
     trouble: str = ""
     given_up_at: float | None = None
-    # Why the worker could not read it the last time, and when that was.
-    unread: str = ""
+    # The worker could not be reached for it the last time, which was then.
+    away: bool = False
     tried_at: float = 0.0
     files: FileReading | None = None
 
@@ -98,23 +98,24 @@ def take_in(
     current = {run_name(t.id, t.attempt) for t in trials}
     for name in readings.keys() - current:
         del readings[name]
-    # Of those that could not be read before one is tried: each may take its time.
-    turn = min((r for r in readings.values() if r.unread), key=lambda r: r.tried_at, default=None)
+    # Of those that the worker could not be reached for one is tried: each may take its time.
+    turn = min((r for r in readings.values() if r.away), key=lambda r: r.tried_at, default=None)
     for trial in trials:
         name = run_name(trial.id, trial.attempt)
         run = runs.get(name)
         if run is not None and trial.state is not TrialState.PENDING:
             reading = readings.setdefault(name, Reading(trial.cursor))
             if not reading.end and (run.phase.ended or run.output_version != reading.version):
-                if not reading.unread or reading is turn:
-                    reading.unread = ""
+                trouble = reading.trouble if reading.away else ""
+                if not reading.away or reading is turn:
                     try:
-                        trial = _read(worker, study, trial, run, reading, taken)
+                        trial, trouble = _read(worker, study, trial, run, reading, taken), ""
                     except UnavailableError as error:
                         # As of a node that does not answer: the runs on others go on.
-                        reading.unread, reading.tried_at = error.message, time.monotonic()
-                if reading.unread:
-                    _not_read(study, run, reading, reading.unread, taken, for_good=bool(trial.stop_reason))
+                        trouble, reading.tried_at = error.message, time.monotonic()
+                    reading.away = bool(trouble)
+                if reading.away:
+                    _not_read(study, run, reading, trouble, taken, for_good=bool(trial.stop_reason))
             if study.spec.collector.file_of_manager:
                 trial = _read_files(worker, study, trial, run, reading, taken)
             if reading.whole:

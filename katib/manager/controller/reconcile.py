@@ -1,4 +1,4 @@
-"""One pass over one study: look, take in, plan, do.
+"""One pass over one study: look (`looking`), take in (`output`), plan (`plan`), do (`doing`).
 
 The order of writes is what makes a crash at any point harmless:
 
@@ -7,67 +7,41 @@ The order of writes is what makes a crash at any point harmless:
 2. then everything that this pass has found out and decided is stored in one transaction (output taken in, moves, notes);
 3. last comes what depends on that being stored (end a run whose trial says why, let go of a run whose output is in).
 
-Before each act in the world it is asked whether this manager's lease has held since the pass began: a process can be frozen
-between any two lines, and wake up when another one drives the study. Why an act that slips through is harmless stands in
-docs/adr/0005.
+Before each act in the world it is asked whether this manager's lease has held since the pass began (`Means.hold`): a process
+can be frozen between any two lines, and wake up when another one drives the study. Why an act that slips through is harmless
+stands in docs/adr/0005.
 """
 
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from katib.domain.collect_environment import collect_environment
 from katib.domain.errors import AbortedError, KatibError, NotFoundError, UnavailableError
-from katib.domain.names import run_name
 from katib.domain.study import Intent, Study, StudyReason, StudyState
-from katib.domain.trial import NewTrial, Trial, TrialState
-from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
-from katib.manager.controller.actions import (
-    Action,
-    Ask,
-    AskRule,
-    CreateRun,
-    DeleteRun,
-    FenceRun,
-    RemoveStudy,
-    StopRun,
-)
+from katib.domain.trial import NewTrial
+from katib.manager.changes import StudyChanges, StudyMove
+from katib.manager.controller.actions import RemoveStudy
 from katib.manager.controller.asking import Conversation
-from katib.manager.controller.creating import create_all
-from katib.manager.controller.looking import Lookout, WorkerAwayError, at_worker
+from katib.manager.controller.doing import Doing
+from katib.manager.controller.looking import Lookout, WorkerAwayError
+from katib.manager.controller.means import Means
 from katib.manager.controller.memory import Memory
 from katib.manager.controller.moments import soonest, steady_clock
 from katib.manager.controller.observed import Observed
-from katib.manager.controller.output import Taken
-from katib.manager.controller.plan import Plan, plan
+from katib.manager.controller.plan import plan
 from katib.manager.controller.ruling import Ruling, asked_to_stop
 from katib.manager.controller.tidying import tidy
 from katib.manager.metrics import Metrics
 from katib.manager.ports import Storage
 from katib.manager.quotas import Room
 from katib.manager.service_ports import EarlyStoppingServices, History, SuggestionServices
-from katib.worker.base import RunSpec, Worker
+from katib.worker.base import Worker
 
 _log: Final = logging.getLogger(__name__)
 
-_WORKER_RETRY: Final = timedelta(seconds=1)
 _FILE_LOOK: Final = timedelta(seconds=1)
-_HELD_UP: Final = frozenset(
-    {
-        StudyReason.SUGGESTION_UNAVAILABLE,
-        StudyReason.SUGGESTION_FAILED,
-        StudyReason.EARLY_STOPPING_UNAVAILABLE,
-        StudyReason.EARLY_STOPPING_FAILED,
-        StudyReason.WORKER_UNAVAILABLE,
-    }
-)
-
-
-class LeaseOverError(Exception):
-    """The others do not believe any more that this manager lives: the pass ends here, and nothing of it is missed."""
 
 
 class Reconciler:
@@ -88,21 +62,13 @@ class Reconciler:
         environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {},
         room: Room | None = None,
     ) -> None:
-        """`term()`: for how long this manager's lease has held on end, as a number that is another one after each lapse; None
-        while it is over. `clock` is the time of day, which is stored and may be set; `steady` one that only ever goes on.
-        `environment(trial_id, attempt)`: variables for a run."""
-        self._term = term
-        self._steady = steady or steady_clock()
-        self._manager_id = manager_id
+        """What is not said here is said at Means."""
+        steady = steady or steady_clock()
+        self._means = Means(manager_id, storage, worker, metrics, wake, clock, steady, term, environment)
         self._storage = storage
         self._suggestions = suggestions
         self._rules = rules
-        self._worker = worker
         self._lookout = Lookout(worker, storage)
-        self._wake = wake
-        self._metrics = metrics
-        self._clock = clock
-        self._environment = environment
         self._room = room or Room(storage)
         self._memories: dict[str, Memory] = {}
 
@@ -118,7 +84,7 @@ class Reconciler:
     def reconcile(self, study_id: str) -> datetime | None:
         """One pass; returns when to look again if nothing wakes the study before. Raises LeaseOverError."""
         # Before anything is read: what was read in a term that is over may be another manager's to change by now.
-        term = self._term()
+        term = self._means.term()
         try:
             study = self._storage.get_study(study_id)
         except NotFoundError:
@@ -126,9 +92,9 @@ class Reconciler:
             return None
         if study.state.finished and study.intent is Intent.NONE:
             self.forget(study_id)
-            tidy(study, self._storage, self._worker, self._wake, lambda: self._act(term))
+            tidy(study, self._storage, self._means.worker, self._means.wake, lambda: self._means.hold(term))
             return None
-        if study.manager != self._manager_id:
+        if study.manager != self._means.manager_id:
             self.forget(study_id)
             return None
         memory = self._memory(study_id)
@@ -141,7 +107,7 @@ class Reconciler:
             memory.revision = -1
             memory.ruling.metrics_came()
             _log.info("dropped a pass: %s", error, extra={"study_id": study_id})
-            self._wake(study_id)
+            self._means.wake(study_id)
             return None
         except BaseException:
             # Output that was read in this pass may not be stored: read it again. Nor what a rule wants stopped: ask it again.
@@ -159,13 +125,13 @@ class Reconciler:
             study = self._storage.get_study(study_id)
             if study.state is StudyState.RUNNING and (study.reason, study.message) != (reason, message):
                 move = StudyMove(study.state, reason, message, read=study)
-                self._storage.apply(study_id, StudyChanges(study=move), self._manager_id)
+                self._storage.apply(study_id, StudyChanges(study=move), self._means.manager_id)
         except Exception as failure:  # noqa: BLE001 - the failure itself is in the log already
             # The database is away too, the study cannot be read, or it is another's: then it cannot be said there.
             _log.debug("could not note a failure: %s", failure, extra={"study_id": study_id})
 
     def _pass(self, study: Study, memory: Memory) -> datetime | None:
-        now, steady = self._clock(), self._steady()
+        now, steady = self._means.clock(), self._means.steady()
         # Between now and the end of the pass, what is waited for by the steady clock comes at this much later by the other.
         ahead = now - steady
         changed = memory.revision != study.revision
@@ -195,7 +161,14 @@ class Reconciler:
             create_last=memory.create_last,
         )
         todo = plan(observed, now)
-        wake_at = self._do(study, observed, todo, taken, stops, memory, steady, ahead)
+        after, wake_at = Doing(self._means, memory, study, steady, ahead).do(todo, taken, trials, stops)
+        if RemoveStudy() in todo.actions:
+            self.forget(study.id)
+        elif after.state.finished and after.intent is Intent.NONE:
+            _log.info("study ended: %s", after.reason, extra={"study_id": study.id, "state": after.state.value})
+            memory.conversation.stop(after)
+            self.forget(study.id)
+            wake_at = None
         if taken.more:
             return now
         live = study.spec.collector.file_of_manager and any(not run.phase.ended for run in runs.values())
@@ -206,16 +179,10 @@ class Reconciler:
         # Due already and not asked: there was nothing to ask about, and a change will wake the study.
         return soonest(wake_at, rule_at + ahead if rule_at is not None and rule_at > steady else None)
 
-    def _act(self, term: int | None) -> None:
-        """To be called right before anything is done in the world. That the lease is valid is not enough: it may have lapsed
-        and been renewed since the pass began, and another manager have driven the study in between."""
-        if term is None or self._term() != term:
-            raise LeaseOverError
-
     def _insert(self, study: Study, memory: Memory, new: Sequence[NewTrial], now: datetime) -> Study:
         try:
             added = self._storage.add_trials(
-                study.id, memory.conversation.asked_suggested, new, now, manager_id=self._manager_id
+                study.id, memory.conversation.asked_suggested, new, now, manager_id=self._means.manager_id
             )
         except (AbortedError, UnavailableError):
             memory.conversation.not_stored()
@@ -231,170 +198,15 @@ class Reconciler:
             revision=added[0].revision,
         )
 
-    # Doing
-
-    def _do(
-        self,
-        study: Study,
-        observed: Observed,
-        todo: Plan,
-        taken: Taken,
-        stops: list[StopRequest],
-        memory: Memory,
-        steady: datetime,
-        ahead: timedelta,
-    ) -> datetime | None:
-        moves: list[TrialMove] = []
-        notes: list[TrialNote] = []
-        study_move: StudyMove | None = None
-        later: list[Action] = []
-        new: list[Trial] = []
-        wake_at = todo.wake_at
-        for action in todo.actions:
-            match action:
-                case CreateRun(trial):
-                    new.append(trial)
-                case FenceRun(run):
-                    self._act(memory.term)
-                    with at_worker():
-                        self._worker.stop(study.id, run)
-                    later.append(DeleteRun(run))
-                case TrialMove():
-                    moves.append(action)
-                case TrialNote():
-                    notes.append(action)
-                case StopRequest():
-                    stops.append(action)
-                case StudyMove():
-                    study_move = action
-                case _:
-                    later.append(action)
-        if new:
-            term = memory.term
-            created = create_all(new, lambda trial: self._create(study, trial, term), self._worker.creates_at_once)
-            moves += created.moves
-            memory.worker_trouble, memory.worker_retry = "", None
-            # After the others, next time: were it only these, they would hold up all.
-            memory.create_last = (
-                frozenset(created.failed) if created.moves else memory.create_last.union(created.failed)
-            )
-            if created.failed:
-                retry = steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
-                wake_at = soonest(wake_at, retry + ahead)
-                if not created.moves:
-                    memory.worker_trouble, memory.worker_retry = created.trouble, retry
-            if created.left and not memory.worker_trouble:
-                wake_at = self._clock()
-        if memory.worker_trouble and study.state is StudyState.RUNNING and not (study_move and study_move.reason):
-            # The plan could not know yet.
-            reason = (StudyReason.WORKER_UNAVAILABLE, memory.worker_trouble)
-            known = (study.reason, study.message) == reason
-            study_move = None if known else StudyMove(study.state, *reason, read=study)
-        ended = {move.trial_id for move in moves if move.to_state.finished}
-        # What ends in this pass need not be asked to: the request would come too late and look like somebody else's move.
-        stops = [stop for stop in stops if stop.trial_id not in ended]
-        changes = StudyChanges(tuple(taken.intakes), tuple(moves), tuple(notes), tuple(stops), study_move)
-        if changes:
-            applied = self._storage.apply(study.id, changes, self._manager_id)
-            memory.remember(study.revision, applied.study.revision, applied.trials.values())
-            self._log_moves(study, moves, applied.refused)
-            if applied.study.reason in _HELD_UP and applied.study.reason != study.reason:
-                # For who looks after the manager, and not at each study.
-                _log.warning("a study is held up: %s", applied.study.message, extra={"study_id": study.id})
-            if applied.refused:
-                # Somebody else moved first: read again what is.
-                memory.readings.clear()
-                self._wake(study.id)
-                # Nothing was stored of what these runs said: they are not to be let go yet.
-                kept = {DeleteRun(run_name(m.trial_id, m.attempt)) for m in moves if m.trial_id in applied.refused}
-                later = [action for action in later if action not in kept]
-            study = applied.study
-            if stops:
-                self._wake(study.id)
-        unfinished = _after(observed.trials, moves)
-        for action in later:
-            self._do_later(study, action, unfinished, memory, steady)
-        if study.state.finished and study.intent is Intent.NONE:
-            _log.info("study ended: %s", study.reason, extra={"study_id": study.id, "state": study.state.value})
-            memory.conversation.stop(study)
-            self.forget(study.id)
-            return None
-        return wake_at
-
-    def _do_later(
-        self, study: Study, action: Action, unfinished: list[Trial], memory: Memory, steady: datetime
-    ) -> None:
-        self._act(memory.term)
-        match action:
-            case StopRun(run):
-                with at_worker():
-                    self._worker.stop(study.id, run)
-            case DeleteRun(run):
-                with at_worker():
-                    self._worker.delete(study.id, run)
-                memory.readings.pop(run, None)
-            case Ask(count):
-                memory.conversation.ask(study, unfinished, count)
-            case AskRule():
-                memory.ruling.ask(study, unfinished, steady)
-            case RemoveStudy():
-                memory.conversation.stop(study)
-                with at_worker():
-                    self._worker.delete_study(study.id)
-                self._storage.delete_study(study.id)
-                self.forget(study.id)
-                _log.info("study deleted", extra={"study_id": study.id})
-
-    def _create(self, study: Study, trial: Trial, term: int | None) -> TrialMove:
-        name = run_name(trial.id, trial.attempt)
-        self._act(term)
-        # Before it, since a short run can have ended when `create` returns.
-        begin = self._clock()
-        self._worker.create(
-            RunSpec(
-                name=name,
-                study_id=study.id,
-                trial_id=trial.id,
-                attempt=trial.attempt,
-                command=study.spec.command,
-                arguments=tuple(f"{p.name}={p.value}" for p in trial.parameters),
-                study=study.spec,
-                environment={
-                    **self._environment(trial.id, trial.attempt),
-                    **collect_environment(study.spec.collector, study.spec.metric_names),
-                },
-            )
-        )
-        return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=begin)
-
-    def _log_moves(self, study: Study, moves: Sequence[TrialMove], refused: frozenset[str]) -> None:
-        for move in moves:
-            if move.trial_id in refused:
-                continue
-            self._metrics.trial_moved(move.to_state, move.reason)
-            level = logging.WARNING if move.to_state is TrialState.ERROR else logging.DEBUG
-            _log.log(
-                level,
-                "trial %s",
-                move.to_state.value,
-                extra={"study_id": study.id, "trial_id": move.trial_id, "attempt": move.attempt, "reason": move.reason},
-            )
-
     def _memory(self, study_id: str) -> Memory:
         memory = self._memories.get(study_id)
         if memory is not None:
             return memory
 
         def wake() -> None:
-            self._wake(study_id)
+            self._means.wake(study_id)
 
         conversation = Conversation(self._suggestions, self._storage, wake, self._room)
         made = Memory(conversation, Ruling(self._rules, self._storage, wake))
         # The thread that created the study and the one that reconciles it may both come first.
         return self._memories.setdefault(study_id, made)
-
-
-def _after(trials: Sequence[Trial], moves: Sequence[TrialMove]) -> list[Trial]:
-    """The trials that are still unfinished after the moves, by number."""
-    to = {m.trial_id: m.to_state for m in moves}
-    return [replace(t, state=to.get(t.id, t.state)) for t in trials if not to.get(t.id, t.state).finished]

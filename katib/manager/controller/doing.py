@@ -1,0 +1,243 @@
+"""What one pass does about its study, in the order that `reconcile` gives the reasons for: runs are fenced and created, then
+all that was found out and decided is stored at once, and last comes what depends on that being stored."""
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from katib.domain.collect_environment import collect_environment
+from katib.domain.names import run_name
+from katib.domain.study import Study, StudyReason, StudyState
+from katib.domain.trial import Trial, TrialState
+from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
+from katib.manager.controller.actions import (
+    Action,
+    Ask,
+    AskRule,
+    CreateRun,
+    DeleteRun,
+    FenceRun,
+    RemoveStudy,
+    StopRun,
+)
+from katib.manager.controller.creating import create_all
+from katib.manager.controller.looking import at_worker
+from katib.manager.controller.means import Means
+from katib.manager.controller.memory import Memory
+from katib.manager.controller.moments import soonest
+from katib.manager.controller.output import Taken
+from katib.manager.controller.plan import Plan
+from katib.worker.base import RunSpec
+
+_log: Final = logging.getLogger(__name__)
+
+_WORKER_RETRY: Final = timedelta(seconds=1)
+_HELD_UP: Final = frozenset(
+    {
+        StudyReason.SUGGESTION_UNAVAILABLE,
+        StudyReason.SUGGESTION_FAILED,
+        StudyReason.EARLY_STOPPING_UNAVAILABLE,
+        StudyReason.EARLY_STOPPING_FAILED,
+        StudyReason.WORKER_UNAVAILABLE,
+    }
+)
+
+
+@dataclass
+class _Sorted:
+    """A plan's actions by when they are done: `runs` to fence and trials `new` to create runs for, what is stored, and what
+    comes `later`."""
+
+    runs: list[str] = field(default_factory=list)
+    new: list[Trial] = field(default_factory=list)
+    moves: list[TrialMove] = field(default_factory=list)
+    notes: list[TrialNote] = field(default_factory=list)
+    stops: list[StopRequest] = field(default_factory=list)
+    study: StudyMove | None = None
+    later: list[Action] = field(default_factory=list)
+
+
+def _sort(actions: Sequence[Action]) -> _Sorted:
+    todo = _Sorted()
+    for action in actions:
+        match action:
+            case CreateRun(trial):
+                todo.new.append(trial)
+            case FenceRun(run):
+                todo.runs.append(run)
+                todo.later.append(DeleteRun(run))
+            case TrialMove():
+                todo.moves.append(action)
+            case TrialNote():
+                todo.notes.append(action)
+            case StopRequest():
+                todo.stops.append(action)
+            case StudyMove():
+                todo.study = action
+            case _:
+                todo.later.append(action)
+    return todo
+
+
+class Doing:
+    """One pass's. `steady`: when it began, by the steady clock; `ahead`: by how much the other clock is ahead of that one."""
+
+    def __init__(self, means: Means, memory: Memory, study: Study, steady: datetime, ahead: timedelta) -> None:
+        self._means = means
+        self._memory = memory
+        self._study = study
+        self._steady = steady
+        self._ahead = ahead
+
+    def do(
+        self, plan: Plan, taken: Taken, trials: Sequence[Trial], stops: Sequence[StopRequest]
+    ) -> tuple[Study, datetime | None]:
+        """`trials`: the unfinished ones, and `stops` what the early-stopping rule wants of them. Returns the study as it is
+        then, and when to look again; raises LeaseOverError."""
+        todo = _sort(plan.actions)
+        todo.stops[:0] = stops
+        for run in todo.runs:
+            self._stop(run)
+        wake_at = plan.wake_at
+        if todo.new:
+            wake_at = soonest(wake_at, self._create_runs(todo))
+        self._note_worker(todo)
+        self._store(todo, taken)
+        unfinished = _after(trials, todo.moves)
+        for action in todo.later:
+            self._do_later(action, unfinished)
+        return self._study, wake_at
+
+    # First, what an intent that is stored already asks for
+
+    def _create_runs(self, todo: _Sorted) -> datetime | None:
+        memory = self._memory
+        created = create_all(todo.new, self._create, self._means.worker.creates_at_once)
+        todo.moves += created.moves
+        memory.worker_trouble, memory.worker_retry = "", None
+        # After the others, next time: were it only these, they would hold up all.
+        memory.create_last = frozenset(created.failed) if created.moves else memory.create_last.union(created.failed)
+        again = None
+        if created.failed:
+            retry = self._steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
+            again = retry + self._ahead
+            if not created.moves:
+                memory.worker_trouble, memory.worker_retry = created.trouble, retry
+        if created.left and not memory.worker_trouble:
+            again = self._means.clock()
+        return again
+
+    def _create(self, trial: Trial) -> TrialMove:
+        study = self._study
+        name = run_name(trial.id, trial.attempt)
+        self._means.hold(self._memory.term)
+        # Before it, since a short run can have ended when `create` returns.
+        begin = self._means.clock()
+        self._means.worker.create(
+            RunSpec(
+                name=name,
+                study_id=study.id,
+                trial_id=trial.id,
+                attempt=trial.attempt,
+                command=study.spec.command,
+                arguments=tuple(f"{p.name}={p.value}" for p in trial.parameters),
+                study=study.spec,
+                environment={
+                    **self._means.environment(trial.id, trial.attempt),
+                    **collect_environment(study.spec.collector, study.spec.metric_names),
+                },
+            )
+        )
+        return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=begin)
+
+    def _note_worker(self, todo: _Sorted) -> None:
+        """Says on the study that the worker creates no runs: the plan could not know yet."""
+        study, trouble = self._study, self._memory.worker_trouble
+        if trouble and study.state is StudyState.RUNNING and not (todo.study and todo.study.reason):
+            reason = (StudyReason.WORKER_UNAVAILABLE, trouble)
+            known = (study.reason, study.message) == reason
+            todo.study = None if known else StudyMove(study.state, *reason, read=study)
+
+    # Then the one write
+
+    def _store(self, todo: _Sorted, taken: Taken) -> None:
+        ended = {move.trial_id for move in todo.moves if move.to_state.finished}
+        # What ends in this pass need not be asked to: the request would come too late and look like somebody else's move.
+        stops = tuple(stop for stop in todo.stops if stop.trial_id not in ended)
+        changes = StudyChanges(tuple(taken.intakes), tuple(todo.moves), tuple(todo.notes), stops, todo.study)
+        if not changes:
+            return
+        before = self._study
+        applied = self._means.storage.apply(before.id, changes, self._means.manager_id)
+        self._study = applied.study
+        self._memory.remember(before.revision, applied.study.revision, applied.trials.values())
+        self._log_moves(todo.moves, applied.refused)
+        if applied.study.reason in _HELD_UP and applied.study.reason != before.reason:
+            # For who looks after the manager, and not at each study.
+            _log.warning("a study is held up: %s", applied.study.message, extra={"study_id": before.id})
+        if applied.refused:
+            # Somebody else moved first: read again what is.
+            self._memory.readings.clear()
+            self._means.wake(before.id)
+            # Nothing was stored of what these runs said: they are not to be let go yet.
+            kept = {DeleteRun(run_name(m.trial_id, m.attempt)) for m in todo.moves if m.trial_id in applied.refused}
+            todo.later = [action for action in todo.later if action not in kept]
+        if stops:
+            self._means.wake(before.id)
+
+    def _log_moves(self, moves: Sequence[TrialMove], refused: frozenset[str]) -> None:
+        for move in moves:
+            if move.trial_id in refused:
+                continue
+            self._means.metrics.trial_moved(move.to_state, move.reason)
+            _log.log(
+                logging.WARNING if move.to_state is TrialState.ERROR else logging.DEBUG,
+                "trial %s",
+                move.to_state.value,
+                extra={
+                    "study_id": self._study.id,
+                    "trial_id": move.trial_id,
+                    "attempt": move.attempt,
+                    "reason": move.reason,
+                },
+            )
+
+    # Last, what depends on that being stored
+
+    def _do_later(self, action: Action, unfinished: list[Trial]) -> None:
+        study, memory = self._study, self._memory
+        match action:
+            case StopRun(run):
+                self._stop(run)
+            case DeleteRun(run):
+                self._means.hold(memory.term)
+                with at_worker():
+                    self._means.worker.delete(study.id, run)
+                memory.readings.pop(run, None)
+            case Ask(count):
+                self._means.hold(memory.term)
+                memory.conversation.ask(study, unfinished, count)
+            case AskRule():
+                self._means.hold(memory.term)
+                memory.ruling.ask(study, unfinished, self._steady)
+            case RemoveStudy():
+                self._means.hold(memory.term)
+                memory.conversation.stop(study)
+                with at_worker():
+                    self._means.worker.delete_study(study.id)
+                self._means.storage.delete_study(study.id)
+                _log.info("study deleted", extra={"study_id": study.id})
+
+    def _stop(self, run: str) -> None:
+        self._means.hold(self._memory.term)
+        with at_worker():
+            self._means.worker.stop(self._study.id, run)
+
+
+def _after(trials: Sequence[Trial], moves: Sequence[TrialMove]) -> list[Trial]:
+    """The trials that are still unfinished after the moves, by number."""
+    to = {m.trial_id: m.to_state for m in moves}
+    return [replace(t, state=to.get(t.id, t.state)) for t in trials if not to.get(t.id, t.state).finished]
