@@ -1,7 +1,9 @@
 """Study files: the YAML that a user writes, in Katib 0.1's spelling or in today's. `docs/study-file.md` is their manual."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from katib.domain.errors import FieldViolation, InvalidArgumentError
 from katib.domain.study import StudySpec, check_study
@@ -9,6 +11,10 @@ from katib.domain.study_file_errors import Place, Problem, StudyFileError, locat
 from katib.domain.study_file_reader import read_study
 from katib.domain.study_file_walk import Walk
 from katib.domain.study_file_yaml import MAX_BYTES, compose
+
+# Fields that are right or wrong by themselves, whatever became of the rest of the file.
+_BY_THEMSELVES: Final = ("parameter_configs.configs[", "max_", "retry_limit", "trial_timeout")
+_ITEM: Final = re.compile(r"[^\[\]]*\[\d+\]")
 
 __all__ = ["MAX_BYTES", "Place", "Problem", "StudyFile", "StudyFileError", "locate", "parse_study"]
 
@@ -51,10 +57,31 @@ def parse_study(data: str | bytes, source: str = "study.yaml") -> StudyFile:
     walk = Walk()
     spec = read_study(compose(data, source), walk)
     if walk.problems:
-        raise StudyFileError(source, walk.problems, walk.warnings)
+        found = [*walk.problems, *_further(spec, walk)]
+        raise StudyFileError(source, sorted(found, key=lambda problem: problem.line or 0), walk.warnings)
     study = StudyFile(source, spec, walk.places, tuple(walk.warnings), tuple(walk.doubts))
     try:
         check_study(spec, path="")
     except InvalidArgumentError as error:
         raise study.refused(error.violations) from None
     return study
+
+
+def _further(spec: StudySpec, walk: Walk) -> list[Problem]:
+    """What else would be refused once the file can be read, so that it is said at once; nothing that only follows from what
+    could not be read."""
+    try:
+        check_study(spec, path="")
+    except InvalidArgumentError as error:
+        fields = [violation for violation in error.violations if violation.value and violation.field in walk.places]
+    else:
+        return []
+    unread = {_item(problem) for problem in walk.problems} - {None}
+    found = locate((field for field in fields if field.field.startswith(_BY_THEMSELVES)), walk.places)
+    return [problem for problem in found if _item(problem) not in unread]
+
+
+def _item(problem: Problem) -> str | None:
+    """Which parameter it is about, such as `parameters[2]`."""
+    match = _ITEM.match(problem.violation.field)
+    return match and match[0]

@@ -345,3 +345,19 @@ def test_what_is_wrong_with_a_parameter_is_said_in_the_words_of_the_file() -> No
         "f.yaml:5: parameters[0].type: expected double, int, discrete or categorical",
         "f.yaml:7: parameters[2].name: 'q': expected another name: parameter number 2 has this one",
     ]
+
+
+def test_what_can_be_read_is_judged_beside_what_cannot_and_nothing_is_said_that_follows_from_that() -> None:
+    data = (
+        "name: s\nobjectve: {name: loss, type: minimize}\ncomand: [train]\nmetrics_collector: {source: file}\nmax_trials: 0\n"
+        "parameters:\n  - {name: x, type: double, min: 3, max: 1}\n  - {name: y, typ: double, min: 0, max: o}\n"
+        "  - {name: z, type: int, min: 1, max: 2, scale: lgo, step: 0}\n"
+    )
+    assert [line.partition(": ")[0:3:2] for line in refusal(data).splitlines()] == [
+        ("f.yaml:2", "objectve: there is no such key (did you mean 'objective'?)"),
+        ("f.yaml:3", "comand: there is no such key (did you mean 'command'?)"),
+        ("f.yaml:5", "max_trials: '0': expected a whole number from 1 on"),
+        ("f.yaml:7", "parameters[0].min: '3': expected at most max, which is 1"),
+        ("f.yaml:8", "parameters[1].typ: there is no such key (did you mean 'type'?)"),
+        ("f.yaml:9", "parameters[2].scale: 'lgo': expected linear (0) or log (1) (did you mean 'log'?)"),
+    ]
