@@ -14,9 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, Final
@@ -128,10 +129,14 @@ class _Supervisor:
 
 
 class _OnDemand:
-    """The services of this machine, each begun by the first call to it: most of those who try Katib use one or two of them."""
+    """The services of this machine, each begun by the first call to it: most of those who try Katib use one or two of them.
 
-    def __init__(self, services: Iterable[_Service], lifeline: int, log_level: str) -> None:
-        self._services = {service.address: service for service in services}
+    `find` tells which there are. It is asked again for an address that was none: an algorithm may have been installed since.
+    """
+
+    def __init__(self, find: Callable[[], Iterable[_Service]], lifeline: int, log_level: str) -> None:
+        self._find = find
+        self._services: dict[str, _Service] = {}
         self._lifeline = lifeline
         self._log_level = log_level
         self._lock = threading.Lock()
@@ -141,10 +146,10 @@ class _OnDemand:
         self._settled: set[str] = set()
 
     def asleep(self, address: str) -> bool:
-        return address in self._services and address not in self._begun
+        return address not in self._begun and self._service(address) is not None
 
     def wake(self, address: str) -> None:
-        service = self._services.get(address)
+        service = self._service(address)
         if service is None or address in self._settled:
             return
         with self._lock:
@@ -162,6 +167,11 @@ class _OnDemand:
         while not service.socket.exists() and time.monotonic() < until and not self._ended:
             time.sleep(_POLL_S)
         self._settled.add(address)
+
+    def _service(self, address: str) -> _Service | None:
+        if address not in self._services:
+            self._services = {service.address: service for service in self._find()}
+        return self._services.get(address)
 
     def end(self) -> None:
         with self._lock:
@@ -183,11 +193,7 @@ def run(
     _make_folder(data)
     raise_limit()
     with _only_one(data), sockets_folder(data, _longest_socket()) as folder, _lifeline() as lifeline:
-        services = [
-            *_services("katib.suggestions", "katib.suggestion.server", folder, "s"),
-            *_services("katib.earlystopping", "katib.earlystopping.server", folder, "e"),
-        ]
-        on_demand = _OnDemand(services, lifeline, log_level)
+        on_demand = _OnDemand(partial(_services, folder), lifeline, log_level)
         dashboards: list[_Supervisor] = []
         try:
             manager = Manager(
@@ -221,9 +227,13 @@ def run(
                 pages_process.join(_STOP_S)
 
 
-def _services(group: str, module: str, folder: Path, prefix: str) -> Iterator[_Service]:
-    for entry in sorted(entry_points(group=group), key=lambda e: e.name):
-        yield _Service(module, entry.name, folder / f"{prefix}-{entry.name}")
+def _services(folder: Path) -> Iterator[_Service]:
+    for group, module, prefix in (
+        ("katib.suggestions", "katib.suggestion.server", "s"),
+        ("katib.earlystopping", "katib.earlystopping.server", "e"),
+    ):
+        for entry in entry_points(group=group):
+            yield _Service(module, entry.name, folder / f"{prefix}-{entry.name}")
 
 
 def _longest_socket() -> int:

@@ -1,6 +1,7 @@
 """katib-local's services: each begins when it is first called, and nothing else does."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ import psutil
 import pytest
 
 from katib.local import _OnDemand, _Service
-from tests.e2e.harness import wait_until_serving
+from tests.e2e.harness import World, finished, study, wait_until_serving
+
+HALTON = Path(__file__).parents[2] / "examples" / "custom-suggestion" / "package" / "katib_halton.py"
 
 
 @contextmanager
@@ -18,7 +21,7 @@ def on_demand(*names: str) -> Iterator[tuple[_OnDemand, dict[str, str]]]:
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory(prefix="kt-") as folder:
         services = [_Service("katib.suggestion.server", name, Path(folder) / name) for name in names]
-        standby = _OnDemand(services, reading, "WARNING")
+        standby = _OnDemand(lambda: services, reading, "WARNING")
         try:
             yield standby, {service.name: service.address for service in services}
         finally:
@@ -74,3 +77,24 @@ def test_none_begins_once_it_has_ended() -> None:
         standby.wake(addresses["random"])
 
         assert children() == before
+
+
+@pytest.mark.long
+def test_an_algorithm_that_is_installed_while_it_runs_is_listed_and_begins_with_the_first_call(katib: World) -> None:
+    installed = katib.folder / "site-packages"
+    installed.mkdir()
+    katib.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
+    katib.local()
+    with katib.client() as client:
+        assert "halton" not in {service.name for service in client.list_algorithms()}
+
+        # What pip leaves of examples/custom-suggestion/package.
+        shutil.copy(HALTON, installed)
+        (installed / "katib_halton-1.0.dist-info").mkdir()
+        (installed / "katib_halton-1.0.dist-info" / "METADATA").write_text("Name: katib-halton\nVersion: 1.0\n")
+        (installed / "katib_halton-1.0.dist-info" / "entry_points.txt").write_text(
+            "[katib.suggestions]\nhalton = katib_halton:Halton\n"
+        )
+
+        assert [service.serving for service in client.list_algorithms() if service.name == "halton"] == [True]
+        assert finished(client, client.create_study(study(algorithm="halton"))).completed == 4

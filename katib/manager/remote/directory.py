@@ -16,9 +16,7 @@ from katib.domain.views import ServiceKind, ServiceStatus
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import PLACEHOLDER, AddressTemplate, Channels
 
-# What the distribution brings, and so what a cluster has that was installed from it.
-ALGORITHMS: Final = frozenset(entry.name for entry in entry_points(group="katib.suggestions"))
-RULES: Final = frozenset(entry.name for entry in entry_points(group="katib.earlystopping"))
+_GROUPS: Final = {ServiceKind.SUGGESTION: "katib.suggestions", ServiceKind.EARLY_STOPPING: "katib.earlystopping"}
 _PROBE_S: Final = 1.0
 _ASLEEP: Final = "it starts when a study first names it"
 
@@ -31,7 +29,10 @@ class RemoteDirectory:
         self._channels = channels
 
     def services(self, algorithms: frozenset[str], rules: frozenset[str]) -> Sequence[ServiceStatus]:
-        known = {ServiceKind.SUGGESTION: algorithms | ALGORITHMS, ServiceKind.EARLY_STOPPING: rules | RULES}
+        known = {
+            ServiceKind.SUGGESTION: algorithms | _installed(ServiceKind.SUGGESTION),
+            ServiceKind.EARLY_STOPPING: rules | _installed(ServiceKind.EARLY_STOPPING),
+        }
         found: list[ServiceStatus] = []
         probes: list[tuple[str, ServiceKind, str, Future[bool]]] = []
         for kind, names in known.items():
@@ -47,7 +48,7 @@ class RemoteDirectory:
         return sorted(found, key=lambda s: (list(known).index(s.kind), s.name))
 
     def names(self, kind: ServiceKind) -> frozenset[str]:
-        return (ALGORITHMS if kind is ServiceKind.SUGGESTION else RULES) | set(_listed(self._templates[kind]))
+        return _installed(kind) | set(_listed(self._templates[kind]))
 
     def _probe(self, address: str, name: str) -> "Future[bool]":
         return calls.start(
@@ -59,6 +60,12 @@ class RemoteDirectory:
             lambda reply: reply.status == health_pb2.HealthCheckResponse.SERVING,
             name,
         )
+
+
+def _installed(kind: ServiceKind) -> frozenset[str]:
+    """What the distribution brings, and so what a cluster has that was installed from it; and what was installed beside it,
+    by now."""
+    return frozenset(entry.name for entry in entry_points(group=_GROUPS[kind]))
 
 
 def _status(name: str, kind: ServiceKind, address: str, probe: "Future[bool]") -> ServiceStatus:
