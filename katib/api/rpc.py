@@ -110,7 +110,7 @@ class Server:
         return _bind(self.grpc, address, tls)
 
     def listen_health(self, address: str) -> int:
-        """Answers health checks there too, in plaintext, and nothing else: for probes that know no TLS (docs/adr/0013). Returns
+        """Answers health checks there too, in plaintext, and nothing else: for probes that know no TLS (docs/adr/0016). Returns
         the port.
 
         Raises FailedPreconditionError when the address cannot be had.

@@ -101,7 +101,11 @@ def whoami(session: Session, form: Format) -> None:
 )
 @click.option("--read-only", is_flag=True, help="It has no role: it reads what its owner may read.")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of its owner's; may be given again.")
-@click.option("--expires", type=Period(), help="After this time it is worthless: 12h, 90d.  [default: when yours is]")
+@click.option(
+    "--expires",
+    type=Period(),
+    help="After this time it is worthless: 12h, 90d.  [default: when yours is; an administrator's never]",
+)
 @click.option(
     "--to-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the token there, for your eyes alone."
 )
