@@ -31,6 +31,11 @@ def error(code, text="what the server says"):
         (1045, "correct user and password"),
         (1698, "correct user and password"),
         (1049, "CREATE DATABASE"),
+        (1142, "grant the user all on it"),
+        (1143, "grant the user all on it"),
+        (1021, "make room on its server's disk"),
+        (1114, "make room on its server's disk"),
+        (1054, "start the manager again"),
         (1129, "FLUSH HOSTS"),
         (1130, "create the user for this host"),
         (2003, "start it"),
@@ -43,6 +48,12 @@ def test_what_is_mended_outside_is_unavailable_with_the_remedy(mysql, code, reme
     assert remedy in known.message
     assert f"{code} what the server says" in known.message
     assert WHERE in known.message
+
+
+def test_tables_that_are_away_while_a_copy_is_put_back_are_waited_for(mysql):
+    known = to_katib_error(pymysql.err.ProgrammingError(1146, "Table 'katib.studies' doesn't exist"), mysql, WHERE)
+    assert type(known) is UnavailableError
+    assert "put back a whole copy, or start the manager again" in known.message
 
 
 @pytest.mark.parametrize("code", [1040, 1203, 1226])

@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import make_url
 
 from katib.domain.errors import UnavailableError
+from katib.manager.ports import StudyFilter
 from katib.manager.storage.open import open_storage
 from tests.storage import servers
+from tests.storage.builders import add, make_spec, make_study
 from tests.storage.contract.all import StorageContract
 from tests.storage.contract.shared import SharedDatabaseContract
 
@@ -53,3 +55,14 @@ def test_a_user_with_a_password_is_let_in_without_encryption(kind):
         wrong = address.set(password="other")
         with pytest.raises(UnavailableError, match="correct user and password"):
             open_storage(wrong.render_as_string(hide_password=False))
+
+
+@pytest.mark.parametrize("kind", servers.KINDS)
+def test_what_a_server_is_set_to_for_others_changes_nothing(kind):
+    settings = {"sql_mode": "ANSI,NO_BACKSLASH_ESCAPES", "completion_type": "CHAIN", "autocommit": "0"}
+    name = "a\\\"b'"
+    with servers.started(kind, **settings) as server, closing(open_storage(server.create_database("katib"))) as storage:
+        study = storage.create_study(make_study(spec=make_spec(name=name)))
+        add(storage, study)
+        (found,) = storage.list_studies(StudyFilter(), 9, "").items
+        assert (found.spec.name, found.suggested) == (name, 1)

@@ -115,7 +115,8 @@ def make_engine(url: URL, *, migrating: bool = False) -> Engine:
         address = url.difference_update_query([_PASSWORD_FILE])
         engine = create_engine(address, connect_args=_mysql_arguments(url, migrating), **options)
         event.listen(engine, "do_connect", _connect_mysql)
-        event.listen(engine, "connect", _set_up_mysql)
+        # Before SQLAlchemy looks how names are quoted: the server's own sql_mode may have ANSI_QUOTES, ours has not.
+        event.listen(engine, "connect", _set_up_mysql, insert=True)
         if not migrating:
             event.listen(engine, "connect", _limit_table_locks)
     return engine
@@ -183,9 +184,10 @@ def _no_server(error: Exception) -> OperationalError:
 def _set_up_mysql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    # Strict: what does not fit is an error and never cut off. And backslashes escape, as PyMySQL thinks they do.
+    # Strict: what does not fit is an error and never cut off. And backslashes escape, as PyMySQL thinks they do. And a
+    # COMMIT begins nothing.
     cursor.execute(
-        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION completion_type = 'NO_CHAIN', "
         f"SESSION innodb_lock_wait_timeout = {_ROW_LOCK_TIMEOUT_S}"
     )
     assert isinstance(connection, Connection)

@@ -35,6 +35,8 @@ _FULL: Final = frozenset(
     }
 )
 _KEEPS_OUT = "does not let this user in", "correct user and password in --database, or grant the user all on it"
+_FORBIDS = "does not let this user do what Katib has to", "grant the user all on it"
+_NO_ROOM = "has no room left", "make room on its server's disk"
 _UNREACHABLE = "cannot be reached", "start it, or correct the address in --database"
 # What is wrong, and the remedy. Each may be put right while we wait: by a Secret, a Service, or an administrator.
 _MENDED_OUTSIDE: Final = {
@@ -44,6 +46,18 @@ _MENDED_OUTSIDE: Final = {
     1044: _KEEPS_OUT,
     1045: _KEEPS_OUT,
     1698: _KEEPS_OUT,
+    1142: _FORBIDS,
+    1143: _FORBIDS,
+    1021: _NO_ROOM,
+    1114: _NO_ROOM,
+    1054: (
+        "has tables of an older Katib, from a copy that was put back",
+        "start the manager again, which brings them up to date",
+    ),
+    1146: (
+        "lacks tables of Katib's: it was emptied, or a copy is being put back",
+        "put back a whole copy, or start the manager again to begin with new tables",
+    ),
     1049: (
         "is not there yet, though its server is",
         "create it with CREATE DATABASE, or correct its name in --database",
@@ -146,11 +160,10 @@ def to_katib_error(error: Exception, dialect: Dialect, where: str) -> KatibError
             return FailedPreconditionError(f"{where} {_SQLITE_NOT_A_DATABASE[code]}")
         if code in _SQLITE_ENVIRONMENT:
             return UnavailableError(f"the database {where} does not work: {_SQLITE_ENVIRONMENT[code]} ({_text(error)})")
+    elif (code := mysql_code(error)) in _MENDED_OUTSIDE:
+        what, remedy = _MENDED_OUTSIDE[code]
+        return UnavailableError(f"the database {where} {what} ({_text(error)}); {remedy}")
     elif isinstance(error, dialect.loaded_dbapi.OperationalError):
-        code = mysql_code(error)
-        if code in _MENDED_OUTSIDE:
-            what, remedy = _MENDED_OUTSIDE[code]
-            return UnavailableError(f"the database {where} {what} ({_text(error)}); {remedy}")
         return UnavailableError(f"the database {where} does not answer as it should: {_text(error)}")
     return InternalError(f"the database {where} refused a statement: {type(error).__name__}: {_text(error)}")
 
