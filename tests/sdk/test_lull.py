@@ -166,6 +166,21 @@ def test_what_a_rule_has_stopped_is_told_with_the_rules_reason(it: World, caplog
 
 
 @pytest.mark.long
+def test_a_program_that_was_not_told_reads_why_its_trial_was_stopped(
+    it: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = create(it, "untold", max_trials=1)
+    with it.client() as client:
+        for trial in study.trials():
+            client.stop_trial(trial.id)
+            until(lambda: study.results()[0].state == "KILLED")
+            trial.report(acc=0.5)
+    (line,) = [r.message for r in caplog.records if "trial 1 " in r.message]
+    assert line == f"trial 1 is not this program's any more, and its result is not taken: {study.results()[0].message}"
+    assert study.results()[0].reason == TrialReason.STOPPED_BY_USER
+
+
+@pytest.mark.long
 def test_that_another_program_has_the_trial_is_news_also_where_it_was_told_to_stop(
     it: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
