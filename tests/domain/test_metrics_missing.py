@@ -1,5 +1,8 @@
 """What a user is told when a trial has no value of its objective: what was seen instead, and what to do."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +11,7 @@ from katib.domain.collector import MetricsCollector, MetricsFormat
 from katib.domain.metrics_missing import explain_missing, names_seen
 from katib.manager.patterns import compile_pattern
 
+MANUAL = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 TEXT = MetricsCollector()
 JSON = MetricsCollector(MetricsFormat.JSON)
 PATTERN = MetricsCollector(MetricsFormat.PATTERN, r"(?P<name>\w+) is (?P<value>\S+)")
@@ -15,6 +19,13 @@ PATTERN = MetricsCollector(MetricsFormat.PATTERN, r"(?P<name>\w+) is (?P<value>\
 
 def explain(collector: MetricsCollector, *lines: str, objective: str = "accuracy") -> str:
     return explain_missing(objective, collector, lines, names_seen(lines, collector, compile_pattern))
+
+
+def test_the_manual_shows_what_is_said() -> None:
+    shown = re.search(r"^```\n(it ended well .*?)\n```$", MANUAL, re.MULTILINE | re.DOTALL)
+    assert shown
+    said, _, line = shown[1].replace("\n", " ").partition("; its last lines: ")
+    assert said == explain(TEXT, line)
 
 
 @pytest.mark.parametrize(
