@@ -105,7 +105,7 @@ class MlflowModelStore:
             experiment = self._create(project.name, tags | names.tags(study.spec.tags))
         for of in finished:
             try:
-                self._keep(experiment, of.trial, of.model)
+                self._keep_or_join(experiment, of.trial, of.model)
             except FailedPreconditionError as error:
                 # It would refuse it again, and those after it are to be kept too.
                 _LOG.warning("the model of trial %s of study %s is not kept: %s", of.trial.id, study.id, error)
@@ -129,6 +129,14 @@ class MlflowModelStore:
 
     # Keeping
 
+    def _keep_or_join(self, experiment: str, trial: Trial, model: SavedModel) -> None:
+        try:
+            self._keep(experiment, trial, model)
+        except FailedPreconditionError:
+            # Another manager, which keeps it at this moment, may have removed the run that was begun here. That one may end
+            # before its own run is whole, and what is said to be delivered here nobody looks at again.
+            self._keep(experiment, trial, model)
+
     def _keep(self, experiment: str, trial: Trial, model: SavedModel) -> None:
         run = self._find(experiment, trial.id)
         if run is not None and (complete := _tags(run).get(_KEPT)) is not None:
@@ -149,10 +157,10 @@ class MlflowModelStore:
         """A new run; of two that are begun at once for a trial, one stays."""
         name = f"trial {model.number}" if model.number else model.trial_id
         run = self._api.create_run(experiment, name, start_ms, {_TRIAL: model.trial_id, _KEY: _key(model.trial_id)})
-        there = sorted(_run_id(run) for run in self._api.runs(experiment, _of_trial(model.trial_id)))
+        there = sorted(self._api.runs(experiment, _of_trial(model.trial_id)), key=_rank)
         for other in there[1:]:
-            self._api.delete_run(other)
-        return there[0] if there else run
+            self._api.delete_run(_run_id(other))
+        return _run_id(there[0]) if there else run
 
     def _log_parameters(self, run: str, model: SavedModel) -> None:
         """The same again changes nothing; other values than before would be refused."""
@@ -235,7 +243,7 @@ class MlflowModelStore:
     def _find(self, experiment: str | None, trial_id: str) -> Json | None:
         if experiment is None:
             return None
-        return min(self._api.runs(experiment, _of_trial(trial_id)), key=_run_id, default=None)
+        return min(self._api.runs(experiment, _of_trial(trial_id)), key=_rank, default=None)
 
 
 def _of_trial(trial_id: str) -> str:
@@ -254,6 +262,11 @@ def _tags(found: Json) -> dict[str, str]:
 
 def _run_id(run: Json) -> str:
     return str(run["info"]["run_id"])
+
+
+def _rank(run: Json) -> tuple[bool, str]:
+    """Of several of a trial the least one stays: one that is whole before one that is not, whoever begins which."""
+    return _KEPT not in _tags(run), _run_id(run)
 
 
 def _model(run: Json, study_name: str) -> SavedModel:

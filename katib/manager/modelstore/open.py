@@ -1,5 +1,6 @@
 """The model store that a manager is told to use, and its deliveries."""
 
+from contextlib import suppress
 from typing import Final
 
 from katib.domain.errors import InvalidArgumentError
@@ -24,15 +25,17 @@ def open_model_store(storage: Storage, where: str = DATABASE) -> ModelStore:
     """
     if where == DATABASE:
         return SqlModelStore(storage.database) if isinstance(storage, SqlStorage) else MemoryModelStore()
-    if not where.startswith((_MLFLOW + "http://", _MLFLOW + "https://")):
-        raise InvalidArgumentError.of(
-            "--model-store",
-            hide_password(where),
-            "expected database, or mlflow+http://HOST:PORT (mlflow+https://… with TLS)",
-        )
-    from katib.manager.modelstore.mlflow import MlflowModelStore  # only where it is used
+    if where.startswith((_MLFLOW + "http://", _MLFLOW + "https://")):
+        from katib.manager.modelstore.mlflow import MlflowModelStore  # only where it is used
 
-    return MlflowModelStore(where.removeprefix(_MLFLOW), storage)
+        # What else is wrong with the address, its reason may quote its password.
+        with suppress(ValueError):
+            return MlflowModelStore(where.removeprefix(_MLFLOW), storage)
+    raise InvalidArgumentError.of(
+        "--model-store",
+        hide_password(where),
+        "expected database, or mlflow+http://HOST:PORT (mlflow+https://… with TLS), with a path behind it at most",
+    )
 
 
 def open_deliveries(storage: Storage) -> Deliveries:
