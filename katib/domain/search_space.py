@@ -247,7 +247,7 @@ def check_value(field: str, text: str, type_: ParameterType) -> None:
     if not _NUMBER.fullmatch(text):
         raise InvalidArgumentError.of(field, text, "expected a number such as 0.5 or 1e-3")
     if type_ is ParameterType.INT and not (float(text).is_integer() and abs(float(text)) < MAX_INT):
-        raise InvalidArgumentError.of(field, text, "expected a whole number between -2^53 and 2^53")
+        raise InvalidArgumentError.of(field, text, "expected a whole number more than -2^53 and less than 2^53")
 
 
 def _bound(field: str, text: str, type_: ParameterType) -> Decimal:
@@ -265,5 +265,5 @@ def _bound(field: str, text: str, type_: ParameterType) -> Decimal:
     # The shortest text of the same double: 0.1 stays 0.1, and no exponent or length is beyond what decimals compute with.
     value = Decimal(repr(number))
     if type_ is ParameterType.INT and (value != value.to_integral_value() or abs(value) >= MAX_INT):
-        raise InvalidArgumentError.of(field, text, "expected a whole number between -2^53 and 2^53")
+        raise InvalidArgumentError.of(field, text, "expected a whole number more than -2^53 and less than 2^53")
     return value
