@@ -13,6 +13,8 @@ from katib import local
 from katib.api.listening import why_not_listen
 from katib.cli.main import cli
 from katib.dashboard import server as dashboard
+from katib.domain.study import StudyReason
+from katib.domain.trial import TrialReason
 from katib.earlystopping import server as earlystopping
 from katib.manager import main as manager
 from katib.suggestion import server as suggestion
@@ -90,6 +92,15 @@ def test_what_pages_type_has_no_option_that_its_program_has_not_and_no_address_t
             elif option in ("--listen", "--http") and why_not_listen(value).startswith("expected"):
                 unknown.append((page, program, f"{option} {value}"))
     assert unknown == []
+
+
+@pytest.mark.parametrize("words", [StudyReason, TrialReason])
+def test_every_reason_of_a_study_or_trial_is_explained_in_a_table(words: type) -> None:
+    reasons = {value for name, value in vars(words).items() if name.isupper() and value}
+    assert len(reasons) > 10
+    pages = PAGES["docs/troubleshooting.md"] + PAGES["docs/kubernetes.md"]
+    rows = re.findall(r"^\|([^|\n]*)\|", pages, re.MULTILINE)
+    assert {reason for reason in reasons if not any(f"`{reason}`" in row for row in rows)} == set()
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
