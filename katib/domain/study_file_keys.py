@@ -95,22 +95,30 @@ _STUDY_ELSEWHERE: Final = {
     "max_failed_trials": "max_failed_trial_count",
     "trial_timeout or max_duration": "timeout",
     "command": "program script entrypoint",
+    "metrics_collector": "metrics_collector_spec",
 }
 _OBJECTIVE_ELSEWHERE: Final = {
     "type": "direction mode",
     "name": "metric metric_name objective_metric_name",
     "goal": "target",
+    "metrics, beside objective": "additional_metric_names",
 }
+_ALGORITHM_ELSEWHERE: Final = {"name": "algorithm_name", "settings": "algorithm_settings"}
 
 # `autostopalgorithm` stands in the examples of Katib 0.1, which did not know it.
 STUDY: Final = KeySet.of((*_OF_0_1, *_SINCE, *_SHORT, AUTO_STOP), (*_OF_0_1, AUTO_STOP), _STUDY_ELSEWHERE)
 OBJECTIVE: Final = KeySet.of(("name", "type", "goal", "strategy"), elsewhere=_OBJECTIVE_ELSEWHERE)
-ALGORITHM: Final = KeySet.of(("name", "settings"))
+ALGORITHM: Final = KeySet.of(("name", "settings"), elsewhere=_ALGORITHM_ELSEWHERE)
 PARAMETER_CONFIGS: Final = KeySet.of(("configs",))
 PARAMETER: Final = KeySet.of(
     ("name", "type", "parameter_type", "feasible", "min", "max", "list", "values", "step", "scale"),
     ("parameter_type",),
-    {**_RANGES_ELSEWHERE, "values": _LISTS_ELSEWHERE, "type and scale": "distribution"},
+    {
+        **_RANGES_ELSEWHERE,
+        "values": _LISTS_ELSEWHERE,
+        "type and scale": "distribution",
+        "min, max, step or list": "feasible_space",
+    },
 )
 FEASIBLE: Final = KeySet.of(
     ("min", "max", "list", "step", "scale"), elsewhere={**_RANGES_ELSEWHERE, "list": _LISTS_ELSEWHERE}
