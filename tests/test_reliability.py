@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.studies import KINDS
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/reliability.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", PAGE)))
+
+
+def test_the_page_says_how_many_kinds_of_studies_a_campaign_has() -> None:
+    (said,) = re.findall(r"(\w+) kinds of studies", PAGE)
+    assert ("Six", "Seven", "Eight", "Nine", "Ten").index(said) + 6 == len(KINDS)
 
 
 def test_the_page_names_tests() -> None:
