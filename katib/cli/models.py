@@ -133,7 +133,7 @@ def describe_model(model: SavedModel) -> str:
         ("Trial", f"{model.number} ({model.trial_id})" if model.number else model.trial_id),
         ("State", model.state.value if model.state else ""),
         ("Objective", "" if model.objective is None else repr(model.objective)),
-        ("Model", model.model_path or "none: the trial left nothing in $KATIB_MODEL_DIR"),
+        ("Model", model.model_path or "none: nothing was left in $KATIB_MODEL_DIR, nor reported by report_model"),
         ("Data set", " ".join(word for word in (model.data_set_name, model.data_set_path) if word)),
         (
             "Saved",

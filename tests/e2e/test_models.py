@@ -69,6 +69,18 @@ def test_a_trial_says_itself_where_its_model_is(running: World, name: str, tmp_p
     assert (found.model_path, found.number, found.kept) == ("s3://mine", model["number"], False)
 
 
+def test_a_trial_without_a_model_is_shown_with_both_ways_to_leave_one(running: World) -> None:
+    with running.client() as client:
+        finished(client, client.create_study(study("leaves none", limits={"max_trials": 1})))
+        until(
+            lambda: (
+                "leaves none" in [s.name for s in client.saved_studies()] and client.saved_models("leaves none").items
+            )
+        )
+    shown = running.cli("get", "model", "leaves none", "1").stdout
+    assert "none: nothing was left in $KATIB_MODEL_DIR, nor reported by report_model" in shown
+
+
 def test_a_program_says_where_it_has_left_its_model(running: World) -> None:
     told = f'{sys.executable} -c "import katib; katib.report_model(\'s3://models/$TRIAL_ID\')"; echo "acc=$x"'
     with running.client() as client:
