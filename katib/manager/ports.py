@@ -89,7 +89,8 @@ class Storage(Protocol):
 
     def update_study(self, study_id: str, change: Callable[[Study], Study]) -> Study:
         """Replaces spec, state, reason, message, intent and ended_at by those of `change(study)`, read and written in one
-        transaction; other fields are kept. `change` may be called more than once. The same study back: nothing is written.
+        transaction; other fields are kept, but that one to be deleted gives up its request id. `change` may be called
+        more than once. The same study back: nothing is written.
         """
 
     def delete_study(self, study_id: str) -> None:

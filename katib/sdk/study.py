@@ -24,6 +24,7 @@ from katib.api.tls import INSECURE, client_tls, refuse_plaintext
 from katib.domain.asked import algorithm_of
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id
+from katib.domain.study import StudyReason
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import StudyDetail
 from katib.sdk.algorithms import check_algorithm, without_rule
@@ -137,12 +138,13 @@ def open_study(study: str, *, server: str | None = None) -> "Study":
         found.detail()
         return found
     page = patiently(lambda: client.list_studies(name=study, page_size=5), OPEN_S, f"opening study {study}")
-    if not page.items:
+    there = [s for s in page.items if s.reason != StudyReason.DELETING]
+    if not there:
         raise NotFoundError(f"there is no study named {study!r} at {client.address}: katib-cli list studies shows them")
-    if len(page.items) > 1:
-        ids = ", ".join(f"{s.id} ({s.state.value}, {s.created_at:%Y-%m-%d %H:%M})" for s in page.items)
+    if len(there) > 1:
+        ids = ", ".join(f"{s.id} ({s.state.value}, {s.created_at:%Y-%m-%d %H:%M})" for s in there)
         raise InvalidArgumentError(f"several studies are named {study!r}: give the id of one of them: {ids}")
-    return Study(client, page.items[0].id)
+    return Study(client, there[0].id)
 
 
 def connect(server: str | None) -> ManagerClient:

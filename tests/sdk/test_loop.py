@@ -245,6 +245,20 @@ def test_many_that_create_the_same_study_get_one(it: World) -> None:
     assert create(it, "shared", exist_ok=True, max_trials=50, goal=0.5).id in found
 
 
+def test_a_study_that_is_being_deleted_is_not_opened_in_place_of_a_new_one(it: World) -> None:
+    with it.client() as client:
+        # How long it takes until one is gone is chance.
+        for _ in range(5):
+            study = create(it, "deleted", exist_ok=True)
+            client.delete_study(study.id)
+            another = create(it, "deleted", exist_ok=True)
+            assert another.id != study.id
+            assert katib.open_study("deleted", server=it.address).id == another.id
+            client.delete_study(another.id)
+            with pytest.raises(NotFoundError, match="no study named 'deleted'"):
+                katib.open_study("deleted", server=it.address)
+
+
 @pytest.mark.long
 def test_what_a_killed_program_had_goes_to_another_after_the_lease(it: World) -> None:
     study = create(it, "killed", max_trials=1)

@@ -186,6 +186,8 @@ def decide_study(study: Study, wanted: Study) -> Study:
         message=wanted.message,
         intent=wanted.intent,
         ended_at=wanted.ended_at,
+        # Whoever asks for it again does not want one that is about to go.
+        request_id="" if wanted.intent is Intent.DELETE else study.request_id,
     )
     return study if changed == study else dataclasses.replace(changed, revision=study.revision + 1)
 

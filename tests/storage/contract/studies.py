@@ -285,6 +285,17 @@ class StudyContract:
         # The request id is free again.
         assert storage.create_study(make_study(request_id="r")).id != study.id
 
+    def test_a_study_that_is_to_be_deleted_gives_up_its_request_and_is_there_until_it_is(self, storage):
+        study = storage.create_study(make_study(request_id="r"))
+        storage.update_study(study.id, lambda study: replace(study, intent=Intent.STOP))
+        assert storage.find_request("r").id == study.id
+        storage.update_study(study.id, lambda study: replace(study, intent=Intent.DELETE))
+        assert storage.find_request("r") is None
+        another = storage.create_study(make_study(request_id="r"))
+        assert storage.get_study(study.id).intent is Intent.DELETE
+        storage.delete_study(study.id)
+        assert storage.find_request("r").id == another.id != study.id
+
     def test_the_algorithms_and_rules_of_stored_studies_are_known(self, storage):
         assert storage.algorithms_in_use() == (frozenset(), frozenset())
         storage.create_study(make_study(spec=make_spec(algorithm="grid", early_stopping="none")))

@@ -109,7 +109,7 @@ STUDY_COUNTS: Final = (
     "best_kind",
     "observed",
 )
-STUDY_STATE: Final = ("state", "reason", "message", "intent", "active", "ended_at")
+STUDY_STATE: Final = ("state", "reason", "message", "intent", "active", "ended_at", "request_id")
 STUDY_SPEC: Final = ("name", "algorithm", "rule", "spec")
 # What may change of a trial while its state and its attempt stay: no index but that of the revision has a part in it.
 TRIAL_PROGRESS: Final = (
@@ -214,6 +214,7 @@ def study_state_to_row(study: Study) -> dict[str, Any]:
         "intent": study.intent.value,
         "active": int(needs_driver(study)),
         "ended_at": to_micros_or_none(study.ended_at),
+        "request_id": study.request_id or None,
     }
 
 
@@ -228,7 +229,6 @@ def study_to_row(study: Study) -> dict[str, Any]:
         "created_at": to_micros(study.created_at),
         "manager": study.manager,
         "placement": study.placement,
-        "request_id": study.request_id or None,
         **study_counts_to_row(study),
         **study_state_to_row(study),
         **study_spec_to_row(study.spec),
