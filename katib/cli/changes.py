@@ -13,6 +13,7 @@ from katib.cli.find import find_study, find_trial
 from katib.cli.session import Period, Session, connected, pass_session
 from katib.cli.studies import show_progress
 from katib.cli.terminal import show_reason
+from katib.domain.counted import counted
 from katib.domain.ending import ended_by
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.study import Limits, StudyReason
@@ -78,9 +79,8 @@ def delete_study(session: Session, studies: tuple[str, ...], yes: bool) -> int:
         def delete(text: str) -> str:
             summary = client.get_study(find_study(client, text)).summary
             if not yes:
-                question = (
-                    f"Delete study {summary.id} ({summary.name!r}, {summary.state.value}, {summary.trials} trials)?"
-                )
+                trials = counted(summary.trials, "trial")
+                question = f"Delete study {summary.id} ({summary.name!r}, {summary.state.value}, {trials})?"
                 if not click.confirm(question):
                     return f"Study {summary.id} is kept."
             client.delete_study(summary.id)
@@ -117,7 +117,7 @@ def pause_study(session: Session, study: str) -> None:
     """Start no further trials until the study is resumed; those that run go on."""
     with session.connect() as client:
         summary = client.update_study(find_study(client, study), paused=True)
-    click.echo(f"Study {summary.id} is paused; {summary.running} trials still run.")
+    click.echo(f"Study {summary.id} is paused; {counted(summary.running, 'trial', 'run', 'still')}.")
 
 
 @click.command("resume-study")
@@ -185,7 +185,8 @@ def _ends(study: StudySummary, limits: Limits) -> str:
     if reached is None:
         return ""
     return (
-        f"--{reached.name.replace('_', '-')} {reached.limit} is reached already, with {reached.count} trials {reached.what}: "
+        f"--{reached.name.replace('_', '-')} {reached.limit} is reached already, with "
+        f"{counted(reached.count, 'trial')} {reached.what}: "
         f"{study.running} that still run are ended with the study."
     )
 

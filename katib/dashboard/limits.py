@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from katib.dashboard import text
+from katib.domain.counted import counted
 from katib.domain.ending import ended_by
 from katib.domain.study import Limits, StudySpec, effective_limits
 from katib.domain.views import StudySummary
@@ -48,7 +49,7 @@ def cost_of(study: StudySummary, limits: Limits) -> str:
     if reached is None:
         return ""
     return (
-        f"{_LABELS[reached.name]}: {reached.limit} is reached already, with {reached.count} trials {reached.what}. "
+        f"{_LABELS[reached.name]}: {reached.limit} is reached already, with {counted(reached.count, 'trial')} {reached.what}. "
         f"{study.running} that still run would be ended with the study."
     )
 

@@ -133,7 +133,7 @@ def test_trials_that_a_limit_ends_are_counted(cli: Cli, manager: ScriptedManager
     done = cli("update-study", A, "--max-trials", "5")
     assert (done.code, done.out) == (0, f"Study {A} is RUNNING; 6/5 trials finished.\n")
     assert done.err == f"Warning: {ENDED}\n"
-    told = ENDED.replace("--max-trials 5", "--max-failed-trials 1").replace("6 trials finished", "1 trials failed")
+    told = ENDED.replace("--max-trials 5", "--max-failed-trials 1").replace("6 trials finished", "1 trial failed")
     assert cli("update-study", A, "--max-failed-trials", "1").err == f"Warning: {told}\n"
     for option in ("--max-trials=7", "--max-failed-trials=2", "--max-parallel=1"):
         assert cli("update-study", A, option).err == ""

@@ -220,7 +220,7 @@ class TestService:
         (trial,), _ = api.suggest_trials(study_id)
         complete(api, study_id, trial.id, 0.5)
         ended = until(lambda: s if (s := api.get_study(study_id).summary).state is StudyState.COMPLETED else None)
-        with pytest.raises(FailedPreconditionError, match="1 trials have finished, and max_trials is 1; a higher one"):
+        with pytest.raises(FailedPreconditionError, match="1 trial has finished, and max_trials is 1; a higher one"):
             api.update_study(study_id, paused=False)
         for goal in (0.4, 0.9):
             changed = api.update_study(study_id, goal=goal)

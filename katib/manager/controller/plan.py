@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from katib.domain.counted import counted
 from katib.domain.names import run_name
 from katib.domain.study import PAUSED_MESSAGE, Intent, Limits, StudyReason, StudyState, effective_limits
 from katib.domain.trial import TrialReason, TrialState
@@ -89,7 +90,8 @@ class _Planner:
             return _End(
                 StudyState.FAILED,
                 StudyReason.MAX_FAILED_TRIALS,
-                f"{self.trials.failed} trials failed, and max_failed_trials is {limits.max_failed_trials}: see their reasons, "
+                f"{counted(self.trials.failed, 'trial')} failed, and max_failed_trials is "
+                f"{limits.max_failed_trials}: see their reasons, "
                 "then raise it to go on",
             )
         if limits.max_duration is not None:
@@ -102,7 +104,11 @@ class _Planner:
                 )
             self.trials.wake(deadline)
         if limits.max_trials is not None and self.trials.finished >= limits.max_trials:
-            return _End(StudyState.COMPLETED, StudyReason.MAX_TRIALS, f"{self.trials.finished} trials have finished")
+            return _End(
+                StudyState.COMPLETED,
+                StudyReason.MAX_TRIALS,
+                f"{counted(self.trials.finished, 'trial', 'have')} finished",
+            )
         if not self.trials.open and not self.spec.client_driven:
             return self._nothing_left()
         return None

@@ -6,6 +6,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import datetime
 from typing import Final, TypeVar
 
+from katib.domain.counted import counted
 from katib.domain.effort import waiting
 from katib.domain.errors import (
     DeadlineExceededError,
@@ -138,7 +139,9 @@ def _limit_reached(study: Study) -> str:
         goal = study.spec.goal
         return f"{study.spec.objective_name} has reached {best!r}, and the goal is {goal!r}; another one lets it go on"
     if most_failed is not None and study.failed >= most_failed:
-        return f"{study.failed} trials have failed, and max_failed_trials is {most_failed}; a higher one lets it go on"
+        failed = counted(study.failed, "trial", "have")
+        return f"{failed} failed, and max_failed_trials is {most_failed}; a higher one lets it go on"
     if most is not None and study.finished_trials >= most:
-        return f"{study.finished_trials} trials have finished, and max_trials is {most}; a higher one lets it go on"
+        finished = counted(study.finished_trials, "trial", "have")
+        return f"{finished} finished, and max_trials is {most}; a higher one lets it go on"
     return ""
