@@ -188,7 +188,7 @@ class Ledger:
             old.id,
             old.created_at,
             old.placement,
-            old.request_id,
+            "" if study.intent is Intent.DELETE else old.request_id,
         )
         if replace(study, manager=old.manager) != old:
             assert study.revision > old.revision, "it changed and kept its revision"
