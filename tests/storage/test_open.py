@@ -158,6 +158,13 @@ class TestSchema:
             open_storage(empty_url)
         execute(empty_url, "INSERT INTO studies VALUES (1)")
 
+    def test_tables_of_katib_0_1_are_said_to_be_its_and_left_alone(self, empty_url):
+        for table in ("studies", "study_permissions", "trials", "workers"):
+            execute(empty_url, f"CREATE TABLE {table} (id INTEGER)")
+        with pytest.raises(FailedPreconditionError, match=r"of Katib 0\.1, whose studies are not taken over"):
+            open_storage(empty_url)
+        execute(empty_url, "INSERT INTO studies VALUES (1)")
+
     @pytest.mark.long
     def test_an_upgrade_that_was_interrupted_goes_on(self, empty_url):
         open_storage(empty_url).close()

@@ -58,6 +58,10 @@ _MENDED_OUTSIDE: Final = {
         "lacks tables of Katib's: it was emptied, or a copy is being put back",
         "put back a whole copy, or start the manager again to begin with new tables",
     ),
+    1665: (
+        "takes no writes: it logs them as statements, which InnoDB cannot where READ COMMITTED is asked for",
+        "set binlog_format to MIXED or ROW",
+    ),
     1049: (
         "is not there yet, though its server is",
         "create it with CREATE DATABASE, or correct its name in --database",

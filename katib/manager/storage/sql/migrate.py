@@ -35,6 +35,7 @@ _version: Final = Table(
     Column("version_num", String(32), nullable=False),
     PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
+_TABLES_OF_0_1: Final = {"studies", "study_permissions", "trials"}
 # How long to wait for another process that upgrades the same database.
 _LOCK_S: Final = 60
 
@@ -124,8 +125,9 @@ def _check_ours(connection: Connection, where: str) -> None:
     there = set(inspect(connection).get_table_names())
     strange = sorted(there & metadata.tables.keys())
     if strange and "alembic_version" not in there:
+        whose = "Katib 0.1, whose studies are not taken over" if there >= _TABLES_OF_0_1 else "something else"
         raise FailedPreconditionError(
-            f"the database {where} has tables of something else ({', '.join(strange)}); give Katib a database of its own"
+            f"the database {where} has tables of {whose} ({', '.join(strange)}); give Katib a database of its own"
         )
 
 
