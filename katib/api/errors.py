@@ -16,8 +16,8 @@ TIMED_OUT_HERE: Final = "Deadline Exceeded"
 DETAIL_KEY: Final = "katib-error-bin"
 # By this name gRPC's own retry policies look for it (its proposal A6).
 _RETRY_KEY: Final = "grpc-retry-pushback-ms"
-# What gRPC says of a message that it does not even read.
-_TOO_LARGE: Final = re.compile(r"(?:\w+: )?Received message larger than max \((\d+) vs\. (\d+)\)")
+# What gRPC says of a message that it does not even read, or send.
+_TOO_LARGE: Final = re.compile(r"(?:\w+: )?(?:Received|Sent) message larger than max \((\d+) vs\. (\d+)\)")
 # Status message and details travel in the trailers, for which peers accept 8 KiB in all.
 _MAX_MESSAGE: Final = 2000
 _MAX_DETAIL: Final = 3000
@@ -195,10 +195,7 @@ def why_unreached(text: str, address: str) -> str:
 def _resource_exhausted(call: grpc.Call, text: str) -> errors.ResourceExhaustedError:
     too_large = _TOO_LARGE.match(text)
     if too_large:
-        return errors.ResourceExhaustedError(
-            f"a message of {too_large[1]} bytes is more than the {too_large[2]} that are taken: send less at once, or raise "
-            "--max-message where it was to go"
-        )
+        return errors.MessageTooLargeError(int(too_large[1]), int(too_large[2]))
     return errors.ResourceExhaustedError(text, retry_after_of(call))
 
 

@@ -9,7 +9,7 @@ from katib.api.api_pb2_grpc import SuggestionStub
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trial_to_proto
 from katib.api.value_converters import tags_from_proto
-from katib.domain.errors import KatibError, UnimplementedError
+from katib.domain.errors import KatibError, MessageTooLargeError, ResourceExhaustedError, UnimplementedError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import StudySpec
@@ -79,6 +79,7 @@ class RemoteSuggestionServices:
             lambda line: _stub(line).GenerateTrials.future(message, timeout=calls.GENERATE_S),
             lambda reply: _reply(reply, types),
             _who(algorithm),
+            _too_long,
         )
 
     def _generate_delta(
@@ -103,7 +104,7 @@ class RemoteSuggestionServices:
 
         def failed(error: KatibError) -> KatibError:
             if not isinstance(error, UnimplementedError):
-                return error
+                return _too_long(error)
             self._deltas.refused(line)
             return AskAgainError(f"{_who(algorithm)} has to be sent all trials each time")
 
@@ -137,6 +138,17 @@ def _stub(line: Line) -> SuggestionStub:
 
 def _who(algorithm: str) -> str:
     return f"suggestion-{algorithm}"
+
+
+def _too_long(error: KatibError) -> KatibError:
+    """The next question has as many trials, so waiting for it is of no use, nor has the service an option for it."""
+    if not isinstance(error, MessageTooLargeError):
+        return error
+    return ResourceExhaustedError(
+        f"a question with the study's trials so far has {error.size:,} bytes, and no more than {error.most:,} are taken: stop "
+        "the study and begin another one, with random, sobol or grid if it is to have as many trials, since these need not "
+        "know them; a service of your own may take up to 64 MiB"
+    )
 
 
 def _question(

@@ -1,0 +1,83 @@
+"""A study whose trials are more than one message may hold: it is said what can be done."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import grpc
+import pytest
+
+from katib.api import api_pb2_grpc
+from katib.domain.errors import ResourceExhaustedError
+from katib.domain.metrics import Observation
+from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
+from katib.domain.study import Objective, StudySpec
+from katib.domain.trial import Tag, Trial, TrialState
+from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.suggestion import RemoteSuggestionServices
+from katib.manager.service_ports import SuggestionRequest
+from katib.suggestion.base import History
+from katib.suggestion.histories import Histories
+from katib.suggestion.servicer import SuggestionServicer
+from tests.deltas.services import Mirror
+
+MIB = 2**20
+STUDY_ID = "s" * 16
+SPEC = StudySpec(
+    "study",
+    "loss",
+    Objective.MINIMIZE,
+    (ParameterConfig("rate", ParameterType.DOUBLE, FeasibleSpace("0", "1")),),
+    algorithm="mirror",
+)
+
+
+class Heavy:
+    """One finished trial with a tag of so many bytes, as a hundred thousand trials may have together."""
+
+    def __init__(self, size: int) -> None:
+        now = datetime(2026, 1, 2, tzinfo=UTC)
+        tag = Tag("memory", "x" * size)
+        self._trials = [Trial("t" * 16, STUDY_ID, 1, 1, TrialState.COMPLETED, (), now, 1, tags=(tag,))]
+
+    def all(self) -> Sequence[Trial]:
+        return self._trials
+
+    def since(self, revision: int) -> Sequence[Trial]:
+        return [t for t in self._trials if t.revision >= revision]
+
+    def curves(self, _trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
+        return {}
+
+
+@pytest.fixture
+def services() -> Iterator[RemoteSuggestionServices]:
+    """With a service that takes as much as gRPC does when it is left alone, 4 MiB."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    servicer = SuggestionServicer(Mirror(History.FINALS), Histories(MIB))
+    api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
+        server.add_insecure_port(f"unix:{Path(folder) / 'mirror'}")
+        server.start()
+        yield RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
+        server.stop(0).wait()
+
+
+@pytest.mark.parametrize("deltas", [True, False])
+@pytest.mark.parametrize(("size", "most"), [(5 * MIB, 4 * MIB), (65 * MIB, 64 * MIB)], ids=["theirs", "ours"])
+def test_more_trials_than_a_question_holds_are_told_with_what_to_do(
+    services: RemoteSuggestionServices, size: int, most: int, deltas: bool
+) -> None:
+    """By either side's limit: that of a service which was left as gRPC has it, and our own."""
+    if deltas:
+        services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
+    request = SuggestionRequest(STUDY_ID, SPEC, Heavy(size), (), 1, 0, 2)
+
+    with pytest.raises(ResourceExhaustedError) as caught:
+        services.generate("mirror", request).result(30)
+
+    assert f"no more than {most:,} are taken: stop the study and begin another one" in caught.value.message
+    assert "--max-message" not in caught.value.message
