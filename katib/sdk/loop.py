@@ -207,11 +207,13 @@ class Loop:
     def _say_if_lost(self, held: Held, number: int, deadline: float) -> None:
         if not held.lost:
             return
-        stopped = self._stopped(held, deadline) if held.told else ""
-        if stopped:
+        stopped = self._stopped(held, deadline)
+        if stopped and held.told:
             _log.info("trial %d ended early, as its program was told: %s", number, stopped)
         else:
-            _log.warning("trial %d is not this program's any more, and its result is not taken: %s", number, held.lost)
+            _log.warning(
+                "trial %d is not this program's any more, and its result is not taken: %s", number, stopped or held.lost
+            )
 
     def _stopped(self, held: Held, deadline: float) -> str:
         """Why, where it was, and is not another program's now."""
