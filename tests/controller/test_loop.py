@@ -1,5 +1,6 @@
 """The controller's threads, on a real database and real processes."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import pytest
 
 from katib.domain.names import new_id
 from katib.domain.study import Study
+from katib.manager.changes import Applied
 from katib.manager.controller import loop
 from katib.manager.controller.loop import THREADS, Controller, Identity
 from katib.manager.metrics import Metrics
@@ -66,6 +68,35 @@ def test_studies_that_cannot_be_read_do_not_keep_the_others_from_their_end(desk:
         until(lambda: desk.storage.get_study(good).state.finished)
     finally:
         controller.stop()
+
+
+def test_a_study_that_another_manager_removes_in_the_middle_of_a_pass_is_no_failure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    study_id = desk.create(study(limits={"max_trials": 3}))
+    apply = desk.storage.apply
+
+    def removed(*arguments: Any) -> Applied:
+        desk.storage.delete_study(study_id)
+        return apply(*arguments)
+
+    monkeypatch.setattr(desk.storage, "apply", removed)
+    controller = Controller(
+        Identity(ManagerRecord(ME, "host", "")),
+        desk.storage,
+        desk.service,
+        None,  # type: ignore[arg-type]
+        desk.worker,
+        Metrics(),
+    )
+    controller.start()
+    try:
+        controller.wake(study_id)
+        until(lambda: [r for r in caplog.records if r.getMessage() == "dropped a pass: the study is deleted"])
+    finally:
+        controller.stop()
+    assert [r.getMessage() for r in caplog.records if r.levelno > logging.INFO] == []
 
 
 class SlowHeartbeats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from katib.domain.errors import KatibError, UnavailableError
+from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.study import Study
 from katib.manager.controller.means import LeaseOverError
 from katib.manager.controller.queue import KeyedQueue
@@ -219,6 +219,11 @@ class Controller:
             self._queue.add_after(study_id, min((wake_at - datetime.now(UTC)).total_seconds(), _LOOK_AGAIN_S))
 
     def _failed(self, study_id: str, error: Exception) -> None:
+        if isinstance(error, KatibError) and not isinstance(error, UnavailableError) and self._is_gone(study_id):
+            # Another manager removed it in the middle of the pass. The next pass lets go of what is known of it here.
+            _log.info("dropped a pass: the study is deleted", extra={"study_id": study_id})
+            self._queue.add(study_id)
+            return
         failures = self._failures[study_id] = self._failures.get(study_id, 0) + 1
         # What is away is back any moment; a defect will not mend itself within seconds.
         most = _AWAY_MOST_S if isinstance(error, UnavailableError) else _RETRY_MOST_S
@@ -234,6 +239,13 @@ class Controller:
         self._rests[study_id] = time.monotonic() + delay
         self._queue.add_after(study_id, delay)
         self._reconciler.note_failure(study_id, error)
+
+    def _is_gone(self, study_id: str) -> bool:
+        try:
+            self._storage.get_study(study_id)
+        except KatibError as error:
+            return isinstance(error, NotFoundError)
+        return False
 
     def _look(self) -> None:
         """Heartbeats, takes over what nobody drives, and notices what others have changed."""
