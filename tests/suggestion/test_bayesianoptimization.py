@@ -48,6 +48,11 @@ def plain() -> MiniManager:
     return run(9, ("Seed", 3))
 
 
+@cache
+def forest() -> MiniManager:
+    return run(9, ("Seed", 3), ("model_type", "rf"))
+
+
 def best(manager: MiniManager) -> float:
     return min(t.objective for t in manager.trials if t.objective is not None)
 
@@ -67,6 +72,11 @@ class TestSettings:
             ("burn_in", "0", "a whole number from 1 on"),
             ("input_warping", "maybe", "no or yes"),
             ("N", "0", "a whole number from 1 to 100000"),
+            ("n_estimators", "0", "a whole number from 1 to 1000"),
+            *(
+                ("max_features", value, "auto (all), sqrt, log2, a whole number from 1 on, or a share such as 0.5")
+                for value in ("half", "0", "0.0", "1.5", "-1", "nan", "")
+            ),
         ],
     )
     def test_what_is_none_of_its_values_is_refused(self, name: str, value: str, expected: str) -> None:
@@ -109,6 +119,35 @@ class TestSettings:
         other = run(9, ("Seed", 3), *settings.items())
 
         assert [t.parameters for t in other.trials] != [t.parameters for t in plain().trials]
+
+    def test_all_settings_of_katib_0_1_are_known(self) -> None:
+        settings = {
+            "N": 100,
+            "model_type": "rf",
+            "n_estimators": 50,
+            "max_features": "auto",
+            "length_scale": 0.5,
+            "noise": 0.0005,
+            "nu": 1.5,
+            "kernel_type": "matern",
+            "mode": "ei",
+            "trade_off": 0.01,
+        }
+
+        assert check(BayesianOptimization(), study(BOWL, *settings.items(), max_trials=5))
+
+    @pytest.mark.long
+    @pytest.mark.parametrize(
+        "settings",
+        [{"n_estimators": 5}, *({"max_features": value} for value in ("auto", "sqrt", "log2", "1", "1000000", "0.2"))],
+        ids=str,
+    )
+    def test_the_forest_has_the_trees_and_sees_the_columns_that_are_asked_for(
+        self, settings: dict[str, object]
+    ) -> None:
+        other = run(9, ("Seed", 3), ("model_type", "rf"), *settings.items())
+
+        assert [t.parameters for t in other.trials] != [t.parameters for t in forest().trials]
 
     @pytest.mark.slow
     def test_input_warping_makes_a_difference_once_there_are_trials_to_learn_it_from(self) -> None:

@@ -24,6 +24,31 @@ BURN_IN: Final = whole(
     default_text="4 to 10, more for more parameters",
 )
 MODEL: Final = choice("model_type", "gp", ("gp", "rf"), "The model: a Gaussian process, or a random forest.")
+TREES: Final = whole("n_estimators", None, "Trees of the random forest.", least=1, most=1000, default_text="100")
+
+
+def _columns(text: str) -> str | float | None:
+    """As scikit-learn reads `max_features`: a whole number counts columns, another one is a share of them. "auto" meant all of
+    them where 0.1 asked for it, and means nothing to it any more."""
+    if text in {"sqrt", "log2"}:
+        return text
+    if text == "auto":
+        return 1.0
+    if text.isascii() and text.isdecimal():
+        return int(text) if 1 <= len(text) < 10 and int(text) else None
+    share = parse_value(text)
+    return share if share is not None and 0.0 < share <= 1.0 else None
+
+
+COLUMNS: Final[Option[str | float | None]] = Option(
+    "max_features",
+    "Among how many columns a tree of the random forest looks for each split; a number has one column, a CATEGORICAL one for "
+    "each value.",
+    "auto (all), sqrt, log2, a whole number from 1 on, or a share such as 0.5",
+    _columns,
+    None,
+    "0.7",
+)
 KERNEL: Final = choice("kernel_type", "matern", ("matern", "rbf"), "The Gaussian process's kernel.")
 
 
@@ -97,6 +122,8 @@ class BayesianOptimization:
             SEED,
             BURN_IN,
             MODEL,
+            TREES,
+            COLUMNS,
             KERNEL,
             NU,
             LENGTH,
@@ -136,6 +163,8 @@ class BayesianOptimization:
                 burn_in=values[BURN_IN],
                 candidates=values[CANDIDATES],
                 warping=values[WARPING] == "yes",
+                trees=values[TREES],
+                columns=values[COLUMNS],
             ),
         )
         suggestions = []

@@ -13,6 +13,8 @@ from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.kernels import squared_distances
 
 TREES: Final = 100
+# Of the columns, those among which a tree looks for each of its splits.
+SHARE: Final = 0.7
 # Of a standardised objective.
 _FLOOR: Final = 0.05
 # Within about this distance for each parameter, a point that runs makes another one superfluous.
@@ -20,12 +22,18 @@ _WIDTH: Final = 0.15
 
 
 class Forest:
-    def __init__(self, encoding: Encoding, x: Floats, y: Floats, seed: int) -> None:
+    def __init__(
+        self, encoding: Encoding, x: Floats, y: Floats, seed: int, trees: int = TREES, columns: str | float = SHARE
+    ) -> None:
+        """`columns`: what scikit-learn calls `max_features`; a whole number may be more than there are."""
         self._encoding = encoding
+        features = self._features(x)
+        if isinstance(columns, int):
+            columns = min(columns, features.shape[1])
         self._forest = RandomForestRegressor(
-            TREES, min_samples_leaf=2 if len(y) > 20 else 1, max_features=0.7, random_state=seed, n_jobs=1
-        ).fit(self._features(x), y)
-        self._pending: Floats = np.empty((0, self._features(x[:1]).shape[1]))
+            trees, min_samples_leaf=2 if len(y) > 20 else 1, max_features=columns, random_state=seed, n_jobs=1
+        ).fit(features, y)
+        self._pending: Floats = np.empty((0, features.shape[1]))
 
     def with_pending(self, x: Floats) -> "Forest":
         """Near a point that runs the deviation falls; the mean stays."""

@@ -57,6 +57,8 @@ class Style:
     burn_in: int | None = None
     candidates: int = search.SPREAD
     warping: bool = False
+    trees: int | None = None
+    columns: str | float | None = None
 
 
 class Surrogate(Protocol):
@@ -260,11 +262,12 @@ class Optimizer:
 
     def _forest(self, x: Floats, z: Floats, rng: np.random.Generator) -> tuple[list[Surrogate], Floats]:
         # Here, not above: scikit-learn takes a second to import, and who asks for a Gaussian process needs none of it.
-        from katib.suggestion.gp.forest import Forest
+        from katib.suggestion.gp.forest import SHARE, TREES, Forest
 
         kept = subset.best_and_spread(z, FORESTED, rng)
         x, y = x[kept], transforms.standardised(transforms.power(z[kept], 0.0))
-        return [Forest(self._encoding, x, y, int(rng.integers(2**31)))], x
+        columns = SHARE if self._style.columns is None else self._style.columns
+        return [Forest(self._encoding, x, y, int(rng.integers(2**31)), self._style.trees or TREES, columns)], x
 
     def _any(self, number: int) -> Floats:
         """Some point that is not taken: an untried one of a finite space, else a random one."""
