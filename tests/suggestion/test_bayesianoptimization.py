@@ -352,6 +352,21 @@ class TestLandscape:
         assert found[0] == pytest.approx(landscape.values(rows))
         assert found[1] == pytest.approx(_differences(landscape, rows), rel=2e-3, abs=1e-4)
 
+    def test_a_suggestion_of_the_same_answer_counts_to_the_last_digit_as_it_will_be_read_of_its_trial(self) -> None:
+        """A place in the range that is made a value and a place again comes back with another last digit, now and then."""
+        encoding = Encoding(SearchSpace.of([parameter(f"x{i}", DOUBLE, "-0.5", "0.9") for i in range(6)]))
+        rng = np.random.default_rng(0)
+        x = rng.random((12, 6))
+        past = Past(x, np.asarray(x.sum(axis=1)), np.empty((0, 6)), np.empty((0, 6)), frozenset())
+        style = Style(burn_in=1000)
+        one_answer = Optimizer(encoding, past, 1, style)
+        parameters = [encoding.parameters(one_answer.next_row(number)) for number in range(1, 9)]
+
+        next_question = Optimizer(encoding, replace(past, pending=encoding.rows(parameters)[0]), 1, style)
+
+        rows = rng.random((50, 6))
+        assert (one_answer.landscape().values(rows) == next_question.landscape().values(rows)).all()
+
 
 def _differences(landscape: Landscape, rows: Floats, step: float = 1e-6) -> Floats:
     out = np.empty_like(rows)

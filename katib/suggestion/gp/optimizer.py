@@ -156,7 +156,8 @@ class Optimizer:
         if row is None:
             row = self._any(number)
         self.taken.add(self._encoding.key(row))
-        self._expect(row)
+        # As it will be read of the trial: a place made a value and a place again may differ by its last digit.
+        self._expect(self._encoding.canonical(row))
         return row
 
     def _designing(self) -> bool:

@@ -72,7 +72,8 @@ class Optimizer:
         if row is None:
             row = any_untried(self._encoding, self.taken, self._seed, number)
         self.taken.add(self._encoding.key(row))
-        self._bad = together(self._bad, self._cells.points(row[None, :]))
+        # As it will be read of the trial: a place made a value and a place again may differ by its last digit.
+        self._bad = together(self._bad, self._cells.points(self._encoding.canonical(row)[None, :]))
         return row
 
     def _designing(self) -> bool:
