@@ -104,8 +104,8 @@ CANDIDATES: Final = whole(
 )
 
 
-# Suggestions of one answer, fewer where there are many parameters: each of them searches anew, beside those before it, which
-# takes the longer the more there are, and who asks has a deadline.
+# Suggestions of one answer, fewer where there are many parameters or candidates: each of them searches anew, beside those
+# before it, which takes the longer the more there are, and who asks has a deadline.
 PORTION: Final = 100
 _SEARCHED: Final = 400
 _LEAST: Final = 4
@@ -168,7 +168,9 @@ class BayesianOptimization:
             ),
         )
         suggestions = []
-        portion = max(_LEAST, min(PORTION, _SEARCHED // max(1, len(encoding))))
+        usual = CANDIDATES.default
+        searched = max(1, len(encoding)) * max(usual, values[CANDIDATES])
+        portion = max(_LEAST, min(PORTION, _SEARCHED * usual // searched))
         for number in range(request.first_number, request.first_number + min(request.count, portion)):
             if size is not None and len(optimizer.taken) >= size:
                 break

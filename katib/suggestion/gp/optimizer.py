@@ -40,6 +40,9 @@ WARPED: Final = 20
 # And so many tell ripples from what they are on.
 RIPPLED: Final = 25
 
+# Rows that are looked at together: each takes memory for all the trials that a model sees.
+_TOGETHER: Final = 2**13
+
 # What a random number is for, in its key.
 _FIT, _DESIGN, _SEARCH = range(3)
 
@@ -104,6 +107,8 @@ class Landscape:
         self._weights = weights
 
     def values(self, x: Floats) -> Floats:
+        if len(x) > _TOGETHER:
+            return np.concatenate([self.values(x[i : i + _TOGETHER]) for i in range(0, len(x), _TOGETHER)])
         value = _mean([promise(*surrogate.predict(x))[0] for surrogate, promise in self._members])[0]
         return sum((weight.slopes(x)[0] for weight in self._weights), start=value)
 
