@@ -110,6 +110,11 @@ class TestNoise:
         assert said
         assert 5 < float(said[1]) < 50
 
+    def test_without_it_and_with_few_trials_left_the_model_goes_on_and_says_that_there_is_none(self) -> None:
+        assert told(0.0, 200, max_trials=400).ask().note == (
+            "auto uses bayesianoptimization: of 400 trials each is worth a model of all those before, which tell of no noise"
+        )
+
     def test_without_it_two_of_three_trials_follow_the_best_one(self) -> None:
         manager = told(0.0, 200, max_trials=600)
         first = best(manager.trials)

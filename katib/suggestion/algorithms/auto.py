@@ -143,7 +143,8 @@ def choose(request: Request) -> Choice:
             return replace(_follower(trials, number), why=why, name=name)
         return Choice(BayesianOptimization, why, trials.rest(), name=name)
     if noise is not None:
-        why = f"{why}, which have noise of {100 * noise:.2g}% of their objective's deviation"
+        much = f"have noise of {100 * noise:.2g}% of their objective's deviation"
+        why = f"{why}, which {much if noise > QUIET else 'tell of no noise'}"
     return Choice(BayesianOptimization, why, trials.rest())
 
 
