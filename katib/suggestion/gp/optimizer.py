@@ -40,8 +40,8 @@ WARPED: Final = 20
 # And so many tell ripples from what they are on.
 RIPPLED: Final = 25
 
-# Rows that are looked at together: each takes memory for all the trials that a model sees.
-_TOGETHER: Final = 2**13
+# Numbers that a matrix has at most where many rows are looked at, some such matrices at a time: 32 MiB each.
+_AT_ONCE: Final = 2**22
 
 # What a random number is for, in its key.
 _FIT, _DESIGN, _SEARCH = range(3)
@@ -101,14 +101,18 @@ class Landscape:
         self,
         members: Sequence[Member],
         promise: Callable[[float], acquisition.Acquisition],
-        weights: Sequence[Weight] = (),
+        weights: Sequence[Weight],
+        width: int,
     ) -> None:
+        """`width`: how many numbers a row takes in a matrix, for the trials that a model sees or the values of its lists."""
         self._members = [(m.surrogate, promise(m.best)) for m in members]
         self._weights = weights
+        self._together = max(1, _AT_ONCE // width)
 
     def values(self, x: Floats) -> Floats:
-        if len(x) > _TOGETHER:
-            return np.concatenate([self.values(x[i : i + _TOGETHER]) for i in range(0, len(x), _TOGETHER)])
+        if len(x) > self._together:
+            parts = range(0, len(x), self._together)
+            return np.concatenate([self.values(x[i : i + self._together]) for i in parts])
         value = _mean([promise(*surrogate.predict(x))[0] for surrogate, promise in self._members])[0]
         return sum((weight.slopes(x)[0] for weight in self._weights), start=value)
 
@@ -207,7 +211,8 @@ class Optimizer:
             weights.append(Edges(self._encoding))
         if self._running:
             weights.append(Crowd(self._encoding, np.array(self._running)))
-        return Landscape(self._members, self._promise, weights)
+        width = MODELLED + len(self._running) + sum(column.choices or 1 for column in self._encoding.columns)
+        return Landscape(self._members, self._promise, weights, width)
 
     def _promise(self, best: float) -> acquisition.Acquisition:
         mode, trade_off = self._style.mode, self._style.trade_off

@@ -10,7 +10,7 @@ from katib.domain.search_space import SearchSpace
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.history import Past
 from katib.suggestion.gp.optimizer import Landscape, Optimizer, Style
-from tests.suggestion.studies import DOUBLE, parameter
+from tests.suggestion.studies import CATEGORICAL, DOUBLE, parameter
 
 
 @pytest.mark.parametrize(("failures", "running"), [(0, 0), (6, 0), (0, 2)])
@@ -33,22 +33,27 @@ def test_its_slopes_are_those_of_differences(failures: int, running: int, mode: 
 
 
 @pytest.mark.long
-def test_it_takes_no_more_memory_for_a_hundred_thousand_rows_than_for_some_thousands() -> None:
-    encoding = Encoding(SearchSpace.of([parameter(f"x{i}", DOUBLE, 0, 1) for i in range(3)]))
+@pytest.mark.parametrize(("choices", "rows"), [(0, 100_000), (1000, 20_000)])
+def test_it_takes_no_more_memory_for_very_many_rows_than_for_some_thousands(choices: int, rows: int) -> None:
+    """Of 200 trials, or of a list with a thousand values."""
+    numbers = [parameter(f"x{i}", DOUBLE, 0, 1) for i in range(3)]
+    lists = [parameter("choice", CATEGORICAL, values=[str(i) for i in range(choices)])] if choices else []
+    encoding = Encoding(SearchSpace.of([*numbers, *lists]))
     rng = np.random.default_rng(0)
-    x = rng.random((200, 3))
-    past = Past(x, np.asarray(x.sum(axis=1)), np.empty((0, 3)), np.empty((0, 3)), frozenset())
+    x = encoding.snap(rng.random((200, len(encoding))))
+    none = np.empty((0, len(encoding)))
+    past = Past(x, np.asarray(x[:, :3].sum(axis=1)), none, none, frozenset())
     landscape = Optimizer(encoding, past, 1, Style()).landscape()
-    rows = rng.random((100_000, 3))
+    places = encoding.snap(rng.random((rows, len(encoding))))
 
     tracemalloc.start()
-    found = landscape.values(rows)
+    found = landscape.values(places)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    # One number for each trial and each row would be 153 MiB, and several of them are wanted.
-    assert most < 150 * 2**20
-    assert found[-100:] == pytest.approx(landscape.values(rows[-100:]))
+    # All at once would be 153 MiB for one number of each trial and each row, or of each value, and several are wanted.
+    assert most < 120 * 2**20
+    assert found[-100:] == pytest.approx(landscape.values(places[-100:]))
 
 
 def test_a_suggestion_of_the_same_answer_counts_to_the_last_digit_as_it_will_be_read_of_its_trial() -> None:
