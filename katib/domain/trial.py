@@ -116,7 +116,7 @@ class NewTrial:
     lease: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Trial:
     """As stored. Times are UTC and aware.
 

@@ -1,6 +1,7 @@
 """The trials of a study as rows, those that have ended remembered from call to call: for speed alone.
 
-A trial that has ended does not change, so one that is the very object it was the last time has the row that it had.
+A trial that has ended does not change, so one that is the very object it was the last time has the row that it had. It is known
+by a weak reference: how many trials a service keeps is decided elsewhere.
 """
 
 import math
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +88,7 @@ class Seen:
         self.cells = Cells(encoding)
         self._lock = threading.Lock()
         # The trial, and its place in the arrays; -1: its parameters are not of this space.
-        self._places: dict[str, tuple[Trial, int]] = {}
+        self._places: dict[str, tuple[ref[Trial], int]] = {}
         self._count = 0
         self._rows: Floats = np.empty((_FIRST_ROWS, len(encoding)))
         self._values: Floats = np.empty(_FIRST_ROWS)
@@ -102,7 +104,8 @@ class Seen:
         with self._lock:
             known = self._places
             places = [
-                entry[1] if (entry := known.get(t.id)) is not None and entry[0] is t else self._add(t) for t in finished
+                entry[1] if (entry := known.get(t.id)) is not None and entry[0]() is t else self._add(t)
+                for t in finished
             ]
             which = np.array(places, dtype=np.intp)
             which = which[which >= 0]
@@ -134,7 +137,7 @@ class Seen:
             self._rows[place] = rows[0]
             self._values[place] = value if fine else math.nan
             self._kinds[place] = _GOOD if fine else _SILENT if silent else _FAILED
-        self._places[trial.id] = trial, place
+        self._places[trial.id] = ref(trial), place
         return place
 
 

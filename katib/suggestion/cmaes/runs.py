@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+from weakref import ref
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class Memory:
         self.cells = cells
         self._objective = objective
         self._lock = threading.Lock()
-        self._read: dict[str, tuple[Trial, Member | Stranger | None]] = {}
+        self._read: dict[str, tuple[ref[Trial], Member | Stranger | None]] = {}
         # By run and generation, with what it came from.
         self._begun: dict[int, tuple[bytes, Distribution]] = {}
         self._updated: dict[tuple[int, int], tuple[Distribution, bytes, Distribution]] = {}
@@ -106,7 +107,7 @@ class Memory:
         with self._lock:
             known = self._read
             found = [
-                entry[1] if (entry := known.get(t.id)) is not None and entry[0] is t else self._reading(t)
+                entry[1] if (entry := known.get(t.id)) is not None and entry[0]() is t else self._reading(t)
                 for t in trials
             ]
         return [r for r in found if r is not None]
@@ -119,7 +120,7 @@ class Memory:
             point = self.cells.points(rows)
             reading = _member(trial, point, cost) or Stranger(trial.number, point, cost)
         if trial.state.finished:
-            self._read[trial.id] = trial, reading
+            self._read[trial.id] = ref(trial), reading
         return reading
 
     def begin(self, run: int, at: Start, step: float, size: int) -> Distribution:

@@ -108,7 +108,10 @@ class Encoding:
             text = values[column.dimension.name]
             place = known.get(text)
             if place is None:
-                place = known[text] = _place(column, text)
+                place = _place(column, text)
+                # A continuum's texts hardly ever come again but with a trial whose row is remembered elsewhere.
+                if len(known) < MAX_LEVELS:
+                    known[text] = place
             row.append(place)
         return row
 
