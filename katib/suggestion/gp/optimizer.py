@@ -41,7 +41,7 @@ WARPED: Final = 20
 RIPPLED: Final = 25
 
 # Numbers that a matrix has at most where many rows are looked at, some such matrices at a time: 32 MiB each.
-_AT_ONCE: Final = 2**22
+AT_ONCE: Final = 2**22
 
 # What a random number is for, in its key.
 _FIT, _DESIGN, _SEARCH = range(3)
@@ -107,7 +107,7 @@ class Landscape:
         """`width`: how many numbers a row takes in a matrix, for the trials that a model sees or the values of its lists."""
         self._members = [(m.surrogate, promise(m.best)) for m in members]
         self._weights = weights
-        self._together = max(1, _AT_ONCE // width)
+        self._together = max(1, AT_ONCE // width)
 
     def values(self, x: Floats) -> Floats:
         if len(x) > self._together:

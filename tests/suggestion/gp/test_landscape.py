@@ -1,6 +1,5 @@
 """What is maximised: the mean over models, with failures; its slopes must be its own."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ from katib.domain.search_space import SearchSpace
 from katib.suggestion.gp.encoding import Encoding, Floats
 from katib.suggestion.gp.history import Past
 from katib.suggestion.gp.optimizer import Landscape, Optimizer, Style
-from tests.suggestion.studies import CATEGORICAL, DOUBLE, parameter
+from tests.suggestion.studies import DOUBLE, parameter
 
 
 @pytest.mark.parametrize(("failures", "running"), [(0, 0), (6, 0), (0, 2)])
@@ -30,30 +29,6 @@ def test_its_slopes_are_those_of_differences(failures: int, running: int, mode: 
     assert found is not None
     assert found[0] == pytest.approx(landscape.values(rows))
     assert found[1] == pytest.approx(_differences(landscape, rows), rel=2e-3, abs=1e-4)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("choices", "rows"), [(0, 100_000), (1000, 20_000)])
-def test_it_takes_no_more_memory_for_very_many_rows_than_for_some_thousands(choices: int, rows: int) -> None:
-    """Of 200 trials, or of a list with a thousand values."""
-    numbers = [parameter(f"x{i}", DOUBLE, 0, 1) for i in range(3)]
-    lists = [parameter("choice", CATEGORICAL, values=[str(i) for i in range(choices)])] if choices else []
-    encoding = Encoding(SearchSpace.of([*numbers, *lists]))
-    rng = np.random.default_rng(0)
-    x = encoding.snap(rng.random((200, len(encoding))))
-    none = np.empty((0, len(encoding)))
-    past = Past(x, np.asarray(x[:, :3].sum(axis=1)), none, none, frozenset())
-    landscape = Optimizer(encoding, past, 1, Style()).landscape()
-    places = encoding.snap(rng.random((rows, len(encoding))))
-
-    tracemalloc.start()
-    found = landscape.values(places)
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-
-    # All at once would be 153 MiB for one number of each trial and each row, or of each value, and several are wanted.
-    assert most < 120 * 2**20
-    assert found[-100:] == pytest.approx(landscape.values(places[-100:]))
 
 
 def test_a_suggestion_of_the_same_answer_counts_to_the_last_digit_as_it_will_be_read_of_its_trial() -> None:
