@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -285,9 +286,7 @@ class TestSweep:
 
 def curve(trial: Trial) -> tuple[TrialState, float | None]:
     """The bowl, which a trial comes near to with the square root of its epochs."""
-    state, value = bowl(
-        Trial(**{**{s: getattr(trial, s) for s in Trial.__slots__}, "parameters": trial.parameters[:4]})
-    )
+    state, value = bowl(replace(trial, parameters=trial.parameters[:4]))
     assert value is not None
     return state, value + 1.0 / math.sqrt(epochs(trial))
 
