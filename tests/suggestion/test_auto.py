@@ -33,6 +33,7 @@ class TestAutoKeepsTheContract(LearningContract):
 
 CHOICES = (BOWL[0], *(parameter(n, CATEGORICAL, values=("a", "b", "c")) for n in ("x", "y")))
 WIDE = tuple(parameter(f"x{i}", DOUBLE, 0, 1) for i in range(51))
+WIDE_CHOICES = (*(parameter(f"c{i}", CATEGORICAL, values=("a", "b", "c")) for i in range(26)), *WIDE[:25])
 
 
 def _bowl(trial: Trial) -> tuple[TrialState, float | None]:
@@ -94,9 +95,10 @@ class TestChoice:
                 study(WIDE, ("MaxParallel", 2), max_trials=1300),
                 "auto uses cmaes: 1300 trials want an answer at once however many there are, and suffice",
             ),
+            (study(WIDE, ("MaxParallel", 2), max_trials=100), "auto uses bayesianoptimization: of 100 trials each is"),
             (
-                study(WIDE, ("MaxParallel", 2), max_trials=100),
-                "auto uses tpe: 51 parameters are too many for a Gaussian",
+                study(WIDE_CHOICES, ("MaxParallel", 2), max_trials=100),
+                "auto uses tpe: 51 parameters, most of them choices, are too many for a Gaussian process",
             ),
             (study(EPOCHS, ("ResourceName", "epochs"), max_trials=100), "auto uses asha: epochs says how much a trial"),
             (

@@ -28,7 +28,8 @@ from katib.suggestion.rungs.configurations import MODEL
 
 # So many trials a Gaussian process is asked for; beyond, its time counts more than what it finds per trial.
 MODELLED_TRIALS: Final = 1000
-# Of more parameters than this a Gaussian process sees too little in so many trials.
+# Of more parameters than this, most of them choices, a Gaussian process finds no more than densities, and takes longer; and
+# where so many trials are wanted of them, its time is too much.
 MODELLED_PARAMETERS: Final = 50
 # Where this many run at once, and there is no end in sight, who asks does not wait for a model.
 MODELLED_PARALLEL: Final = 100
@@ -126,8 +127,8 @@ def choose(request: Request) -> Choice:
         return Choice(SobolSearch, why, request)
     trials = following.Following(request)
     many = total is None or total >= MODELLED_TRIALS + FEW
-    if len(problem.space) > MODELLED_PARAMETERS and not many:
-        why = f"{len(problem.space)} parameters are too many for a Gaussian process"
+    if len(problem.space) > MODELLED_PARAMETERS and not many and _choices(problem) > CHOICES:
+        why = f"{len(problem.space)} parameters, most of them choices, are too many for a Gaussian process"
         return Choice(Tpe, why, request)
     beyond = len(problem.space) > MODELLED_PARAMETERS or parallel > MODELLED_PARALLEL
     if many and (beyond or len(trials.others) >= MODELLED_TRIALS):
