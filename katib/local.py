@@ -29,6 +29,7 @@ from katib.api.affinity import everywhere
 from katib.api.descriptors import raise_limit
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
 from katib.domain.errors import FailedPreconditionError, KatibError
+from katib.domain.names import SERVICE_NAME_LENGTH
 from katib.manager import settings as defaults
 from katib.manager.main import one_processor_option
 from katib.manager.server import Manager
@@ -45,6 +46,8 @@ _RESTART_FIRST_S: Final = 0.25
 _RESTART_MOST_S: Final = 5.0
 _SETTLED_S: Final = 30.0
 _POLL_S: Final = 0.02
+# Such as s-random. An algorithm with the longest name there may be can be installed at any time.
+_LONGEST_SOCKET: Final = len("s-") + SERVICE_NAME_LENGTH
 # What a manager would take for orders to keep others out. Not KATIB_TLS_CA: it is of who calls.
 _PROTECTIONS: Final = (
     "KATIB_AUTH",
@@ -192,7 +195,7 @@ def run(
     stop = rpc.stop_on_signals()
     _make_folder(data)
     raise_limit()
-    with _only_one(data), sockets_folder(data, _longest_socket()) as folder, _lifeline() as lifeline:
+    with _only_one(data), sockets_folder(data, _LONGEST_SOCKET) as folder, _lifeline() as lifeline:
         on_demand = _OnDemand(partial(_services, folder), lifeline, log_level)
         dashboards: list[_Supervisor] = []
         try:
@@ -234,12 +237,6 @@ def _services(folder: Path) -> Iterator[_Service]:
     ):
         for entry in entry_points(group=group):
             yield _Service(module, entry.name, folder / f"{prefix}-{entry.name}")
-
-
-def _longest_socket() -> int:
-    """The bytes of a name for any of them, such as s-random."""
-    groups = ("katib.suggestions", "katib.earlystopping")
-    return 2 + max(len(os.fsencode(entry.name)) for group in groups for entry in entry_points(group=group))
 
 
 def _bind_pages(dashboard: str | None) -> socket.socket:
