@@ -17,8 +17,9 @@ from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterT
 from katib.domain.study import Objective, StudySpec
 from katib.domain.trial import Tag, Trial, TrialState
 from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
 from katib.manager.remote.suggestion import RemoteSuggestionServices
-from katib.manager.service_ports import SuggestionRequest
+from katib.manager.service_ports import StoppingRequest, SuggestionRequest
 from katib.suggestion.base import History
 from katib.suggestion.histories import Histories
 from katib.suggestion.servicer import SuggestionServicer
@@ -80,4 +81,21 @@ def test_more_trials_than_a_question_holds_are_told_with_what_to_do(
         services.generate("mirror", request).result(30)
 
     assert f"no more than {most:,} are taken: stop the study and begin another one" in caught.value.message
+    assert "--max-message" not in caught.value.message
+
+
+def test_more_trials_than_a_rule_may_be_sent_at_once_are_told_with_what_to_do() -> None:
+    """As one of a user's own that lacks ShouldTrialStopDelta, and takes as much as gRPC does when it is left alone."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    api_pb2_grpc.add_EarlyStoppingServicer_to_server(api_pb2_grpc.EarlyStoppingServicer(), server)  # type: ignore[no-untyped-call]
+    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
+        server.add_insecure_port(f"unix:{Path(folder) / 'mine'}")
+        server.start()
+        rules = RemoteEarlyStoppingServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
+        with pytest.raises(ResourceExhaustedError) as caught:
+            rules.should_stop("mine", StoppingRequest(STUDY_ID, SPEC, (), Heavy(5 * MIB).all(), {})).result(30)
+        server.stop(0).wait()
+
+    assert f"no more than {4 * MIB:,} are taken: have the service take up to 64 MiB" in caught.value.message
+    assert "ShouldTrialStopDelta" in caught.value.message
     assert "--max-message" not in caught.value.message

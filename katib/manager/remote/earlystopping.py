@@ -8,6 +8,7 @@ from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import EarlyStoppingStub
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trial_to_proto
+from katib.domain.errors import KatibError, MessageTooLargeError, ResourceExhaustedError
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
@@ -51,6 +52,7 @@ class RemoteEarlyStoppingServices:
             lambda line: _stub(line).ShouldTrialStop.future(message, timeout=_RULE_S),
             lambda reply: {t.trial_id: t.message for t in reply.trials},
             _who(rule),
+            _too_long,
         )
 
     def should_stop_delta(self, rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
@@ -105,6 +107,16 @@ def _stub(line: Line) -> EarlyStoppingStub:
 
 def _who(rule: str) -> str:
     return f"earlystopping-{rule}"
+
+
+def _too_long(error: KatibError) -> KatibError:
+    """The next question has as much, and the service has no option for it."""
+    if not isinstance(error, MessageTooLargeError):
+        return error
+    return ResourceExhaustedError(
+        f"a question with the study's trials and their values has {error.size:,} bytes, and no more than {error.most:,} are "
+        "taken: have the service take up to 64 MiB, or serve ShouldTrialStopDelta, which brings only what is new"
+    )
 
 
 def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
