@@ -39,6 +39,18 @@ _CODE_OF: Final[dict[type[KatibError], grpc.StatusCode]] = {
 _CLASS_OF: Final = {code: class_ for class_, code in _CODE_OF.items()}
 
 
+class MessageTooLargeError(errors.ResourceExhaustedError):
+    """A message of `size` bytes was not sent, or not read: `most` are taken."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(
+            f"a message of {size} bytes is more than the {most} that are taken: send less at once, or raise --max-message "
+            "where it was to go"
+        )
+        self.size = size
+        self.most = most
+
+
 def code_of(error: KatibError) -> grpc.StatusCode:
     """Of the nearest class that the table has: a part of ours may raise one of its own below it."""
     return next((_CODE_OF[class_] for class_ in type(error).__mro__ if class_ in _CODE_OF), grpc.StatusCode.INTERNAL)
@@ -195,7 +207,7 @@ def why_unreached(text: str, address: str) -> str:
 def _resource_exhausted(call: grpc.Call, text: str) -> errors.ResourceExhaustedError:
     too_large = _TOO_LARGE.match(text)
     if too_large:
-        return errors.MessageTooLargeError(int(too_large[1]), int(too_large[2]))
+        return MessageTooLargeError(int(too_large[1]), int(too_large[2]))
     return errors.ResourceExhaustedError(text, retry_after_of(call))
 
 

@@ -104,18 +104,6 @@ class ResourceExhaustedError(KatibError):
         self.retry_after = retry_after
 
 
-class MessageTooLargeError(ResourceExhaustedError):
-    """A message of `size` bytes was not sent, or not read: `most` are taken."""
-
-    def __init__(self, size: int, most: int) -> None:
-        super().__init__(
-            f"a message of {size} bytes is more than the {most} that are taken: send less at once, or raise --max-message "
-            "where it was to go"
-        )
-        self.size = size
-        self.most = most
-
-
 class UnavailableError(KatibError):
     """Not reachable now; trying again later is right."""
 

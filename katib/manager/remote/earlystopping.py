@@ -6,9 +6,10 @@ from itertools import groupby
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import EarlyStoppingStub
+from katib.api.errors import MessageTooLargeError
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trial_to_proto
-from katib.domain.errors import KatibError, MessageTooLargeError, ResourceExhaustedError
+from katib.domain.errors import KatibError, ResourceExhaustedError
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial

@@ -6,10 +6,11 @@ from typing import Final
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import SuggestionStub
+from katib.api.errors import MessageTooLargeError
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trial_to_proto
 from katib.api.value_converters import tags_from_proto
-from katib.domain.errors import KatibError, MessageTooLargeError, ResourceExhaustedError, UnimplementedError
+from katib.domain.errors import KatibError, ResourceExhaustedError, UnimplementedError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import StudySpec
