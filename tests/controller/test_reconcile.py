@@ -1,5 +1,6 @@
 """Passes over a real database and real processes; only what cannot be made to fail on demand is made to fail by hand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
-from katib.domain.study import StudyReason, StudyState
+from katib.domain.study import Intent, StudyReason, StudyState
 from katib.domain.trial import NewTrial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges
+from katib.manager.controller.looking import WorkerAwayError
 from katib.manager.storage.open import open_storage
 from katib.worker.base import RunSpec
 from tests.controller.desk import ME, OTHER, Desk, desk, running
@@ -152,6 +154,15 @@ def test_a_pass_that_fails_is_a_reason_of_the_study_until_one_succeeds(desk: Des
     desk.work(study_id)
     assert desk.storage.get_study(study_id).reason == ""
     assert desk.finish(study_id).completed == 1
+
+
+def test_a_study_whose_deletion_is_held_up_says_by_what_and_is_being_deleted_still(desk: Desk) -> None:
+    """Clients know by the reason that another one of its name is meant."""
+    study_id = desk.create(study(limits={"max_trials": 1}))
+    desk.storage.update_study(study_id, lambda s: replace(s, intent=Intent.DELETE, reason=StudyReason.DELETING))
+    desk.reconciler.note_failure(study_id, WorkerAwayError("the cluster does not answer"))
+    noted = desk.storage.get_study(study_id)
+    assert (noted.reason, noted.message) == (StudyReason.DELETING, "the cluster does not answer; it is tried again")
 
 
 def test_the_last_suggestions_are_asked_for_again_when_they_could_not_be_stored(desk: Desk, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def test_a_paused_study_needs_nobody_and_keeps_its_reason(here: Here) -> None:
 def test_a_study_that_is_to_be_deleted_is_let_go_of_in_the_end(here: Here) -> None:
     deleted, kept = here.create(intent=Intent.DELETE), here.create()
     here.after(5)
-    assert here.study(deleted).reason == StudyReason.NO_MANAGER
+    told = here.study(deleted)
+    assert (told.reason, told.message) == (StudyReason.DELETING, here.study(kept).message)
     here.after(6)
     with pytest.raises(NotFoundError):
         here.study(deleted)

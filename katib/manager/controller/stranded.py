@@ -65,6 +65,8 @@ class Stranded:
             f"its runs are kept at {study.placement}, and no manager of that place is alive; start one there, on the same "
             "machine with the same --data"
         )
-        if (study.reason, study.message) != (StudyReason.NO_MANAGER, message):
-            move = StudyMove(study.state, StudyReason.NO_MANAGER, message, study.ended_at, read=study)
+        # Clients pass over one that is being deleted, by that word.
+        reason = StudyReason.DELETING if study.intent is Intent.DELETE else StudyReason.NO_MANAGER
+        if (study.reason, study.message) != (reason, message):
+            move = StudyMove(study.state, reason, message, study.ended_at, read=study)
             self._storage.apply(study.id, StudyChanges(study=move))
