@@ -142,7 +142,7 @@ bench-quality: $(RUN) ## Measure what the algorithms find per trial, beside what
 # and torch alone is gigabytes.
 PEER ?= optuna
 OTHERS ?= $(PEERS_OF_$(PEER))
-PEERS_OF_optuna := optuna-tpe optuna-cma hyperopt optuna-gp scikit-optimize
+PEERS_OF_optuna := optuna-tpe optuna-tpe-univariate optuna-cma hyperopt optuna-gp scikit-optimize
 PEERS_OF_smac := smac
 PEERS_OF_vizier := vizier
 

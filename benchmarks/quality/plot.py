@@ -18,6 +18,7 @@ _COLOURS = (
     "#4d7c0f",
     "#6b7280",
     "#111827",
+    "#eab308",
 )
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP, _LEGEND = 250, 300, 46, 34, 34, 170
 _FOOT = 60
