@@ -39,6 +39,19 @@ class Unreadable:
         return found
 
 
+def controller_of(desk: Desk, storage: Any, lease_s: float = loop.LEASE_S) -> Controller:
+    """Of the desk's parts, but for the storage."""
+    return Controller(
+        Identity(ManagerRecord(ME, "host", "")),
+        storage,
+        desk.service,
+        None,  # type: ignore[arg-type]
+        desk.worker,
+        Metrics(),
+        lease_s=lease_s,
+    )
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     it = Desk(tmp_path)
@@ -48,15 +61,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def test_studies_that_cannot_be_read_do_not_keep_the_others_from_their_end(desk: Desk) -> None:
     storage = Unreadable(desk.storage)
-    record = ManagerRecord(ME, "host", "")
-    controller = Controller(
-        Identity(record),
-        storage,  # type: ignore[arg-type]
-        desk.service,
-        None,  # type: ignore[arg-type]
-        desk.worker,
-        Metrics(),
-    )
+    controller = controller_of(desk, storage)
     controller.start()
     try:
         for _ in range(THREADS * 2):
@@ -82,14 +87,7 @@ def test_a_study_that_another_manager_removes_in_the_middle_of_a_pass_is_no_fail
         return apply(*arguments)
 
     monkeypatch.setattr(desk.storage, "apply", removed)
-    controller = Controller(
-        Identity(ManagerRecord(ME, "host", "")),
-        desk.storage,
-        desk.service,
-        None,  # type: ignore[arg-type]
-        desk.worker,
-        Metrics(),
-    )
+    controller = controller_of(desk, desk.storage)
     controller.start()
     try:
         controller.wake(study_id)
@@ -128,15 +126,7 @@ def test_a_heartbeat_that_took_longer_than_its_lease_is_followed_by_another_at_o
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=storage.monotonic, clock_gettime=time.clock_gettime))
     # By its interval alone the next would come in a quarter of an hour.
     monkeypatch.setattr(loop, "LEASE_S", 3600.0)
-    controller = Controller(
-        Identity(ManagerRecord(ME, "host", "")),
-        storage,  # type: ignore[arg-type]
-        desk.service,
-        None,  # type: ignore[arg-type]
-        desk.worker,
-        Metrics(),
-        lease_s=3600.0,
-    )
+    controller = controller_of(desk, storage, lease_s=3600.0)
     controller.start()
     try:
         until(lambda: storage.heartbeats >= 3)
@@ -163,15 +153,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def leased(desk: Desk) -> Controller:
     """Without its threads."""
-    return Controller(
-        Identity(ManagerRecord(ME, "host", "")),
-        desk.storage,
-        desk.service,
-        None,  # type: ignore[arg-type]
-        desk.worker,
-        Metrics(),
-        lease_s=4.0,
-    )
+    return controller_of(desk, desk.storage, lease_s=4.0)
 
 
 def test_a_lease_renewed_in_time_is_the_same_term_and_one_that_lapsed_another(desk: Desk, clock: Clock) -> None:

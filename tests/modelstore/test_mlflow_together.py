@@ -7,25 +7,18 @@ import pytest
 
 from katib.manager.keeper import Keeper
 from katib.manager.modelstore.open import open_deliveries, open_model_store
-from katib.manager.storage.open import open_storage
-from katib.worker.local.worker import LocalWorker
-from tests.modelstore.test_keeper import QUICK, end
+from tests.modelstore.keeping import QUICK, end, worker
 from tests.modelstore.test_mlflow import pairs, runs_of
 from tests.storage.builders import make_spec, make_study
+
+__all__ = ["worker"]
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def storage(sqlite_url):
-    with closing(open_storage(sqlite_url)) as storage:
-        yield storage
-
-
-@pytest.fixture
-def worker(tmp_path):
-    with closing(LocalWorker(tmp_path / "data")) as worker:
-        yield worker
+def kind():
+    return "mlflow"
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from katib.api.errors import from_rpc_error, said_by_grpc, tls_failure
-from katib.domain.errors import InternalError, KatibError, UnavailableError
+from katib.api.errors import MessageTooLargeError, from_rpc_error, said_by_grpc, tls_failure
+from katib.domain.errors import InternalError, KatibError, ResourceExhaustedError, UnavailableError
 from katib.manager.remote.addresses import Channels, Line
 
 _log: Final = logging.getLogger(__name__)
@@ -90,6 +90,20 @@ class _Out:
     def lose(self, why: str) -> None:
         self.lost = why
         self.rpc.cancel()
+
+
+def too_long(what: str, remedy: str) -> Callable[[KatibError], KatibError]:
+    """What it means that a question could not be sent for its size: the next one has as much, so waiting for it is of no use,
+    nor has the service an option for it. `what` is in it."""
+
+    def failed(error: KatibError) -> KatibError:
+        if not isinstance(error, MessageTooLargeError):
+            return error
+        return ResourceExhaustedError(
+            f"a question with {what} has {error.size:,} bytes, and no more than {error.most:,} are taken: {remedy}"
+        )
+
+    return failed
 
 
 def _failure(error: grpc.RpcError, address: str, who: str, *, tls: bool) -> KatibError:

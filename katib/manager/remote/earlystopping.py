@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from itertools import groupby
+from typing import Final
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import EarlyStoppingStub
-from katib.api.errors import MessageTooLargeError
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trial_to_proto
-from katib.domain.errors import KatibError, ResourceExhaustedError
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
@@ -17,7 +16,12 @@ from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
 from katib.manager.service_ports import StoppingAnswer, StoppingDelta, StoppingRequest
 
-_RULE_S = 60.0
+_RULE_S: Final = 60.0
+
+_too_long: Final = calls.too_long(
+    "the study's trials and their values",
+    "have the service take up to 64 MiB, or serve ShouldTrialStopDelta, which brings only what is new",
+)
 
 
 class RemoteEarlyStoppingServices:
@@ -108,16 +112,6 @@ def _stub(line: Line) -> EarlyStoppingStub:
 
 def _who(rule: str) -> str:
     return f"earlystopping-{rule}"
-
-
-def _too_long(error: KatibError) -> KatibError:
-    """The next question has as much, and the service has no option for it."""
-    if not isinstance(error, MessageTooLargeError):
-        return error
-    return ResourceExhaustedError(
-        f"a question with the study's trials and their values has {error.size:,} bytes, and no more than {error.most:,} are "
-        "taken: have the service take up to 64 MiB, or serve ShouldTrialStopDelta, which brings only what is new"
-    )
 
 
 def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:

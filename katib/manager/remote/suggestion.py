@@ -6,11 +6,10 @@ from typing import Final
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import SuggestionStub
-from katib.api.errors import MessageTooLargeError
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trial_to_proto
 from katib.api.value_converters import tags_from_proto
-from katib.domain.errors import KatibError, ResourceExhaustedError, UnimplementedError
+from katib.domain.errors import KatibError, UnimplementedError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import StudySpec
@@ -32,6 +31,12 @@ _HISTORIES: Final = {
     pb.HISTORY_NONE: History.NONE,
     pb.HISTORY_CURVES: History.CURVES,
 }
+
+_too_long: Final = calls.too_long(
+    "the study's trials so far",
+    "stop the study and begin another one, with random, sobol or grid if it is to have as many trials, since these need not "
+    "know them; a service of your own may take up to 64 MiB",
+)
 
 
 class RemoteSuggestionServices:
@@ -139,17 +144,6 @@ def _stub(line: Line) -> SuggestionStub:
 
 def _who(algorithm: str) -> str:
     return f"suggestion-{algorithm}"
-
-
-def _too_long(error: KatibError) -> KatibError:
-    """The next question has as many trials, so waiting for it is of no use, nor has the service an option for it."""
-    if not isinstance(error, MessageTooLargeError):
-        return error
-    return ResourceExhaustedError(
-        f"a question with the study's trials so far has {error.size:,} bytes, and no more than {error.most:,} are taken: stop "
-        "the study and begin another one, with random, sobol or grid if it is to have as many trials, since these need not "
-        "know them; a service of your own may take up to 64 MiB"
-    )
 
 
 def _question(
