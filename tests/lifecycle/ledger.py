@@ -14,12 +14,13 @@ import pytest
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import OUTPUT_SOURCE, Observation, fold_objective
 from katib.domain.names import run_name
-from katib.domain.study import Intent, Study, StudyReason, StudyState, effective_limits
+from katib.domain.study import Intent, Study, StudyState, effective_limits
 from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, MOVES, Trial, TrialReason, TrialState
 from katib.manager.changes import Applied, StudyChanges
 from katib.manager.controller.plan import MAX_PARALLEL_CAP
 from katib.manager.ports import Storage
 from katib.worker.base import RunPhase
+from tests.lifecycle.ends import end_of, is_to_end
 from tests.lifecycle.worker import Place, Run
 
 WRITES: Final = frozenset(
@@ -145,7 +146,7 @@ class Ledger:
             assert trial.id != ended, "the trial that has ended was given again"
             assert (trial.study_id, trial.state) == (applied.study.id, TrialState.RUNNING)
             assert trial == self._storage.get_trial(trial.id)
-            assert trial.id in there or not self.is_to_end(applied.study), "a trial was begun of a study that is to end"
+            assert trial.id in there or not is_to_end(applied.study), "a trial was begun of a study that is to end"
 
     # Looking
 
@@ -205,46 +206,18 @@ class Ledger:
 
     def _ended(self, known: Known, study: Study) -> None:
         # Decided at some moment since the step began.
-        ends = {self.end_of(study, at) for at in (self._since, self._clock())}
+        asked, exhausted = known.study.intent, study.id in self.exhausted
+        ends = {end_of(study, asked, at, exhausted=exhausted) for at in (self._since, self._clock())}
         assert (study.state, study.reason) in ends, (study.state, study.reason, ends)
         assert study.unfinished_trials == 0
         assert not self._place.alive(study.id), "it ended while a run of it lives"
         assert study.intent is not Intent.STOP
 
-    def end_of(self, study: Study, now: datetime) -> tuple[StudyState, str] | None:
-        """How a study with these counters ends; of more than one reason the first counts."""
-        limits, spec = effective_limits(study.spec), study.spec
-        best = study.best_objective
-        asked = self.known[study.id].study.intent
-        if asked is not Intent.NONE:
-            return StudyState.STOPPED, StudyReason.STOPPED_BY_USER
-        if best is not None and spec.goal is not None and (best >= spec.goal or best == spec.goal):
-            return StudyState.COMPLETED, StudyReason.GOAL
-        if limits.max_failed_trials is not None and study.failed >= limits.max_failed_trials:
-            return StudyState.FAILED, StudyReason.MAX_FAILED_TRIALS
-        if limits.max_duration is not None and now >= study.created_at + limits.max_duration:
-            return StudyState.COMPLETED, StudyReason.MAX_DURATION
-        if limits.max_trials is not None and study.finished_trials >= limits.max_trials:
-            return StudyState.COMPLETED, StudyReason.MAX_TRIALS
-        if study.reason == StudyReason.NO_SUGGESTIONS:
-            return StudyState.FAILED, StudyReason.NO_SUGGESTIONS
-        return (StudyState.COMPLETED, StudyReason.EXHAUSTED) if study.id in self.exhausted else None
-
-    @staticmethod
-    def is_to_end(study: Study) -> bool:
-        """Whether its counters say so."""
-        limits, best, goal = effective_limits(study.spec), study.best_objective, study.spec.goal
-        return (
-            (limits.max_trials is not None and study.finished_trials >= limits.max_trials)
-            or (limits.max_failed_trials is not None and study.failed >= limits.max_failed_trials)
-            or (best is not None and goal is not None and best >= goal)
-        )
-
     def is_over(self, study: Study) -> set[bool]:
         """Whether it would end at once that went on, as seen at some moment since the step began."""
         longest = study.spec.limits.max_duration
         return {
-            self.is_to_end(study) or (longest is not None and at >= study.created_at + longest)
+            is_to_end(study) or (longest is not None and at >= study.created_at + longest)
             for at in (self._since, self._clock())
         }
 
