@@ -187,7 +187,7 @@ def _ends(study: StudySummary, limits: Limits) -> str:
     return (
         f"--{reached.name.replace('_', '-')} {reached.limit} is reached already, with "
         f"{counted(reached.count, 'trial')} {reached.what}: "
-        f"{study.running} that still run are ended with the study."
+        f"the study ends, and with it what still runs, {counted(study.running, 'trial')}."
     )
 
 

@@ -50,7 +50,7 @@ def cost_of(study: StudySummary, limits: Limits) -> str:
         return ""
     return (
         f"{_LABELS[reached.name]}: {reached.limit} is reached already, with {counted(reached.count, 'trial')} {reached.what}. "
-        f"{study.running} that still run would be ended with the study."
+        f"The study would end, and with it what still runs, {counted(study.running, 'trial')}."
     )
 
 

@@ -45,6 +45,8 @@ PATIENCE_S: Final = 600.0
 OPEN_S: Final = 3.0
 DEFAULT_LEASE_S: Final = 120.0
 _PAGE: Final = 1000
+# Those of a name that are being deleted are found with the one that is not.
+_NAMESAKES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,12 @@ def open_study(study: str, *, server: str | None = None) -> "Study":
         found = Study(client, study)
         found.detail()
         return found
-    page = patiently(lambda: client.list_studies(name=study, page_size=5), OPEN_S, f"opening study {study}")
+    page = patiently(lambda: client.list_studies(name=study, page_size=_NAMESAKES), OPEN_S, f"opening study {study}")
     there = [s for s in page.items if s.reason != StudyReason.DELETING]
     if not there:
         raise NotFoundError(f"there is no study named {study!r} at {client.address}: katib-cli list studies shows them")
     if len(there) > 1:
-        ids = ", ".join(f"{s.id} ({s.state.value}, {s.created_at:%Y-%m-%d %H:%M})" for s in there)
+        ids = ", ".join(f"{s.id} ({s.state.value}, {s.created_at:%Y-%m-%d %H:%M})" for s in there[:5])
         raise InvalidArgumentError(f"several studies are named {study!r}: give the id of one of them: {ids}")
     return Study(client, there[0].id)
 

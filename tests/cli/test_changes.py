@@ -125,7 +125,9 @@ def test_a_manager_that_says_nothing_more_once_a_study_is_to_be_deleted_makes_no
     assert (done.code, done.out) == (0, f"Study {A} is being deleted: it goes when its runs have ended.\n")
 
 
-ENDED = "--max-trials 5 is reached already, with 6 trials finished: 2 that still run are ended with the study."
+ENDED = (
+    "--max-trials 5 is reached already, with 6 trials finished: the study ends, and with it what still runs, 2 trials."
+)
 
 
 def test_trials_that_a_limit_ends_are_counted(cli: Cli, manager: ScriptedManager) -> None:

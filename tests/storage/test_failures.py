@@ -37,6 +37,8 @@ def error(code, text="what the server says"):
         (1114, "make room on its server's disk"),
         (1054, "start the manager again"),
         (1665, "set binlog_format to MIXED or ROW"),
+        (1709, "set innodb_default_row_format to dynamic"),
+        (1969, "raise max_statement_time"),
         (1129, "FLUSH HOSTS"),
         (1130, "create the user for this host"),
         (2003, "start it"),

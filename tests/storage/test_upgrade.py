@@ -1,6 +1,8 @@
 """Databases that earlier versions have filled: released/ holds what was written under each schema."""
 
 import math
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,6 +38,21 @@ def fill(url, released):
 
 def test_every_schema_but_the_newest_has_what_was_written_under_it():
     assert [path.stem for path in RELEASED] == REVISIONS[:-1]
+
+
+def test_an_upgrade_logs_its_steps_and_nothing_else(tmp_path):
+    """By a process of its own, as Alembic logs while it is imported too."""
+    url = f"sqlite:///{tmp_path}/old.db"
+    fill(url, RELEASED[0])
+    (tmp_path / "old.db").chmod(0o600)
+    code = (
+        "import logging, sys; from katib.manager.storage.open import open_storage; logging.basicConfig(level='INFO', "
+    )
+    code += "format='%(message)s', stream=sys.stdout); open_storage(sys.argv[1]).close()"
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, timeout=60, check=True)
+    steps = [line for line in done.stdout.splitlines() if line.startswith("Running upgrade ")]
+    assert len(steps) == len(RELEASED)
+    assert done.stdout.splitlines() == steps
 
 
 @pytest.fixture(params=RELEASED, ids=lambda path: path.stem)

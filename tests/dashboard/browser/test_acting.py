@@ -125,7 +125,8 @@ def test_a_limit_that_would_end_trials_is_asked_about_first(eyes: Eyes, running:
     dialog.get_by_label("Trials in all").fill("2")
     dialog.get_by_role("button", name="Change the limits").click()
     expect(dialog.locator(".trouble")).to_have_text(
-        "Trials in all: 2 is reached already, with 2 trials finished. 2 that still run would be ended with the study."
+        "Trials in all: 2 is reached already, with 2 trials finished. "
+        "The study would end, and with it what still runs, 2 trials."
     )
     eyes.check_access()
     eyes.shoot("limits-cost")

@@ -62,6 +62,14 @@ _MENDED_OUTSIDE: Final = {
         "takes no writes: it logs them as statements, which InnoDB cannot where READ COMMITTED is asked for",
         "set binlog_format to MIXED or ROW",
     ),
+    1709: (
+        "keeps rows in a form whose keys are too short",
+        "set innodb_default_row_format to dynamic",
+    ),
+    1969: (
+        "ends what takes longer than its limit",
+        "raise max_statement_time for the server or for this user",
+    ),
     1049: (
         "is not there yet, though its server is",
         "create it with CREATE DATABASE, or correct its name in --database",

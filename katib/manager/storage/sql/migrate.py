@@ -1,5 +1,6 @@
 """Brings a database to the schema that this program knows, or says why it cannot."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,8 @@ def prepare(url: URL, where: str, *, upgrade: bool) -> None:
         if _is_new(connection):
             _create(connection)
         else:
+            # It logs each of its plugins as it is imported.
+            logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
             from katib.manager.storage.sql import upgrading
 
             upgrading.upgrade(connection)

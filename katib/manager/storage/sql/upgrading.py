@@ -1,6 +1,7 @@
 """Alembic's part: from one schema to the next. It takes a quarter of a second to import, which a manager whose database has the
 newest schema does not wait for."""
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,14 @@ def migrations(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
+
+
+def _is_a_step(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or record.getMessage().startswith("Running")
+
+
+# Beside each step to the next schema it logs which dialect it has, anew at each try.
+logging.getLogger("alembic.runtime.migration").addFilter(_is_a_step)
 
 
 def upgrade(connection: Connection) -> None:
