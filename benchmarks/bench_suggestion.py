@@ -29,7 +29,7 @@ from sqlalchemy import event
 
 from katib.api import api_pb2_grpc
 from katib.domain.errors import UnavailableError
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.names import new_id
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, Setting, Study, StudySpec, StudyState
@@ -161,7 +161,7 @@ class Desk:
         for trial in trials:
             loss = sum((float(p.value) - 0.3) ** 2 for p in trial.parameters) + self.random.gauss(0, 0.01)
             seen = Observation("loss", loss, NOW, 1, "output", trial.number)
-            intakes.append(Intake(trial.id, 1, "", "1", (seen,), "loss", MetricStrategy.LATEST))
+            intakes.append(Intake(trial.id, 1, "", "1", (seen,)))
             moves.append(TrialMove(trial.id, 1, TrialState.RUNNING, TrialState.COMPLETED, at=NOW))
         self.storage.apply(self.study.id, StudyChanges(tuple(intakes), tuple(moves)))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from katib.api.client import ManagerClient
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.names import new_id
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale, SearchSpace
 from katib.domain.study import Objective, Study, StudySpec, StudyState
@@ -107,7 +107,7 @@ def move(trial: Trial, before: TrialState, after: TrialState, at: datetime) -> T
 
 def intake(trial: Trial, value: float, at: datetime) -> Intake:
     seen = Observation("accuracy", value, at, 1, "output", 1)
-    return Intake(trial.id, 1, "", "1", (seen,), "accuracy", MetricStrategy.LATEST)
+    return Intake(trial.id, 1, "", "1", (seen,))
 
 
 def fill_peer(python: Path, folder: Path, client: ManagerClient, study: str) -> str:

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from benchmarks.service import work
 from katib.api.channel import open_channel
 from katib.api.client import ManagerClient
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.names import new_id
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, StudySpec
@@ -174,7 +174,7 @@ def fill(client: ManagerClient, storage: Storage, trials: int) -> str:
         storage.apply(
             study,
             StudyChanges(
-                intakes=tuple(Intake(t.id, 1, "", "", seen, work.OBJECTIVE, MetricStrategy.LATEST) for t in added),
+                intakes=tuple(Intake(t.id, 1, "", "", seen) for t in added),
                 moves=tuple(TrialMove(t.id, 1, TrialState.RUNNING, TrialState.COMPLETED, at=now) for t in added),
             ),
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.study import Study, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialState
 
@@ -56,17 +56,15 @@ class StopRequest:
 @dataclass(frozen=True, slots=True)
 class Intake:
     """Output taken in: observations, and the cursor after them. Takes place only if the trial is unfinished, at `attempt`
-    and its cursor is still `from_cursor`. Observations whose key is there already are passed over. The trial's objective is
-    folded by `strategy` over the values of metric `objective_name` that were new. `model_path` is what the output says of the
-    model, empty where it says nothing; the latest one counts."""
+    and its cursor is still `from_cursor`. Observations whose key is there already are passed over; the trial's objective is
+    folded over the values that were new, as its study says. `model_path` is what the output says of the model, empty where it
+    says nothing; the latest one counts."""
 
     trial_id: str
     attempt: int
     from_cursor: str
     to_cursor: str
     observations: tuple[Observation, ...]
-    objective_name: str
-    strategy: MetricStrategy
     model_path: str = ""
 
 

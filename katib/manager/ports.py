@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.study import Study, StudyState
 from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.trial_columns import TrialColumns
@@ -41,7 +41,7 @@ class TrialFilter:
 
 @dataclass(frozen=True, slots=True)
 class ManagerRecord:
-    """A manager's row. `process` identifies its process on its host (see `process_identity`); `age` is the time since its
+    """A manager's row. `process` identifies its process on its host (see `manager.identity`); `age` is the time since its
     last heartbeat by the database's clock."""
 
     id: str
@@ -164,8 +164,6 @@ class Storage(Protocol):
         trial_id: str,
         attempt: int,
         observations: Sequence[Observation],
-        objective_name: str = "",
-        strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
         most: int = 0,
         allow: Callable[[Study, int], None] | None = None,
@@ -174,9 +172,9 @@ class Storage(Protocol):
         passed over. Renews the trial's lease, if it has one; without new observations that is no change of its revision. Raises
         FailedPreconditionError when the trial is not RUNNING at that attempt.
 
-        Without `objective_name` the objective and its strategy are the study's. `check` sees them before anything is decided,
-        as `decide` does in `apply_to`. Raises ResourceExhaustedError for new ones with which the trial would have more than
-        `most` (0: any number), and what `allow` raises, which is given the number of new ones and must be quick.
+        `check` sees study and trial before anything is decided, as `decide` does in `apply_to`. Raises ResourceExhaustedError
+        for new ones with which the trial would have more than `most` (0: any number), and what `allow` raises, which is given
+        the number of new ones and must be quick.
         """
 
     def get_trial(self, trial_id: str) -> Trial: ...

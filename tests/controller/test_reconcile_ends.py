@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from katib.domain.errors import NotFoundError, UnavailableError
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.names import new_id, run_name
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Intent, Limits, Setting, StudyReason, StudyState
@@ -79,7 +79,7 @@ def test_a_value_reported_as_the_last_act_of_a_run_counts(desk: Desk) -> None:
     def report_first(asked: str) -> Sequence[RunStatus]:
         now = datetime.now(UTC)
         observation = Observation("acc", 0.8, now, 1, "report:", 1)
-        desk.storage.report(trial.id, 0, [observation], "acc", MetricStrategy.LATEST)
+        desk.storage.report(trial.id, 0, [observation])
         return runs(asked)
 
     desk.worker.list = report_first  # type: ignore[method-assign]

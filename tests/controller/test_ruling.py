@@ -264,7 +264,7 @@ def test_a_retried_trial_is_told_from_its_new_attempt_on(desk: Desk) -> None:
     current = desk.storage.get_trial(trial.id)
     (waiting,) = go(desk.storage, current, to=type(current.state).PENDING)
     (again,) = go(desk.storage, waiting, to=RUNNING)
-    desk.storage.report(again.id, 2, [replace(observe(0.1), attempt=2)], "accuracy", SPEC.objective_strategy)
+    desk.storage.report(again.id, 2, [replace(observe(0.1), attempt=2)])
 
     assert desk.ask() == []
 

@@ -38,7 +38,6 @@ from tests.storage.builders import (
     COMPLETED,
     ERROR,
     KILLED,
-    LATEST,
     PENDING,
     RUNNING,
     add,
@@ -105,7 +104,7 @@ class Deltas(RuleBasedStateMachine):
         if values:
             started = go(self.storage, *add(self.storage, study, len(values)), to=RUNNING, run="r")
             for trial, value in zip(started, values, strict=True):
-                self.storage.report(trial.id, 0, [observe(value)], "accuracy", LATEST)
+                self.storage.report(trial.id, 0, [observe(value)])
             go(self.storage, *started, to=COMPLETED)
 
     @rule(data=st.data())
@@ -116,7 +115,7 @@ class Deltas(RuleBasedStateMachine):
     @rule(data=st.data(), value=st.floats(-2, 2))
     def one_reports(self, data: st.DataObject, value: float) -> None:
         if trial := self.trial(data, "unfinished", state=RUNNING):
-            self.storage.report(trial.id, 0, [observe(value)], "accuracy", LATEST)
+            self.storage.report(trial.id, 0, [observe(value)])
 
     @rule(data=st.data(), to=st.sampled_from([COMPLETED, KILLED, ERROR, PENDING]))
     def one_ends_or_is_tried_again(self, data: st.DataObject, to: Any) -> None:
@@ -325,7 +324,7 @@ def finish(world: Deltas, *objectives: float) -> Sequence[Trial]:
     """Trials of the first study, one after the other."""
     for value in objectives:
         (trial,) = go(world.storage, *add(world.storage, world.studies[0]), to=RUNNING, run="r")
-        world.storage.report(trial.id, 0, [observe(value)], "accuracy", LATEST)
+        world.storage.report(trial.id, 0, [observe(value)])
         go(world.storage, world.storage.get_trial(trial.id), to=COMPLETED)
     return world.storage.finished_trials(world.studies[0].id)
 

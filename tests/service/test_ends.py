@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from katib.domain.metrics import MetricStrategy
 from katib.domain.study import Limits
 from katib.domain.trial import TrialState
 from katib.manager.service.clients import ClientUseCases
@@ -49,7 +48,7 @@ def test_a_completion_wakes_the_controller_at_once_where_the_study_is_to_end(
     study = storage.create_study(make_study(spec=make_spec(**spec)))
     first, second = add(storage, study, 2, client_id="c", running=True)
     for trial in (first, second):
-        storage.report(trial.id, 0, [observe(0.6)], "accuracy", MetricStrategy.LATEST)
+        storage.report(trial.id, 0, [observe(0.6)])
     use_cases.complete_trial(study.id, first.id, is_complete=True)
     assert (controller.soon, controller.at_once) == (([], [study.id]) if spec.get("goal") == 0.5 else ([study.id], []))
     controller.soon.clear()

@@ -56,7 +56,7 @@ def move(trial: Trial, to: TrialState, **fields: Any) -> TrialMove:
 
 
 def intake(trial: Trial, *observations: Observation, to: str = "9", **fields: Any) -> Intake:
-    made = Intake(trial.id, trial.attempt, trial.cursor, to, observations, "accuracy", LATEST)
+    made = Intake(trial.id, trial.attempt, trial.cursor, to, observations)
     return replace(made, **fields)
 
 

@@ -19,7 +19,7 @@ from katib.manager.storage.sql.engine import make_engine, parse_url
 from katib.manager.storage.sql.storage import SqlStorage
 from tests.e2e.harness import until
 from tests.storage import servers
-from tests.storage.builders import LATEST, NOW, add, ids, make_study, new_trials
+from tests.storage.builders import NOW, add, ids, make_study, new_trials
 
 HOUR = timedelta(hours=1)
 LEASE = timedelta(minutes=1)
@@ -146,7 +146,7 @@ def test_a_lease_is_not_renewed_by_a_clock_that_goes_on(storage, clock):
         assert hand_out(storage, study, f"c{i}") == ()
         assert give(storage, study, f"d{i}") == ()
     assert storage.get_trial(trial.id) == trial
-    assert storage.report(trial.id, 0, [], "accuracy", LATEST).lease_until > trial.lease_until
+    assert storage.report(trial.id, 0, []).lease_until > trial.lease_until
     assert not storage.has_trials_for("a" * 16, "c")
 
 

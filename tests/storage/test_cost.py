@@ -33,7 +33,6 @@ from katib.manager.storage.sql.storage import SqlStorage
 from tests.storage import servers
 from tests.storage.builders import (
     COMPLETED,
-    LATEST,
     NOW,
     PENDING,
     RUNNING,
@@ -115,7 +114,7 @@ def costs(storage, counter, finished):
     ended = StudyChanges(intakes=(intake(first, observe()),), moves=(move(first, COMPLETED), move(second, RUNNING)))
     found = {
         "apply": counter.cost(lambda: storage.apply(study.id, ended)),
-        "report": counter.cost(lambda: storage.report(second.id, 0, [observe()] * 3, "accuracy", LATEST)),
+        "report": counter.cost(lambda: storage.report(second.id, 0, [observe()] * 3)),
         "add": counter.cost(lambda: add(storage, study)),
         "finished, but for the first time": counter.cost(lambda: storage.finished_trials(study.id)),
         "get": counter.cost(lambda: storage.get_trial(third.id)),
@@ -139,7 +138,7 @@ def costs(storage, counter, finished):
         "observations": counter.cost(lambda: storage.list_observations(second.id, 0, (), 5, "")),
         "latest": counter.cost(lambda: storage.latest_observations(second.id, 5)),
         "curves": counter.cost(lambda: storage.curves(study.id, ["accuracy"], frozenset({RUNNING}))),
-        "renewal": counter.cost(lambda: storage.report(left.id, 2, [], "accuracy", LATEST)),
+        "renewal": counter.cost(lambda: storage.report(left.id, 2, [])),
         "driven": counter.cost(lambda: storage.driven_studies("m")),
         "studies": counter.cost(lambda: storage.list_studies(StudyFilter(), 5, "")),
         "algorithms": counter.cost(storage.algorithms_in_use),
@@ -250,7 +249,7 @@ def test_a_statement_for_last_values_goes_through_no_more_values_than_it_may(sto
     trials_ = running(storage, study, 6)
     for trial, values in zip(trials_, (4, 4, 4, 25, 1, 0), strict=True):
         given = [observe(float(i), f"m{i % 3}", position=i) for i in range(1, values + 1)]
-        storage.report(trial.id, 0, given, "accuracy", LATEST)
+        storage.report(trial.id, 0, given)
     found = {}
     # How many have values at all and which; then 4 and 4, 4, 25, 1: in which order, is the database's affair.
     statements_ = counter.cost(lambda: found.update(storage.last_values(trials_)))[1]

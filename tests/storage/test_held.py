@@ -17,7 +17,6 @@ from tests.e2e.harness import until
 from tests.storage import servers
 from tests.storage.builders import (
     COMPLETED,
-    LATEST,
     NOW,
     RUNNING,
     add,
@@ -51,7 +50,7 @@ def give(storage, study, client, count=1, lease=LEASE):
 
 
 def report(storage, trial, value):
-    return lambda: storage.report(trial.id, 0, [observe(value)], "accuracy", LATEST)
+    return lambda: storage.report(trial.id, 0, [observe(value)])
 
 
 def complete(storage, trial):

@@ -20,7 +20,6 @@ from tests.e2e.harness import until
 from tests.storage import servers
 from tests.storage.builders import (
     COMPLETED,
-    LATEST,
     NOW,
     intake,
     make_study,
@@ -207,7 +206,7 @@ def test_what_no_packet_holds_is_made_sure_of_before_the_first(two, monkeypatch)
     found = calls(
         one,
         lambda: loop(one, calm),
-        lambda: one.report(trial.id, 0, values, "accuracy", LATEST),
+        lambda: one.report(trial.id, 0, values),
     )
     assert found[1].objective == 0.5
     assert (watched.made, watched.right) == (1, 1)
@@ -215,7 +214,7 @@ def test_what_no_packet_holds_is_made_sure_of_before_the_first(two, monkeypatch)
     give(other, quiet, "d")()
     found = calls(
         one,
-        lambda: one.report(trial.id, 0, [replace(v, position=-v.position) for v in values], "accuracy", LATEST),
+        lambda: one.report(trial.id, 0, [replace(v, position=-v.position) for v in values]),
         lambda: loop(one, found[0].given[0]),
     )
     assert (found[0].objective, found[1].given[0].number) == (0.5, 4)
@@ -234,7 +233,7 @@ def test_one_that_is_refused_after_it_has_read_costs_the_others_nothing(two):
     done, refused = calls(
         one,
         lambda: loop(one, trial),
-        lambda: one.report(full.id, 0, [observe(0.2)], "accuracy", LATEST, most=1),
+        lambda: one.report(full.id, 0, [observe(0.2)], most=1),
     )
     assert isinstance(refused, ResourceExhaustedError)
     assert (done.given[0].number, watched.made, watched.right) == (3, 1, 1)
@@ -266,7 +265,7 @@ def test_one_that_fails_after_it_has_written_is_undone_with_what_was_assumed_and
 
     def fail():
         def function(session):
-            changes.report(session, trial.id, 0, [observe(0.9)], "accuracy", LATEST, None, 0, None)
+            changes.report(session, trial.id, 0, [observe(0.9)], None, 0, None)
             raise AbortedError("no")
 
         one.database.write_study(function, About(trial_id=trial.id))

@@ -16,7 +16,7 @@ from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import kept
 from tests.examples import examples
 from tests.storage import servers
-from tests.storage.builders import COMPLETED, LATEST, NOW, intake, make_study, move, new_trials, observe, recount
+from tests.storage.builders import COMPLETED, NOW, intake, make_study, move, new_trials, observe, recount
 from tests.storage.test_held import LEASE, calls
 from tests.storage.test_kept import Assumptions
 
@@ -65,7 +65,7 @@ def bind(deed, trial_ids, study):
         return lambda storage: storage.give_trials(asked)
     if name == "report":
         trial_id, seen = named(arguments[0]), observe(arguments[1])
-        return lambda storage: storage.report(trial_id, 0, [seen], "accuracy", LATEST)
+        return lambda storage: storage.report(trial_id, 0, [seen])
     if name == "hand_out":
         client, count_, lease = arguments
         return lambda storage: storage.hand_out(study.id, client, count_, lease, NOW)

@@ -38,7 +38,6 @@ observations = st.lists(
     ),
     max_size=4,
 ).map(tuple)
-strategies = st.sampled_from(MetricStrategy)
 # Trials are named by their place; the walk puts their ids in.
 moves = st.builds(
     lambda i, attempt, way, word, at: TrialMove(i, attempt, *way, word, word, word, at, at),
@@ -48,7 +47,7 @@ moves = st.builds(
     words,
     times,
 )
-intakes = st.builds(Intake, indexes, attempts, words, words, observations, st.just("accuracy"), strategies)
+intakes = st.builds(Intake, indexes, attempts, words, words, observations)
 study_moves = st.none() | st.builds(StudyMove, st.sampled_from(StudyState), words, words, times)
 changes = st.builds(
     StudyChanges,
@@ -63,7 +62,7 @@ changes = st.builds(
 calls = st.lists(
     st.tuples(st.just("apply"), changes, words, st.booleans())
     | st.tuples(st.just("add"), st.integers(0, 3), st.booleans(), words)
-    | st.tuples(st.just("report"), indexes, st.integers(0, 2), observations, strategies)
+    | st.tuples(st.just("report"), indexes, st.integers(0, 2), observations)
     | st.tuples(st.just("update"), st.sampled_from(StudyState), st.sampled_from(Intent), words)
     | st.tuples(st.just("claim"), words),
     max_size=25,
@@ -102,9 +101,9 @@ def call(storage, study, trial_ids, new, name, *arguments):
             suggested = storage.get_study(study.id).suggested
             result = storage.add_trials(study.id, suggested, new, NOW, client, running)
         elif name == "report":
-            i, attempt, seen, strategy = arguments
+            i, attempt, seen = arguments
             trial_id = trial_ids[i] if i < len(trial_ids) else "a" * 16
-            result = storage.report(trial_id, attempt, seen, "accuracy", strategy)
+            result = storage.report(trial_id, attempt, seen)
         elif name == "update":
             state, intent, word = arguments
             result = storage.update_study(
@@ -157,9 +156,10 @@ class Walk:
             stack.callback(other.close)
 
             @settings(max_examples=examples(self.examples), suppress_health_check=list(HealthCheck))
-            @given(calls, st.sampled_from(Objective))
-            def walk(steps, optimization):
-                study = make_study(spec=make_spec(optimization=optimization), created_at=NOW - timedelta(1))
+            @given(calls, st.sampled_from(Objective), st.sampled_from(MetricStrategy))
+            def walk(steps, optimization, strategy):
+                spec = make_spec(optimization=optimization, objective_strategy=strategy)
+                study = make_study(spec=spec, created_at=NOW - timedelta(1))
                 trial_ids = []
                 for storage in (memory, other):
                     storage.create_study(study)

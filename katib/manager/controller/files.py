@@ -81,16 +81,6 @@ class FileReading:
         if not piece.observations:
             return trial, not piece.end
         found = tuple(piece.observations)
-        intakes.append(
-            Intake(
-                trial.id,
-                trial.attempt,
-                trial.cursor,
-                trial.cursor,
-                found,
-                spec.objective_name,
-                spec.objective_strategy,
-            )
-        )
+        intakes.append(Intake(trial.id, trial.attempt, trial.cursor, trial.cursor, found))
         values = [o.value for o in found if o.name == spec.objective_name]
         return replace(trial, objective=fold_objective(trial.objective, values, spec.objective_strategy)), not piece.end

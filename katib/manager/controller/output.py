@@ -152,18 +152,7 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
     if not observations and not model and not (output.end and output.cursor != trial.cursor):
         return trial
     taken.metrics = taken.metrics or bool(observations)
-    taken.intakes.append(
-        Intake(
-            trial.id,
-            trial.attempt,
-            trial.cursor,
-            output.cursor,
-            observations,
-            spec.objective_name,
-            spec.objective_strategy,
-            model,
-        )
-    )
+    taken.intakes.append(Intake(trial.id, trial.attempt, trial.cursor, output.cursor, observations, model))
     values = [o.value for o in observations if o.name == spec.objective_name]
     return replace(
         trial,

@@ -83,15 +83,7 @@ def reported(
         for ordinal, (name, value) in enumerate(values)
     )
     return [
-        Intake(
-            trial.id,
-            trial.attempt,
-            trial.cursor,
-            trial.cursor,
-            tuple(part),
-            study.spec.objective_name,
-            study.spec.objective_strategy,
-        )
+        Intake(trial.id, trial.attempt, trial.cursor, trial.cursor, tuple(part))
         for part in (observations, final)
         if part
     ]

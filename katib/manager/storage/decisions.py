@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from katib.domain.errors import AbortedError, FailedPreconditionError, ResourceExhaustedError
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.permissions import owner_of
 from katib.domain.study import Intent, Study, StudyState
 from katib.domain.trial import MOVES, NewTrial, Trial, TrialState
@@ -135,8 +135,6 @@ def decide_report(
     trial: Trial,
     attempt: int,
     observations: Sequence[Observation],
-    objective_name: str,
-    strategy: MetricStrategy,
     seen: Iterable[Key],
     now: datetime,
     taken: int,
@@ -153,7 +151,7 @@ def decide_report(
             f"trial {trial.id} is at attempt {trial.attempt}: what attempt {attempt} reports is not taken any more"
         )
     work = Work(study, {trial.id: trial}, {trial.id: seen})
-    work.take(trial, observations, objective_name, strategy)
+    work.take(trial, observations)
     check_room(study, trial.id, taken, work.new_observations(trial.id), most, allow)
     work.renew(trial.id, now)
     return work.decision()

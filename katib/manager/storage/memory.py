@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from katib.domain.errors import AlreadyExistsError
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.permissions import owner_of
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial
@@ -211,8 +211,6 @@ class MemoryStorage(MemoryReads):
         trial_id: str,
         attempt: int,
         observations: Sequence[Observation],
-        objective_name: str = "",
-        strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
         most: int = 0,
         allow: Callable[[Study, int], None] | None = None,
@@ -222,13 +220,9 @@ class MemoryStorage(MemoryReads):
             study = self._studies[trial.study_id]
             if check is not None:
                 check(study, trial)
-            if not objective_name:
-                objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
             seen, now = self._seen(trial), datetime.now(UTC)
             taken = len(self._observations.get(trial_id, ()))
-            decision = decide_report(
-                study, trial, attempt, observations, objective_name, strategy, seen, now, taken, most, allow
-            )
+            decision = decide_report(study, trial, attempt, observations, seen, now, taken, most, allow)
             self._store(decision)
         if decision.study is not study:
             self._tell(study.id)

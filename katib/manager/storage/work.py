@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from katib.domain.metrics import MetricStrategy, Observation, fold_objective
+from katib.domain.metrics import Observation, fold_objective
 from katib.domain.study import Intent, Study
 from katib.domain.trial import FINISHED, Trial, TrialAttempt, TrialReason, TrialState
 from katib.manager.changes import Intake, StopRequest, StudyMove, TrialMove, TrialNote
@@ -65,16 +65,12 @@ class Work:
         ):
             self._refused.add(intake.trial_id)
             return
-        self.take(
-            trial, intake.observations, intake.objective_name, intake.strategy, intake.to_cursor, intake.model_path
-        )
+        self.take(trial, intake.observations, intake.to_cursor, intake.model_path)
 
     def take(
         self,
         trial: Trial,
         observations: Sequence[Observation],
-        objective_name: str,
-        strategy: MetricStrategy,
         cursor: str | None = None,
         model_path: str = "",
     ) -> None:
@@ -95,7 +91,9 @@ class Work:
         elif (cursor is None or cursor == trial.cursor) and model_path in ("", trial.model_path):
             return
         # Only new values count: under LATEST a repeated report would bring an older value back.
-        objective = fold_objective(trial.objective, (o.value for o in new if o.name == objective_name), strategy)
+        spec = self._study.spec
+        values = (o.value for o in new if o.name == spec.objective_name)
+        objective = fold_objective(trial.objective, values, spec.objective_strategy)
         self._change(
             trial,
             objective=objective,

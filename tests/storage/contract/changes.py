@@ -14,7 +14,6 @@ from tests.storage.builders import (
     COMPLETED,
     ERROR,
     KILLED,
-    LATEST,
     NOW,
     PENDING,
     RUNNING,
@@ -291,8 +290,8 @@ class ChangeContract:
     def test_only_completed_trials_with_an_objective_can_be_the_best(self, storage):
         study = storage.create_study(make_study())
         a, b, c = running(storage, study, 3)
-        storage.report(a.id, 0, [observe(0.9)], "accuracy", LATEST)
-        storage.report(b.id, 0, [observe(0.8)], "accuracy", LATEST)
+        storage.report(a.id, 0, [observe(0.9)])
+        storage.report(b.id, 0, [observe(0.8)])
         go(storage, a, to=KILLED)
         go(storage, b, to=ERROR)
         go(storage, c, to=COMPLETED)
@@ -334,7 +333,7 @@ class ChangeContract:
         grown()
         go(storage, trial, to=RUNNING)
         grown()
-        storage.report(trial.id, 0, [observe()], "accuracy", LATEST)
+        storage.report(trial.id, 0, [observe()])
         grown()
         storage.update_study(study.id, lambda s: replace(s, reason="x"))
         grown()

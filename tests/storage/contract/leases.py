@@ -12,7 +12,6 @@ from katib.domain.trial import MAX_DISRUPTIONS, TrialAttempt, TrialReason, Trial
 from katib.manager.changes import Giving, StopRequest, StudyChanges
 from tests.storage.builders import (
     COMPLETED,
-    LATEST,
     NOW,
     RUNNING,
     add,
@@ -92,7 +91,7 @@ class LeaseContract:
     def test_a_trial_whose_lease_is_over_begins_another_attempt_at_the_next_who_asks(self, storage):
         study = storage.create_study(make_study())
         (trial,) = lapse(storage, study)
-        storage.report(trial.id, 1, [observe(0.5)], "accuracy", LATEST)
+        storage.report(trial.id, 1, [observe(0.5)])
         time.sleep(0.02)
         (given,) = storage.hand_out(study.id, "b", 5, LONG, later(9))
         assert (given.id, given.number, given.attempt, given.state) == (trial.id, trial.number, 2, RUNNING)
@@ -112,8 +111,8 @@ class LeaseContract:
         # From then on it is b's.
         assert storage.hand_out(study.id, "a", 5, LONG, NOW) == ()
         with pytest.raises(FailedPreconditionError):
-            storage.report(trial.id, 1, [observe()], "accuracy", LATEST)
-        storage.report(trial.id, 2, [observe(0.75)], "accuracy", LATEST)
+            storage.report(trial.id, 1, [observe()])
+        storage.report(trial.id, 2, [observe(0.75)])
         (ended,) = go(storage, storage.get_trial(trial.id), to=COMPLETED)
         assert (ended.objective, ended.lease, ended.lease_until, ended.reason) == (0.75, None, None, "")
         assert storage.get_trial(trial.id) == ended
@@ -171,7 +170,7 @@ class LeaseContract:
     def test_own_trials_come_first_then_those_that_were_left_for_longest(self, storage):
         study = storage.create_study(make_study())
         old, older = *lapse(storage, study, client="x"), *lapse(storage, study, client="y")
-        storage.report(old.id, 1, [observe()], "accuracy", LATEST)
+        storage.report(old.id, 1, [observe()])
         (own,) = lease(storage, study, client="me")
         time.sleep(0.02)
         assert ids(storage.hand_out(study.id, "me", 2, LONG, NOW)) == [own.id, older.id]
@@ -189,14 +188,14 @@ class LeaseContract:
         (trial,) = lease(storage, study)
         value = observe()
         time.sleep(TICK_S)
-        reported = storage.report(trial.id, 1, [value], "accuracy", LATEST)
+        reported = storage.report(trial.id, 1, [value])
         assert reported.lease_until > trial.lease_until
         revision = storage.get_study(study.id).revision
         assert reported.revision == revision
         for news in ([], [value]):
             before = storage.get_trial(trial.id)
             time.sleep(TICK_S)
-            renewed = storage.report(trial.id, 0, news, "accuracy", LATEST)
+            renewed = storage.report(trial.id, 0, news)
             assert renewed.lease_until > before.lease_until
             assert storage.get_trial(trial.id) == renewed
         assert storage.get_study(study.id).revision == renewed.revision == revision

@@ -21,6 +21,7 @@ from tests.storage.builders import (
     go,
     intake,
     later,
+    make_spec,
     make_study,
     move,
     observe,
@@ -43,8 +44,8 @@ VALUES = [
 
 
 class ObservationContract:
-    def _reported(self, storage, trial, *observations, strategy=LATEST, attempt=0):
-        return storage.report(trial.id, attempt, observations, "accuracy", strategy)
+    def _reported(self, storage, trial, *observations, attempt=0):
+        return storage.report(trial.id, attempt, observations)
 
     def _values(self, storage, trial):
         return [o.value for o in storage.list_observations(trial.id, 0, (), 1000, "").items]
@@ -111,17 +112,19 @@ class ObservationContract:
         ("strategy", "expected"), [(LATEST, 0.4), (MetricStrategy.MIN, 0.1), (MetricStrategy.MAX, 0.9)]
     )
     def test_the_objective_is_folded_by_the_strategy(self, storage, strategy, expected):
-        (trial,) = running(storage, storage.create_study(make_study()))
+        study = storage.create_study(make_study(spec=make_spec(objective_strategy=strategy)))
+        (trial,) = running(storage, study)
         for values in ([0.5, 0.9], [0.1], [0.4]):
-            after = self._reported(storage, trial, *map(observe, values), strategy=strategy)
-        self._reported(storage, trial, observe(7, "loss"), strategy=strategy)
+            after = self._reported(storage, trial, *map(observe, values))
+        self._reported(storage, trial, observe(7, "loss"))
         assert after.objective == expected
         assert storage.get_trial(trial.id).objective == expected
 
     def test_a_number_beats_nan_unless_the_latest_counts(self, storage):
-        a, b = running(storage, storage.create_study(make_study()), 2)
+        least = storage.create_study(make_study(spec=make_spec(objective_strategy=MetricStrategy.MIN)))
+        (a,), (b,) = running(storage, least), running(storage, storage.create_study(make_study()))
         values = [observe(math.nan), observe(0.3), observe(math.nan)]
-        assert self._reported(storage, a, *values, strategy=MetricStrategy.MIN).objective == 0.3
+        assert self._reported(storage, a, *values).objective == 0.3
         assert math.isnan(self._reported(storage, b, *values).objective)
 
     def test_output_is_taken_in_once_with_its_cursor(self, storage):

@@ -20,7 +20,6 @@ from katib.manager.storage.sql import deletion
 from tests.e2e.harness import until
 from tests.storage.builders import (
     COMPLETED,
-    LATEST,
     NOW,
     RUNNING,
     add,
@@ -108,7 +107,7 @@ class SharedDatabaseContract:
 
         def complete(storage, mine):
             for trial in mine:
-                storage.report(trial.id, 0, [observe(trial.number / 100)], "accuracy", LATEST)
+                storage.report(trial.id, 0, [observe(trial.number / 100)])
                 go(storage, trial, to=COMPLETED)
 
         race(*(lambda s=s, m=trials[i::4]: complete(s, m) for i, s in enumerate((a, b, a, b))))
@@ -155,7 +154,7 @@ class SharedDatabaseContract:
 
         def report(storage, mine):
             for o in mine:
-                storage.report(trial.id, 0, [o], "accuracy", LATEST)
+                storage.report(trial.id, 0, [o])
 
         race(*(lambda s=s, m=seen[10 * i : 10 * i + 30]: report(s, m) for i, s in enumerate((a, b, a, b))))
         found = a.list_observations(trial.id, 0, (), 100, "").items
@@ -216,7 +215,7 @@ class SharedDatabaseContract:
             lambda: b.get_trial(trials[0].id),
             lambda: b.finished_trials(study.id),
             lambda: b.latest_observations(trials[0].id, 5),
-            lambda: b.report(trials[0].id, 0, [observe()], "accuracy", LATEST),
+            lambda: b.report(trials[0].id, 0, [observe()]),
         ):
             with pytest.raises(NotFoundError):
                 call()
@@ -265,7 +264,7 @@ class SharedDatabaseContract:
         study, other = a.create_study(make_study()), b.create_study(make_study())
         trials = running(a, study, 1200)
         for trial in trials[3:5]:
-            a.report(trial.id, 0, [observe() for _ in range(7000)], "accuracy", LATEST)
+            a.report(trial.id, 0, [observe() for _ in range(7000)])
         ended = threading.Event()
 
         def delete():

@@ -18,7 +18,6 @@ from katib.domain.trial import TrialState
 from katib.manager.changes import StudyChanges, StudyMove
 from katib.manager.ports import StudyFilter, TrialFilter
 from tests.storage.builders import (
-    LATEST,
     NOW,
     add,
     completed,
@@ -96,7 +95,7 @@ class StudyContract:
             lambda: storage.update_study(bad, lambda study: study),
             lambda: storage.add_trials(bad, 0, new_trials(), NOW),
             lambda: storage.apply(bad, StudyChanges()),
-            lambda: storage.report(bad, 0, [observe()], "accuracy", LATEST),
+            lambda: storage.report(bad, 0, [observe()]),
             lambda: storage.get_trial(bad),
             lambda: storage.unfinished_trials(bad),
             lambda: storage.finished_trials(bad),
@@ -229,7 +228,7 @@ class StudyContract:
         study = storage.create_study(make_study())
         storage.create_study(make_study())
         trial, _ = add(storage, study, 2)
-        storage.report(go(storage, trial, to=TrialState.RUNNING)[0].id, 0, [observe(), observe()], "accuracy", LATEST)
+        storage.report(go(storage, trial, to=TrialState.RUNNING)[0].id, 0, [observe(), observe()])
         real = storage.list_studies(StudyFilter(), 1, "").next_token
         made_up = [
             "x",
@@ -321,8 +320,8 @@ class StudyContract:
         hears(lambda: storage.apply(study.id, StudyChanges(moves=(move(trial, TrialState.RUNNING),))), study.id)
         hears(lambda: storage.apply(study.id, StudyChanges(moves=(move(trial, TrialState.RUNNING),))))
         seen = observe()
-        hears(lambda: storage.report(trial.id, 0, [seen], "accuracy", LATEST), study.id)
-        hears(lambda: storage.report(trial.id, 0, [seen], "accuracy", LATEST))
+        hears(lambda: storage.report(trial.id, 0, [seen]), study.id)
+        hears(lambda: storage.report(trial.id, 0, [seen]))
         hears(lambda: storage.update_study(study.id, lambda s: replace(s, message="m")), study.id)
         hears(lambda: storage.update_study(study.id, lambda s: s))
         with pytest.raises(AbortedError):

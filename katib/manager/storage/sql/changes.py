@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, update
 
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial
 from katib.manager.changes import Applied, Giving, StudyChanges
@@ -104,8 +104,6 @@ def report(
     trial_id: str,
     attempt: int,
     new: Sequence[Observation],
-    objective_name: str,
-    strategy: MetricStrategy,
     check: Callable[[Study, Trial], None] | None,
     most: int,
     allow: Callable[[Study, int], None] | None,
@@ -114,10 +112,8 @@ def report(
     study = held.study
     if check is not None:
         check(study, trial)
-    if not objective_name:
-        objective_name, strategy = study.spec.objective_name, study.spec.objective_strategy
     seen = seen_keys(session, trial_id, trial.attempt, new) if taken else ()
-    decision = decide_report(study, trial, attempt, new, objective_name, strategy, seen, held.at, taken, most, allow)
+    decision = decide_report(study, trial, attempt, new, seen, held.at, taken, most, allow)
     _store(session, {trial_id: trial}, {trial_id: taken}, decision)
     return decision.trials.get(trial_id, trial)
 

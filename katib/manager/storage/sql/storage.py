@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import literal, select
 
 from katib.domain.errors import AlreadyExistsError
-from katib.domain.metrics import MetricStrategy, Observation
+from katib.domain.metrics import Observation
 from katib.domain.study import Study
 from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
 from katib.domain.trial_columns import TrialColumns
@@ -124,16 +124,12 @@ class SqlStorage:
         trial_id: str,
         attempt: int,
         observations: Sequence[Observation],
-        objective_name: str = "",
-        strategy: MetricStrategy = MetricStrategy.LATEST,
         check: Callable[[Study, Trial], None] | None = None,
         most: int = 0,
         allow: Callable[[Study, int], None] | None = None,
     ) -> Trial:
         return self.database.write_study(
-            lambda session: changes_.report(
-                session, trial_id, attempt, observations, objective_name, strategy, check, most, allow
-            ),
+            lambda session: changes_.report(session, trial_id, attempt, observations, check, most, allow),
             About(trial_id=trial_id),
         )
 
