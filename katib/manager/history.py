@@ -5,7 +5,7 @@ from typing import Final
 
 from katib.domain.metrics import Observation
 from katib.domain.study import Study
-from katib.domain.trial import Trial, TrialState
+from katib.domain.trial import Trial
 from katib.manager.ports import Storage
 from katib.manager.service_ports import History
 
@@ -45,7 +45,7 @@ class StoredHistory:
             return {}
         if trials is None:
             names = (self._study.spec.objective_name,)
-            return self._storage.curves(self._study.id, names, frozenset(TrialState))
+            return self._storage.curves(self._study.id, names)
         return {t.id: self._curve(t) for t in trials}
 
     def _curve(self, trial: Trial) -> Sequence[Observation]:

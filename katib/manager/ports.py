@@ -219,9 +219,7 @@ class Storage(Protocol):
     def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
         """The newest of the current attempt, oldest first, and whether older ones were left out."""
 
-    def curves(
-        self, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
-    ) -> Mapping[str, Sequence[Observation]]:
+    def curves(self, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
         """By trial id: the observations of these metrics in the current attempt, in order."""
 
     def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:

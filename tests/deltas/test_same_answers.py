@@ -233,7 +233,7 @@ class Deltas(RuleBasedStateMachine):
     def by_the_whole_history(self, study: Study) -> pb.GenerateTrialsReply:
         names = (study.spec.objective_name,)
         wants = self.needs is Needs.CURVES
-        curves = self.storage.curves(study.id, names, frozenset([COMPLETED, KILLED, ERROR, RUNNING, PENDING]))
+        curves = self.storage.curves(study.id, names)
 
         def sent(trials: Any) -> list[pb.Trial]:
             return [trial_to_proto(t, curves.get(t.id, ()) if wants else ()) for t in trials]

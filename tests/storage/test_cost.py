@@ -137,7 +137,6 @@ def costs(storage, counter, finished):
         "prefix of all": counter.cost(lambda: storage.list_trials(TrialFilter(id_prefix=oldest.id[:8]), 5, "")),
         "observations": counter.cost(lambda: storage.list_observations(second.id, 0, (), 5, "")),
         "latest": counter.cost(lambda: storage.latest_observations(second.id, 5)),
-        "curves": counter.cost(lambda: storage.curves(study.id, ["accuracy"], frozenset({RUNNING}))),
         "renewal": counter.cost(lambda: storage.report(left.id, 2, [])),
         "driven": counter.cost(lambda: storage.driven_studies("m")),
         "studies": counter.cost(lambda: storage.list_studies(StudyFilter(), 5, "")),

@@ -132,7 +132,7 @@ def everything(storage, study, trial_ids):
                 for trial_id in trial_ids
                 for attempt in (0, 1, 2)
             ],
-            sorted((k, list(v)) for k, v in storage.curves(study.id, ["loss"], frozenset(TrialState)).items()),
+            sorted((k, list(v)) for k, v in storage.curves(study.id, ["loss"]).items()),
             [storage.has_trials_for(study.id, client) for client in ("", "a")],
             storage.has_leases(study.id),
             list(storage.list_studies(StudyFilter(id_prefix=study.id), 5, "").items),

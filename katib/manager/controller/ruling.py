@@ -104,7 +104,7 @@ class Ruling:
             spec=study.spec,
             running=[t for t in trials if t.state is TrialState.RUNNING and not t.stop_reason],
             finished=self._storage.finished_trials(study.id),
-            curves=self._storage.curves(study.id, study.spec.metric_names, frozenset(TrialState)),
+            curves=self._storage.curves(study.id, study.spec.metric_names),
         )
 
     def take(self, study: Study, now: datetime) -> list[StopRequest]:

@@ -102,7 +102,7 @@ class ClientUseCases(GivingUseCases):
             spec=study.spec,
             running=[t for t in trials if t.state is TrialState.RUNNING],
             finished=self._storage.finished_trials(study.id),
-            curves=self._storage.curves(study.id, study.spec.metric_names, frozenset(TrialState)),
+            curves=self._storage.curves(study.id, study.spec.metric_names),
         )
         stopped = answer(self._context.rules.should_stop(name, request), SUGGEST_S, f"earlystopping-{name}")
         return [t for t in trials if t.id in stopped]

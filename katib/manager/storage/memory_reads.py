@@ -9,7 +9,7 @@ from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
 from katib.domain.permissions import grants_of, owner_of
 from katib.domain.study import Study
-from katib.domain.trial import UNFINISHED, Trial, TrialAttempt, TrialState
+from katib.domain.trial import UNFINISHED, Trial, TrialAttempt
 from katib.domain.trial_columns import TrialColumns, columns_of
 from katib.domain.views import Page
 from katib.manager.ports import StudyFilter, TrialFilter, Usage
@@ -197,14 +197,10 @@ class MemoryReads(MemoryManagers):
             found = self._current(self.get_trial(trial_id))
         return found[max(len(found) - limit, 0) :], len(found) > limit
 
-    def curves(
-        self, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
-    ) -> Mapping[str, Sequence[Observation]]:
+    def curves(self, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
         with self._lock:
             curves = {
-                trial.id: [o for o in self._current(trial) if o.name in metrics]
-                for trial in self._of_study(study_id)
-                if trial.state in states
+                trial.id: [o for o in self._current(trial) if o.name in metrics] for trial in self._of_study(study_id)
             }
         return {trial_id: curve for trial_id, curve in curves.items() if curve}
 

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, select
 
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
-from katib.domain.trial import Trial, TrialState
+from katib.domain.trial import Trial
 from katib.domain.views import Page
 from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row, value_from_columns
 from katib.manager.storage.sql.session import Session
@@ -73,16 +73,13 @@ def latest_observations(session: Session, trial_id: str, limit: int) -> tuple[Se
     return [observation_from_row(row) for row in reversed(rows[:limit])], len(rows) > limit
 
 
-def curves(
-    session: Session, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
-) -> Mapping[str, Sequence[Observation]]:
+def curves(session: Session, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
     require_study(session, study_id)
-    if not metrics or not states:
+    if not metrics:
         return {}
     values: dict[str, Any] = {f"name{i}": name for i, name in enumerate(metrics)}
-    values |= {f"state{i}": state.value for i, state in enumerate(states)}
     found: dict[str, list[Observation]] = {}
-    for row in session.rows(_curves(len(metrics), len(states)), study=study_id, **values):
+    for row in session.rows(_curves(len(metrics)), study=study_id, **values):
         found.setdefault(row[-1], []).append(observation_from_row(row))
     return found
 
@@ -146,14 +143,13 @@ def _page(names: int) -> Statement:
 
 
 @cache
-def _curves(names: int, states: int) -> Statement:
+def _curves(names: int) -> Statement:
     of_trial = (observations.c.trial_id == trials.c.id) & (observations.c.attempt == trials.c.attempt)
     statement = (
         select(*OBSERVATION_COLUMNS, observations.c.trial_id)
         .select_from(trials.join(observations, of_trial))
         .where(
             trials.c.study_id == bindparam("study"),
-            trials.c.state.in_(parameters("state", states)),
             observations.c.name.in_(parameters("name", names)),
         )
         .order_by(observations.c.trial_id, observations.c.seq)

@@ -9,7 +9,7 @@ from sqlalchemy import literal, select
 from katib.domain.errors import AlreadyExistsError
 from katib.domain.metrics import Observation
 from katib.domain.study import Study
-from katib.domain.trial import NewTrial, Trial, TrialAttempt, TrialState
+from katib.domain.trial import NewTrial, Trial, TrialAttempt
 from katib.domain.trial_columns import TrialColumns
 from katib.domain.views import Page
 from katib.manager.changes import Applied, Giving, StudyChanges
@@ -183,10 +183,8 @@ class SqlStorage:
     def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
         return self.database.read(lambda session: observations.latest_observations(session, trial_id, limit))
 
-    def curves(
-        self, study_id: str, metrics: Sequence[str], states: frozenset[TrialState]
-    ) -> Mapping[str, Sequence[Observation]]:
-        return self.database.read(lambda session: observations.curves(session, study_id, metrics, states))
+    def curves(self, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
+        return self.database.read(lambda session: observations.curves(session, study_id, metrics))
 
     def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
         return self.database.read(lambda session: observations.last_values(session, trials))
