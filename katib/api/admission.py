@@ -62,9 +62,7 @@ Ask = Callable[[str, str], Asker]
 class Admission:
     """For one server. `ask` must be quick: it runs on the thread that takes in all calls."""
 
-    def __init__(
-        self, ask: Ask, limits: CallLimits, threads: int = THREADS, begin: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, ask: Ask, limits: CallLimits, begin: Callable[[], None] | None = None) -> None:
         """`begin` is what each of its threads does first."""
         self.limits: Final = limits
         self._ask = ask
@@ -72,7 +70,7 @@ class Admission:
         # Calls whose message is on its way, and since when.
         self._waits: dict[int, tuple[float, grpc.ServicerContext]] = {}
         self._later.at(time.monotonic() + 1, self._end_those_that_wait)
-        self._turns = Turns(self._later, threads, limits.waiting, limits.waiting_of_caller, begin=begin)
+        self._turns = Turns(self._later, THREADS, limits.waiting, limits.waiting_of_caller, begin=begin)
         self._lock = threading.Lock()
         self._rates = Rates()
         self._data = Rates()

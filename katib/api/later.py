@@ -14,8 +14,7 @@ _log: Final = logging.getLogger(__name__)
 class Later:
     """Nothing is started before there is something to do; what is left when the process ends is not done."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._changed = threading.Condition()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
@@ -44,8 +43,8 @@ class Later:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._closed and (not self._heap or self._heap[0][0] > self._clock()):
-                    self._changed.wait(self._heap[0][0] - self._clock() if self._heap else None)
+                while not self._closed and (not self._heap or self._heap[0][0] > time.monotonic()):
+                    self._changed.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
                 if self._closed:
                     return
                 _, _, do = heapq.heappop(self._heap)

@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -55,12 +54,11 @@ class AuditLog:
     """A `katib.api.answering.Audit`. Safe from any thread. What cannot be written is said in the manager's log; the call goes
     on."""
 
-    def __init__(self, path: str, manager: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, path: str, manager: str) -> None:
         """`path`: a file, which is made where there is none and only added to, or `-`. Raises InvalidArgumentError for one that
         cannot be written."""
         self._path = path
         self._manager = manager
-        self._now = now
         self._lock = threading.Lock()
         self._seldom = Seldom(_SAY_S)
         self._looked = 0.0
@@ -99,7 +97,7 @@ class AuditLog:
             who = {"kind": caller.kind.value, "name": caller.name}
         certificate = certificate_name(context)
         return {
-            "time": self._now().isoformat(timespec="microseconds"),
+            "time": datetime.now(UTC).isoformat(timespec="microseconds"),
             "event": "Login" if name == _LOGIN else name,
             "result": code,
             "caller": who,

@@ -45,12 +45,9 @@ def _nothing() -> None:
 class Room:
     """How many trials and observations a study may still get. Safe from any thread."""
 
-    def __init__(
-        self, storage: Storage, quotas: Quotas = Quotas(), clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, storage: Storage, quotas: Quotas = Quotas()) -> None:
         self.quotas: Final = quotas
         self._storage = storage
-        self._clock = clock
         self._reading = threading.Lock()
         # What was read at last, and what this manager has added since it was.
         self._lock = threading.Lock()
@@ -146,14 +143,14 @@ class Room:
         return take_back
 
     def _look(self) -> None:
-        if self._clock() >= self._next and self._reading.acquire(blocking=False):
+        if time.monotonic() >= self._next and self._reading.acquire(blocking=False):
             try:
                 self._read()
             finally:
                 self._reading.release()
 
     def _read(self) -> None:
-        began = self._clock()
+        began = time.monotonic()
         with self._lock:
             before, observations_before = self._added.copy(), self._added_observations.copy()
         try:
@@ -170,7 +167,7 @@ class Room:
             # Some of these may have been counted already: too many for a while, never too few.
             self._added -= before
             self._added_observations -= observations_before
-        self._next = began + max(_EVERY_S, _TIMES * (self._clock() - began))
+        self._next = began + max(_EVERY_S, _TIMES * (time.monotonic() - began))
 
 
 class Counting:

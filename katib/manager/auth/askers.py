@@ -5,7 +5,6 @@ from then on. A call with a token that is not known, or with none, is one of the
 """
 
 import time
-from collections.abc import Callable
 from typing import Final
 
 from katib.api.admission import address_of
@@ -26,22 +25,15 @@ _MOST_SHOWN: Final = 80
 class Askers:
     """Used by one thread."""
 
-    def __init__(
-        self,
-        attempts: RunAccess,
-        tokens: CachedTokens,
-        access: StudyAccess,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, attempts: RunAccess, tokens: CachedTokens, access: StudyAccess) -> None:
         self._attempts = attempts
         self._tokens = tokens
         self._access = access
-        self._clock = clock
         self._known: dict[str, tuple[float, Asker]] = {}
 
     def __call__(self, token: str, peer: str) -> Asker:
         if token:
-            now = self._clock()
+            now = time.monotonic()
             known = self._known.get(token)
             if known is not None and now < known[0]:
                 return known[1]

@@ -19,15 +19,8 @@ _MOST: Final = 10_000
 class CachedTokens:
     """A TokenStore before another. Only what was found is remembered: a flood of made-up ids drives nothing out."""
 
-    def __init__(
-        self,
-        store: TokenStore,
-        seconds: float = SEEN_WITHIN_S,
-        most: int = _MOST,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, store: TokenStore, most: int = _MOST, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
-        self._seconds = seconds
         self._most = most
         self._clock = clock
         self._lock = threading.Lock()
@@ -48,7 +41,7 @@ class CachedTokens:
                 self._found.pop(token_id, None)
             elif removals == self._removals:  # else this may be it, as it was just before
                 # As old as the question: what is revoked behind it is seen in time.
-                self._found[token_id] = now + self._seconds, found
+                self._found[token_id] = now + SEEN_WITHIN_S, found
                 self._found.move_to_end(token_id)
                 if len(self._found) > self._most:
                     self._found.popitem(last=False)

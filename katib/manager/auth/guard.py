@@ -20,10 +20,10 @@ _LOOK_S: Final = 5.0
 class Guard:
     """A `katib.api.answering.Guard`."""
 
-    def __init__(self, authenticator: Authenticator, access: StudyAccess, look: float = _LOOK_S) -> None:
+    def __init__(self, authenticator: Authenticator, access: StudyAccess) -> None:
         self._authenticator = authenticator
         self._access = access
-        self._streams = _Streams(authenticator, look)
+        self._streams = _Streams(authenticator)
 
     def __call__(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
         name = method.rpartition("/")[2]
@@ -78,9 +78,8 @@ def _check_trial(name: str, rule: Rule, caller: Caller, request: Any) -> None:
 class _Streams:
     """Ends the streams of those who are nobody any more: a call is asked who it is when it begins, and a stream goes on."""
 
-    def __init__(self, authenticator: Authenticator, look: float) -> None:
+    def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
-        self._look = look
         self._lock = threading.Lock()
         self._open: dict[int, tuple[grpc.ServicerContext, str, str]] = {}
         self._thread: threading.Thread | None = None
@@ -104,7 +103,7 @@ class _Streams:
             self._open.pop(key, None)
 
     def _run(self) -> None:
-        while not self._closed.wait(self._look):
+        while not self._closed.wait(_LOOK_S):
             with self._lock:
                 streams = list(self._open.values())
             for context, token, subject in streams:

@@ -64,11 +64,6 @@ class KeyedQueue:
                 self._again.discard(key)
                 self._add(key)
 
-    def forget(self, key: str) -> None:
-        """Drops the key's timer: it has nothing to wait for any more."""
-        with self._condition:
-            self._due.pop(key, None)
-
     def close(self) -> None:
         with self._condition:
             self._closed = True

@@ -30,18 +30,18 @@ MAX_OBSERVATIONS: Final = 10_000
 Reply = TypeVar("Reply")
 
 
-def study_id_of(text: str, field: str = "study_id") -> str:
+def study_id_of(text: str) -> str:
     """An id that could be one; anything else is no study's."""
     if not text:
-        raise InvalidArgumentError.of(field, text, "expected the id of a study")
+        raise InvalidArgumentError.of("study_id", text, "expected the id of a study")
     if not is_id(text):
         raise NotFoundError(f"there is no study {_shown(text)}: ids are one letter and 15 hexadecimal digits")
     return text
 
 
-def trial_id_of(text: str, field: str = "trial_id") -> str:
+def trial_id_of(text: str) -> str:
     if not text:
-        raise InvalidArgumentError.of(field, text, "expected the id of a trial")
+        raise InvalidArgumentError.of("trial_id", text, "expected the id of a trial")
     if not is_id(text):
         raise NotFoundError(f"there is no trial {_shown(text)}: ids are one letter and 15 hexadecimal digits")
     return text

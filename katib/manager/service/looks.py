@@ -39,20 +39,14 @@ class _Turn:
 class Looks:
     """Safe from any thread."""
 
-    def __init__(
-        self,
-        at_once: int = _AT_ONCE,
-        used: Callable[[], float] = time.process_time,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, at_once: int = _AT_ONCE, used: Callable[[], float] = time.process_time) -> None:
         """`used()`: how much of the processor all that this process does has used so far."""
         self._all: Final = threading.BoundedSemaphore(at_once)
         self._used = used
-        self._clock = clock
         # For all that follows.
         self._lock: Final = threading.Lock()
         self._turns: Final[dict[str, _Turn]] = {}
-        self._measured_at, self._used_then, self._own = clock(), used(), 0.0
+        self._measured_at, self._used_then, self._own = time.monotonic(), used(), 0.0
         # When it had its last turn, by each thread's own processor time.
         self._of_thread = threading.local()
         self._busy = 0.0
@@ -76,14 +70,14 @@ class Looks:
         finally:
             with self._lock:
                 turn.users -= 1
-                if not turn.users and (turn.not_before <= self._clock() or len(self._turns) > _FORMER):
+                if not turn.users and (turn.not_before <= time.monotonic() or len(self._turns) > _FORMER):
                     self._turns.pop(caller, None)
 
     @contextmanager
     def _after(self, turn: _Turn, ended: Callable[[], bool]) -> Iterator[bool]:
         """When the caller's pause is over."""
         while not ended():
-            left = turn.not_before - self._clock()
+            left = turn.not_before - time.monotonic()
             if left <= 0:
                 yield True
                 return
@@ -94,7 +88,7 @@ class Looks:
         # What it did between two turns is sending what it found in the first.
         last, self._of_thread.last = getattr(self._of_thread, "last", began), ended
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             self._own += ended - last
             took = now - self._measured_at
             if took >= _MEASURE_S:

@@ -40,10 +40,10 @@ class _Recent(Generic[V]):
 class StudyAccess:
     """Who may not see a study is told what it would be told if there were none; who may see it, and not do this, is told so."""
 
-    def __init__(self, storage: Storage, most: int = _MOST) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._grants: _Recent[Grants] = _Recent(most)
-        self._studies: _Recent[str] = _Recent(most)
+        self._grants: _Recent[Grants] = _Recent(_MOST)
+        self._studies: _Recent[str] = _Recent(_MOST)
 
     def of_study(self, caller: Caller, study_id: str) -> Access:
         """Raises NotFoundError where there is no such study. (One that was deleted may still be known here: whatever is asked

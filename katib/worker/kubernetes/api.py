@@ -115,9 +115,8 @@ class Stream:
 class Api:
     """Any number of threads may use one."""
 
-    def __init__(self, access: Access, *, connect_s: float = CONNECT_S, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, access: Access, *, answer_s: float = ANSWER_S) -> None:
         self._access: Final = access
-        self._connect_s: Final = connect_s
         self._answer_s: Final = answer_s
         # By the monotonic clock: until then the API server wants to be left alone.
         self._quiet_until = 0.0
@@ -185,7 +184,7 @@ class Api:
                 f"{self._access.base}{path}?{urlencode(query)}",
                 body=data,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=self._connect_s, read=read_s),
+                timeout=urllib3.Timeout(connect=CONNECT_S, read=read_s),
                 preload_content=not stream,
                 redirect=False,
                 retries=False,

@@ -108,10 +108,6 @@ class Policy:
         waits = {name: given.pop(f"wait_{name}") for name in _WAITS if f"wait_{name}" in given}
         return replace(cls(**given), waits=replace(Waits(), **waits))  # type: ignore[arg-type]
 
-    @property
-    def keep_s(self) -> float:
-        return self.keep_time.total_seconds()
-
     def namespace_of(self, spec: StudySpec) -> str:
         return spec.pod.namespace or self.namespace
 

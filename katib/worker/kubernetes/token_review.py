@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, Final
 
 from katib.domain.errors import UnavailableError
@@ -30,19 +29,9 @@ Account = tuple[str, frozenset[str]]
 class TokenReviewer:
     """Safe from any thread. `audience`: whom a token must be for."""
 
-    def __init__(
-        self,
-        api: Api,
-        audience: str,
-        seconds: float = SEEN_WITHIN_S,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, api: Api, audience: str) -> None:
         self._api = api
         self._audience = audience
-        self._seconds = seconds
-        self._clock = clock
-        self._now = now
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, tuple[float, Account]] = OrderedDict()
@@ -54,7 +43,7 @@ class TokenReviewer:
         if not self._may_be_good(token):
             return None
         key = hashlib.sha256(token.encode()).digest()
-        asked_at = self._clock()
+        asked_at = time.monotonic()
         with self._lock:
             known = self._known.get(key)
             if known is not None and asked_at < known[0]:
@@ -64,7 +53,7 @@ class TokenReviewer:
         with self._lock:
             self._known.pop(key, None)
             if account is not None:
-                self._known[key] = asked_at + self._seconds, account
+                self._known[key] = asked_at + SEEN_WITHIN_S, account
                 if len(self._known) > _MOST:
                     self._known.popitem(last=False)
         return account
@@ -76,7 +65,7 @@ class TokenReviewer:
             return False
         audiences, expires = claims.get("aud"), claims.get("exp")
         listed = audiences if isinstance(audiences, list) else [audiences]
-        return self._audience in listed and isinstance(expires, int | float) and expires > self._now()
+        return self._audience in listed and isinstance(expires, int | float) and expires > time.time()
 
     def _ask(self, token: str) -> Account | None:
         if not self._turns.acquire(timeout=_TURN_S):
