@@ -17,6 +17,7 @@ from katib.cli.pages import PAGE_SIZE
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
 from katib.domain.errors import InvalidArgumentError
+from katib.domain.views import every
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -89,28 +90,17 @@ def _quoted(names: Sequence[str]) -> str:
 
 def _rows(client: "ManagerClient", study_id: str, metrics: tuple[str, ...]) -> "Iterator[Document]":
     """One page in memory at a time."""
-    token = ""
-    while True:
-        page = client.list_trials(study_id, page_size=PAGE_SIZE, page_token=token)
-        for trial in page.items:
-            for attempt in range(1, trial.attempt + 1):
-                yield from _of_attempt(client, trial, attempt, metrics)
-        token = page.next_token
-        if not token:
-            return
+    for trial in every(lambda token: client.list_trials(study_id, page_size=PAGE_SIZE, page_token=token)):
+        for attempt in range(1, trial.attempt + 1):
+            yield from _of_attempt(client, trial, attempt, metrics)
 
 
 def _of_attempt(
     client: "ManagerClient", trial: "Trial", attempt: int, metrics: tuple[str, ...]
 ) -> "Iterator[Document]":
-    token = ""
-    while True:
-        page = client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS, token)
-        for observation in page.items:
-            yield {"trial_number": trial.number, "trial_id": trial.id, **observation_document(observation)}
-        token = page.next_token
-        if not token:
-            return
+    found = every(lambda token: client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS, token))
+    for observation in found:
+        yield {"trial_number": trial.number, "trial_id": trial.id, **observation_document(observation)}
 
 
 def _print_csv(rows: "Iterator[Document]") -> None:

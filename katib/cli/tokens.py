@@ -12,17 +12,19 @@ import click
 from katib.api import logins
 from katib.cli.documents import Document, time
 from katib.cli.output import Format, output_option, print_document, print_documents
+from katib.cli.pages import PAGE_SIZE
 from katib.cli.session import Period, Session, connected, pass_session
 from katib.cli.terminal import clean, table, terminal_width
 from katib.domain.caller import Caller, CallerKind, Role
+from katib.domain.counted import counted
 from katib.domain.errors import FailedPreconditionError
 from katib.domain.tokens import Token
+from katib.domain.views import every
 
 TOKEN_FIELDS: Final = (
     *("id", "name", "owner", "kind", "roles", "groups"),
     *("created_at", "expires_at", "last_used_at"),
 )
-_PAGE: Final = 1000
 
 
 @click.command("login")
@@ -158,15 +160,8 @@ def create_token(
 def list_tokens(session: Session, owner: str, form: Format) -> None:
     """Tokens, without what is secret of them."""
     with session.connect() as client:
-        tokens: list[Token] = []
-        page_token = ""
-        while True:
-            page = client.list_tokens(owner, _PAGE, page_token)
-            tokens += page.items
-            page_token = page.next_token
-            if not page_token:
-                break
-    tokens.sort(key=lambda token: token.created_at, reverse=True)
+        found = every(lambda page_token: client.list_tokens(owner, PAGE_SIZE, page_token))
+        tokens = sorted(found, key=lambda token: token.created_at, reverse=True)
     if form is not Format.TABLE:
         print_documents([token_document(token) for token in tokens], form, TOKEN_FIELDS)
     elif tokens:
@@ -187,7 +182,7 @@ def revoke_token(session: Session, tokens: tuple[str, ...], owner: str) -> None:
     with session.connect() as client:
         if owner:
             number = client.revoke_token(owner=owner)
-            click.echo(f"{number} token{'' if number == 1 else 's'} of {clean(owner)} revoked.")
+            click.echo(f"{counted(number, 'token')} of {clean(owner)} revoked.")
         for token_id in tokens:
             client.revoke_token(token_id)
             click.echo(f"Token {clean(token_id)} is revoked.")

@@ -15,6 +15,7 @@ from katib.domain.csv_cells import text_cell
 from katib.domain.parameters import Parameter, ParameterType
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
+from katib.domain.views import Page, pages
 
 _FIELDS: Final = (
     "number",
@@ -50,7 +51,7 @@ def _csv(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]
     headers = (*_FIELDS[:3], spec.objective_name, *metrics.names, *names, *_FIELDS[3:])
     writer.writerow([_cell(header) for header in headers])
     for page in _pages(client, study_id):
-        for trial in page:
+        for trial in page.items:
             row = _row(trial)
             values = {p.name: _value(p) for p in trial.parameters}
             cells = [*(row[f] for f in _FIELDS[:3]), exact(trial.objective), *metrics.of(trial)]
@@ -67,7 +68,7 @@ def _json(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str
     metrics = _Metrics(client, study_id, spec)
     before = "[\n"
     for page in _pages(client, study_id):
-        for trial in page:
+        for trial in page.items:
             document = _row(trial) | {
                 "objective": {"name": spec.objective_name, "value": exact(trial.objective)},
                 "metrics": dict(zip(metrics.names, metrics.of(trial), strict=True)),
@@ -91,14 +92,8 @@ class _Metrics:
         return [exact(value) for value in self._values.get(trial.number, [None] * len(self.names))]
 
 
-def _pages(client: ManagerClient, study_id: str) -> Iterator[list[Trial]]:
-    token = ""
-    while True:
-        page = client.list_trials(study_id, page_size=_PAGE, page_token=token)
-        yield list(page.items)
-        token = page.next_token
-        if not token:
-            return
+def _pages(client: ManagerClient, study_id: str) -> Iterator[Page[Trial]]:
+    return pages(lambda token: client.list_trials(study_id, page_size=_PAGE, page_token=token))
 
 
 def _row(trial: Trial) -> dict[str, object]:

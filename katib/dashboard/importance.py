@@ -3,6 +3,7 @@ forest over completed trials (katib.dashboard.forest)."""
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from katib.api.client import ManagerClient
@@ -13,6 +14,7 @@ from katib.domain.parameters import ParameterType
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import StudySpec
 from katib.domain.trial import Trial, TrialState
+from katib.domain.views import every
 
 Json = dict[str, object]
 
@@ -41,15 +43,12 @@ class Importance:
 
 
 def _completed(client: ManagerClient, study_id: str) -> list[Trial]:
-    found: list[Trial] = []
-    token = ""
-    while len(found) < _MOST:
-        page = client.list_trials(study_id, [TrialState.COMPLETED], newest_first=True, page_size=1000, page_token=token)
-        found += [t for t in page.items if t.objective is not None and math.isfinite(t.objective)]
-        token = page.next_token
-        if not token:
-            break
-    return found[:_MOST]
+    completed = every(
+        lambda token: client.list_trials(
+            study_id, [TrialState.COMPLETED], newest_first=True, page_size=1000, page_token=token
+        )
+    )
+    return list(islice((t for t in completed if t.objective is not None and math.isfinite(t.objective)), _MOST))
 
 
 def _compute(spec: StudySpec, trials: Sequence[Trial]) -> Json:

@@ -10,6 +10,7 @@ from katib.dashboard.answers import Answers
 from katib.dashboard.text import rounded
 from katib.domain.errors import NotFoundError
 from katib.domain.metrics import parse_value
+from katib.domain.views import every
 
 # The store is read by the project, which may have many studies: seldom, and by few at once.
 _AT_ONCE: Final = 4
@@ -53,16 +54,11 @@ def last_values(
 ) -> dict[int, Sequence[float | None]]:
     """Of each finished trial of a study, by its number, the value of each of these metrics."""
     found: dict[int, Sequence[float | None]] = {}
-    token = ""
-    while True:
-        try:
-            page = client.saved_models(project, 1000, token)
-        except NotFoundError:
-            return found  # no trial has ended yet
-        for model in page.items:
+    try:
+        for model in every(lambda token: client.saved_models(project, 1000, token)):
             if model.study_id == study_id:
                 known = dict(model.metrics)
                 found[model.number] = [parse_value(known.get(name, "")) for name in names]
-        token = page.next_token
-        if not token:
-            return found
+    except NotFoundError:
+        pass  # no trial has ended yet
+    return found

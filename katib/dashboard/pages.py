@@ -16,7 +16,7 @@ from katib.domain.names import is_id_prefix
 from katib.domain.study import StudyState
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial_columns import columns_of
-from katib.domain.views import StudySummary
+from katib.domain.views import StudySummary, every
 
 # As many as the table shows at once.
 _NEWEST: Final = 25
@@ -109,12 +109,7 @@ def find_trial(client: ManagerClient, study_id: str, number: int, prefix: str) -
         for candidate in client.list_trials(study_id, id_prefix=prefix, page_size=100).items:
             if candidate.number == number:
                 return candidate.id
-    token = ""
-    while True:
-        page = client.list_trials(study_id, page_size=1000, page_token=token)
-        for candidate in page.items:
-            if candidate.number == number:
-                return candidate.id
-        token = page.next_token
-        if not token:
-            raise NotFoundError(f"study {study_id} has no trial {number}; its page lists all that there are")
+    for candidate in every(lambda token: client.list_trials(study_id, page_size=1000, page_token=token)):
+        if candidate.number == number:
+            return candidate.id
+    raise NotFoundError(f"study {study_id} has no trial {number}; its page lists all that there are")

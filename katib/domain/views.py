@@ -1,6 +1,6 @@
 """What the manager shows of its studies: the answers of its use cases, the same in process and through the client."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -10,6 +10,7 @@ from katib.domain.metrics import Observation
 from katib.domain.study import Objective, Study, StudySpec, StudyState, effective_limits
 from katib.domain.trial import Trial, TrialAttempt
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -19,6 +20,23 @@ class Page(Generic[T_co]):
 
     items: Sequence[T_co]
     next_token: str = ""
+
+
+def pages(fetch: Callable[[str], Page[T]]) -> Iterator[Page[T]]:
+    """Every page of a list, fetched when it is its turn: `fetch(token)` gives the one that a token leads to."""
+    token = ""
+    while True:
+        page = fetch(token)
+        yield page
+        token = page.next_token
+        if not token:
+            return
+
+
+def every(fetch: Callable[[str], Page[T]]) -> Iterator[T]:
+    """Every item of a list; see `pages`."""
+    for page in pages(fetch):
+        yield from page.items
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Final
 from katib.domain.metrics import Observation
 from katib.domain.study import Study
 from katib.domain.trial import Trial
+from katib.domain.views import every
 from katib.manager.ports import Storage
 from katib.manager.service_ports import History
 
@@ -49,12 +50,5 @@ class StoredHistory:
         return {t.id: self._curve(t) for t in trials}
 
     def _curve(self, trial: Trial) -> Sequence[Observation]:
-        curve: list[Observation] = []
-        token = ""
-        while True:
-            names = (self._study.spec.objective_name,)
-            page = self._storage.list_observations(trial.id, trial.attempt, names, _PAGE, token)
-            curve += page.items
-            token = page.next_token
-            if not token:
-                return curve
+        names = (self._study.spec.objective_name,)
+        return list(every(lambda token: self._storage.list_observations(trial.id, trial.attempt, names, _PAGE, token)))

@@ -20,6 +20,7 @@ from katib.api.model_converters import (
 from katib.api.service_converters import service_to_proto
 from katib.api.study_converters import (
     limits_from_proto,
+    settings_from_proto,
     spec_from_proto,
     spec_to_proto,
     study_state_from_proto,
@@ -35,9 +36,9 @@ from katib.api.trial_converters import (
     trial_to_proto,
 )
 from katib.domain.errors import InvalidArgumentError, UnimplementedError
-from katib.domain.study import Setting
-from katib.domain.views import StudyEvent, StudySummary
+from katib.domain.views import StudyEvent, every
 from katib.manager.service.ask import Ask
+from katib.manager.service.checks import MAX_PAGE
 from katib.manager.service.service import ManagerService
 from katib.manager.service.tokens import TokenRequest
 from katib.manager.service.watch import Watcher
@@ -76,7 +77,8 @@ class ManagerServicer(Base):
         return pb.UpdateStudyReply(study=summary_to_proto(study))
 
     def GetStudies(self, _request: pb.GetStudiesRequest, _context: Context) -> pb.GetStudiesReply:  # noqa: N802
-        return pb.GetStudiesReply(study_infos=[summary_to_proto(s) for s in _every_study(self._service)])
+        studies = every(lambda token: self._service.list_studies(page_size=MAX_PAGE, page_token=token))
+        return pb.GetStudiesReply(study_infos=[summary_to_proto(study) for study in studies])
 
     def GetStudy(self, request: pb.GetStudyRequest, _context: Context) -> pb.GetStudyReply:  # noqa: N802
         detail = self._service.get_study(request.study_id)
@@ -205,7 +207,7 @@ class ManagerServicer(Base):
         self._service.initialize_suggest_service(
             request.study_id,
             request.suggest_algorithm,
-            tuple(Setting(s.name, s.value) for s in request.suggestion_parameters),
+            settings_from_proto(request.suggestion_parameters),
             spec_from_proto(request.configs, "configs") if request.HasField("configs") else None,
             _deadline(context),
         )
@@ -289,16 +291,6 @@ def _config(request: pb.CreateStudyRequest) -> pb.StudyConfig:
     if not request.HasField("study_config"):
         raise InvalidArgumentError("study_config is required")
     return request.study_config
-
-
-def _every_study(service: ManagerService) -> Iterator[StudySummary]:
-    token = ""
-    while True:
-        page = service.list_studies(page_size=1000, page_token=token)
-        yield from page.items
-        token = page.next_token
-        if not token:
-            return
 
 
 def _ask_from_proto(request: pb.SuggestTrialsRequest, deadline: float, at: str) -> Ask:

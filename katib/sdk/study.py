@@ -26,7 +26,7 @@ from katib.domain.errors import FailedPreconditionError, InvalidArgumentError, N
 from katib.domain.names import is_id
 from katib.domain.study import StudyReason
 from katib.domain.trial import Trial as StoredTrial
-from katib.domain.views import StudyDetail
+from katib.domain.views import Page, StudyDetail, every
 from katib.sdk.algorithms import check_algorithm, without_rule
 from katib.sdk.arguments import as_written, check_loop, check_server, spec_of, text_of
 from katib.sdk.patience import patiently
@@ -191,18 +191,15 @@ class Study:
 
     def results(self) -> Sequence[TrialResult]:
         """Every trial of the study by number, whoever ran it."""
-        found: list[TrialResult] = []
-        token = ""
-        while True:
-            page = patiently(
-                lambda token=token: self._client.list_trials(self.id, page_size=_PAGE, page_token=token),  # type: ignore[misc]
+
+        def fetch(token: str) -> Page[StoredTrial]:
+            return patiently(
+                lambda: self._client.list_trials(self.id, page_size=_PAGE, page_token=token),
                 OPEN_S,
                 "reading the trials",
             )
-            found += map(result_of, page.items)
-            token = page.next_token
-            if not token:
-                return found
+
+        return [result_of(trial) for trial in every(fetch)]
 
     def trials(
         self,

@@ -18,7 +18,7 @@ from katib.domain.metrics import Observation
 from katib.domain.models import SavedModel, SavedStudy, completed_by, with_known
 from katib.domain.study import Study
 from katib.domain.trial import Trial, TrialState
-from katib.domain.views import Page
+from katib.domain.views import Page, pages
 from katib.manager.models import FinishedTrial
 from katib.manager.modelstore import mlflow_names as names
 from katib.manager.modelstore.keys import check_model, check_study, project_of
@@ -189,16 +189,13 @@ class MlflowModelStore:
             self._api.log(run, metrics=list(some))
 
     def _history(self, trial: Trial) -> Iterator[Sequence[Observation]]:
-        token = ""
-        while True:
-            try:
-                page = self._storage.list_observations(trial.id, trial.attempt, (), MAX_METRICS, token)
-            except NotFoundError:
-                return  # deleted meanwhile
-            yield page.items
-            token = page.next_token
-            if not token:
-                return
+        try:
+            for page in pages(
+                lambda token: self._storage.list_observations(trial.id, trial.attempt, (), MAX_METRICS, token)
+            ):
+                yield page.items
+        except NotFoundError:
+            return  # deleted meanwhile
 
     # Finding
 

@@ -14,7 +14,7 @@ from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.names import is_id
 from katib.domain.permissions import Access, sees_every_study, visible_to
 from katib.domain.study import Study
-from katib.domain.views import Page
+from katib.domain.views import Page, every
 from katib.manager.ports import StudyFilter
 from katib.manager.service.checks import MAX_PAGE, page_size_of
 from katib.manager.service.context import UseCases
@@ -144,14 +144,9 @@ class ModelUseCases(UseCases):
         if study.owner == caller.name:
             return True
         # A study of this name is not enough: names are anybody's.
-        token = ""
-        while True:
-            page = self._storage.list_studies(StudyFilter(study.name, visible_to=visible_to(caller)), MAX_PAGE, token)
-            if any(self._context.models.kept_models(readable) for readable in page.items):
-                return True
-            token = page.next_token
-            if not token:
-                return False
+        filter_ = StudyFilter(study.name, visible_to=visible_to(caller))
+        named = every(lambda token: self._storage.list_studies(filter_, MAX_PAGE, token))
+        return any(self._context.models.kept_models(readable) for readable in named)
 
     def _owns_saved(self, caller: Caller, name: str) -> bool:
         there = self._saved(name)
