@@ -7,6 +7,8 @@ from typing import Final
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
+# Of connections that are not taken in yet.
+BACKLOG: Final = 128
 
 
 def bind(listen: str, option: str = "--listen") -> socket.socket:
@@ -17,7 +19,7 @@ def bind(listen: str, option: str = "--listen") -> socket.socket:
     host = host.strip("[]")
     try:
         family = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0][0]  # noqa: S104
-        return socket.create_server((host, int(port)), family=family, backlog=128)
+        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
     except OSError as error:
         raise FailedPreconditionError(
             f"cannot listen at {listen}: {error.strerror}; name another address with {option}"

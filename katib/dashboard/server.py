@@ -12,11 +12,13 @@ import click
 import uvicorn
 
 from katib.api import logs, rpc
+from katib.api.descriptors import raise_limit
 from katib.api.logins import read_token
 from katib.api.tls import ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext, warn_of_sent
 from katib.api.tls_options import CERT_HELP, KEY_HELP
 from katib.dashboard.app import create_app
-from katib.dashboard.listening import DEFAULT_LISTEN, bind, url
+from katib.dashboard.connections import Connection, Server
+from katib.dashboard.listening import BACKLOG, DEFAULT_LISTEN, bind, url
 from katib.dashboard.prefix import is_prefix
 from katib.dashboard.security import LOOPBACK_HOSTS
 from katib.domain.errors import InvalidArgumentError, KatibError
@@ -48,6 +50,8 @@ def run(
         hosts = LOOPBACK_HOSTS
     config = uvicorn.Config(
         create_app(server, root_path, hosts, manager_tls, token),
+        http=Connection,
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -64,7 +68,8 @@ def run(
         config.ssl = tls.following_context()
     if manager_tls is None:
         warn_of_sent("the token by which a reader logs in", server)
-    program = uvicorn.Server(config)
+    raise_limit()
+    program = Server(config)
     _end_with_starter(program)
     if fd is None:
         click.echo(f"The dashboard is at {url(bound, root_path, 'https' if tls else 'http')}", err=True)

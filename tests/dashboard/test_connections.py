@@ -1,0 +1,166 @@
+"""Who connects and says nothing, or takes nothing, keeps nobody else out."""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from katib.dashboard import connections
+from katib.dashboard.connections import Connection, Server
+from tests.e2e.harness import BIN, World, until
+
+Address = tuple[str, int]
+ENOUGH = 32 * 2**20
+HEAD = b"GET /{} HTTP/1.1\r\nHost: localhost\r\n"
+
+
+async def slowly(request: Request) -> Response:
+    await asyncio.sleep(1)
+    return PlainTextResponse(f"{len(await request.body())} bytes")
+
+
+async def endless(_request: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+            await asyncio.sleep(0)
+
+    return StreamingResponse(pieces())
+
+
+@pytest.fixture
+def address() -> Iterator[Address]:
+    app = Starlette(routes=[Route("/slowly", slowly, methods=["GET", "POST"]), Route("/endless", endless)])
+    server = Server(uvicorn.Config(app, http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        until(lambda: server.started)
+        yield bound.getsockname()
+        server.should_exit = True
+        thread.join()
+
+
+def said(peer: socket.socket) -> bytes:
+    """All that comes until the other side ends it, or enough."""
+    peer.settimeout(10)
+    found = b""
+    try:
+        while len(found) < ENOUGH and (piece := peer.recv(65536)):
+            found += piece
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def is_open(peer: socket.socket) -> bool:
+    peer.settimeout(0.2)
+    try:
+        return peer.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionResetError:
+        return False
+
+
+@pytest.mark.long
+def test_who_connects_and_says_nothing_keeps_nobody_out(katib: World) -> None:
+    few = f"ulimit -n 200; exec {BIN}/katib-dashboard --server {katib.address} --listen 127.0.0.1:0"
+    dashboard = katib.start("/bin/sh", "-c", few, name="few-files")
+    place = until(lambda: dashboard.output.partition("The dashboard is at ")[2].strip())
+    host, _, port = place.removeprefix("http://").strip("/").partition(":")
+    with ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(socket.create_connection((host, int(port)), 10))
+        with urllib.request.urlopen(f"{place}healthz", timeout=10) as answer:
+            assert answer.status == 200
+    dashboard.end()
+    assert "Traceback" not in dashboard.output
+
+
+def test_of_too_many_the_one_that_has_waited_longest_gives_way(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_MOST", 3)
+    with ExitStack() as stack:
+        peers = []
+        for _ in range(4):
+            peers.append(stack.enter_context(socket.create_connection(address)))
+            time.sleep(0.05)
+        assert [is_open(peer) for peer in peers] == [False, True, True, True]
+
+
+def test_where_all_are_at_work_the_next_is_not_taken_in(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_MOST", 2)
+    with ExitStack() as stack:
+        at_work = [stack.enter_context(socket.create_connection(address)) for _ in range(2)]
+        for peer in at_work:
+            peer.sendall(HEAD.replace(b"{}", b"slowly") + b"Connection: close\r\n\r\n")
+        time.sleep(0.1)
+        assert said(stack.enter_context(socket.create_connection(address))) == b""
+        assert all(said(peer).endswith(b"0 bytes") for peer in at_work)
+
+
+@pytest.mark.parametrize(
+    ("begun", "answer"),
+    [
+        (b"", b""),
+        (HEAD, b"408 Request Timeout"),
+        (HEAD.replace(b"GET", b"POST").replace(b"{}", b"slowly") + b"Content-Length: 9\r\n\r\nbody", b""),
+    ],
+    ids=["nothing", "headers", "body"],
+)
+def test_a_request_that_does_not_come_to_its_end_is_not_waited_for(
+    address: Address, begun: bytes, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
+    with socket.create_connection(address) as peer:
+        peer.sendall(begun)
+        assert answer in said(peer)
+
+
+def test_a_request_that_is_whole_has_all_the_time_that_its_answer_takes(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
+    with socket.create_connection(address) as peer:
+        for last in (b"", b"Connection: close\r\n"):
+            peer.sendall(HEAD.replace(b"GET", b"POST").replace(b"{}", b"slowly") + b"Content-Length: 4\r\n")
+            time.sleep(0.1)
+            peer.sendall(last + b"\r\nbody")
+            if not last:
+                peer.settimeout(10)
+                until(lambda: peer.recv(65536).endswith(b"4 bytes"))
+        assert said(peer).endswith(b"4 bytes")
+
+
+def test_an_answer_that_nobody_takes_is_let_go(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PIECE_S", 0.3)
+    with socket.create_connection(address) as peer:
+        peer.sendall(HEAD.replace(b"{}", b"endless") + b"\r\n")
+        time.sleep(1)
+        # What was on its way is there, and then no more of what has no end.
+        assert len(said(peer)) < ENOUGH
+
+
+def test_that_nobody_more_can_connect_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(connections._Troubles())
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            loop.call_exception_handler({"message": "accept", "exception": OSError(24, "Too many open files")})
+    loop.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "nobody more can connect: Too many open files; see who is connected, or allow more (ulimit -n)"
+    ]
