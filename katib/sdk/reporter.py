@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Final
 from katib.domain.metrics import Observation
 from katib.domain.report_lines import format_model, format_report
 from katib.sdk.environment import TrialEnvironment
+from katib.sdk.outcome import Outcome
 
 if TYPE_CHECKING:
-    from katib.sdk.sender import Outcome, Sender
+    from katib.sdk.sender import Sender
 
 _log: Final = logging.getLogger("katib")
 
@@ -146,8 +147,6 @@ class Reporter:
             sender.close()
 
     def _send_all(self, sender: "Sender") -> None:
-        from katib.sdk.sender import Outcome
-
         failures = 0
         called_at = -POLL_S
         while True:
@@ -185,9 +184,9 @@ class Reporter:
                         return []
                 self._changed.wait(due - now if due > now else INTERVAL_S)
 
-    def _take(self, batch: Sequence[Observation], outcome: "Outcome", trouble: str) -> None:
+    def _take(self, batch: Sequence[Observation], outcome: Outcome, trouble: str) -> None:
         with self._changed:
-            if outcome.value == "stranger":
+            if outcome is Outcome.STRANGER:
                 _log.warning("reports are printed and not sent from here on: %s", trouble)
                 self._print_all()
                 return
@@ -195,11 +194,11 @@ class Reporter:
             # Some may have been printed meanwhile.
             while self._waiting and self._waiting[0].position <= last:
                 self._waiting.popleft()
-            if outcome.value == "stop":
+            if outcome is Outcome.STOP:
                 self._stop = True
-            elif outcome.value == "refused":
+            elif outcome is Outcome.REFUSED:
                 _log.warning("%d reports were refused: %s", len(batch), trouble)
-            elif outcome.value == "over":
+            elif outcome is Outcome.OVER:
                 # Nothing more is taken from this attempt, not in its output either.
                 self._over = self._stop = True
                 self._waiting.clear()

@@ -1,7 +1,6 @@
 """One call of ReportMetrics, and what became of it. The only module here that loads gRPC; it is loaded in the background."""
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
 
 import grpc
@@ -14,6 +13,7 @@ from katib.api.errors import retry_after_of
 from katib.api.trial_converters import observation_to_proto
 from katib.domain.metrics import Observation
 from katib.sdk.environment import TrialEnvironment
+from katib.sdk.outcome import Outcome
 
 if TYPE_CHECKING:
     from katib.api.tls import ClientTls
@@ -23,15 +23,6 @@ _CALL_S: Final = 10.0
 _STRANGER: Final = frozenset(
     {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 )
-
-
-class Outcome(Enum):
-    TAKEN = "taken"
-    STOP = "stop"  # taken, and the trial has been asked to end
-    LATER = "later"  # try again
-    REFUSED = "refused"  # this report never will be
-    OVER = "over"  # the attempt is over: no report ever will be
-    STRANGER = "stranger"  # nor here, but perhaps elsewhere
 
 
 class Sender:
