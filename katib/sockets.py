@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from katib.domain.errors import FailedPreconditionError
+from katib.domain.names import MAX_SOCKET_PATH
 
-# Of a socket's path, in bytes: the kernel has room for so many and a zero.
-_LONGEST: Final = 107
 _PREFIX: Final = "katib-"
 
 
@@ -33,9 +32,10 @@ def sockets_folder(data: Path, longest: int) -> Iterator[Path]:
             f"no folder for sockets can be made in {tempfile.gettempdir()}: {error.strerror}; TMPDIR may name another place"
         ) from error
     try:
-        if len(os.fsencode(folder)) + 1 + longest > _LONGEST:
+        if len(os.fsencode(folder)) + 1 + longest > MAX_SOCKET_PATH:
             raise FailedPreconditionError(
-                f"sockets in {folder} would have paths longer than {_LONGEST} bytes: set TMPDIR to a folder with a shorter path"
+                f"sockets in {folder} would have paths longer than {MAX_SOCKET_PATH} bytes: set TMPDIR to a folder with a "
+                "shorter path"
             )
         try:
             note.write_bytes(os.fsencode(folder))

@@ -6,7 +6,8 @@ import os
 import socket
 from typing import Final
 
-MAX_SOCKET_PATH: Final = 107
+from katib.domain.names import MAX_SOCKET_PATH
+
 _MAX_PORT: Final = 65535
 _IN_USE: Final = "something else listens there: stop it, or choose another address"
 _REASONS: Final = {

@@ -1,13 +1,11 @@
 """Between the wire's times and periods and the standard library's."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime, timedelta
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from katib.domain.errors import InvalidArgumentError
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from katib.domain.times import EPOCH
 
 
 def time_to_proto(time: datetime | None) -> timestamp_pb2.Timestamp | None:

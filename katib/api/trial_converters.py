@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from katib.api import api_pb2 as pb
-from katib.api.times import EPOCH, period_from_proto, period_to_proto, time_from_proto, time_to_proto
+from katib.api.times import period_from_proto, period_to_proto, time_from_proto, time_to_proto
 from katib.api.value_converters import (
     PARAMETER_TYPE_OF,
     objective_to_proto,
@@ -15,6 +15,7 @@ from katib.api.value_converters import (
 )
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.metrics import Observation, format_value, parse_value
+from katib.domain.times import EPOCH
 from katib.domain.trial import Trial, TrialAttempt, TrialState
 
 TRIAL_STATES: Final = {

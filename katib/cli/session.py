@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from katib.api.logins import token_for
+from katib.domain.names import MAX_SOCKET_PATH
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -19,7 +20,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_SERVER: Final = "localhost:6789"
 DEFAULT_PORT: Final = 6789
 DEFAULT_TIMEOUT_S: Final = 30.0
-MAX_SOCKET_PATH: Final = 107
 MAX_SERVERS: Final = 16
 
 

@@ -12,8 +12,9 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from katib.dashboard.text import rounded
 from katib.domain.parameters import ParameterConfig, ParameterType, Scale
 from katib.domain.study import StudySpec
+from katib.domain.times import to_micros
 from katib.domain.trial import TrialState
-from katib.domain.trial_columns import TrialColumns, micros
+from katib.domain.trial_columns import TrialColumns
 
 Json: TypeAlias = dict[str, object]
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def trial_columns(spec: StudySpec, trials: TrialColumns, epoch: datetime) -> Jso
         "o": [rounded(value, _OBJECTIVE) for value in _ordered(trials.objectives, rows)],
         "a": _ordered(trials.attempts, rows),
         "t": [
-            _tenths(micros(epoch), _ordered(times, rows)) for times in (trials.created, trials.started, trials.ended)
+            _tenths(to_micros(epoch), _ordered(times, rows)) for times in (trials.created, trials.started, trials.ended)
         ],
         "r": [reasons.add(reason) for reason in _ordered(trials.reasons, rows)],
         "reasons": reasons.list,

@@ -8,6 +8,8 @@ from katib.domain.errors import InvalidArgumentError
 
 ID_LENGTH: Final = 16
 SERVICE_NAME_LENGTH: Final = 40
+# Of a socket's path, in bytes: the kernel has room for so many and a zero.
+MAX_SOCKET_PATH: Final = 107
 
 # One letter and 15 hexadecimal digits: valid as part of any Kubernetes name, which may not begin with a digit.
 _ID: Final = re.compile(r"[a-z][0-9a-f]{15}")

@@ -11,7 +11,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from katib.domain.caller import Caller, Role
+from katib.domain.caller import ACTIVE, Caller, Role
 from katib.domain.errors import FieldViolation, PermissionDeniedError, violation
 
 MAX_GRANTEE: Final = 255
@@ -92,12 +92,9 @@ def access_everywhere(caller: Caller) -> Access:
 def access_of(caller: Caller, grants: Grants) -> Access:
     """What it may do with a study. Who has none of the roles that change things only reads, be it the owner."""
     granted = max((grants.get(name, Access.NONE) for name in grantees(caller)), default=Access.NONE)
-    if not caller.roles & _ACTIVE:
+    if not caller.roles & ACTIVE:
         granted = min(granted, Access.READ)
     return max(granted, access_everywhere(caller))
-
-
-_ACTIVE: Final = frozenset({Role.USER, Role.OPERATOR, Role.ADMIN})
 
 
 def sees_every_study(caller: Caller) -> bool:

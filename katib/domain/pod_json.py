@@ -1,12 +1,10 @@
 """Pod settings as plain data for JSON and back, as `study_json` stores them."""
 
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from katib.domain.pod import NO_POD_SETTINGS, PodSettings, Toleration
-
-_MICROSECOND: Final = timedelta(microseconds=1)
+from katib.domain.times import period_from_micros_or_none, period_to_micros_or_none
 
 
 def pod_to_json(pod: PodSettings) -> dict[str, object]:
@@ -27,12 +25,11 @@ def pod_to_json(pod: PodSettings) -> dict[str, object]:
     }
     data = {name: value for name, value in data.items() if value}
     if pod.start_timeout is not None:
-        data["start_timeout_us"] = pod.start_timeout // _MICROSECOND
+        data["start_timeout_us"] = period_to_micros_or_none(pod.start_timeout)
     return data
 
 
 def pod_from_json(data: Mapping[str, Any]) -> PodSettings:
-    timeout = data.get("start_timeout_us")
     return PodSettings(
         namespace=data.get("namespace", ""),
         labels=data.get("labels", {}),
@@ -43,6 +40,6 @@ def pod_from_json(data: Mapping[str, Any]) -> PodSettings:
         node_selector=data.get("node_selector", {}),
         tolerations=tuple(Toleration(*toleration) for toleration in data.get("tolerations", ())),
         service_account=data.get("service_account", ""),
-        start_timeout=None if timeout is None else timedelta(microseconds=timeout),
+        start_timeout=period_from_micros_or_none(data.get("start_timeout_us")),
         template=data.get("template", ""),
     )

@@ -6,7 +6,6 @@ fields are passed over when reading: that a newer program has written here is fo
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from sys import intern
 from typing import Any, Final
 
@@ -16,12 +15,12 @@ from katib.domain.pod import NO_POD_SETTINGS
 from katib.domain.pod_json import pod_from_json, pod_to_json
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec
+from katib.domain.times import period_from_micros_or_none, period_to_micros_or_none
 from katib.domain.trial import Tag
 from katib.domain.trial_columns import by_name
 
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _PARAMETER_TYPES: Final = {t.value: t for t in ParameterType}
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def spec_to_json(spec: StudySpec) -> str:
@@ -162,21 +161,20 @@ def _limits_to_json(limits: Limits) -> dict[str, int]:
         "max_parallel": limits.max_parallel,
         "max_failed_trials": limits.max_failed_trials,
         "retry_limit": limits.retry_limit,
-        "trial_timeout_us": None if limits.trial_timeout is None else limits.trial_timeout // _MICROSECOND,
-        "max_duration_us": None if limits.max_duration is None else limits.max_duration // _MICROSECOND,
+        "trial_timeout_us": period_to_micros_or_none(limits.trial_timeout),
+        "max_duration_us": period_to_micros_or_none(limits.max_duration),
     }
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _limits_from_json(data: Mapping[str, int]) -> Limits:
-    timeout, duration = data.get("trial_timeout_us"), data.get("max_duration_us")
     return Limits(
         max_trials=data.get("max_trials"),
         max_parallel=data.get("max_parallel"),
         max_failed_trials=data.get("max_failed_trials"),
         retry_limit=data.get("retry_limit"),
-        trial_timeout=None if timeout is None else timedelta(microseconds=timeout),
-        max_duration=None if duration is None else timedelta(microseconds=duration),
+        trial_timeout=period_from_micros_or_none(data.get("trial_timeout_us")),
+        max_duration=period_from_micros_or_none(data.get("max_duration_us")),
     )
 
 

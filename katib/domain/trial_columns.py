@@ -6,14 +6,10 @@ read them, to send them and to take them in. As columns they are a dozen lists o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
 
+from katib.domain.times import to_micros, to_micros_or_none
 from katib.domain.trial import Trial, TrialState
 from katib.domain.views import StudySummary
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +54,9 @@ def columns_of(trials: Sequence[Trial]) -> TrialColumns:
         attempts=[trial.attempt for trial in trials],
         objectives=[trial.objective for trial in trials],
         reasons=[(trial.reason, trial.message) for trial in trials],
-        created=[micros(trial.created_at) for trial in trials],
-        started=[None if trial.started_at is None else micros(trial.started_at) for trial in trials],
-        ended=[None if trial.ended_at is None else micros(trial.ended_at) for trial in trials],
+        created=[to_micros(trial.created_at) for trial in trials],
+        started=[to_micros_or_none(trial.started_at) for trial in trials],
+        ended=[to_micros_or_none(trial.ended_at) for trial in trials],
         parameters=by_name([[(p.name, p.type, p.value) for p in trial.parameters] for trial in trials]),
     )
 
@@ -75,7 +71,3 @@ def by_name(rows: Sequence[Sequence[tuple[str, object, str]]]) -> dict[str, list
                 column = columns[name] = [None] * len(rows)
             column[place] = value
     return columns
-
-
-def micros(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND

@@ -12,13 +12,11 @@ from katib.api.channel import TOLERATED_KEEPALIVE, open_channel
 from katib.api.credentials import bearer
 from katib.api.tls import ClientTls
 from katib.domain.errors import InvalidArgumentError
-from katib.domain.names import check_service_name
+from katib.domain.names import MAX_SOCKET_PATH, SERVICE_NAME_LENGTH, check_service_name
 from katib.manager.remote.watching import Patience, Watcher
 
 PLACEHOLDER: Final = "{algorithm}"
-# A path of a Unix socket has at most this many bytes.
-_MAX_SOCKET_PATH: Final = 107
-_LONGEST_NAME: Final = "x" * 40
+_LONGEST_NAME: Final = "x" * SERVICE_NAME_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +32,11 @@ class AddressTemplate:
             raise InvalidArgumentError.of(setting, text, f"expected an address with {PLACEHOLDER} once in it")
         if text.startswith("unix:"):
             path = text.removeprefix("unix:").replace(PLACEHOLDER, _LONGEST_NAME)
-            if len(path.encode()) > _MAX_SOCKET_PATH:
+            if len(path.encode()) > MAX_SOCKET_PATH:
                 raise InvalidArgumentError.of(
                     setting,
                     text,
-                    f"expected a path of at most {_MAX_SOCKET_PATH - len(_LONGEST_NAME)} bytes beside the name: "
+                    f"expected a path of at most {MAX_SOCKET_PATH - len(_LONGEST_NAME)} bytes beside the name: "
                     "sockets have no longer ones",
                 )
         elif ":" not in text:

@@ -8,6 +8,7 @@ from katib.domain.errors import AlreadyExistsError
 from katib.domain.metrics import Observation
 from katib.domain.permissions import owner_of
 from katib.domain.study import Study
+from katib.domain.times import to_micros
 from katib.domain.trial import NewTrial, Trial
 from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.ports import Usage
@@ -25,7 +26,6 @@ from katib.manager.storage.decisions import (
 )
 from katib.manager.storage.leases import check_own, decide_given, decide_hand_out
 from katib.manager.storage.memory_reads import MemoryReads
-from katib.manager.storage.times import to_micros
 from katib.manager.storage.work import Decision, observation_key
 
 

@@ -9,12 +9,12 @@ from katib.domain.errors import NotFoundError
 from katib.domain.metrics import Observation
 from katib.domain.permissions import grants_of, owner_of
 from katib.domain.study import Study
+from katib.domain.times import to_micros
 from katib.domain.trial import UNFINISHED, Trial, TrialAttempt
 from katib.domain.trial_columns import TrialColumns, columns_of
 from katib.domain.views import Page
 from katib.manager.ports import StudyFilter, TrialFilter, Usage
 from katib.manager.storage.memory_managers import MemoryManagers
-from katib.manager.storage.times import to_micros
 from katib.manager.storage.tokens import (
     OBSERVATION_KEY,
     STUDY_KEY,

@@ -8,11 +8,11 @@ from typing import Final
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from katib.domain.caller import CallerKind, Role
+from katib.domain.times import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 from katib.domain.tokens import Token
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.tables import api_tokens
-from katib.manager.storage.times import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _COLUMNS: Final = [
     api_tokens.c[name]

@@ -6,13 +6,13 @@ from typing import Final
 from sqlalchemy import bindparam, insert, select
 
 from katib.domain.errors import NotFoundError
+from katib.domain.times import from_micros_or_none, to_micros_or_none
 from katib.domain.trial import TrialAttempt
 from katib.manager.storage.sql.rows import float_from_columns, float_to_columns
 from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import THERE
 from katib.manager.storage.sql.tables import attempts, studies, trials
-from katib.manager.storage.times import from_micros_or_none, to_micros_or_none
 
 _INSERT: Final = Statement(insert(attempts))
 _TRIAL: Final = Statement(

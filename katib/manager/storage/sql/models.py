@@ -10,13 +10,13 @@ from sqlalchemy import Select, bindparam, delete, insert, select, update
 from katib.domain.errors import NotFoundError
 from katib.domain.models import SavedModel, SavedStudy, completed_by
 from katib.domain.study_json import parameters_from_json, parameters_to_json
+from katib.domain.times import from_micros_or_none, to_micros_or_none
 from katib.domain.trial import TrialState
 from katib.domain.views import Page
 from katib.manager.storage.sql.rows import float_from_columns, float_to_columns
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import saved_models, saved_studies
-from katib.manager.storage.times import from_micros_or_none, to_micros_or_none
 from katib.manager.storage.tokens import MODEL_KEY, make_token, model_list, read_token
 
 _STUDIES: Final = Statement(

@@ -15,11 +15,7 @@ from katib.domain.study_json import (
     tags_from_json,
     tags_to_json,
 )
-from katib.domain.trial import Trial, TrialState
-from katib.manager.storage.decisions import needs_driver
-from katib.manager.storage.sql.session import Row
-from katib.manager.storage.sql.tables import observations, studies, trials
-from katib.manager.storage.times import (
+from katib.domain.times import (
     from_micros,
     from_micros_or_none,
     period_from_micros_or_none,
@@ -27,6 +23,10 @@ from katib.manager.storage.times import (
     to_micros,
     to_micros_or_none,
 )
+from katib.domain.trial import Trial, TrialState
+from katib.manager.storage.decisions import needs_driver
+from katib.manager.storage.sql.session import Row
+from katib.manager.storage.sql.tables import observations, studies, trials
 
 # In a study's `state`: removed, but for trials that are still being deleted. No StudyState, so no reader takes it for one.
 DELETED: Final = "DELETED"

@@ -9,6 +9,7 @@ from sqlalchemy import BindParameter, bindparam, insert, or_, select, update
 from katib.domain.errors import NotFoundError
 from katib.domain.permissions import owner_of
 from katib.domain.study import Study
+from katib.domain.times import from_micros, to_micros
 from katib.domain.views import Page
 from katib.manager.ports import StudyFilter
 from katib.manager.storage.decisions import check_studies, decide_study
@@ -31,7 +32,6 @@ from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, parameters
 from katib.manager.storage.sql.tables import studies
 from katib.manager.storage.sql.usage import count_studies
-from katib.manager.storage.times import from_micros, to_micros
 from katib.manager.storage.tokens import STUDY_KEY, make_token, read_token, study_list
 
 # For every reader: a deleted study is not there.

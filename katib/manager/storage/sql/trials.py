@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, literal, or_, select, union_all
 
 from katib.domain.errors import NotFoundError
+from katib.domain.times import to_micros
 from katib.domain.trial import UNFINISHED, Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import TrialFilter
@@ -18,7 +19,6 @@ from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement, by_index, parameters
 from katib.manager.storage.sql.studies import LAST_CHARACTER, THERE, require_study
 from katib.manager.storage.sql.tables import studies, trials
-from katib.manager.storage.times import to_micros
 from katib.manager.storage.tokens import TRIAL_KEY, TRIAL_OF_STUDY_KEY, make_token, read_token, trial_list
 
 # A prefix that leaves one id in some ten thousand.

@@ -1,4 +1,4 @@
-"""Times as whole microseconds since 1970: what is stored and what lists are sorted by.
+"""Times and periods as whole microseconds, times since 1970: what is stored, and what lists are sorted by.
 
 A number means the same to every database, needs no time zone, and costs a tenth of parsing a time stamp.
 """
@@ -6,17 +6,17 @@ A number means the same to every database, needs no time zone, and costs a tenth
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def to_micros(time: datetime) -> int:
     """Exact. Raises TypeError for a time without a time zone."""
-    return (time - _EPOCH) // _MICROSECOND
+    return (time - EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
+    return EPOCH + timedelta(microseconds=micros)
 
 
 def to_micros_or_none(time: datetime | None) -> int | None:
