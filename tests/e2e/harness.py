@@ -1,5 +1,6 @@
 """Real processes for tests: the manager, services and command line as a user starts them, in a folder of their own."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -202,6 +203,8 @@ def world(folder: Path) -> Iterator[World]:
                 print(f"--- {process.log.name} (exit code {process.popen.poll()})\n{process.output[-4000:]}")
             raise
         finally:
+            # Loops that a test has left in a cycle give back their trials now, and not to nobody in the middle of another test.
+            gc.collect()
             it.close()
 
 
