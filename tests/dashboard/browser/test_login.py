@@ -48,3 +48,19 @@ def test_the_login_stands_in_the_place_of_the_page_that_was_asked_for(eyes: Eyes
     expect(page.get_by_role("button", name="Log out")).to_have_count(0)
     page.go_back()
     expect(page.locator("h1")).to_have_text("Log in")
+
+
+def test_who_is_logged_in_no_more_is_told_how_to_go_on(eyes: Eyes, katib: World) -> None:
+    first = (katib.folder / "first").read_text().strip()
+    with ManagerClient(katib.address, 30, token=first) as client:
+        study_id = client.create_study(study("watched", algorithm=""))
+        token, secret = client.create_token("", "ann", "user", ("admin",), (), None)
+        eyes.expected += ["401"]
+        page = eyes.go(f"/studies/{study_id}")
+        page.get_by_label("Token").fill(secret)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("h1")).to_have_text("watched")
+        client.revoke_token(token.id)
+    expect(page.locator("#away")).to_contain_text("Load the page again to log in.")
+    page.reload()
+    expect(page.locator("h1")).to_have_text("Log in")

@@ -6,6 +6,7 @@ const token = document.querySelector('meta[name="katib-token"]').content;
 const REQUEST_MS = 30000;
 // The manager is older than the dashboard, as in the middle of an upgrade.
 const NOT_YET = 501;
+const NOT_LOGGED_IN = 401;
 
 export class RequestError extends Error {
   constructor(status, message, problems = [], retryAfter = '') {
@@ -74,7 +75,8 @@ export function repeat(look, ms) {
       more = error.away || failures < 5;
       away.textContent = error.away
         ? `The manager does not answer: what you see is as it was. Looking again by itself. (${error.message})`
-        : `This page cannot be brought up to date: ${error.message}`;
+        : error.status === NOT_LOGGED_IN ? 'This page cannot be brought up to date: your login is not good any more. Load the page again to log in.'
+          : `This page cannot be brought up to date: ${error.message}`;
       away.hidden = false;
     } finally {
       busy = false;
