@@ -56,6 +56,17 @@ class TestTrial:
         expect(page.locator("#no-metrics")).to_have_text("It has reported no values.")
         expect(page.locator("#log-note")).to_have_text("It printed nothing.")
 
+    def test_the_log_of_a_client_s_trial_is_not_asked_for(self, eyes: Eyes, katib: World) -> None:
+        with katib.client() as client:
+            study_id = client.create_study(study("elsewhere", algorithm="", command=()))
+            (trial,), _ = client.suggest_trials(study_id, 1, algorithm="random")
+            client.complete_trial(study_id, trial.id, 0.5)
+        # What the browser would say of a refusal fails the test.
+        page = eyes.go(f"/studies/{study_id}/trials/1")
+        expect(page.locator("#trial")).to_have_attribute("data-ready", "1")
+        expect(page.locator("section", has_text="Log").last).to_contain_text("stays with the client that runs it")
+        page.wait_for_load_state("networkidle")
+
     def test_a_long_log_is_read_from_its_end_to_its_beginning_and_without_colour_codes(
         self, eyes: Eyes, katib: World
     ) -> None:

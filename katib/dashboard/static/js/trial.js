@@ -48,7 +48,8 @@ try {
   if (from === up.href || from.startsWith(`${up.href}/`)) up.href = sessionStorage.getItem(kept) ?? up.href;
 } catch { /* where a browser keeps nothing, back to the study as it comes */ }
 
-const addAttempts = trialLog(id);
+// That of a client has no output here.
+const addAttempts = document.getElementById('log') ? trialLog(id) : () => {};
 
 const poll = repeat(async () => {
   const state = await getJson(`/api/trials/${id}`);
