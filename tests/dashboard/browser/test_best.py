@@ -95,6 +95,19 @@ def test_an_infinite_objective_is_the_best_and_is_said_not_to_be_drawn(eyes: Eye
     )
 
 
+def test_what_the_history_cannot_draw_can_be_read_below_its_title(eyes: Eyes, katib: World) -> None:
+    study_id, _ = reported(katib, "unseen", [0.5, float("nan"), float("inf"), 0.7])
+    page = eyes.go(f"/studies/{study_id}")
+    expect(page.locator("#history-missing")).to_have_text("Not shown: 1 infinite, 1 nan.")
+    expect(page.locator("#history-missing")).to_be_visible()
+    expect(page.locator("[data-chart=history]")).to_have_attribute(
+        "aria-label", re.compile("the best has inf, trial 3;")
+    )
+    nothing, _ = reported(katib, "nan", [float("nan")] * 2)
+    eyes.go(f"/studies/{nothing}")
+    expect(page.locator("[data-chart=history]")).to_have_text("No value of acc can be drawn: 2 nan.")
+
+
 def test_drawings_that_have_no_room_for_all_trials_have_the_best_one_and_say_so(eyes: Eyes, katib: World) -> None:
     values = [0.001 * (i % 700) for i in range(2100)]
     values[9] = 0.99

@@ -7,6 +7,8 @@ import {trialLink} from './trial-table.js';
 
 export function historyChart(study, trials) {
   const box = document.querySelector('[data-chart="history"]');
+  const note = document.getElementById('history-missing');
+  const tell = (text) => { [note.textContent, note.hidden] = [text, !text]; };
   // Not there where the objective is the only metric.
   const metric = document.getElementById('history-metric');
   const logarithmic = logBox('history', () => chart.refresh());
@@ -30,10 +32,19 @@ export function historyChart(study, trials) {
       else below += 1;
     }
     const every = Object.values(groups).flat();
-    if (!every.length) return below ? `No value of ${name} is above 0, where logarithms begin.` : aimed ? 'No trial has a value of the objective yet.' : `No trial that has ended has a value of ${name} yet.`;
-    const found = line.at(-1);
+    const count = (is) => trials.all.filter((trial) => trial.state === 'C' && is(valueOf(trial))).length;
+    const [endless, none] = [count((value) => Math.abs(value) === Infinity), count(Number.isNaN)];
+    const missing = [below && `${below} not above 0`, endless && `${endless} infinite`, none && `${none} nan`].filter(Boolean);
+    tell('');
+    if (!every.length) {
+      if (below) return `No value of ${name} is above 0, where logarithms begin.`;
+      if (missing.length) return `No value of ${name} can be drawn: ${missing.join(', ')}.`;
+      return aimed ? 'No trial has a value of the objective yet.' : `No trial that has ended has a value of ${name} yet.`;
+    }
+    // An infinite one may be the best, and is no part of the line.
+    const found = aimed && Math.abs(trials.best?.objective) === Infinity ? [trials.best.number, trials.best.objective] : line.at(-1);
     const at = found && trials.best?.objective === found[1] ? trials.best.number : found?.[0];
-    if (found) line.push([trials.all.at(-1).number, best]);
+    if (line.length) line.push([trials.all.at(-1).number, best]);
     const dots = (name, data, of, symbol) => ({
       // Many in one go: in pieces, as ECharts would draw them otherwise, they take ten times as long.
       name, type: 'scatter', data, symbol, large: data.length > 2000, symbolSize: data.length > 2000 ? 3 : 7, itemStyle: {color: colour(of), opacity: data.length > 500 ? .55 : .8},
@@ -51,13 +62,11 @@ export function historyChart(study, trials) {
     // What a logarithm makes near, and a metric of which nobody knows which end is the better one, is all in the picture.
     const [low, high] = log || !aimed ? [] : range(groups.C.map((point) => point[1]), study.up);
     const off = every.filter(([, y]) => y < low || y > high).length;
-    const endless = trials.all.filter((trial) => trial.state === 'C' && Math.abs(valueOf(trial)) === Infinity).length;
-    const missing = [off && `${off} beyond the ${study.up ? 'lower' : 'upper'} end`, below && `${below} not above 0`, endless && `${endless} infinite`].filter(Boolean).join(', ');
-    // Where there is no place between the points and an edge.
-    const top = study.up && !log;
+    if (off) missing.unshift(`${off} beyond the ${study.up ? 'lower' : 'upper'} end`);
+    const unseen = missing.join(', ');
+    tell(unseen && `Not shown: ${unseen}.`);
     return {
-      ...(missing ? {title: {text: `Not shown: ${missing}`, right: 16, [top ? 'bottom' : 'top']: top ? 46 : 8, textStyle: {fontSize: 12, fontWeight: 400, color: colour('muted')}}} : {}),
-      label: `${aimed ? 'Optimisation history' : name} of ${trials.revision ? '' : 'the newest '}${trials.all.length} trials${found ? `; the best has ${number(best)}, trial ${at}` : ''}${missing ? `; not shown: ${missing}` : ''}`,
+      label: `${aimed ? 'Optimisation history' : name} of ${trials.revision ? '' : 'the newest '}${trials.all.length} trials${found ? `; the best has ${number(found[1])}, trial ${at}` : ''}${unseen ? `; not shown: ${unseen}` : ''}`,
       grid: GRID,
       tooltip: tooltip(({data, seriesName}) => (seriesName === 'Best so far' ? '' : tipOf(trials.byNumber.get(data[0]), study, trials))),
       xAxis: axis('Trial', {min: 0, minInterval: 1, splitLine: {show: false}}),

@@ -26,7 +26,7 @@ export class Importance {
     const count = this.trials.completed.length;
     if (!(this.seen || this.chooses) || this.asking || !this.trials.loaded) return;
     if (count < this.least) {
-      this.note.textContent = `This needs ${this.least} completed trials; ${count ? `there ${count === 1 ? 'is' : 'are'} ${count}` : 'there are none yet'}.`;
+      this.note.textContent = `This needs ${this.least} completed trials with a finite objective; ${count ? `there ${count === 1 ? 'is' : 'are'} ${count}` : 'there are none yet'}.`;
       return;
     }
     if (count === this.from || count < this.from * 1.1) return;

@@ -22,7 +22,7 @@ export function parallelChart(study, trials, table) {
     chosenOf = trials.chosenAxes(most);
     said = [about, trials.someAxes(most), partly(lines.length, trials.completed.length)].filter(Boolean).join(' ');
     note.textContent = said;
-    if (lines.length < 2) return 'This needs two completed trials.';
+    if (lines.length < 2) return 'This needs two completed trials with a finite objective.';
     const rank = ranker(lines.map((t) => t.objective), study.up);
     lines.sort((a, b) => rank(a.objective) - rank(b.objective));
     const low = lines.reduce((m, t) => Math.min(m, t.objective), Infinity);

@@ -31,7 +31,7 @@ export function sliceCharts(study, trials) {
       grid.append(box);
       return new Chart(box, () => {
         const completed = trials.latest(MOST);
-        if (!completed.length) return 'No trial has completed yet.';
+        if (!completed.length) return 'No trial has completed with a value that can be drawn yet.';
         const log = logarithmic();
         const points = completed.filter((t) => drawable(t.objective, log));
         if (!points.length) return `No value of ${study.objective} is above 0, where logarithms begin.`;
