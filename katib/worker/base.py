@@ -63,7 +63,8 @@ class RunSpec:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How a run stands, as its worker knows it now. `reason` and `message` are made for `list trials`."""
+    """How a run stands, as its worker knows it now. `reason` and `message` are made for `list trials`. One whose output cannot
+    be taken yet may be RUNNING with an `ended_at`."""
 
     name: str
     study_id: str
@@ -85,9 +86,9 @@ class Output:
     says that there is nothing more now.
 
     `end` says that the run has ended and that all of its output has now been given: nothing will follow. `truncated` says
-    that output was lost between the two cursors. The last line of a run that is still going is held back until its line end
-    comes. A carriage return ends a line too; empty lines are left out; colour codes are taken out; what is not UTF-8 is
-    replaced; of a line beyond `metrics.MAX_LINE` bytes the beginning is given.
+    that output was lost between the two cursors, and `cause` why, where that is known. The last line of a run that is still
+    going is held back until its line end comes. A carriage return ends a line too; empty lines are left out; colour codes are
+    taken out; what is not UTF-8 is replaced; of a line beyond `metrics.MAX_LINE` bytes the beginning is given.
 
     `trouble`: why this run's output cannot be read, where that is no trouble of the worker's; empty for none. It is to be read
     again a while later, and nothing is the end before.
@@ -98,6 +99,7 @@ class Output:
     end: bool
     truncated: bool = False
     trouble: str = ""
+    cause: str = ""
 
 
 @dataclass(slots=True)

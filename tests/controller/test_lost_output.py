@@ -72,6 +72,18 @@ def test_where_all_of_it_was_lost_there_is_no_value_for_that(desk: Desk, tmp_pat
     assert found.message == f"it ended well but there is no value of acc; {taking.LOST}"
 
 
+def test_what_made_its_worker_lose_it_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def output(_study_id: str, _name: str, cursor: str, _max_bytes: int) -> Output:
+        return Output([], cursor, end=True, truncated=True, cause="its node is gone")
+
+    monkeypatch.setattr(desk.worker, "output", output)
+    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 1, "max_parallel": 1}))
+    desk.finish(study_id)
+    (found,) = desk.trials(study_id)
+    assert (found.state, found.reason) == (TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE)
+    assert f"there is no value of acc; {taking.LOST} (its node is gone)" in found.message
+
+
 class Disk:
     """On which one run's output cannot be read for a while."""
 

@@ -37,13 +37,14 @@ LOST: Final = "some of its output was lost before it was read: values that it pr
 @dataclass(slots=True)
 class Reading:
     """How far a run's output has been read: further than stored where the rest held no metric. `lost`: not all of it could
-    be. `trouble`: why it cannot be read at present, or could not be; `given_up_at`: by the monotonic clock, when that is the
-    end of it, once the run has ended."""
+    be, and `cause` why. `trouble`: why it cannot be read at present, or could not be; `given_up_at`: by the monotonic clock,
+    when that is the end of it, once the run has ended."""
 
     cursor: str
     version: int = -1
     end: bool = False
     lost: bool = False
+    cause: str = ""
     trouble: str = ""
     given_up_at: float | None = None
     # The worker could not be reached for it the last time, which was then.
@@ -59,7 +60,8 @@ class Reading:
     @property
     def loss(self) -> str:
         """What there is to say where not all of the output was read."""
-        return f"{LOST} ({self.trouble})" if self.trouble else LOST if self.lost else ""
+        why = self.trouble or self.cause
+        return f"{LOST} ({why})" if why else LOST if self.lost else ""
 
 
 @dataclass(slots=True)
@@ -140,7 +142,7 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
         return trial
     reading.trouble, reading.given_up_at = "", None
     if output.truncated:
-        reading.lost = True
+        reading.lost, reading.cause = True, output.cause
         _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": run.name})
     # A run that has ended is asked again at once until its end; one that goes on, only while a pass cannot take it all.
     unread = not output.end and output.cursor != reading.cursor

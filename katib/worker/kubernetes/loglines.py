@@ -78,8 +78,6 @@ class LogReader:
         self.cursor = cursor
         # Output was lost between the cursor at the beginning and the first line given.
         self.truncated = False
-        # What the kubelet says in the place of a log that it does not have.
-        self.remark = ""
         # What has come of a log that is being read from its beginning; None: from somewhere else on.
         self.whole_bytes = 0 if cursor.since is None else None
         self._again = cursor.lines
@@ -103,10 +101,19 @@ class LogReader:
             self._overlong(given)
         return given
 
+    @property
+    def remark(self) -> str:
+        """What the kubelet says in the place of the rest of a log, where that cannot be read: it stands at the end, without a
+        time and a line's end."""
+        if self._time is not None or not self._rest or self._rest.startswith(b"\x00"):
+            return ""
+        stamp, space, _ = self._rest[:_STAMP_MOST].partition(b" ")
+        return "" if space and _nanoseconds(stamp) is not None else line_text(self._rest[:_SHOWN])
+
     def finish(self) -> list[LogLine]:
         """The log has ended for good: what stands at its end without a line end is a line."""
         given: list[LogLine] = []
-        if self._rest:
+        if self._rest and not self.remark:
             rest, self._rest = self._rest, b""
             self._line(rest, given)
         return given
@@ -159,8 +166,6 @@ class LogReader:
         stamp, space, text = line[:_STAMP_MOST].partition(b" ")
         time = _nanoseconds(stamp) if space else None
         if time is None:
-            if not self.remark and not line.startswith(b"\x00"):
-                self.remark = line_text(line[:_SHOWN])
             return line
         self._time = time
         text = line[len(stamp) + 1 :]

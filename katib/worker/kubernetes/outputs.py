@@ -43,13 +43,20 @@ _TURN_S: Final = 0.5
 _REST_S: Final = 15.0
 _RETRY_FIRST_S: Final = 0.5
 _RETRY_MOST_S: Final = 15.0
-# The log of an ended run whose node does not give it: after that it is lost.
+# The log of an ended run whose node does not give it: after that it is lost. Of one that has failed it only explains why, and
+# of one that was wanted to end nobody waits for it.
 PATIENCE_S: Final = 120.0
+FAILED_PATIENCE_S: Final = 30.0
+HURRIED_PATIENCE_S: Final = 15.0
 # How long a caller is kept waiting for more of an ended run's log.
 _TAKE_S: Final = 5.0
 # Output that nobody takes: another manager looks after the study now.
 _UNTAKEN_S: Final = 60.0
 _SILENCE_S: Final = 30.0
+
+
+class _BrokenOffError(UnavailableError):
+    """The kubelet has put words of its own in the place of the rest of a log."""
 
 
 class Outputs:
@@ -85,13 +92,14 @@ class Outputs:
             log.started = True
             self._want(log)
 
-    def ended(self, log: RunLog, *, started: bool) -> None:
-        """The run has ended; `started`: its program was executed, so there may be output."""
+    def ended(self, log: RunLog, *, started: bool, well: bool) -> None:
+        """The run has ended, `well` or not; `started`: its program was executed, so there may be output."""
         with log.changed:
             if log.ended or log.dropped:
                 return
-            log.ended, log.ended_at = True, time.monotonic()
-            log.not_before = 0.0
+            log.ended, log.ended_at, log.well = True, time.monotonic(), well
+            # That it could not be followed costs it nothing of the time to be read in.
+            log.not_before, log.failures, log.failing_since = 0.0, 0, None
             read = log.eof_at is not None and log.ended_at - log.eof_at <= END_TRUST_S and not log.serving
             if (read and log.trusted) or not started:
                 self._complete(log)
@@ -102,11 +110,19 @@ class Outputs:
     def gone(self, log: RunLog) -> None:
         """Its Pod is gone, and the log with it: what has been read is all there will be."""
         with log.changed:
+            log.gone = True
             if not log.ended:
                 log.ended, log.ended_at = True, time.monotonic()
             if not log.serving:
-                log.truncated = log.truncated or (log.started and (log.eof_at is None or not log.trusted))
+                if log.started and (log.eof_at is None or not log.trusted):
+                    self._lose(log, "")
                 self._complete(log)
+
+    def hurry(self, log: RunLog) -> None:
+        """Its run was wanted to end: it is read if it can be, and not waited for."""
+        with log.changed:
+            if log.hurried_at is None:
+                log.hurried_at = time.monotonic()
 
     def add(self, log: RunLog) -> None:
         with self._lock:
@@ -150,6 +166,7 @@ class Outputs:
         crowded = self._followers.waiting()
         for log in logs:
             with log.changed:
+                self._say(log)
                 if log.untaken_since is not None and now - log.untaken_since > _UNTAKEN_S:
                     self._settle_untaken(log)
                 elif log.serving and log.stream is not None:
@@ -223,21 +240,30 @@ class Outputs:
         if everything:
             cursor = log.head
         truncated, log.truncated = log.truncated, False
-        return Output(lines, str(cursor), log.complete and everything, truncated)
+        cause = log.lost if truncated else ""
+        return Output(lines, str(cursor), log.complete and everything, truncated, cause=cause)
 
     def _complete(self, log: RunLog) -> None:
         if log.complete or log.dropped:
             return
         if log.reader is not None:
             self._hold(log, log.reader.finish(), log.reader)
-            if log.reader.remark and log.reader.cursor == log.base:
-                # What the kubelet says in the place of a log whose container it has removed.
-                _log.warning("the output of %s is lost: %s", log.name, log.reader.remark)
-                log.truncated = True
         log.complete = True
         log.trouble = ""
         log.changed.notify_all()
         self._settled(log)
+
+    def _lose(self, log: RunLog, why: str) -> None:
+        """What has not been read of it never will be."""
+        told = "; ".join(filter(None, ("its Pod is gone" if log.gone else "", why or log.trouble)))
+        _log.warning("the output of %s is lost: %s", log.name, told)
+        log.truncated, log.lost = True, told
+
+    def _say(self, log: RunLog) -> None:
+        """Has a trouble shown that is another one now: no event tells of it."""
+        if log.said != log.told and not log.complete:
+            log.told = log.said
+            self._settled(log)
 
     def _hold(self, log: RunLog, lines: list[LogLine], reader: LogReader) -> None:
         log.head = reader.cursor
@@ -246,6 +272,7 @@ class Outputs:
         if not lines:
             return
         fresh = not log.lines
+        log.failures = 0
         log.lines.extend(lines)
         log.held += sum(map(cost, lines))
         log.version += 1
@@ -300,6 +327,9 @@ class Outputs:
         with log.changed:
             log.stream = stream
             log.opened_at = time.monotonic()
+            if follow:
+                # It may be silent for long. What comes of a log that has ended tells by its end.
+                log.failing_since, log.trouble = None, ""
             if generation != log.generation or log.dropped:
                 stream.shut()
         for data in stream:
@@ -316,6 +346,9 @@ class Outputs:
     def _read_to(self, log: RunLog, error: Exception | None, *, follow: bool) -> None:
         """The stream has come to its end, or to `error`; the lock is held."""
         now = time.monotonic()
+        remark = log.reader.remark if error is None and log.reader is not None else ""
+        if remark:
+            error = _BrokenOffError(f"its node broke it off: {remark}")
         if error is None:
             log.failures, log.failing_since, log.trouble = 0, None, ""
             self._failing.pop(log.node, None)
@@ -327,34 +360,37 @@ class Outputs:
             return  # It gave up its place to others.
         if isinstance(error, ApiError) and error.status >= 500:
             self._failing.setdefault(log.node, now)
-        if log.ended and isinstance(error, ApiError) and self._never_comes(log, error, now):
-            self._complete(log)
-            return
-        if isinstance(error, ApiError) and error.status in (400, 404) and not log.ended:
-            # Not begun yet after all, or gone: the next event says.
-            log.not_before = now + _RETRY_FIRST_S
-            return
         log.failures += 1
         if log.failing_since is None:
             log.failing_since = now
+        if log.ended and self._never_comes(log, error, now):
+            self._complete(log)
+            return
         most = min(_RETRY_FIRST_S * 2 ** min(log.failures - 1, 16), _RETRY_MOST_S)
         log.not_before = now + most * random.uniform(0.5, 1.0)  # noqa: S311
         log.trouble = error.message if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
         if not isinstance(error, KatibError):
             _log.error("reading the log of %s failed", log.name, exc_info=error)
+        self._say(log)
 
-    def _never_comes(self, log: RunLog, error: ApiError, now: float) -> bool:
-        """Whether there is no log of the ended run, or will be none."""
-        if error.status == 400:
-            return True  # Its container never ran.
-        if error.status == 404:
-            log.truncated = log.truncated or log.started
+    def _never_comes(self, log: RunLog, error: Exception, now: float) -> bool:
+        """Whether there will be no more of the log of the ended run. A kubelet or a container runtime that has just been
+        started says that there is none as well, so as long as its Pod is there it is asked again."""
+        status = error.status if isinstance(error, ApiError) else 0
+        broken_off = isinstance(error, _BrokenOffError)
+        if log.gone and (status or broken_off):
+            self._lose(log, "")
             return True
-        if error.status >= 500 and now - self._in_vain_since(log, now) > self._patience_s:
-            _log.warning("the output of %s is lost: %s", log.name, error)
-            log.truncated = True
-            return True
-        return False
+        # By words of its node. Anything else, such as a right that is missing, comes right or is put right.
+        waited = now - self._in_vain_since(log, now)
+        patience = self._patience_s if log.well else min(self._patience_s, FAILED_PATIENCE_S)
+        given_up = (status in (400, 404) or status >= 500 or broken_off) and waited > patience
+        if not given_up and (status or broken_off) and log.hurried_at is not None:
+            waited = now - max(log.hurried_at, log.ended_at)
+            given_up = waited > min(self._patience_s, HURRIED_PATIENCE_S)
+        if given_up:
+            self._lose(log, f"it was asked for in vain for {waited:.0f} s: {error}")
+        return given_up
 
     def _in_vain_since(self, log: RunLog, now: float) -> float:
         """What waits in line behind others of a node that gives nothing has waited for its node too."""

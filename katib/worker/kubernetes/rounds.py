@@ -199,7 +199,9 @@ class Rounds:
         keep = self._policy.keep
         if run.tombstone or run.unwanted:
             return True
-        if keep == KEEP_ALL or (keep == KEEP_FAILED and run.diagnosis.phase is RunPhase.FAILED):
+        # Where its log could not be read, somebody may still read it there.
+        wanting = run.diagnosis.phase is RunPhase.FAILED or (run.log is not None and run.log.lost)
+        if keep == KEEP_ALL or (keep == KEEP_FAILED and wanting):
             ended = run.diagnosis.ended_at or now
             return ended + self._policy.keep_time <= now
         return True

@@ -1,6 +1,7 @@
 """What a run has printed, as far as it has been read and not been taken."""
 
 import threading
+import time
 from collections import deque
 from typing import Final
 
@@ -11,6 +12,8 @@ from katib.worker.kubernetes.loglines import LogCursor, LogLine, LogReader
 HELD_BYTES: Final = 256 * 1024
 # What a line costs beyond its text.
 _LINE_COST: Final = 300
+# Of a log that is being followed, only a trouble that lasts is worth a word.
+_SAID_AFTER_S: Final = 10.0
 # A kubelet rotates a log that is larger than its containerLogMaxSize: 10 MiB unless it is told otherwise.
 _TRUST_BYTES: Final = 256 * 1024
 
@@ -43,6 +46,10 @@ class RunLog:
         self.complete = False
         self.dropped = False
         self.truncated = False
+        # It has ended well; there is no Pod any more; since when its run was wanted to end, and nobody waits for its values.
+        self.well = False
+        self.gone = False
+        self.hurried_at: float | None = None
         self.ended_at = 0.0
         self.eof_at: float | None = None
         self.opened_at = 0.0
@@ -52,6 +59,10 @@ class RunLog:
         self.failures = 0
         self.failing_since: float | None = None
         self.trouble = ""
+        # Of which trouble it was said that it is there.
+        self.told = ""
+        # Why the rest of it is lost.
+        self.lost = ""
         # Grows with what has been read.
         self.version = version
 
@@ -59,6 +70,13 @@ class RunLog:
     def settled(self) -> bool:
         """The run may be shown as ended: its output is there to be taken without waiting, or will not be."""
         return self.complete or self.dropped or self.held >= HELD_BYTES
+
+    @property
+    def said(self) -> str:
+        """Why there is nothing new of it, for people; empty: nothing is wrong, or has been for a moment only."""
+        since = self.failing_since
+        lasts = since is not None and time.monotonic() - since > _SAID_AFTER_S
+        return self.trouble if lasts or (self.ended and self.failures > 1) else ""
 
     @property
     def trusted(self) -> bool:

@@ -60,8 +60,9 @@ class Run:
     gone_at: float = 0.0
     log: RunLog | None = None
     sentence: tuple[str, str] | None = None
-    # For the driver's round: when it may act again, and what it has done.
+    # For the driver's round: when it may act again, how often it could not, and what it has done.
     act_after: float = 0.0
+    failures: int = 0
     closing: bool = False
     deleting: bool = False
     forced: bool = False
@@ -84,8 +85,10 @@ class Run:
         found = self.diagnosis
         if self.ended and self.log is not None and not self.log.settled:
             # Ended, but not to be asked for its output yet.
-            message = f"its output cannot be read yet: {self.log.trouble}" if self.log.trouble else ""
-            found = replace(found, phase=RunPhase.RUNNING, reason="", message=message, exit_code=None, ended_at=None)
+            message = f"it has ended, and its output cannot be read yet: {self.log.said}" if self.log.said else ""
+            found = replace(found, phase=RunPhase.RUNNING, reason="", message=message, exit_code=None)
+        elif not self.ended and self.log is not None and self.log.said and not found.message:
+            found = replace(found, message=f"what it prints cannot be read now: {self.log.said}")
         return RunStatus(
             name=self.name,
             study_id=self.study_id,
@@ -329,7 +332,7 @@ class Runs:
             return
         run.log.node = run.node
         if run.ended:
-            self.outputs.ended(run.log, started=run.started)
+            self.outputs.ended(run.log, started=run.started, well=run.diagnosis.phase is RunPhase.SUCCEEDED)
         elif run.started:
             self.outputs.started(run.log)
 

@@ -176,6 +176,9 @@ class KubernetesWorker:
             # It may be wanted to end only because it was not in sight, and run well.
             raise UnavailableError(unseen)
         self._endings.end(study_id, name, DriverReason.STOPPED, "it was asked to end")
+        run = self._runs.get(name)
+        if run is not None and run.log is not None:
+            self._outputs.hurry(run.log)
 
     def delete(self, study_id: str, name: str) -> None:
         check_id("study", study_id)

@@ -108,25 +108,6 @@ def test_a_log_that_the_node_does_not_give_is_waited_for_and_then_lost(api, node
     assert (list(output.lines), output.end, output.truncated) == ([], True, True)
 
 
-def test_a_log_whose_container_the_node_has_removed_is_lost(api, driver, new_worker):
-    name = driver.start("sh", "-c", "echo gone")
-    driver.ended(name)
-    driver.worker.close()
-
-    def remark(request):
-        if request.part != "log":
-            return None
-        from tests.worker.kubernetes.apiserver import Answer
-
-        said = b"unable to retrieve container logs for containerd://0123"
-        return Answer(raw=lambda h: (h.begin("text/plain"), h.chunk(said), h.end()))
-
-    api.faults.append(remark)
-    other = successor(driver, new_worker)
-    output = other.worker.output(driver.study_id, name, "", 1000)
-    assert (list(output.lines), output.end, output.truncated) == ([], True, True)
-
-
 def vanish(api, node: str, after_s: float) -> list[str]:
     """Packets to it come nowhere: so long does a request for a log there take. Returns which were asked for."""
     asked: list[str] = []
