@@ -1,9 +1,14 @@
-"""What is done by and by, in a thread of its own: waits that are over, ends that do not come, Pods that nobody needs."""
+"""What is done by and by, in a thread of its own: waits that are over, ends that do not come, Pods that nobody needs.
+
+Some requests take as long as they may, such as deletions that a webhook refuses after a while. So what needs none is not done
+by that thread, runs that are to end come before Pods that are to go, and of each the one that was tried last comes last.
+"""
 
 import logging
+import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -30,7 +35,11 @@ _FORSAKEN: Final = timedelta(days=1)
 _FORGET_S: Final = 600.0
 # Requests in one round, so that thousands of Pods that are due at once do not hold up anything else.
 _REQUESTS_A_ROUND: Final = 100
+# And so long for the runs that are to end, and for Pods that are to go: a round that took longer is followed by another.
+_ROUND_MOST_S: Final = 5.0
 _RETRY_S: Final = 5.0
+_RETRY_MOST_S: Final = 60.0
+_SAY_S: Final = 60.0
 
 
 class Rounds:
@@ -48,51 +57,75 @@ class Rounds:
         self._runs: Final = runs
         self._policy: Final = policy
         self._endings: Final = endings
-        self._tick: Final = tick
         self._fence_s: Final = fence_s
+        self._say_at = 0.0
         self._stop: Final = threading.Event()
-        self._thread: Final = threading.Thread(target=self._work, name="rounds", daemon=True)
+        self._threads: Final = (
+            threading.Thread(target=self._repeat, args=(TICK_S, tick), name="tick", daemon=True),
+            threading.Thread(target=self._repeat, args=(_ROUND_S, self._round), name="rounds", daemon=True),
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(5.0)
 
-    def _work(self) -> None:
-        next_round = 0.0
-        while not self._stop.wait(TICK_S):
+    def _repeat(self, every_s: float, what: Callable[[], None]) -> None:
+        while not self._stop.wait(every_s):
             try:
-                self._tick()
-                if time.monotonic() >= next_round:
-                    next_round = time.monotonic() + _ROUND_S
-                    self._round()
+                what()
             except Exception:  # noqa: BLE001 - the thread must live as long as the worker
                 _log.exception("a round over the Pods failed")
 
     def _round(self) -> None:
         now = datetime.now(UTC)
-        monotonic = time.monotonic()
-        requests = 0
-        for run in self._runs.all():
-            if self._stop.is_set() or requests >= _REQUESTS_A_ROUND:
-                break
-            if run.act_after > monotonic:
-                continue
-            try:
-                requests += self._look(run, now, monotonic)
-            except KatibError as error:
-                run.act_after = monotonic + _RETRY_S
-                _log.warning("run %s could not be tended, it is tried again: %s", run.name, error)
+        runs = self._runs.all()
+        for run in runs:
+            again = run.diagnosis.look_again
+            if again is not None and again <= now:
+                self._runs.look_again(run)
+        self._look_at([run for run in runs if not run.ended], now)
+        self._look_at([run for run in runs if run.ended], now)
         self._runs.forget_buried()
+
+    def _look_at(self, runs: Sequence[Run], now: datetime) -> None:
+        begin = monotonic = time.monotonic()
+        requests = 0
+        for run in sorted(runs, key=lambda run: run.act_after):
+            monotonic = time.monotonic()
+            over = requests >= _REQUESTS_A_ROUND or monotonic - begin > _ROUND_MOST_S
+            if self._stop.is_set() or over or run.act_after > monotonic:
+                break
+            try:
+                done = self._look(run, now, monotonic)
+            except Exception as error:  # noqa: BLE001 - one run's failure is no other's
+                self._failed(run, error)
+                done = 1
+            else:
+                run.failures = 0 if done else run.failures
+            requests += done
+
+    def _failed(self, run: Run, error: Exception) -> None:
+        run.failures += 1
+        most = min(_RETRY_S * 2 ** min(run.failures - 1, 16), _RETRY_MOST_S)
+        # From its end: it may have taken longer than that.
+        run.act_after = time.monotonic() + most * random.uniform(0.75, 1.0)  # noqa: S311
+        if not isinstance(error, KatibError):
+            _log.error("tending run %s failed", run.name, exc_info=error)
+        if time.monotonic() < self._say_at:
+            return
+        self._say_at = time.monotonic() + _SAY_S
+        failing = sum(run.failures > 0 for run in self._runs.all())
+        others = f", and {failing - 1} others" if failing > 1 else ""
+        _log.warning("run %s%s could not be tended, it is tried again: %s", run.name, others, error)
 
     def _look(self, run: Run, now: datetime, monotonic: float) -> int:
         """Does what is due for one run; returns how many requests that took."""
-        again = run.diagnosis.look_again
-        if again is not None and again <= now:
-            self._runs.look_again(run)
         if not run.ended:
             return self._alive(run, now, monotonic)
         if run.let_go_at is None:
@@ -184,9 +217,9 @@ class Rounds:
     def _bury(self, run: Run, monotonic: float) -> int:
         """A run whose Pod went before its time: its name is held in another way."""
         if run.tombstone_due:
-            run.tombstone_due = False
             found = run.diagnosis
             self._endings.entomb(run.study_id, run.name, run.namespace, found.reason, found.message)
+            run.tombstone_due = False
             return 2
         if run.let_go_at is not None and monotonic - run.let_go_at >= self._fence_s:
             self._runs.remove(run)
