@@ -202,6 +202,32 @@ def test_the_time_out_counts_from_when_a_run_executes_and_not_while_it_waits() -
     assert plan(observed(s, [t], [begun]), hours).wake_at == hours + timedelta(seconds=10)
 
 
+def test_a_run_that_has_ended_and_waits_for_its_output_to_be_read_is_not_past_its_time_out() -> None:
+    s = study(running=1, suggested=1, spec={"limits": {"trial_timeout": timedelta(seconds=10)}})
+    t = trial(1, RUNNING)
+    o = observed(s, [t], [run(t, ended_at=NOW + timedelta(seconds=9), message="cannot be read yet")])
+    late = NOW + timedelta(minutes=1)
+    assert [type(a) for a in plan(o, late).actions if isinstance(a, StopRequest | StopRun)] == []
+    assert [note.message for note in actions(o, TrialNote, late)] == ["cannot be read yet"]
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ({"phase": RunPhase.STOPPING, "reason": TrialReason.NODE_LOST, "message": "no answer"}, "no answer"),
+        ({"ended_at": NOW, "message": "cannot be read yet"}, "cannot be read yet"),
+        ({"phase": RunPhase.STOPPING, "reason": "Stopped", "message": "it was asked to end"}, ""),
+        ({}, ""),
+    ],
+    ids=["node lost", "ended, not read", "stopping", "not yet"],
+)
+def test_a_trial_that_was_asked_to_end_says_what_it_waits_for(known: dict[str, Any], why: str) -> None:
+    asked = "stopped by a user"
+    t = trial(1, RUNNING, stop_reason=TrialReason.STOPPED_BY_USER, stop_message=asked, message=asked)
+    o = observed(study(running=1), [t], [run(t, **known)])
+    assert [note.message for note in actions(o, TrialNote)] == ([f"{asked}; {why}"] if why else [])
+
+
 @pytest.mark.parametrize("reason", sorted(DISRUPTIONS))
 def test_a_trial_whose_machine_was_taken_away_is_tried_again_without_a_retry_limit(reason: str) -> None:
     def after(attempt: int, **limits: int) -> list[Any]:

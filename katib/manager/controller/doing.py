@@ -3,6 +3,7 @@ all that was found out and decided is stored at once, and last comes what depend
 
 import logging
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,17 +25,21 @@ from katib.manager.controller.actions import (
     StopRun,
 )
 from katib.manager.controller.creating import create_all
-from katib.manager.controller.looking import at_worker
+from katib.manager.controller.looking import WorkerAwayError, at_worker
 from katib.manager.controller.means import Means
-from katib.manager.controller.memory import Memory
+from katib.manager.controller.memory import Memory, Unended
 from katib.manager.controller.moments import soonest
 from katib.manager.controller.output import Taken
 from katib.manager.controller.plan import Plan
+from katib.manager.controller.settling import not_ended
 from katib.worker.base import RunSpec
 
 _log: Final = logging.getLogger(__name__)
 
 _WORKER_RETRY: Final = timedelta(seconds=1)
+# Between the tries to end a run that could not be ended; and how long a pass may try in vain, as the others wait for it.
+_END_RETRY_MOST: Final = timedelta(seconds=10)
+_IN_VAIN_S: Final = 1.0
 _HELD_UP: Final = frozenset(
     {
         StudyReason.SUGGESTION_UNAVAILABLE,
@@ -91,6 +96,9 @@ class Doing:
         self._study = study
         self._steady = steady
         self._ahead = ahead
+        self._in_vain_s = 0.0
+        # When to look again for what the worker could not do.
+        self._again: datetime | None = None
 
     def do(
         self, plan: Plan, taken: Taken, trials: Sequence[Trial], stops: Sequence[StopRequest]
@@ -99,8 +107,10 @@ class Doing:
         then, and when to look again; raises LeaseOverError."""
         todo = _sort(plan.actions)
         todo.stops[:0] = stops
+        self._order(todo)
         for run in todo.runs:
-            self._stop(run)
+            if not self._stop(run):
+                self._leave(todo, run, trials)
         wake_at = plan.wake_at
         if todo.new:
             wake_at = soonest(wake_at, self._create_runs(todo))
@@ -109,6 +119,8 @@ class Doing:
         unfinished = _after(trials, todo.moves)
         for action in todo.later:
             self._do_later(action, unfinished)
+        for again in (*(run.again for run in self._memory.unended.values()), self._again):
+            wake_at = soonest(wake_at, again and again + self._ahead)
         return self._study, wake_at
 
     # First, what an intent that is stored already asks for
@@ -213,10 +225,7 @@ class Doing:
             case StopRun(run):
                 self._stop(run)
             case DeleteRun(run):
-                self._means.hold(memory.term)
-                with at_worker():
-                    self._means.worker.delete(study.id, run)
-                memory.readings.pop(run, None)
+                self._let_go(run)
             case Ask(count):
                 self._means.hold(memory.term)
                 memory.conversation.ask(study, unfinished, count)
@@ -231,10 +240,66 @@ class Doing:
                 self._means.storage.delete_study(study.id)
                 _log.info("study deleted", extra={"study_id": study.id})
 
-    def _stop(self, run: str) -> None:
+    # Runs that are to end or to go, each without the others
+
+    def _order(self, todo: _Sorted) -> None:
+        """What could not be ended comes after all else, that which was tried last behind the others."""
+        wanted = {*todo.runs, *(action.run for action in todo.later if isinstance(action, StopRun))}
+        unended = self._memory.unended
+        for run in unended.keys() - wanted:
+            del unended[run]
+        place = {run: number for number, run in enumerate(unended, 1)}
+        todo.runs.sort(key=lambda run: place.get(run, 0))
+        todo.later.sort(key=lambda action: place.get(action.run, 0) if isinstance(action, StopRun) else 0)
+
+    def _stop(self, run: str) -> bool:
+        """Whether that was done. If not, it is tried again, and its trial says why."""
         self._means.hold(self._memory.term)
-        with at_worker():
-            self._means.worker.stop(self._study.id, run)
+        unended = self._memory.unended
+        known = unended.get(run)
+        if known is not None and known.again > self._steady:
+            return False
+        if self._in_vain_s > _IN_VAIN_S:
+            self._again = self._steady
+            return False
+        begin = time.monotonic()
+        try:
+            with at_worker():
+                self._means.worker.stop(self._study.id, run)
+        except WorkerAwayError as error:
+            self._in_vain_s += time.monotonic() - begin
+            tries = known.tries + 1 if known is not None else 1
+            most = min(_WORKER_RETRY * 2 ** min(tries - 1, 10), _END_RETRY_MOST)
+            unended.pop(run, None)
+            unended[run] = Unended(error.message, tries, self._steady + most * random.uniform(0.7, 1.0))  # noqa: S311
+            if tries == 1:
+                _log.warning("run %s cannot be ended: %s", run, error, extra={"study_id": self._study.id})
+                self._means.wake(self._study.id)
+            return False
+        unended.pop(run, None)
+        return True
+
+    def _leave(self, todo: _Sorted, run: str, trials: Sequence[Trial]) -> None:
+        """It is not sure that the run can never start: its trial stays as it is, and says why."""
+        todo.later.remove(DeleteRun(run))
+        trial = next(trial for trial in trials if run_name(trial.id, trial.attempt) == run)
+        todo.moves = [move for move in todo.moves if move.trial_id != trial.id]
+        known = self._memory.unended.get(run)
+        message = "; ".join(filter(None, (trial.stop_message, not_ended(known.trouble if known else ""))))
+        if message != trial.message:
+            todo.notes.append(TrialNote(trial.id, trial.attempt, "", message))
+
+    def _let_go(self, run: str) -> None:
+        self._means.hold(self._memory.term)
+        try:
+            with at_worker():
+                self._means.worker.delete(self._study.id, run)
+        except WorkerAwayError as error:
+            # Its worker names it until that is done.
+            _log.debug("run %s cannot be let go: %s", run, error, extra={"study_id": self._study.id})
+            self._again = self._steady + _WORKER_RETRY
+            return
+        self._memory.readings.pop(run, None)
 
 
 def _after(trials: Sequence[Trial], moves: Sequence[TrialMove]) -> list[Trial]:

@@ -11,6 +11,15 @@ from katib.manager.controller.ruling import Ruling
 
 
 @dataclass(slots=True)
+class Unended:
+    """A run that is to end and could not be ended: why, how often it was tried, and when it is tried again."""
+
+    trouble: str
+    tries: int
+    again: datetime
+
+
+@dataclass(slots=True)
 class Memory:
     """One study's. Losing it costs time, never truth."""
 
@@ -22,6 +31,8 @@ class Memory:
     worker_retry: datetime | None = None
     # Trials of which the worker could create no run when it was asked last.
     create_last: frozenset[str] = frozenset()
+    # By name, the one that was tried last behind the others.
+    unended: dict[str, Unended] = field(default_factory=dict)
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
     revision: int = -1

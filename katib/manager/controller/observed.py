@@ -41,7 +41,7 @@ class Observed:
     ended well without their objective, and `missing` says of the latter why; `unread` why some could not be read now;
     `warnings` is what is to be said of those that have an objective. `rule_due`: the early-stopping rule should be asked now.
     `worker_trouble`: why the worker could create no run; it is tried again at `worker_retry`, and the trials in `create_last`
-    after all others.
+    after all others. `unended`: why runs that are to end could not be ended yet.
     """
 
     study: Study
@@ -58,3 +58,4 @@ class Observed:
     worker_trouble: str = ""
     worker_retry: datetime | None = None
     create_last: frozenset[str] = frozenset()
+    unended: Mapping[str, str] = field(default_factory=dict)

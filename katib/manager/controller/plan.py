@@ -157,7 +157,9 @@ class _Planner:
         if not still_open:
             self.trials.wake(self.now)
         reason = StudyReason.DELETING if self.study.intent is Intent.DELETE else StudyReason.STOPPING
-        self._note(reason, self._told(end.message))
+        held = [f"run {run} cannot be ended yet: {trouble}" for run, trouble in self.observed.unended.items()]
+        # Before the rest, of which a later pass takes what its service said.
+        self._note(reason, "; ".join([*held[:1], self._told(end.message)]))
 
     def _told(self, end: str) -> str:
         """Why the study ends, and what its service said of it while it ran, which a reader of the results wants to know."""

@@ -162,6 +162,7 @@ class Reconciler:
             worker_trouble=memory.worker_trouble,
             worker_retry=memory.worker_retry and memory.worker_retry + ahead,
             create_last=memory.create_last,
+            unended={name: run.trouble for name, run in memory.unended.items()},
         )
         todo = plan(observed, now)
         after, wake_at = Doing(self._means, memory, study, steady, ahead).do(todo, taken, trials, stops)

@@ -190,9 +190,11 @@ class Settling:
         if trial.stop_reason:
             if run.phase is not RunPhase.STOPPING:
                 self.actions.append(StopRun(run.name))
+            self._note_stopping(trial, run)
             return
         # What a run waits for before it executes has deadlines of its own, which its worker keeps.
-        if timeout is not None and run.phase is not RunPhase.WAITING:
+        # One that has ended, and is still named as running, waits for its output to be read.
+        if timeout is not None and run.phase is not RunPhase.WAITING and run.ended_at is None:
             deadline = (run.started_at or trial.started_at or self.now) + timeout
             if deadline <= self.now:
                 message = f"it ran longer than the study's trial_timeout of {seconds(timeout)}"
@@ -201,6 +203,15 @@ class Settling:
             self.wake(deadline)
         if (run.reason, run.message) != (trial.reason, trial.message):
             self.actions.append(TrialNote(trial.id, trial.attempt, run.reason, run.message))
+
+    def _note_stopping(self, trial: Trial, run: RunStatus) -> None:
+        """Says what keeps it from its end, if anything does."""
+        why = not_ended(self.observed.unended.get(run.name, ""))
+        if not why and (run.ended_at is not None or run.reason in DISRUPTIONS):
+            why = run.message
+        message = "; ".join(filter(None, (trial.stop_message, why)))
+        if message != (trial.message or trial.stop_message):
+            self.actions.append(TrialNote(trial.id, trial.attempt, "", message))
 
     def orphans(self) -> None:
         """Runs of attempts that are over: of finished trials, or older than their trial's present attempt."""
@@ -221,6 +232,10 @@ class Settling:
     def wake(self, at: datetime) -> None:
         if self.wake_at is None or at < self.wake_at:
             self.wake_at = at
+
+
+def not_ended(trouble: str) -> str:
+    return f"it cannot be ended yet, which is tried again: {trouble}" if trouble else ""
 
 
 def seconds(period: timedelta) -> str:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from katib.domain.errors import NotFoundError
+from katib.domain.errors import NotFoundError, UnavailableError
 from katib.domain.study import Study
 from katib.manager.ports import Storage
 from katib.worker.base import RunPhase, Worker
@@ -32,10 +32,17 @@ def tidy(
     if not now.state.finished:
         wake(study.id)
         return
+    trouble: UnavailableError | None = None
     for run in runs:
         may_act()
-        if run.phase.ended:
-            worker.delete(study.id, run.name)
-        elif run.phase is not RunPhase.STOPPING:
-            _log.warning("stops a run of a finished study", extra={"study_id": study.id, "run": run.name})
-            worker.stop(study.id, run.name)
+        try:
+            if run.phase.ended:
+                worker.delete(study.id, run.name)
+            elif run.phase is not RunPhase.STOPPING:
+                _log.warning("stops a run of a finished study", extra={"study_id": study.id, "run": run.name})
+                worker.stop(study.id, run.name)
+        except UnavailableError as error:
+            # One that cannot be ended now is no reason to leave the others.
+            trouble = error
+    if trouble is not None:
+        raise trouble
