@@ -27,6 +27,7 @@ import click
 from katib.api import logs, rpc
 from katib.api.affinity import everywhere
 from katib.api.descriptors import raise_limit
+from katib.api.plugins import COMMAND, log_level_option
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
 from katib.domain.errors import FailedPreconditionError, KatibError
 from katib.domain.names import SERVICE_NAME_LENGTH
@@ -315,7 +316,7 @@ def _lifeline() -> Iterator[int]:
         os.close(writing)
 
 
-@click.command(context_settings={"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120})
+@click.command(context_settings=COMMAND)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -330,11 +331,7 @@ def _lifeline() -> Iterator[int]:
     show_default=False,
 )
 @click.option("--http", default="", help="Where /metrics, /healthz and /readyz answer; empty: nowhere.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    default="WARNING",
-)
+@log_level_option("WARNING")
 @one_processor_option
 @click.version_option(package_name="katib")
 def main(data: Path, listen: str, dashboard: str | None, http: str, log_level: str, one_processor: bool) -> None:

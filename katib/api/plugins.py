@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import grpc
@@ -22,7 +22,10 @@ _log: Final = logging.getLogger(__name__)
 
 DEFAULT_LISTEN: Final = "[::]:6789"
 SERVICE_TOKEN: Final = "--service-token-file"  # noqa: S105 - the name of an option
+# For the command of every program: each option is read from KATIB_* too.
 COMMAND: Final = {"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120}
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +95,17 @@ def _guard(path: Path | None) -> Guard | None:
     return check
 
 
+def log_level_option(default: str) -> Callable[[F], F]:
+    levels = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False)
+    return click.option("--log-level", type=levels, default=default)
+
+
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every such program: `log_level`, `log_format`, and the fields of Listening."""
     for option in (
         click.version_option(package_name="katib"),
         click.option("--log-format", type=click.Choice(logs.FORMATS), default="text"),
-        click.option(
-            "--log-level",
-            type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-            default="INFO",
-        ),
+        log_level_option("INFO"),
         click.option(
             SERVICE_TOKEN,
             type=click.Path(path_type=Path, dir_okay=False),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-_STATE_COLOURS: Final = {
+STATE_COLOURS: Final = {
     "RUNNING": "cyan",
     "COMPLETED": "green",
     "ERROR": "red",
@@ -68,7 +68,7 @@ def show_reason(reason: str, message: str) -> str:
 
 def coloured(state: str) -> str:
     """A state's word in its colour."""
-    colour = _STATE_COLOURS.get(state)
+    colour = STATE_COLOURS.get(state)
     return in_colour(state, colour) if colour else state
 
 
@@ -119,7 +119,7 @@ def _colour_states(line: str) -> str:
     """Colours the first state's word of a row, after widths were counted."""
     words = line.split("  ")
     for i, word in enumerate(words):
-        if word.strip() in _STATE_COLOURS:
+        if word.strip() in STATE_COLOURS:
             words[i] = word.replace(word.strip(), coloured(word.strip()))
             break
     return "  ".join(words)

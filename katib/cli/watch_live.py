@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from katib.cli.terminal import clean, show_age, show_number, show_reason
+from katib.cli.terminal import STATE_COLOURS, clean, show_age, show_number, show_reason
 from katib.cli.watch_state import Watched, show_best, show_counts, show_parameters
 from katib.domain.trial import Trial
 from katib.domain.views import StudySummary
@@ -19,7 +19,6 @@ _REFRESHES = 4
 _BAR_WIDTH = 40
 # Lines that are not trials: two of the title, counts, two of the best, the table's header, `and more`, a remark, the cursor.
 _OTHER_LINES = 9
-_COLOURS = {"RUNNING": "cyan", "PAUSED": "yellow", "STOPPED": "yellow", "COMPLETED": "green", "FAILED": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Picture:
             "Study ",
             (study.id, "bold"),
             f" {clean(study.name)}  ",
-            (study.state.value, _COLOURS.get(study.state.value, "")),
+            (study.state.value, STATE_COLOURS.get(study.state.value, "")),
             f"  {show_reason(study.reason, study.message)}  ",
             (show_age(study.created_at, study.ended_at or now), "dim"),
         )
@@ -63,7 +62,7 @@ class Picture:
             table.add_row(
                 str(trial.number),
                 trial.id,
-                Text(trial.state.value, _COLOURS.get(trial.state.value, "")),
+                Text(trial.state.value, STATE_COLOURS.get(trial.state.value, "")),
                 show_number(trial.objective),
                 show_age(trial.started_at, now),
                 Text(show_reason(trial.reason, trial.message) or show_parameters(trial)),

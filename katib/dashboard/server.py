@@ -14,6 +14,7 @@ import uvicorn
 from katib.api import logs, rpc
 from katib.api.descriptors import raise_limit
 from katib.api.logins import read_token
+from katib.api.plugins import COMMAND, log_level_option
 from katib.api.tls import ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext, warn_of_sent
 from katib.api.tls_options import CERT_HELP, KEY_HELP
 from katib.dashboard.app import create_app
@@ -92,9 +93,7 @@ def _end_with_starter(program: uvicorn.Server) -> None:
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
-@click.command(
-    context_settings={"auto_envvar_prefix": "KATIB_DASHBOARD", "show_default": True, "max_content_width": 120}
-)
+@click.command(context_settings={**COMMAND, "auto_envvar_prefix": "KATIB_DASHBOARD"})
 @click.option(
     "-s",
     "--server",
@@ -146,11 +145,7 @@ def _end_with_starter(program: uvicorn.Server) -> None:
     show_default=False,
 )
 @click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    default="WARNING",
-)
+@log_level_option("WARNING")
 @click.version_option(package_name="katib")
 def main(
     server: str,

@@ -10,7 +10,7 @@ import click
 
 from katib.api import logs, rpc
 from katib.api.descriptors import raise_limit
-from katib.api.plugins import SERVICE_TOKEN
+from katib.api.plugins import COMMAND, SERVICE_TOKEN, log_level_option
 from katib.api.tls_options import server_options
 from katib.domain.errors import KatibError
 from katib.manager import settings as defaults
@@ -29,7 +29,7 @@ one_processor_option: Final = click.option(
 )
 
 
-@click.command(context_settings={"auto_envvar_prefix": "KATIB", "show_default": True, "max_content_width": 120})
+@click.command(context_settings=COMMAND)
 @click.option("--listen", default=defaults.DEFAULT_LISTEN, help="Where the API answers: HOST:PORT, or unix:PATH.")
 @click.option("--http", default=defaults.DEFAULT_HTTP, help="Where /metrics, /healthz and /readyz answer; '' for none.")
 @click.option(
@@ -152,9 +152,7 @@ one_processor_option: Final = click.option(
 )
 @limit_options
 @one_processor_option
-@click.option(
-    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), default="INFO"
-)
+@log_level_option("INFO")
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="text")
 @click.version_option(package_name="katib")
 def main(**options: Any) -> None:
