@@ -162,7 +162,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 -- the last place that can speak to the user
+    except Exception as error:  # noqa: BLE001 - the last place that can speak to the user
         return report(error)
 
 

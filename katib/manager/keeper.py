@@ -27,7 +27,7 @@ from katib.manager.models import Deliveries, FinishedTrial, ModelStore
 from katib.manager.ports import Storage
 from katib.worker.base import Worker
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 # Trials that finish within this time of the first are kept together.
 _GATHER_S: Final = 0.5
@@ -192,8 +192,8 @@ class Keeper:
             path = self._place(study, trial)
             if path and not (trial.model_path and _may_lie_in(trial.model_path, path)):
                 self._worker.remove_model(study.id, path)
-        except Exception as error:  # noqa: BLE001  # whatever one model is, the others go on
-            _LOG.warning(
+        except Exception as error:  # noqa: BLE001 - whatever one model is, the others go on
+            _log.warning(
                 "a model of study %s cannot be removed: %s",
                 study.id,
                 error,
@@ -224,8 +224,8 @@ class Keeper:
                 look = now >= self._next_look
             try:
                 left = self._round(studies, look)
-            except Exception:  # noqa: BLE001  # nobody else would go on
-                _LOG.exception("a look for models to keep failed; it is tried again")
+            except Exception:  # noqa: BLE001 - nobody else would go on
+                _log.exception("a look for models to keep failed; it is tried again")
                 left = studies
                 self._pause()
             with self._changed:
@@ -283,12 +283,12 @@ class Keeper:
             if away:
                 self._tell_outage(error)
             elif study_id not in self._later:
-                _LOG.warning(
+                _log.warning(
                     "models of study %s cannot be kept: %s", study_id, error, extra={"store": self._store.name}
                 )
-        except Exception:  # noqa: BLE001  # nobody else would keep the next one's
+        except Exception:  # noqa: BLE001 - nobody else would keep the next one's
             away = False
-            _LOG.exception("keeping models of study %s failed", study_id)
+            _log.exception("keeping models of study %s failed", study_id)
         else:
             self._later.pop(study_id, None)
             return False
@@ -323,11 +323,11 @@ class Keeper:
     def _tell_outage(self, error: KatibError) -> None:
         if not self._told:
             self._told = True
-            _LOG.warning("models cannot be kept now, they are kept later: %s", error, extra={"store": self._store.name})
+            _log.warning("models cannot be kept now, they are kept later: %s", error, extra={"store": self._store.name})
 
     def _recovered(self) -> None:
         if self._told:
-            _LOG.info("models are kept again", extra={"store": self._store.name})
+            _log.info("models are kept again", extra={"store": self._store.name})
         self._told = False
         self._outage = _Wait()
 

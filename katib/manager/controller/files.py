@@ -18,7 +18,7 @@ _log: Final = logging.getLogger(__name__)
 
 # How much of one run's files one pass takes in.
 FILE_BYTES: Final = 256 * 1024
-# How long after a run's end what cannot be read is tried again.
+# How long after a run's end what cannot be read, its output or its files, is tried again.
 TROUBLE_S: Final = 30.0
 # How long a file is waited for that is not there: on a network's file system it may not be to be seen yet.
 ABSENT_S: Final = 5.0

@@ -54,6 +54,9 @@ _SAY_S: Final = 60.0
 STOP_S: Final = 40.0
 # What is waited for by the time of day is looked at so often in between: the clock may have been set.
 _LOOK_AGAIN_S: Final = 300.0
+# How long a study that clients drive may wait for a pass: its trials are theirs to move, and whoever sees that it has come to
+# its end wakes it at once.
+_SOON_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,6 @@ class Identity:
 
     record: ManagerRecord
     is_gone: Callable[[ManagerRecord], bool] = lambda _record: False
-
-
-# How long a study that clients drive may wait for a pass: its trials are theirs to move, and whoever sees that it has come to
-# its end wakes it at once.
-_SOON_S: Final = 0.5
 
 
 class Controller:

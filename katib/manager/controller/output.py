@@ -15,7 +15,7 @@ from katib.domain.report_lines import parse_model
 from katib.domain.study import Study, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import Intake
-from katib.manager.controller.files import FileReading
+from katib.manager.controller.files import TROUBLE_S, FileReading
 from katib.manager.patterns import compile_pattern
 from katib.worker.base import Output, RunPhase, RunStatus, Worker
 from katib.worker.lines import line_text
@@ -29,8 +29,6 @@ _TAIL_BYTES: Final = 600
 _TAIL_LINES: Final = 5
 # How far back it is looked why there is no value of the objective: in the last half of it no line is longer than it seems.
 _LOOKED_BYTES: Final = 2 * MAX_LINE
-# How long after a run's end it is tried again to read an output that cannot be read.
-TROUBLE_S: Final = 30.0
 LOST: Final = "some of its output was lost before it was read: values that it printed may be missing"
 
 

@@ -27,7 +27,7 @@ from katib.manager.modelstore.records import record_from_text, record_to_text
 from katib.manager.ports import Storage
 from katib.manager.storage.tokens import MODEL_KEY, make_token, model_list, read_token
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 _STUDY: Final = "katib.study"
 _OWNER: Final = "katib.owner"
@@ -108,7 +108,7 @@ class MlflowModelStore:
                 self._keep_or_join(experiment, of.trial, of.model)
             except FailedPreconditionError as error:
                 # It would refuse it again, and those after it are to be kept too.
-                _LOG.warning("the model of trial %s of study %s is not kept: %s", of.trial.id, study.id, error)
+                _log.warning("the model of trial %s of study %s is not kept: %s", of.trial.id, study.id, error)
 
     def kept_models(self, study: Study) -> Sequence[SavedModel]:
         experiment = self._experiment(study.spec.name)

@@ -16,7 +16,7 @@ from katib.manager.service.prepared import Prepared
 from katib.manager.service.questions import asking_for, checked_suggestions, question
 from katib.manager.service_ports import History, SuggestionReply, SuggestionServices
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 Reply = TypeVar("Reply")
 
@@ -34,7 +34,7 @@ class Refills:
         try:
             self._look(study, room, given, algorithm)
         except Exception:  # noqa: BLE001 - see above
-            _LOG.exception("suggestion-%s could not be asked ahead", algorithm)
+            _log.exception("suggestion-%s could not be asked ahead", algorithm)
 
     def _look(self, study: Study, room: int, given: int, algorithm: str) -> None:
         found = self._prepared.begin_refill(study, algorithm, given)
@@ -63,6 +63,6 @@ def _then(asked: "Future[Reply]", go_on: Callable[[Reply], None], algorithm: str
         try:
             go_on(future.result())
         except Exception as error:  # noqa: BLE001 - whoever needs a suggestion next asks for it, and is told
-            _LOG.info("suggestion-%s was asked ahead in vain: %s", algorithm, error)
+            _log.info("suggestion-%s was asked ahead in vain: %s", algorithm, error)
 
     asked.add_done_callback(done)

@@ -196,7 +196,7 @@ class StudyUseCases(UseCases):
         study_id_of(study_id)
         limits = limits or Limits()
         found = check_limits(limits)
-        if goal is not None and goal != goal:
+        if goal is not None and math.isnan(goal):
             found.append(violation("optimization_goal", "nan", "expected a number"))
         if found:
             raise InvalidArgumentError(found)

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from katib.domain.lease import MAX_LEASE
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 # A shortest lease. Less is what a slow answer may look like; a clock that is merely wrong is wrong by less than the other.
 _TOLERANCE_US: Final = 1_000_000
 _DRIFT: Final = 1e-4
@@ -100,7 +100,7 @@ class DatabaseClock:
         if len(self._jumps) > _FEW and new.steady_s - self._jumps[0] <= _CALM_S:
             self._unsteady = True
             self._sets.clear()
-            _LOG.warning(
+            _log.warning(
                 "the database's clock differs from one answer to the next by %.1f s; synchronise the clocks of its nodes. "
                 "Until it has been steady for %.0f minutes, clients' leases are not renewed when it is set",
                 by_us / 1e6,

@@ -18,7 +18,7 @@ from katib.manager.storage.sql.writer import Writer
 
 T = TypeVar("T")
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 
 class Database:
@@ -87,5 +87,5 @@ class Database:
             for listener in self._listeners:
                 try:
                     listener(study_id)
-                except Exception:  # noqa: BLE001  # the writer must go on: everybody's writes depend on it
-                    _LOG.exception("a listener to study %s failed", study_id)
+                except Exception:  # noqa: BLE001 - the writer must go on: everybody's writes depend on it
+                    _log.exception("a listener to study %s failed", study_id)

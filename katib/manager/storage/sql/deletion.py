@@ -23,7 +23,7 @@ from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import THERE
 from katib.manager.storage.sql.tables import attempts, model_deliveries, observations, studies, study_grants, trials
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 # A chunk takes a few milliseconds: trials, and observations, at most about this many.
 _TRIALS: Final = 250
@@ -136,9 +136,9 @@ class Deletions:
             try:
                 self.finish()
             except KatibError as error:
-                _LOG.debug("a removal cannot be finished now: %s", error)
-            except Exception:  # noqa: BLE001  # nobody else would finish the next one
-                _LOG.exception("a look for removals that were broken off failed")
+                _log.debug("a removal cannot be finished now: %s", error)
+            except Exception:  # noqa: BLE001 - nobody else would finish the next one
+                _log.exception("a look for removals that were broken off failed")
 
 
 def _remove(database: Database, study_id: str) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from katib.domain.errors import KatibError, UnavailableError
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 # A refused connection costs next to nothing, and those who wait for the database go on as soon as it is found.
 _PAUSE_FIRST_S: Final = 0.05
@@ -85,7 +85,7 @@ class Presence:
             self._reason, self._sought, self._back_at = None, False, time.monotonic()
             if self._to_be_taken_back:
                 self._to_be_taken_back = False
-                _LOG.info("the database %s is there again after %.1f s", self._where, self._back_at - self._since)
+                _log.info("the database %s is there again after %.1f s", self._where, self._back_at - self._since)
             self._told()
 
     def lost(self, reason: str, began: float) -> None:
@@ -123,7 +123,7 @@ class Presence:
         except RuntimeError as error:
             with self._lock:
                 self._seekers -= 1
-            _LOG.warning("nobody looks yet whether the database %s is there again: %s", self._where, error)
+            _log.warning("nobody looks yet whether the database %s is there again: %s", self._where, error)
 
     def _seek(self, look: Callable[[], None], away: tuple[type[Exception], ...]) -> bool:
         try:
@@ -166,6 +166,6 @@ class Presence:
         pause = _SAY_S if reason == self._said and not gone else _SAY_OTHER_S
         if now - self._said_at >= pause:
             self._said, self._said_at, self._to_be_taken_back = reason, now, True
-            _LOG.warning("%s (away for %.0f s; calls are answered UNAVAILABLE meanwhile)", reason, now - self._since)
+            _log.warning("%s (away for %.0f s; calls are answered UNAVAILABLE meanwhile)", reason, now - self._since)
         if gone:
             self._told()

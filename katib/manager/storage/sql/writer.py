@@ -41,7 +41,7 @@ from katib.manager.storage.sql.session import Session, StaleError, make_session
 
 T = TypeVar("T")
 
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 # Bounds how long a single write waits for its batch, and how much is done again when one of them fails.
 MAX_BATCH: Final = 64
@@ -131,8 +131,8 @@ class Writer:
                     return
                 error.job.fail(error)
                 jobs = [job for job in jobs if job is not error.job]
-            except Exception:  # noqa: BLE001  # each finds its own error, if it still has one
-                _LOG.debug("a batch of %d writes is run again one by one", len(jobs), exc_info=True)
+            except Exception:  # noqa: BLE001 - each finds its own error, if it still has one
+                _log.debug("a batch of %d writes is run again one by one", len(jobs), exc_info=True)
                 break
         for i, job in enumerate(jobs):
             try:
@@ -155,7 +155,7 @@ class Writer:
                 failure = self._connections.explain(error)
                 failure.__cause__ = error
                 job.fail(failure)
-            except Exception as error:  # noqa: BLE001  # whatever the function raised belongs to its caller
+            except Exception as error:  # noqa: BLE001 - whatever the function raised belongs to its caller
                 job.fail(error)
             return
 
@@ -172,7 +172,7 @@ class Writer:
                 raise
             except StaleError as error:
                 self._kept.contest(error.study_id)
-                _LOG.debug("a batch of %d writes is run again: %s", len(jobs), error)
+                _log.debug("a batch of %d writes is run again: %s", len(jobs), error)
             except Exception as error:
                 # What was assumed may have a part in it.
                 self._kept.forget(assumed.studies)
@@ -182,7 +182,7 @@ class Writer:
                     raise
                 if self._connection is None:
                     raise
-                _LOG.debug("a batch of %d writes is run again, and assumes nothing", len(jobs), exc_info=True)
+                _log.debug("a batch of %d writes is run again, and assumes nothing", len(jobs), exc_info=True)
         self._try(jobs, abouts, None)
 
     def _try(self, jobs: Sequence[Job[Write]], abouts: Sequence[About], assumed: Held | None) -> None:
@@ -235,9 +235,9 @@ class Writer:
         try:
             for held in settled:
                 self._kept.learn(held)
-        except Exception:  # noqa: BLE001  # it is committed, and nothing is lost by knowing nothing
+        except Exception:  # noqa: BLE001 - it is committed, and nothing is lost by knowing nothing
             self._kept.clear()
-            _LOG.exception("what was written is not kept")
+            _log.exception("what was written is not kept")
 
     def _begin(self) -> Session:
         for last in (False, True):
