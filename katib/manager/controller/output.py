@@ -103,32 +103,47 @@ def take_in(
     for trial in trials:
         name = run_name(trial.id, trial.attempt)
         run = runs.get(name)
+        after = trial
         if run is not None and trial.state is not TrialState.PENDING:
             reading = readings.setdefault(name, Reading(trial.cursor))
             if not reading.end and (run.phase.ended or run.output_version != reading.version):
-                trouble = reading.trouble if reading.away else ""
-                if not reading.away or reading is turn:
-                    try:
-                        trial, trouble = _read(worker, study, trial, run, reading, taken), ""
-                    except UnavailableError as error:
-                        # As of a node that does not answer: the runs on others go on.
-                        trouble, reading.tried_at = error.message, time.monotonic()
-                    reading.away = bool(trouble)
-                if reading.away:
-                    _not_read(study, run, reading, trouble, taken, for_good=bool(trial.stop_reason))
+                tried = not reading.away or reading is turn
+                after = _read_or_note(worker, study, trial, run, reading, taken, tried=tried)
             if study.spec.collector.file_of_manager:
-                trial = _read_files(worker, study, trial, run, reading, taken)
+                after = _read_files(worker, study, after, run, reading, taken)
             if reading.whole:
-                taken.drained.add(name)
-                warnings = [reading.loss] if reading.loss else []
-                if reading.files is not None and reading.files.warning:
-                    warnings.append(reading.files.warning)
-                if warnings:
-                    taken.warnings[name] = "; ".join(warnings)
-                if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
-                    taken.tails[name] = _tail(worker, study.id, name)
-        taken.trials.append(trial)
+                _drain(worker, study, after, run, reading, taken)
+        taken.trials.append(after)
     return taken
+
+
+def _read_or_note(
+    worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken, *, tried: bool
+) -> Trial:
+    """As `_read`; where the worker cannot be reached for it, or is not tried because it could not be the last time, that is
+    noted and the trial stays as it is."""
+    trouble = reading.trouble
+    if tried:
+        try:
+            after = _read(worker, study, trial, run, reading, taken)
+        except UnavailableError as error:
+            # As of a node that does not answer: the runs on others go on.
+            reading.away, reading.tried_at, trouble = True, time.monotonic(), error.message
+        else:
+            reading.away = False
+            return after
+    _not_read(study, run, reading, trouble, taken, for_good=bool(trial.stop_reason))
+    return trial
+
+
+def _drain(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> None:
+    """The run has ended and all of it is read: what is left to say of that."""
+    taken.drained.add(run.name)
+    warnings = [text for text in (reading.loss, reading.files.warning if reading.files else "") if text]
+    if warnings:
+        taken.warnings[run.name] = "; ".join(warnings)
+    if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
+        taken.tails[run.name] = _tail(worker, study.id, run.name)
 
 
 def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:

@@ -57,13 +57,13 @@ class _Planner:
         self.spec = observed.study.spec
         self.limits: Limits = effective_limits(self.spec)
         self.now = now
-        self.trials = Settling(observed, self.limits, now)
-        self.actions = self.trials.actions
+        self.settling = Settling(observed, self.limits, now)
+        self.actions = self.settling.actions
 
     def plan(self) -> Plan:
         for trial in self.observed.trials:
-            self.trials.settle(trial)
-        self.trials.orphans()
+            self.settling.settle(trial)
+        self.settling.orphans()
         end = self._end()
         if end is not None:
             self._wind_up(end)
@@ -72,25 +72,25 @@ class _Planner:
         else:
             # A paused study lets run what runs and begins nothing. It may have been about to end until a limit was raised.
             self._note(StudyReason.PAUSED, PAUSED_MESSAGE)
-        self.actions += [DeleteRun(run) for run in self.trials.deletes]
-        return Plan(tuple(self.actions), self.trials.wake_at)
+        self.actions += [DeleteRun(run) for run in self.settling.deletes]
+        return Plan(tuple(self.actions), self.settling.wake_at)
 
     def _end(self) -> _End | None:
         """Why the study is over, if it is. The same answer comes in every later pass until it has ended."""
         limits = self.limits
         if self.study.intent is not Intent.NONE:
             return _End(StudyState.STOPPED, StudyReason.STOPPED_BY_USER, "stopped by a user")
-        if self.trials.best is not None and self.spec.reaches_goal(self.trials.best):
+        if self.settling.best is not None and self.spec.reaches_goal(self.settling.best):
             return _End(
                 StudyState.COMPLETED,
                 StudyReason.GOAL,
-                f"{self.spec.objective_name} reached {self.trials.best!r}; the goal is {self.spec.goal!r}",
+                f"{self.spec.objective_name} reached {self.settling.best!r}; the goal is {self.spec.goal!r}",
             )
-        if limits.max_failed_trials is not None and self.trials.failed >= limits.max_failed_trials:
+        if limits.max_failed_trials is not None and self.settling.failed >= limits.max_failed_trials:
             return _End(
                 StudyState.FAILED,
                 StudyReason.MAX_FAILED_TRIALS,
-                f"{counted(self.trials.failed, 'trial')} failed, and max_failed_trials is "
+                f"{counted(self.settling.failed, 'trial')} failed, and max_failed_trials is "
                 f"{limits.max_failed_trials}: see their reasons, "
                 "then raise it to go on",
             )
@@ -102,20 +102,20 @@ class _Planner:
                     StudyReason.MAX_DURATION,
                     f"max_duration of {seconds(limits.max_duration)} is over",
                 )
-            self.trials.wake(deadline)
-        if limits.max_trials is not None and self.trials.finished >= limits.max_trials:
+            self.settling.wake(deadline)
+        if limits.max_trials is not None and self.settling.finished >= limits.max_trials:
             return _End(
                 StudyState.COMPLETED,
                 StudyReason.MAX_TRIALS,
-                f"{counted(self.trials.finished, 'trial', 'have')} finished",
+                f"{counted(self.settling.finished, 'trial', 'have')} finished",
             )
-        if not self.trials.open and not self.spec.client_driven:
+        if not self.settling.open and not self.spec.client_driven:
             return self._nothing_left()
         return None
 
     def _nothing_left(self) -> _End | None:
         asking = self.observed.asking
-        if asking.completed_at is not None and asking.completed_at == self.trials.finished:
+        if asking.completed_at is not None and asking.completed_at == self.settling.finished:
             return _End(
                 StudyState.COMPLETED,
                 *nothing_more(self.spec.algorithm, asking.completed_reason),
@@ -133,9 +133,9 @@ class _Planner:
         still_open = []
         reason = TrialReason.STOPPED_BY_USER if end.reason == StudyReason.STOPPED_BY_USER else TrialReason.STUDY_ENDED
         message = f"its study ends: {end.message}"
-        for trial in self.trials.open:
+        for trial in self.settling.open:
             if self.spec.client_driven:
-                self.trials.finish(trial, TrialState.KILLED, reason, message)
+                self.settling.finish(trial, TrialState.KILLED, reason, message)
             elif trial.state is TrialState.PENDING:
                 # Fenced in the next pass, when it is stored why: should this pass be lost, and the study go on after all, it
                 # would be found as a run that failed for no reason.
@@ -155,7 +155,7 @@ class _Planner:
                 self.actions.append(StudyMove(end.state, end.reason, self._told(end.message), self.now, self.study))
             return
         if not still_open:
-            self.trials.wake(self.now)
+            self.settling.wake(self.now)
         reason = StudyReason.DELETING if self.study.intent is Intent.DELETE else StudyReason.STOPPING
         held = [f"run {run} cannot be ended yet: {trouble}" for run, trouble in self.observed.unended.items()]
         # Before the rest, of which a later pass takes what its service said.
@@ -183,13 +183,13 @@ class _Planner:
             self._ask_rule()
             return
         room = min(self.limits.max_parallel or MAX_PARALLEL_CAP, MAX_PARALLEL_CAP)
-        room -= sum(t.state is TrialState.RUNNING for t in self.trials.open)
+        room -= sum(t.state is TrialState.RUNNING for t in self.settling.open)
         waiting = 0
-        for trial in sorted(self.trials.open, key=lambda trial: trial.id in self.observed.create_last):
+        for trial in sorted(self.settling.open, key=lambda trial: trial.id in self.observed.create_last):
             if trial.state is not TrialState.PENDING:
                 continue
-            if trial.not_before is not None and self.trials.lies_ahead(trial.not_before, RETRY_MOST):
-                self.trials.wake(trial.not_before)
+            if trial.not_before is not None and self.settling.lies_ahead(trial.not_before, RETRY_MOST):
+                self.settling.wake(trial.not_before)
             elif room > 0 and self._may_create():
                 room -= 1
                 self.actions.append(CreateRun(trial))
@@ -209,13 +209,13 @@ class _Planner:
             self._note(StudyReason.RUNNING, said if note is None else note)
         trouble_until = self.observed.asking.trouble_until
         if trouble_until is not None and room > 0:
-            self.trials.wake(trouble_until)
+            self.settling.wake(trouble_until)
         if not waiting:
             self._ask(room)
         self._ask_rule()
 
     def _ask_rule(self) -> None:
-        if self.spec.rule and self.observed.rule_due and any(t.state is TrialState.RUNNING for t in self.trials.open):
+        if self.spec.rule and self.observed.rule_due and any(t.state is TrialState.RUNNING for t in self.settling.open):
             self.actions.append(AskRule())
 
     def _may_create(self) -> bool:
@@ -224,7 +224,7 @@ class _Planner:
         if retry is None:
             return True
         if retry > self.now:
-            self.trials.wake(retry)
+            self.settling.wake(retry)
             return False
         return not any(isinstance(action, CreateRun) for action in self.actions)
 
@@ -237,10 +237,10 @@ class _Planner:
             count = min(count, self.limits.max_trials - self.study.suggested)
         if count <= 0 or asking.in_flight:
             return
-        if asking.completed_at is not None and asking.completed_at == self.trials.finished:
+        if asking.completed_at is not None and asking.completed_at == self.settling.finished:
             return
         if asking.not_before is not None and asking.not_before > self.now:
-            self.trials.wake(asking.not_before)
+            self.settling.wake(asking.not_before)
             return
         self.actions.append(Ask(count))
 
