@@ -21,7 +21,7 @@ from katib.api.value_converters import (
     tags_to_proto,
 )
 from katib.domain.collector import DEFAULT_COLLECTOR
-from katib.domain.errors import InvalidArgumentError
+from katib.domain.errors import InvalidArgumentError, below
 from katib.domain.metrics import MetricStrategy, parse_value
 from katib.domain.pod import NO_POD_SETTINGS
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, Scale
@@ -147,19 +147,15 @@ def spec_from_proto(message: pb.StudyConfig, path: str = "study_config") -> Stud
 
 def limits_from_proto(message: pb.StudyConfig | pb.UpdateStudyRequest, path: str = "") -> Limits:
     """The limits that are set in a message that has them under the names of `Limits`."""
-
-    def at(name: str) -> str:
-        return f"{path}.{name}" if path else name
-
     return Limits(
         max_trials=message.max_trials if message.HasField("max_trials") else None,
         max_parallel=message.max_parallel if message.HasField("max_parallel") else None,
         max_failed_trials=message.max_failed_trials if message.HasField("max_failed_trials") else None,
         retry_limit=message.retry_limit if message.HasField("retry_limit") else None,
-        trial_timeout=period_from_proto(message.trial_timeout, at("trial_timeout"))
+        trial_timeout=period_from_proto(message.trial_timeout, below(path, "trial_timeout"))
         if message.HasField("trial_timeout")
         else None,
-        max_duration=period_from_proto(message.max_duration, at("max_duration"))
+        max_duration=period_from_proto(message.max_duration, below(path, "max_duration"))
         if message.HasField("max_duration")
         else None,
     )

@@ -19,6 +19,11 @@ class KatibError(Exception):
         return str(self)
 
 
+def below(path: str, name: str) -> str:
+    """The path of the field `name` of what `path` is the path of, empty for the request itself."""
+    return f"{path}.{name}" if path else name
+
+
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
     """One thing wrong with one field of a request or a file.

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from katib.domain.checks import MAX_TEXT, check_count, check_text, check_word
 from katib.domain.collector import DEFAULT_COLLECTOR, MetricsCollector, MetricsSource, check_collector
-from katib.domain.errors import FieldViolation, InvalidArgumentError, violation
+from katib.domain.errors import FieldViolation, InvalidArgumentError, below, violation
 from katib.domain.metrics import MetricStrategy
 from katib.domain.names import SERVICE_NAME_EXPECTED, is_service_name
 from katib.domain.pod import NO_POD_SETTINGS, PodSettings, check_pod_settings
@@ -254,11 +255,8 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
 
     Raises InvalidArgumentError with every violation found, each under `path`.
     """
+    at = partial(below, path)
     found: list[FieldViolation] = []
-
-    def at(name: str) -> str:
-        return f"{path}.{name}" if path else name
-
     found += check_text(at("name"), spec.name, MAX_STUDY_NAME, required="a name for the study")
     if spec.objective_name:
         found += check_name(at("objective_value_name"), spec.objective_name)
@@ -327,10 +325,7 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
 
 def check_limits(limits: Limits, path: str = "") -> list[FieldViolation]:
     """The violations of the limits' own ranges."""
-
-    def at(name: str) -> str:
-        return f"{path}.{name}" if path else name
-
+    at = partial(below, path)
     found = []
     for name, value, least in (
         ("max_trials", limits.max_trials, 1),
@@ -351,9 +346,7 @@ def check_limits(limits: Limits, path: str = "") -> list[FieldViolation]:
 
 
 def _check_limits(path: str, spec: StudySpec) -> list[FieldViolation]:
-    def at(name: str) -> str:
-        return f"{path}.{name}" if path else name
-
+    at = partial(below, path)
     found = check_limits(spec.limits, path)
     for i, setting in enumerate(spec.settings[:MAX_SETTINGS]):
         if setting.name in (SUGGESTION_NUM, MAX_PARALLEL) and _whole(setting.value) is None:

@@ -55,6 +55,7 @@ class ClientUseCases(GivingUseCases):
         study_id_of(study_id)
         source = reporter_of(reporter)
         check_observations(observations)
+        trial_id_of(trial_id)
         left = [replace(o, source=source) for o in observations]
         now = self._context.now()
 
@@ -67,7 +68,6 @@ class ClientUseCases(GivingUseCases):
             intakes = reported(study, trial, left, objective, metrics, now)
             return completion(study, trial, intakes, is_complete, error, now)
 
-        trial_id_of(trial_id)
         asked = None if ask is None else self._checked_ask(study_id, ask, "next.")
         # An objective alone is not counted: a trial that has reported all that it may can still be completed with it.
         counts = bool(left or metrics)

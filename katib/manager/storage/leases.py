@@ -41,43 +41,50 @@ def decide_hand_out(
     others = [*first, *more][: count - len(own)]
     if (others or any(t.lease != lease for t in own)) and not hopeless:
         study = dataclasses.replace(study, revision=study.revision + 1)
-    renewed = [
-        # The same lease once more is no change that anybody waits for.
-        dataclasses.replace(t, lease_until=now + lease)
-        if t.lease == lease
-        else dataclasses.replace(t, lease=lease, lease_until=now + lease, revision=study.revision)
-        for t in own
-    ]
-    attempts, taken = {}, []
-    for trial in others:
-        silent = _silent(trial)
-        attempts[trial.id] = TrialAttempt(
-            number=trial.attempt,
-            run=trial.run,
-            reason=TrialReason.LEASE_EXPIRED,
-            message=silent,
-            objective=trial.objective,
-            started_at=trial.started_at,
-            ended_at=at,
-        )
-        taken.append(
-            dataclasses.replace(
-                trial,
-                attempt=trial.attempt + 1,
-                client_id=client_id,
-                reason=TrialReason.LEASE_EXPIRED,
-                message=f"{silent}; handed on to {client_id}",
-                run="",
-                objective=None,
-                started_at=at,
-                lease=lease,
-                lease_until=now + lease,
-                revision=study.revision,
-            )
-        )
-    given = (*renewed, *taken)
+    until, revision = now + lease, study.revision
+    given = (
+        *(_renewed(t, lease, until, revision) for t in own),
+        *(_handed_on(t, client_id, lease, until, at, revision) for t in others),
+    )
     changed = {**ended, **{trial.id: trial for trial in given}}
-    return Decision(study, changed, {}, attempts, frozenset()), given
+    return Decision(study, changed, {}, {t.id: _silent_attempt(t, at) for t in others}, frozenset()), given
+
+
+def _renewed(trial: Trial, lease: timedelta, until: datetime, revision: int) -> Trial:
+    """The same lease once more is no change that anybody waits for."""
+    if trial.lease == lease:
+        return dataclasses.replace(trial, lease_until=until)
+    return dataclasses.replace(trial, lease=lease, lease_until=until, revision=revision)
+
+
+def _handed_on(trial: Trial, client_id: str, lease: timedelta, until: datetime, at: datetime, revision: int) -> Trial:
+    """At its next attempt, which is this client's."""
+    return dataclasses.replace(
+        trial,
+        attempt=trial.attempt + 1,
+        client_id=client_id,
+        reason=TrialReason.LEASE_EXPIRED,
+        message=f"{_silent(trial)}; handed on to {client_id}",
+        run="",
+        objective=None,
+        started_at=at,
+        lease=lease,
+        lease_until=until,
+        revision=revision,
+    )
+
+
+def _silent_attempt(trial: Trial, at: datetime) -> TrialAttempt:
+    """The one that has ended with the silence of its client."""
+    return TrialAttempt(
+        number=trial.attempt,
+        run=trial.run,
+        reason=TrialReason.LEASE_EXPIRED,
+        message=_silent(trial),
+        objective=trial.objective,
+        started_at=trial.started_at,
+        ended_at=at,
+    )
 
 
 def decide_given(
