@@ -63,6 +63,11 @@ def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
     return message
 
 
+def trials_to_proto(trials: Iterable[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
+    """`curves`: by trial."""
+    return [trial_to_proto(trial, curves.get(trial.id, ())) for trial in trials]
+
+
 def attempt_to_proto(attempt: TrialAttempt) -> pb.TrialAttempt:
     return pb.TrialAttempt(
         number=attempt.number,

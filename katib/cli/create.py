@@ -13,7 +13,7 @@ from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 from katib.domain.study import check_study
-from katib.domain.study_file import StudyFile, StudyFileError, parse_study
+from katib.domain.study_file import StudyFile, parse_study
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -70,12 +70,7 @@ def _create(client: "ManagerClient", study: StudyFile, request_id: str) -> str:
     try:
         return client.create_study(study.spec, request_id)
     except InvalidArgumentError as error:
-        if error.violations:
-            raise study.refused(error.violations) from None
-        problem = study.located(error.message)
-        if problem is not None:
-            raise StudyFileError(study.source, [problem]) from None
-        raise StudyFileError.at(study.source, None, error.message) from None
+        raise study.refused_by_manager(error) from None
     except FailedPreconditionError as error:
         # Nothing is wrong with the file in itself, but what it names is not there.
         problem = study.located(error.message)

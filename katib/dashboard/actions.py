@@ -42,12 +42,7 @@ def _create(client: ManagerClient, _path: Mapping[str, str], body: Body) -> obje
     try:
         return {"id": client.create_study(study.spec, _text(body, "request_id"))}
     except InvalidArgumentError as error:
-        if error.violations:
-            raise study.refused(error.violations) from None
-        problem = study.located(error.message)
-        if problem is not None:
-            raise StudyFileError(_SOURCE, [problem]) from None
-        raise StudyFileError.at(_SOURCE, None, error.message) from None
+        raise study.refused_by_manager(error) from None
     except FailedPreconditionError as error:
         # Nothing is wrong with the file in itself, but what it names is not there.
         problem = study.located(error.message)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 class Answers(Generic[T]):
     """The latest answer of each study, of the 64 last asked for. One computation for each study at a time, and `at_once` in
-    all: whoever else asks waits a second at most, for he holds one of the threads that answer everybody."""
+    all: whoever else asks waits a second at most, since waiting holds one of the threads that answer everybody."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once

@@ -29,6 +29,7 @@ class Role(Enum):
     ADMIN = "admin"  # everything, tokens too
 
 
+ROLES: Final = {role.value: role for role in Role}
 # Who has none of them only reads, be it the owner.
 ACTIVE: Final = frozenset({Role.USER, Role.OPERATOR, Role.ADMIN})
 

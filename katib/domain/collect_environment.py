@@ -19,7 +19,7 @@ class CollectTask:
 
 
 def collect_environment(collector: MetricsCollector, names: tuple[str, ...]) -> Mapping[str, str]:
-    """None for a study that has nothing for the SDK to read."""
+    """Empty for a study that has nothing for the SDK to read."""
     if not collector.file_of_sdk:
         return {}
     task = {

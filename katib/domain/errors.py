@@ -1,7 +1,7 @@
 """Every error that one part of Katib raises for another.
 
-One hierarchy, so that what a service raises is what its client catches: `katib.api.answering` maps each class to a gRPC
-status code and back. A message is one readable sentence that says what happened and what to do next.
+One hierarchy, so that what a service raises is what its client catches: `katib.api.errors` maps each class to a gRPC status
+code and back. A message is one readable sentence that says what happened and what to do next.
 """
 
 from collections.abc import Iterable

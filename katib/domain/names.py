@@ -56,5 +56,6 @@ def check_id(field: str, value: str) -> str:
 
 
 def run_name(trial_id: str, attempt: int) -> str:
-    """The name of a trial's attempt at a worker. Everybody derives it; nobody parses it."""
+    """The name of a trial's attempt at a worker. Everybody derives it; only workers read it back, from what they
+    started (`katib.worker.names`)."""
     return f"{trial_id}-{attempt}"

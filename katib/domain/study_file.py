@@ -41,6 +41,15 @@ class StudyFile:
         """The error for what a check, or the manager, says of this study: with this file's name and lines."""
         return StudyFileError(self.source, locate(violations, self.places), self.warnings)
 
+    def refused_by_manager(self, error: InvalidArgumentError) -> StudyFileError:
+        """The error for this study's refusal: where it names no field, by the path that its message begins with."""
+        if error.violations:
+            return self.refused(error.violations)
+        problem = self.located(error.message)
+        if problem is None:
+            return StudyFileError.at(self.source, None, error.message)
+        return StudyFileError(self.source, [problem])
+
     def located(self, message: str) -> Problem | None:
         """What a message says that begins with a path of the study, as those of services do; None where it does not."""
         field, _, sentence = message.partition(": ")

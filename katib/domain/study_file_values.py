@@ -23,8 +23,8 @@ _PERIOD: Final = re.compile(
     "".join(rf"(?:(?P<{unit}>\d+\.?\d*|\.\d+){unit})?" for unit in "dhms"), re.ASCII | re.IGNORECASE
 )
 _SECONDS_OF: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-# As Kubernetes' own reader has them; YAML 1.1's `yes`, `on` and dates are texts to us.
 DEFAULT_ALGORITHM: Final = "auto"
+# As Kubernetes' own reader has them; YAML 1.1's `yes`, `on` and dates are texts to us.
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT: Final = re.compile(r"[-+]?(0|[1-9]\d*)", re.ASCII)

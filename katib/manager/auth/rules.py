@@ -1,13 +1,10 @@
 """What an operator says of callers in the manager's settings."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from katib.domain.caller import Role
+from katib.domain.caller import ROLES, Role
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.permissions import EVERY_CALLER, GROUP
-
-_ROLES: Final = {role.value: role for role in Role}
 
 
 class RoleRules:
@@ -24,11 +21,11 @@ class RoleRules:
         for text in texts:
             name, equals, words = text.rpartition("=")
             roles = [word.strip() for word in words.split(",")]
-            if not equals or not name or not all(role in _ROLES for role in roles):
+            if not equals or not name or not all(role in ROLES for role in roles):
                 raise InvalidArgumentError.of(
                     "--auth-role", text, f"expected NAME=ROLE,...; NAME may be group:NAME or *, ROLE one of {_list()}"
                 )
-            rules[name] = rules.get(name, frozenset()) | {_ROLES[role] for role in roles}
+            rules[name] = rules.get(name, frozenset()) | {ROLES[role] for role in roles}
         return cls(rules or {EVERY_CALLER: frozenset({Role.USER})})
 
     def of(self, name: str, groups: frozenset[str]) -> frozenset[Role]:
@@ -39,4 +36,4 @@ class RoleRules:
 
 
 def _list() -> str:
-    return ", ".join(_ROLES)
+    return ", ".join(ROLES)

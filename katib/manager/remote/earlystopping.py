@@ -8,10 +8,9 @@ from typing import Final
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import EarlyStoppingStub
 from katib.api.study_converters import spec_to_proto
-from katib.api.trial_converters import trial_to_proto
+from katib.api.trial_converters import trial_to_proto, trials_to_proto
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
-from katib.domain.trial import Trial
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
 from katib.manager.service_ports import StoppingAnswer, StoppingDelta, StoppingRequest
@@ -48,8 +47,8 @@ class RemoteEarlyStoppingServices:
         message = pb.ShouldTrialStopRequest(
             study_id=request.study_id,
             study_config=spec_to_proto(request.spec),
-            running_trials=_trials(request.running, request.curves),
-            completed_trials=_trials(request.finished, request.curves),
+            running_trials=trials_to_proto(request.running, request.curves),
+            completed_trials=trials_to_proto(request.finished, request.curves),
         )
         return calls.start(
             self._channels,
@@ -112,7 +111,3 @@ def _stub(line: Line) -> EarlyStoppingStub:
 
 def _who(rule: str) -> str:
     return f"earlystopping-{rule}"
-
-
-def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
-    return [trial_to_proto(t, curves.get(t.id, ())) for t in trials]

@@ -7,7 +7,7 @@ from typing import Final
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import SuggestionStub
 from katib.api.study_converters import spec_to_proto
-from katib.api.trial_converters import trial_to_proto
+from katib.api.trial_converters import trials_to_proto
 from katib.api.value_converters import tags_from_proto
 from katib.domain.errors import KatibError, UnimplementedError
 from katib.domain.metrics import Observation
@@ -152,16 +152,12 @@ def _question(
     return pb.GenerateTrialsRequest(
         study_id=request.study_id,
         configs=spec_to_proto(request.spec),
-        completed_trials=_trials(finished, curves),
-        running_trials=_trials(request.unfinished, curves),
+        completed_trials=trials_to_proto(finished, curves),
+        running_trials=trials_to_proto(request.unfinished, curves),
         completed_count=request.finished_count,
         running_count=request.unfinished_count,
         first_number=request.first_number,
     )
-
-
-def _trials(trials: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
-    return [trial_to_proto(t, curves.get(t.id, ())) for t in trials]
 
 
 def _reply(reply: pb.GenerateTrialsReply, types: Mapping[str, ParameterType | None]) -> SuggestionReply:

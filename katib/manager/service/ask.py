@@ -12,7 +12,6 @@ from katib.domain.names import check_service_name, is_service_name
 from katib.domain.study import StudySpec
 from katib.manager.service.checks import MAX_CLIENT_ID, label_of
 
-DEFAULT_ALGORITHM: Final = "random"
 MAX_SUGGESTIONS: Final = 1000
 
 
@@ -58,4 +57,4 @@ def checked(ask: Ask, algorithm: str, at: str = "") -> CheckedAsk:
 def default_algorithm(spec: StudySpec) -> str:
     """The one that the study names, if that can be one, as its tags are anybody's; or else random."""
     name = algorithm_of(spec)
-    return name if is_service_name(name) else DEFAULT_ALGORITHM
+    return name if is_service_name(name) else "random"

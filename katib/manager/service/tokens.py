@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from katib.domain.caller import EVERYBODY, Caller, CallerKind, Role, current_caller
+from katib.domain.caller import EVERYBODY, ROLES, Caller, CallerKind, current_caller
 from katib.domain.errors import (
     InvalidArgumentError,
     NotFoundError,
@@ -24,7 +24,6 @@ _MAX_NAME: Final = 128
 _ROUNDS: Final = 100
 _LONGEST: Final = timedelta(days=3650)
 _KINDS: Final = {"user": CallerKind.USER, "service": CallerKind.SERVICE}
-_ROLES: Final = {role.value: role for role in Role}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,8 @@ class TokenUseCases(UseCases):
         if kind is None:
             raise InvalidArgumentError.of("kind", request.kind, "expected user or service")
         for i, word in enumerate(request.roles):
-            if word not in _ROLES:
-                raise InvalidArgumentError.of(f"roles[{i}]", word, f"expected one of {', '.join(_ROLES)}")
+            if word not in ROLES:
+                raise InvalidArgumentError.of(f"roles[{i}]", word, f"expected one of {', '.join(ROLES)}")
         if len(request.groups) > MAX_GROUPS:
             raise InvalidArgumentError.of("groups", f"{len(request.groups)} groups", f"expected at most {MAX_GROUPS}")
         for i, group in enumerate(request.groups):
@@ -131,7 +130,7 @@ class TokenUseCases(UseCases):
             name=request.name,
             owner=owner,
             kind=kind,
-            roles=frozenset(_ROLES[word] for word in request.roles),
+            roles=frozenset(ROLES[word] for word in request.roles),
             groups=frozenset(request.groups),
             created_at=now,
             expires_at=_end(request.lifetime, now, caller),

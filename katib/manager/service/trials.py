@@ -24,6 +24,7 @@ from katib.domain.views import LogChunk, Page, TrialDetail, summary
 from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.ports import TrialFilter
 from katib.manager.service.checks import (
+    MAX_OBSERVATIONS,
     check_attempt,
     check_observations,
     page_size_of,
@@ -35,7 +36,6 @@ from katib.manager.service.context import UseCases
 
 _DETAIL_OBSERVATIONS: Final = 1000
 _DEFAULT_OBSERVATIONS: Final = 1000
-_MAX_OBSERVATIONS: Final = 10_000
 _MAX_NAMES: Final = 200
 _DEFAULT_LOG_BYTES: Final = 64 * 1024
 _MAX_LOG_BYTES: Final = 1024 * 1024
@@ -148,7 +148,7 @@ class TrialUseCases(UseCases):
     def list_observations(
         self, trial_id: str, attempt: int = 0, names: Sequence[str] = (), page_size: int = 0, page_token: str = ""
     ) -> Page[Observation]:
-        size = page_size_of(page_size, _DEFAULT_OBSERVATIONS, _MAX_OBSERVATIONS)
+        size = page_size_of(page_size, _DEFAULT_OBSERVATIONS, MAX_OBSERVATIONS)
         # Each becomes a parameter of the statement, and each number of them a statement of its own.
         names = tuple(dict.fromkeys(names))
         if len(names) > _MAX_NAMES:
