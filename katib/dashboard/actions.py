@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,6 +25,8 @@ Body: TypeAlias = Mapping[str, object]
 Action: TypeAlias = Callable[[ManagerClient, Mapping[str, str], Body], object]
 
 _SOURCE: Final = "study.yaml"
+# Of a request, in bytes.
+_USUAL: Final = 64 * 1024
 _COUNTS: Final = ("max_trials", "max_parallel", "max_failed_trials", "retry_limit")
 _PERIODS: Final = ("trial_timeout", "max_duration")
 
@@ -163,11 +166,11 @@ def _problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
 def _endpoint(action: Action, *, aside: bool = False) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
         check_same_site(request)
-        body = await _body(request)
+        context = context_of(request)
+        limiter = context.checks if aside else None
         try:
-            context = context_of(request)
-            limiter = context.checks if aside else None
-            done = await to_thread.run_sync(action, context.client, request.path_params, body, limiter=limiter)
+            async with _body(request, context.large) as body:
+                done = await to_thread.run_sync(action, context.client, request.path_params, body, limiter=limiter)
         except StudyFileError as error:
             return JSONResponse(
                 {"error": "the study file cannot be used", "problems": _problems(error.problems)}, status_code=400
@@ -177,26 +180,33 @@ def _endpoint(action: Action, *, aside: bool = False) -> Callable[[Request], obj
     return answer
 
 
-async def _body(request: Request) -> Body:
-    """Raises InvalidArgumentError for one that is no object of JSON, or larger than any study file."""
-    data = b""
-    try:
-        async for piece in request.stream():
-            data += piece
-            if len(data) > 2 * MAX_BYTES:
-                raise InvalidArgumentError(
-                    f"the request has more than {2 * MAX_BYTES} bytes: no study file is so large"
-                )
-    except ClientDisconnect:
-        # Nobody is there to be told.
-        raise InvalidArgumentError("the request broke off within its body") from None
-    try:
-        body = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise InvalidArgumentError("the request is no JSON object")
-    return body
+@asynccontextmanager
+async def _body(request: Request, places: CapacityLimiter) -> AsyncIterator[Body]:
+    """One that is larger than most waits for one of the places, and has it until it is done with: whoever reaches the dashboard
+    may send as many as there are connections. Raises InvalidArgumentError for one that is no object of JSON, or larger than any
+    study file."""
+    data = bytearray()
+    async with AsyncExitStack() as stack:
+        try:
+            async for piece in request.stream():
+                if len(data) <= _USUAL < len(data) + len(piece):
+                    await stack.enter_async_context(places)
+                data += piece
+                if len(data) > 2 * MAX_BYTES:
+                    raise InvalidArgumentError(
+                        f"the request has more than {2 * MAX_BYTES} bytes: no study file is so large"
+                    )
+        except ClientDisconnect:
+            # Nobody is there to be told.
+            raise InvalidArgumentError("the request broke off within its body") from None
+        try:
+            body = json.loads(data or b"{}")
+        except (ValueError, RecursionError):
+            body = None
+        del data
+        if not isinstance(body, dict):
+            raise InvalidArgumentError("the request is no JSON object")
+        yield body
 
 
 def _route(path: str, action: Action, *, aside: bool = False) -> Route:

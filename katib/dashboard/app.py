@@ -38,6 +38,8 @@ _log: Final = logging.getLogger(__name__)
 CALL_S: Final = 20.0
 # Study files that are checked at once.
 _CHECKS: Final = 2
+# Large study files that are in memory at once.
+_LARGE: Final = 4
 
 
 def create_app(
@@ -81,6 +83,7 @@ def create_app(
         BestLines(),
         token or NOBODY,
         CapacityLimiter(_CHECKS),
+        CapacityLimiter(_LARGE),
     )
     return app
 

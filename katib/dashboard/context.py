@@ -43,11 +43,15 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     templates.filters |= {
         name: getattr(text, name) for name in ("number", "precise", "period", "iso", "limit", "aim", "between")
     }
     templates.globals |= {"percent": text.percent}
+    # Now, as the scripts are: an upgrade may put others in their place while this program runs.
+    for name in templates.list_templates():
+        templates.get_template(name)
     return templates
 
 
@@ -62,6 +66,8 @@ class Context:
     everybody: str
     # Of what is computed for whoever reaches the dashboard: the threads that answer pages are not for it.
     checks: CapacityLimiter
+    # Of large study files in memory.
+    large: CapacityLimiter
 
     def client_for(self, request: Request) -> ManagerClient:
         """A client that calls as the reader."""

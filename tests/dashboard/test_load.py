@@ -2,14 +2,15 @@
 
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from anyio import create_task_group, fail_after, run, sleep, to_thread
+from anyio import Event, create_task_group, fail_after, run, sleep, to_thread
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -215,3 +216,49 @@ def test_a_study_file_is_checked_beside_the_threads_of_the_pages(mute: Starlette
         return client.post("/api/studies/check", json={"file": "name: x"}, headers={"x-katib-token": "t" * 48})
 
     assert "problems" in answered(mute, ask).json()
+
+
+def test_of_large_study_files_a_few_are_in_memory_at_once_and_small_ones_do_not_wait(mute: Starlette) -> None:
+    begun: list[int] = []
+
+    async def large(number: int, go_on: Event) -> AsyncIterator[bytes]:
+        yield b'{"file": "'
+        yield b" " * 2**16
+        begun.append(number)
+        await go_on.wait()
+        yield b'"}'
+
+    async def ask(client: httpx2.AsyncClient, answers: list[int], content: bytes | AsyncIterator[bytes]) -> None:
+        answer = await client.post("/api/studies/check", content=content, headers={"x-katib-token": "t" * 48})
+        answers.append(answer.status_code)
+
+    async def look() -> None:
+        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(mute), base_url="http://localhost")
+        client.cookies.set("katib_token", "t" * 48)
+        client.headers["sec-fetch-site"] = "same-origin"
+        answers: list[int] = []
+        go_on = Event()
+        async with client, create_task_group() as asking:
+            for number in range(12):
+                asking.start_soon(ask, client, answers, large(number, go_on))
+            await sleep(0.3)
+            assert len(begun) == app._LARGE
+            with fail_after(5):
+                await ask(client, answers, b'{"file": "name: x"}')
+            go_on.set()
+        assert answers == [200] * 13
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run, look).result()
+
+
+def test_pages_are_made_of_what_was_there_when_the_program_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    templates = context.environment()
+
+    def gone(*_: object) -> None:
+        raise AssertionError("an upgrade has put another file in its place")
+
+    monkeypatch.setattr(templates.loader, "get_source", gone)
+    names = [path.name for path in (Path(context.__file__).parent / "templates").iterdir()]
+    assert names
+    assert all(templates.get_template(name).name == name for name in names)
