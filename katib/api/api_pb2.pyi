@@ -903,20 +903,22 @@ class GetTrialReply(_message.Message):
     def __init__(self, trial: _Optional[_Union[Trial, _Mapping]] = ..., observations: _Optional[_Iterable[_Union[Observation, _Mapping]]] = ..., truncated: _Optional[bool] = ..., earlier_attempts: _Optional[_Iterable[_Union[TrialAttempt, _Mapping]]] = ...) -> None: ...
 
 class ListTrialsRequest(_message.Message):
-    __slots__ = ("study_id", "page_size", "page_token", "states", "id_prefix", "newest_first")
+    __slots__ = ("study_id", "page_size", "page_token", "states", "id_prefix", "newest_first", "number")
     STUDY_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
     NEWEST_FIRST_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     study_id: str
     page_size: int
     page_token: str
     states: _containers.RepeatedScalarFieldContainer[TrialState]
     id_prefix: str
     newest_first: bool
-    def __init__(self, study_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[TrialState, str]]] = ..., id_prefix: _Optional[str] = ..., newest_first: _Optional[bool] = ...) -> None: ...
+    number: int
+    def __init__(self, study_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[TrialState, str]]] = ..., id_prefix: _Optional[str] = ..., newest_first: _Optional[bool] = ..., number: _Optional[int] = ...) -> None: ...
 
 class ListTrialsReply(_message.Message):
     __slots__ = ("trials", "next_page_token")

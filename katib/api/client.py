@@ -150,8 +150,10 @@ class ManagerClient(DrivingCalls):
         newest_first: bool = False,
         page_size: int = 0,
         page_token: str = "",
+        number: int = 0,
     ) -> Page[Trial]:
-        """Of one study by number, or of all studies, newest first; `page_size` 0 leaves it to the manager."""
+        """Of one study by number, or of all studies, newest first; `page_size` 0 leaves it to the manager. With `number` that
+        trial of the study alone, or, of an older manager, all of them."""
         request = pb.ListTrialsRequest(
             study_id=study_id,
             page_size=page_size,
@@ -159,6 +161,7 @@ class ManagerClient(DrivingCalls):
             states=[trial_state_to_proto(s) for s in states],
             id_prefix=id_prefix,
             newest_first=newest_first,
+            number=number,
         )
         reply = self._call("ListTrials", request)
         return Page([trial_from_proto(t) for t in reply.trials], reply.next_page_token)

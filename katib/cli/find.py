@@ -9,6 +9,7 @@ from katib.cli.pages import PAGE_SIZE
 from katib.cli.terminal import clean
 from katib.domain.errors import InvalidArgumentError, NotFoundError
 from katib.domain.names import is_id, is_id_prefix
+from katib.domain.study import MAX_COUNT
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -82,9 +83,10 @@ def find_trial(client: "ManagerClient", text: str, number: int | None = None) ->
 
 
 def _numbered(client: "ManagerClient", study_id: str, number: int) -> str:
-    token, left = "", number
+    # An older manager knows no such question, and gives all trials, upwards.
+    token, left = "", number if number <= MAX_COUNT else 0
     while left:
-        page = client.list_trials(study_id, page_size=min(left, PAGE_SIZE), page_token=token)
+        page = client.list_trials(study_id, page_size=min(left, PAGE_SIZE), page_token=token, number=number)
         found = next((trial.id for trial in page.items if trial.number == number), None)
         if found is not None:
             return found

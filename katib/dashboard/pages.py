@@ -13,7 +13,7 @@ from katib.dashboard.limits import limit_fields
 from katib.dashboard.listing import Query, list_studies
 from katib.domain.errors import NotFoundError
 from katib.domain.names import is_id_prefix
-from katib.domain.study import StudyState
+from katib.domain.study import MAX_COUNT, StudyState
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial_columns import columns_of
 from katib.domain.views import StudySummary, every
@@ -105,11 +105,17 @@ def saved_model(client: ManagerClient, study: StudySummary, trial_id: str) -> ob
 
 def find_trial(client: ManagerClient, study_id: str, number: int, prefix: str) -> str:
     """The id of a study's trial number `number`. Raises NotFoundError."""
+    none = NotFoundError(f"study {study_id} has no trial {number}; its page lists all that there are")
+    if number > MAX_COUNT:
+        raise none
     if is_id_prefix(prefix):
         for candidate in client.list_trials(study_id, id_prefix=prefix, page_size=100).items:
             if candidate.number == number:
                 return candidate.id
-    for candidate in every(lambda token: client.list_trials(study_id, page_size=1000, page_token=token)):
+    # An older manager knows no such question, and gives all trials.
+    for candidate in every(
+        lambda token: client.list_trials(study_id, page_size=1000, page_token=token, number=number)
+    ):
         if candidate.number == number:
             return candidate.id
-    raise NotFoundError(f"study {study_id} has no trial {number}; its page lists all that there are")
+    raise none

@@ -29,14 +29,15 @@ class StudyFilter:
 
 @dataclass(frozen=True, slots=True)
 class TrialFilter:
-    """With a study: by number, upwards or (newest_first) downwards. Without: newest first by creation, and `visible_to` counts:
-    as for StudyFilter."""
+    """With a study: by number, upwards or (newest_first) downwards; with `number` that trial alone. Without: newest first by
+    creation, and `visible_to` counts: as for StudyFilter."""
 
     study_id: str = ""
     id_prefix: str = ""
     states: frozenset[TrialState] = frozenset()
     newest_first: bool = False
     visible_to: frozenset[str] | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

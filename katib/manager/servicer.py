@@ -123,6 +123,7 @@ class ManagerServicer(Base):
             request.newest_first,
             request.page_size,
             request.page_token,
+            request.number,
         )
         return pb.ListTrialsReply(trials=[trial_to_proto(t) for t in page.items], next_page_token=page.next_token)
 

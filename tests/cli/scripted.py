@@ -102,6 +102,8 @@ class ScriptedManager(ManagerServicer):
         self.observations: dict[str, list[Observation]] = {}
         self.refusal: KatibError | None = None
         self.slow_to_delete = False
+        self.knows_numbers = True
+        self.trials_given = 0
         self.output: Callable[[int, int], pb.GetTrialLogReply] = lambda _attempt, _offset: pb.GetTrialLogReply()
         self.watches: list[list[StudyEvent | Event | KatibError]] = []
 
@@ -172,7 +174,9 @@ class ScriptedManager(ManagerServicer):
             for t in self.trials
             if t.id.startswith(request.id_prefix) and request.study_id in ("", t.study_id)
             if not request.states or trial_state_to_proto(t.state) in request.states
+            if not self.knows_numbers or request.number in (0, t.number)
         ]
+        self.trials_given += len(found[int(request.page_token or 0) :][: request.page_size])
         begin = int(request.page_token or 0)
         end = begin + request.page_size
         return pb.ListTrialsReply(trials=found[begin:end], next_page_token=str(end) if end < len(found) else "")

@@ -74,8 +74,21 @@ def test_a_trial_is_found_by_the_beginning_of_its_id(cli: Cli, manager: Scripted
     assert f"  b123{'1' * 12}  RUNNING    trial 3 of {A}" in done.err
 
 
+def test_a_trial_is_found_by_its_number_without_reading_those_before_it(cli: Cli, manager: ScriptedManager) -> None:
+    manager.add(study(A, name="one"))
+    manager.trials = [trial(n) for n in range(1, 50)]
+    assert cli("get-trial", "one", "49").out.split()[1] == trial(49).id
+    assert manager.trials_given == 1
+    assert cli("get-trial", "one", "50").code == 3
+    assert cli("get-trial", "one", str(2**31)).err == (
+        f"Error: study {A} has no trial {2**31}; see katib-cli list trials {A}\n"
+    )
+    assert manager.trials_given == 1
+
+
 @pytest.mark.long
-def test_a_trial_is_found_by_its_study_and_its_number(cli: Cli, manager: ScriptedManager) -> None:
+def test_a_trial_is_found_by_its_study_and_its_number_at_an_older_manager(cli: Cli, manager: ScriptedManager) -> None:
+    manager.knows_numbers = False
     manager.add(study(A, name="one"))
     manager.trials = [trial(n) for n in range(1, 1502)]
     for study_, number in (("one", 1), (A, 2), ("a000", 1000), ("one", 1001), ("one", 1501)):

@@ -5,16 +5,20 @@ import io
 import json
 import re
 import socket
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from starlette.testclient import TestClient
 
+from katib.api.client import ManagerClient
+from katib.dashboard import downloads
 from katib.dashboard.app import create_app
 from katib.dashboard.context import STATIC, static_version
 from katib.dashboard.downloads import _cell
 from katib.domain.errors import UnimplementedError
 from katib.domain.study import Objective
+from katib.domain.trial import Trial
+from katib.domain.views import Page
 from tests.dashboard.conftest import HOSTILE
 from tests.e2e.harness import World, study, trials, until
 
@@ -176,6 +180,15 @@ class TestStudy:
         assert [document["number"] for document in documents] == [1, 2, 3, 4]
         assert documents[0]["objective"]["name"] == "acc"
 
+    def test_a_json_is_sent_in_pieces_of_many_trials(
+        self, ended: str, katib: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(downloads, "_PAGE", 3)
+        with katib.client() as client:
+            pieces = list(downloads._json(client, ended, client.get_study(ended).spec))
+        assert [piece.count('"number"') for piece in pieces] == [3, 1, 0]
+        assert [document["number"] for document in json.loads("".join(pieces))] == [1, 2, 3, 4]
+
     @pytest.mark.parametrize(
         "path", ["/studies/a000000000000000", "/studies/nonsense", "/api/studies/a000000000000000/changes"]
     )
@@ -192,6 +205,24 @@ class TestTrial:
         assert trial.run in text
         assert pages.get(f"/studies/{ended}/trials/2").status_code == 200
         assert pages.get(f"/trials/{trial.id}").url.path == f"/studies/{ended}/trials/2"
+
+    def test_a_trial_is_found_by_its_number_without_reading_the_others(
+        self, pages: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = []
+        ask = ManagerClient.list_trials
+
+        def list_trials(*args: Any, **options: Any) -> Page[Trial]:
+            page = ask(*args, **options)
+            read.extend(page.items)
+            return page
+
+        monkeypatch.setattr(ManagerClient, "list_trials", list_trials)
+        assert "Trial 3" in pages.get(f"/studies/{ended}/trials/3").text
+        assert [trial.number for trial in read] == [3]
+        for number in (5, 2**31, 10**15):
+            assert pages.get(f"/studies/{ended}/trials/{number}").status_code == 404
+        assert len(read) == 1
 
     def test_a_trial_of_a_client_is_not_said_to_wait_for_a_process(self, pages: TestClient, katib: World) -> None:
         with katib.client() as client:

@@ -301,6 +301,21 @@ class TestService:
         with pytest.raises(InvalidArgumentError):
             api.list_trials(page_size=3, page_token=page.next_token)
 
+    def test_a_trial_is_found_by_its_number_without_the_others(self, api: Api) -> None:
+        study_id = api.create_study(idle(limits={"max_trials": 7}))
+        made, _ = api.suggest_trials(study_id, 7, "me")
+        for newest_first in (False, True):
+            assert api.list_trials(study_id, newest_first=newest_first, number=5).items[0].id == made[4].id
+        for state, number, found in (
+            (TrialState.RUNNING, 5, [5]),
+            (TrialState.ERROR, 5, []),
+            (TrialState.RUNNING, 8, []),
+        ):
+            assert [t.number for t in api.list_trials(study_id, states=(state,), number=number).items] == found
+        for wrong in (lambda: api.list_trials(number=1), lambda: api.list_trials(study_id, number=-1)):
+            with pytest.raises(InvalidArgumentError, match="number: "):
+                wrong()
+
     def test_a_limit_that_is_no_limit_is_refused_by_its_name(self, api: Api) -> None:
         study_id = api.create_study(idle())
         with pytest.raises(InvalidArgumentError) as caught:

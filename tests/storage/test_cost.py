@@ -130,6 +130,12 @@ def costs(storage, counter, finished):
         "few states": counter.cost(
             lambda: storage.list_trials(TrialFilter(study.id, states=frozenset({RUNNING, PENDING})), 5, "")
         ),
+        "number": counter.cost(lambda: storage.list_trials(TrialFilter(study.id, number=oldest.number), 5, "")),
+        "number and states": counter.cost(
+            lambda: storage.list_trials(
+                TrialFilter(study.id, states=frozenset({COMPLETED}), number=second.number), 5, ""
+            )
+        ),
         "prefix": counter.cost(lambda: storage.list_trials(TrialFilter(study.id, oldest.id[:8]), 5, "")),
         "prefix and states": counter.cost(
             lambda: storage.list_trials(TrialFilter(study.id, oldest.id[:8], frozenset({RUNNING, COMPLETED})), 5, "")

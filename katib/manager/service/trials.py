@@ -56,14 +56,18 @@ class TrialUseCases(UseCases):
         newest_first: bool = False,
         page_size: int = 0,
         page_token: str = "",
+        number: int = 0,
     ) -> Page[Trial]:
+        if number < 0 or (number and not study_id):
+            raise InvalidArgumentError.of("number", number, "expected 0 (all) or, with a study_id, a number from 1 on")
         size = page_size_of(page_size)
         if study_id:
             # An unknown study is an error, not an empty list.
             self._storage.get_study(study_id_of(study_id))
         if id_prefix and not is_id_prefix(id_prefix):
             return Page(())
-        filter_ = TrialFilter(study_id, id_prefix, frozenset(states), newest_first, visible_to(current_caller()))
+        visible = visible_to(current_caller())
+        filter_ = TrialFilter(study_id, id_prefix, frozenset(states), newest_first, visible, number)
         page = self._storage.list_trials(filter_, size, page_token)
         now = self._context.now()
         return Page([with_lease_shown(trial, now) for trial in page.items], page.next_token)

@@ -118,7 +118,9 @@ class MemoryReads(MemoryManagers):
         found = [
             trial
             for trial in trials
-            if trial.id.startswith(filter_.id_prefix) and (not filter_.states or trial.state in filter_.states)
+            if trial.id.startswith(filter_.id_prefix)
+            and (not filter_.states or trial.state in filter_.states)
+            and filter_.number in (0, trial.number)
         ]
         key = _trial_number if filter_.study_id else _trial_age
         newest_first = filter_.newest_first or not filter_.study_id

@@ -30,7 +30,8 @@ def study_list(filter_: StudyFilter) -> Sequence[object]:
 def trial_list(filter_: TrialFilter) -> Sequence[object]:
     """The name of Storage.list_trials with this filter."""
     states = sorted(s.value for s in filter_.states)
-    return ["trials", filter_.study_id, filter_.id_prefix, states, filter_.newest_first]
+    number = [filter_.number] if filter_.number else []
+    return ["trials", filter_.study_id, filter_.id_prefix, states, filter_.newest_first, *number]
 
 
 def observation_list(trial_id: str, attempt: int, names: Sequence[str]) -> Sequence[object]:

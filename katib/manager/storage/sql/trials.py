@@ -129,12 +129,15 @@ def _page_of_study(
     values = {**values, "study": filter_.study_id}
     if key is not None:
         values["after"] = key[0]
+    if filter_.number:
+        values["number"] = filter_.number
     statement = _study_page(
         bool(filter_.states),
         bool(filter_.id_prefix),
         len(filter_.id_prefix) >= _NARROW,
         filter_.newest_first,
         key is not None,
+        bool(filter_.number),
     )
     if not filter_.states:
         return session.rows(statement, **values)
@@ -159,7 +162,7 @@ def _page_of_all(
 
 
 @cache
-def _study_page(state: bool, prefix: bool, narrow: bool, newest_first: bool, after: bool) -> Statement:
+def _study_page(state: bool, prefix: bool, narrow: bool, newest_first: bool, after: bool, numbered: bool) -> Statement:
     if prefix and narrow:
         # Not to be found by the study, which may be large, but by the id.
         in_study = trials.c.study_id.concat(literal("")) == bindparam("study")
@@ -173,6 +176,8 @@ def _study_page(state: bool, prefix: bool, narrow: bool, newest_first: bool, aft
     if after:
         last: BindParameter[int] = bindparam("after")
         statement = statement.where(trials.c.number < last if newest_first else trials.c.number > last)
+    if numbered:
+        statement = statement.where(trials.c.number == bindparam("number"))
     order = trials.c.number.desc() if newest_first else trials.c.number
     return Statement(statement.order_by(order).limit(bindparam("size")))
 
