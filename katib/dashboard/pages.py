@@ -113,9 +113,7 @@ def find_trial(client: ManagerClient, study_id: str, number: int, prefix: str) -
             if candidate.number == number:
                 return candidate.id
     # An older manager knows no such question, and gives all trials.
-    for candidate in every(
-        lambda token: client.list_trials(study_id, page_size=1000, page_token=token, number=number)
-    ):
+    for candidate in every(lambda token: client.list_trials(study_id, page_size=1000, page_token=token, number=number)):
         if candidate.number == number:
             return candidate.id
     raise none

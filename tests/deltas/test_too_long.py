@@ -1,5 +1,7 @@
 """A study whose trials are more than one message may hold: it is said what can be done."""
 
+import gc
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,6 +26,7 @@ from katib.suggestion.base import History
 from katib.suggestion.histories import Histories
 from katib.suggestion.servicer import SuggestionServicer
 from tests.deltas.services import Mirror
+from tests.e2e.harness import until
 
 MIB = 2**20
 STUDY_ID = "s" * 16
@@ -82,6 +85,21 @@ def test_more_trials_than_a_question_holds_are_told_with_what_to_do(
 
     assert f"no more than {most:,} are taken: stop the study and begin another one" in caught.value.message
     assert "--max-message" not in caught.value.message
+
+
+def test_a_question_that_failed_is_not_held_until_garbage_is_collected(services: RemoteSuggestionServices) -> None:
+    """One may bring a whole history, and a service that is at fault is asked again and again."""
+    services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
+    history = Heavy(5 * MIB)
+    held = weakref.ref(history)
+    gc.disable()
+    try:
+        error = services.generate("mirror", SuggestionRequest(STUDY_ID, SPEC, history, (), 1, 0, 2)).exception(30)
+        assert isinstance(error, ResourceExhaustedError)
+        del error, history
+        until(lambda: held() is None)
+    finally:
+        gc.enable()
 
 
 def test_more_trials_than_a_rule_may_be_sent_at_once_are_told_with_what_to_do() -> None:

@@ -1,16 +1,33 @@
 """Finished trials are read once: what is remembered is what a fresh reader reads."""
 
+import random
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
 from katib.domain.errors import NotFoundError
+from katib.domain.names import new_id
+from katib.domain.parameters import Parameter, ParameterType
+from katib.domain.trial import Tag, Trial
 from katib.manager.storage.open import open_storage
-from katib.manager.storage.sql.history import History
+from katib.manager.storage.sql.history import History, memory_of
 from tests.storage import servers
-from tests.storage.builders import COMPLETED, KILLED, add, completed, go, ids, make_study, recount, running
+from tests.storage.builders import (
+    COMPLETED,
+    KILLED,
+    NOW,
+    add,
+    completed,
+    go,
+    ids,
+    make_study,
+    new_trials,
+    recount,
+    running,
+)
 
 
 @pytest.fixture(params=["sqlite", *servers.KINDS])
@@ -69,14 +86,54 @@ def test_a_study_that_another_process_deleted_is_not_found(url, storage):
 
 
 def test_more_than_it_may_remember_is_still_right(storage):
-    history = History(storage.database, most=5)
+    most = 10_000
+    history = History(storage.database, most=most)
     studies = [storage.create_study(make_study()) for _ in range(4)]
     made = {
         study.id: ids(completed(storage, study, *([0.5] * n))) for study, n in zip(studies, (2, 3, 4, 9), strict=True)
     }
     for study_id in (*made, *reversed(made), *made):
         assert ids(history.finished_trials(study_id)) == made[study_id]
-        assert sum(len(known.trials) for known in history._studies.values()) <= 5
+        remembered = [known.trials for known in history._studies.values()]
+        assert 0 < len(remembered) < 4
+        assert sum(memory_of(trial) for trials in remembered for trial in trials) <= most
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"parameters": tuple(Parameter(f"p{i}", ParameterType.DOUBLE, "0.25") for i in range(200))},
+        {"tags": (Tag("memory", "x" * 30_000),)},
+    ],
+    ids=["parameters", "tags"],
+)
+def test_fewer_trials_are_remembered_where_they_are_large(storage, large):
+    history = History(storage.database, most=100_000)
+    for fields, remembered in (({}, True), (large, False)):
+        study = storage.create_study(make_study())
+        added = storage.add_trials(study.id, 0, new_trials(10, **fields), NOW)
+        go(storage, *added, to=KILLED)
+        assert len(history.finished_trials(study.id)) == 10
+        assert (study.id in history._studies) is remembered
+
+
+def test_what_a_trial_takes_is_known_well_enough():
+    for count in (4, 100):
+        numbers = range(count)
+        tracemalloc.start()
+        try:
+            made = [
+                Trial(
+                    *(new_id(), "s" * 16, n, 1, COMPLETED),
+                    tuple(Parameter(f"p{i}", ParameterType.DOUBLE, str(random.random())) for i in numbers),
+                    *(NOW, n),
+                )
+                for n in range(200)
+            ]
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert taken / 2 < sum(map(memory_of, made)) < 2 * taken
 
 
 @pytest.mark.long

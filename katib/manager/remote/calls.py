@@ -55,13 +55,17 @@ def start(
             future.set_exception(UnavailableError(out.lost))
             return
         try:
-            future.set_result(convert(rpc.result()))
-        except grpc.RpcError as error:
+            # `result` would raise the call itself, which would then hold this frame and so itself, and with it the question,
+            # until garbage is collected: a study's whole history may be in it.
+            failure = rpc.exception()
+            if failure is None:
+                future.set_result(convert(rpc.result()))
+                return
             if rpc.code() in _NOT_ANSWERED:
                 channels.drop(line)
-            future.set_exception(failed(_failure(error, address, who, tls=channels.encrypted(address))))
+            future.set_exception(failed(_failure(failure, address, who, tls=channels.encrypted(address))))
         except KatibError as error:
-            future.set_exception(error)
+            future.set_exception(error.with_traceback(None))
         except Exception as error:  # noqa: BLE001 - whoever waits must get an answer
             future.set_exception(InternalError(f"{who} sent what cannot be read: {error}"))
 

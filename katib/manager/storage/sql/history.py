@@ -21,8 +21,11 @@ from katib.manager.storage.sql.studies import require_study
 from katib.manager.storage.sql.tables import trials
 from katib.manager.storage.sql.trials import in_states
 
-# Of all studies together: about 50 MB. What is beyond is read anew each time.
-_MOST: Final = 20_000
+# Of all studies together, in bytes. What is beyond is read anew each time.
+_MOST: Final = 48 * 1024 * 1024
+# What a trial takes in memory, and each of its parameters and tags, beside the texts that may be long; and what a study does.
+_BESIDE: Final = 500
+_BESIDE_EACH: Final = 130
 
 _FINISHED_AFTER: Final = Statement(
     by_index(
@@ -40,6 +43,7 @@ class _Known:
         self.lock = threading.Lock()
         self.revision = 0
         self.trials: tuple[Trial, ...] = ()
+        self.memory = _BESIDE
 
 
 class History:
@@ -65,6 +69,7 @@ class History:
                     by_id = {trial.id: trial for trial in (*known.trials, *new)}
                     known.trials = tuple(sorted(by_id.values(), key=lambda trial: trial.number))
                     known.revision = max(trial.revision for trial in new)
+                    known.memory += sum(map(memory_of, new))
                 return known.trials
         finally:
             self._trim()
@@ -76,10 +81,16 @@ class History:
 
     def _trim(self) -> None:
         with self._lock:
-            total = sum(len(known.trials) for known in self._studies.values())
-            while total > self._most or len(self._studies) > self._most:
+            total = sum(known.memory for known in self._studies.values())
+            while total > self._most:
                 _, known = self._studies.popitem(last=False)
-                total -= len(known.trials)
+                total -= known.memory
+
+
+def memory_of(trial: Trial) -> int:
+    """About how many bytes it takes."""
+    texts = len(trial.message) + sum(len(p.value) for p in trial.parameters) + sum(len(t.value) for t in trial.tags)
+    return _BESIDE + _BESIDE_EACH * (len(trial.parameters) + len(trial.tags)) + texts
 
 
 def _finished_after(session: Session, study_id: str, revision: int) -> Sequence[Trial]:
