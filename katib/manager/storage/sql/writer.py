@@ -189,6 +189,7 @@ class Writer:
         began = time.monotonic()
         session = self._begin()
         done: list[tuple[Job[Write], Any, KatibError | None]] = []
+        job: Job[Write] | None = None
         try:
             if assumed is None:
                 session.expected = abouts
