@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import re
 import socket
 import threading
@@ -48,11 +49,11 @@ class ApiError(UnavailableError):
     @property
     def denied(self) -> bool:
         """By the rules of who may do what, rather than for what was asked."""
-        return self.status == 401 or (self.status == 403 and _DENIED.search(self.said) is not None)
+        return self.status == 401 or _is_denied(self.status, self.said)
 
     @property
     def over_quota(self) -> bool:
-        return self.status == 403 and "exceeded quota" in self.said
+        return _is_over_quota(self.status, self.said)
 
     @property
     def namespace_gone(self) -> bool:
@@ -223,12 +224,12 @@ class Api:
         where = f" in namespace {asked.namespace}" if asked.namespace else ""
         if status == 401:
             return f"{self._where} does not know the manager: its token or certificate is not accepted ({said})"
-        if status == 403 and _DENIED.search(said):
+        if _is_denied(status, said):
             return (
                 f"the manager may not {what}{where}: grant the verb {asked.verb} on {asked.resource} to its service "
                 f"account ({said})"
             )
-        if status == 403 and "exceeded quota" in said:
+        if _is_over_quota(status, said):
             return f"the quota of namespace {asked.namespace} is used up, it is tried again: {said}"
         if status == 404 and said.startswith("namespaces "):
             return f"there is no namespace {asked.namespace}: create it, or name another"
@@ -241,6 +242,14 @@ class Api:
     @property
     def _where(self) -> str:
         return f"the Kubernetes API server at {self._access.base}"
+
+
+def _is_denied(status: int, said: str) -> bool:
+    return status == 403 and _DENIED.search(said) is not None
+
+
+def _is_over_quota(status: int, said: str) -> bool:
+    return status == 403 and "exceeded quota" in said
 
 
 def _status_of(data: bytes) -> tuple[str, str]:
@@ -265,7 +274,7 @@ def _retry_after(value: str | None) -> float:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             seconds = _PATIENCE_S
-    return min(max(seconds, 0.0), _PATIENCE_MOST_S) if seconds == seconds else _PATIENCE_S
+    return _PATIENCE_S if math.isnan(seconds) else min(max(seconds, 0.0), _PATIENCE_MOST_S)
 
 
 def _cause(error: BaseException) -> str:

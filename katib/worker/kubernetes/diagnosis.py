@@ -71,7 +71,8 @@ def _text(value: Any) -> str:
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."
 
 
-def _time(value: Any) -> datetime | None:
+def time_of(value: object) -> datetime | None:
+    """A time as Kubernetes writes it, aware; None: there is none."""
     if not isinstance(value, str):
         return None
     try:
@@ -110,8 +111,8 @@ class _Pod:
         metadata, self._spec = _mapping(pod.get("metadata")), _mapping(pod.get("spec"))
         self._status = _mapping(pod.get("status"))
         self._phase = self._status.get("phase")
-        self._created = _time(metadata.get("creationTimestamp")) or now
-        self._deleted = _time(metadata.get("deletionTimestamp"))
+        self._created = time_of(metadata.get("creationTimestamp")) or now
+        self._deleted = time_of(metadata.get("deletionTimestamp"))
         self._grace = timedelta(seconds=min(_whole(metadata.get("deletionGracePeriodSeconds")) or 0, _MAX_GRACE_S))
         self._conditions = {_word(c.get("type")): c for c in _mappings(self._status.get("conditions"))}
         containers = _mappings(self._spec.get("containers"))
@@ -163,7 +164,7 @@ class _Pod:
     def _cut_short(self) -> tuple[str, str] | None:
         """Why a program was asked to end that then ended well, with half of its result. What became of the Pod of one that
         had ended before does not count."""
-        finished = _time(self._terminated.get("finishedAt"))
+        finished = time_of(self._terminated.get("finishedAt"))
         if finished is None:
             return None
         disruption = self._disruption(until=finished)
@@ -189,7 +190,7 @@ class _Pod:
             condition = self._conditions.get(kind)
             if condition is None or condition.get("status") != "True":
                 continue
-            if until is not None and until < (_time(condition.get("lastTransitionTime")) or self._now):
+            if until is not None and until < (time_of(condition.get("lastTransitionTime")) or self._now):
                 continue
             said, words = _word(condition.get("reason")), _text(condition.get("message"))
             default = PodReason.PREEMPTED if kind == "TerminationTarget" else PodReason.EVICTED
@@ -205,7 +206,7 @@ class _Pod:
         """A program that ended by itself before somebody deleted its Pod ended by itself."""
         if self._deleted is None:
             return None
-        finished = _time(self._terminated.get("finishedAt"))
+        finished = time_of(self._terminated.get("finishedAt"))
         # Both times are whole seconds.
         if finished is not None and finished < self._deleted - self._grace - timedelta(seconds=1):
             return None
@@ -237,18 +238,18 @@ class _Pod:
         return PodReason.POD_FAILED, _said("its Pod failed and does not say why", f"{said} {words}".strip())
 
     def _ended(self, phase: RunPhase, reason: str, message: str, code: int | None) -> Diagnosis:
-        ended = _time(self._terminated.get("finishedAt"))
+        ended = time_of(self._terminated.get("finishedAt"))
         if ended is None:
             changes = [self._conditions.get(kind, {}).get("lastTransitionTime") for kind in (*DISRUPTIONS, "Ready")]
-            ended = max(filter(None, map(_time, changes)), default=self._deleted or self._now)
-        return Diagnosis(phase, reason, message, code, _time(self._terminated.get("startedAt")), ended)
+            ended = max(filter(None, map(time_of, changes)), default=self._deleted or self._now)
+        return Diagnosis(phase, reason, message, code, time_of(self._terminated.get("startedAt")), ended)
 
     # Going, running
 
     def _stopping(self) -> Diagnosis:
         """Asked to end by us or by somebody else: the trial says which, for its own reason comes first."""
         assert self._deleted is not None
-        started = _time(self._running.get("startedAt"))
+        started = time_of(self._running.get("startedAt"))
         reason, message = self._disruption() or (PodReason.POD_DELETED, "somebody deleted its Pod")
         if self._now < self._deleted:
             return Diagnosis(RunPhase.STOPPING, reason, message, started_at=started, look_again=self._deleted)
@@ -266,7 +267,7 @@ class _Pod:
         )
 
     def _runs(self) -> Diagnosis:
-        found = Diagnosis(RunPhase.RUNNING, started_at=_time(self._running.get("startedAt")))
+        found = Diagnosis(RunPhase.RUNNING, started_at=time_of(self._running.get("startedAt")))
         disruption = self._disruption()
         if disruption is not None:
             return replace(found, reason=disruption[0], message=disruption[1])
@@ -287,19 +288,21 @@ class _Pod:
         if not on_node:
             return self._unscheduled(scheduled)
         since = (
-            _time(self._status.get("startTime")) or _time((scheduled or {}).get("lastTransitionTime")) or self._created
+            time_of(self._status.get("startTime"))
+            or time_of((scheduled or {}).get("lastTransitionTime"))
+            or self._created
         )
         specs = _mappings(self._spec.get("initContainers"))
         sidecars = [spec.get("name") for spec in specs if spec.get("restartPolicy") == "Always"]
         for status in _mappings(self._status.get("initContainerStatuses")):
             state = _mapping(status.get("state"))
-            since = max(since, _time(_mapping(state.get("terminated")).get("finishedAt")) or since)
+            since = max(since, time_of(_mapping(state.get("terminated")).get("finishedAt")) or since)
             trouble = self._trouble(status, f"init container {_text(status.get('name'))}: ")
             if trouble is not None:
                 return trouble
             # What comes after a sidecar waits only until that has started; every init container that runs has.
             if state.get("running") and not (status.get("started") and status.get("name") in sidecars):
-                since = max(since, _time(_mapping(state.get("running")).get("startedAt")) or since)
+                since = max(since, time_of(_mapping(state.get("running")).get("startedAt")) or since)
                 message = f"init container {_text(status.get('name'))} runs"
                 return self._wait(PodReason.POD_INITIALIZING, message, since, self._waits.start)
         others = _mappings(self._status.get("containerStatuses"))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from katib.domain.pod import OWN_PREFIX
 from katib.worker.base import RunPhase
-from katib.worker.kubernetes.diagnosis import Diagnosis, diagnose_pod
+from katib.worker.kubernetes.diagnosis import Diagnosis, diagnose_pod, time_of
 from katib.worker.kubernetes.podapi import Pod
 from katib.worker.kubernetes.pods import (
     LABEL_ATTEMPT,
@@ -230,14 +230,6 @@ def grace_of(pod: Pod) -> float:
 
 def stopped_at(pod: Pod) -> datetime | None:
     return time_of(((pod.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_STOPPED))
-
-
-def time_of(text: object) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _parts(pod: Pod) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:

@@ -133,12 +133,7 @@ class Outputs:
         with self._lock:
             self._logs.discard(log)
         with log.changed:
-            log.dropped = True
-            log.lines.clear()
-            log.held = 0
-            log.changed.notify_all()
-            if log.stream is not None:
-                log.stream.shut()
+            self._drop(log)
 
     def take(self, log: RunLog, cursor: LogCursor, max_bytes: int) -> Output:
         """What follows the cursor, which everything before it has been stored with. Waits for a short time when the run has
@@ -284,13 +279,16 @@ class Outputs:
         else:
             self._printed(log)
 
-    def _settle_untaken(self, log: RunLog) -> None:
+    def _drop(self, log: RunLog) -> None:
         log.dropped = True
         log.lines.clear()
         log.held = 0
         log.changed.notify_all()
         if log.stream is not None:
             log.stream.shut()
+
+    def _settle_untaken(self, log: RunLog) -> None:
+        self._drop(log)
         with self._lock:
             self._logs.discard(log)
         self._settled(log)

@@ -78,12 +78,14 @@ def make_pod(run: RunSpec, policy: Policy) -> dict[str, Any]:
         },
         "spec": template["spec"],
     }
-    _complete(pod["spec"], run, policy)
+    _complete(pod["spec"], spec, policy)
+    containers = pod["spec"]["containers"]
+    _complete_container(containers[trial_index(containers)], run, policy)
     pod["metadata"]["annotations"][ANNOTATION_CONTAINER] = trial_container(pod)
     # The name is Katib's own here.
     checked = {"metadata": {**pod["metadata"], "name": None}, "spec": pod["spec"]}
     found = check_template(checked, policy, namespace, "pod")
-    if not allows((policy.namespace, *policy.namespaces), namespace):
+    if not policy.allows_namespace(namespace):
         found.append(_closed_namespace(namespace))
     if found:
         raise InvalidArgumentError(found)
@@ -97,7 +99,7 @@ def check_pod(spec: StudySpec, policy: Policy) -> Sequence[FieldViolation]:
     pod = spec.pod
     namespace = policy.namespace_of(spec)
     found: list[FieldViolation] = []
-    if pod.namespace and not allows((policy.namespace, *policy.namespaces), pod.namespace):
+    if pod.namespace and not policy.allows_namespace(pod.namespace):
         found.append(_closed_namespace(pod.namespace))
     if pod.service_account and not allows((*policy.service_accounts, "default"), pod.service_account):
         expected = f"not open to studies (the operator can: --worker-option service_accounts={pod.service_account})"
@@ -213,9 +215,10 @@ def _own_labels(run: RunSpec, policy: Policy) -> dict[str, str]:
     }
 
 
-def _complete(pod: dict[str, Any], run: RunSpec, policy: Policy) -> None:
-    """Adds what the study and the operator say to a Pod's spec; what the study's own fields say wins over its template."""
-    spec, settings = run.study, run.study.pod
+def _complete(pod: dict[str, Any], spec: StudySpec, policy: Policy) -> None:
+    """Adds what the study and the operator say to a Pod's spec, but for the trial's container; what the study's own fields say
+    wins over its template, there as here."""
+    settings = spec.pod
     pod["restartPolicy"] = "Never"
     # Hundreds of variables with the Services of the namespace, KATIB_MANAGER_PORT among them.
     pod.setdefault("enableServiceLinks", False)
@@ -236,9 +239,14 @@ def _complete(pod: dict[str, Any], run: RunSpec, policy: Policy) -> None:
         pod["nodeSelector"] = {**(pod.get("nodeSelector") or {}), **settings.node_selector}
     if settings.tolerations:
         pod["tolerations"] = [*(pod.get("tolerations") or []), *map(_toleration, settings.tolerations)]
+    if spec.mount is not None and spec.mount.pvc:
+        volume = {"name": _MOUNT, "persistentVolumeClaim": {"claimName": spec.mount.pvc}}
+        pod["volumes"] = [*(pod.get("volumes") or []), volume]
     _set_deadline(pod, spec, policy)
-    containers = pod["containers"]
-    container = containers[trial_index(containers)]
+
+
+def _complete_container(container: dict[str, Any], run: RunSpec, policy: Policy) -> None:
+    spec = run.study
     container.setdefault("name", TRIAL_CONTAINER)
     if spec.image:
         container["image"] = spec.image
@@ -250,8 +258,6 @@ def _complete(pod: dict[str, Any], run: RunSpec, policy: Policy) -> None:
     container["env"] = _environment(container, run)
     _set_resources(container, spec, policy)
     if spec.mount is not None and spec.mount.pvc:
-        volume = {"name": _MOUNT, "persistentVolumeClaim": {"claimName": spec.mount.pvc}}
-        pod["volumes"] = [*(pod.get("volumes") or []), volume]
         mount = {"name": _MOUNT, "mountPath": spec.mount.path}
         container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
 

@@ -111,6 +111,9 @@ class Policy:
     def namespace_of(self, spec: StudySpec) -> str:
         return spec.pod.namespace or self.namespace
 
+    def allows_namespace(self, name: str) -> bool:
+        return allows((self.namespace, *self.namespaces), name)
+
     def waits_of(self, spec: StudySpec) -> Waits:
         return self.waits if spec.pod.start_timeout is None else replace(self.waits, total=spec.pod.start_timeout)
 

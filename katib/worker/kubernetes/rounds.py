@@ -94,7 +94,7 @@ class Rounds:
         self._runs.forget_buried()
 
     def _look_at(self, runs: Sequence[Run], now: datetime) -> None:
-        begin = monotonic = time.monotonic()
+        begin = time.monotonic()
         requests = 0
         for run in sorted(runs, key=lambda run: run.act_after):
             monotonic = time.monotonic()
