@@ -5,18 +5,16 @@ kept for the manager's address.
 """
 
 import json
-import logging
 import os
 import stat
 from pathlib import Path
 from typing import Final
 
+from katib.api.secret_file import warn_if_open
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 
 TOKEN_FILE: Final = "KATIB_TOKEN_FILE"  # noqa: S105 - the name of a variable
-_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
 _LONGEST: Final = 8192
-_log: Final = logging.getLogger(__name__)
 
 
 def logins_file() -> Path | None:
@@ -41,19 +39,12 @@ def read_token(path: Path, named_by: str = TOKEN_FILE) -> str:
     """The token in a file of its own."""
     try:
         text = path.read_text(encoding="ascii").strip()
-        _warn_if_open(path)
+        warn_if_open(path)
     except OSError as error:
         raise InvalidArgumentError(f"{named_by}: {path} cannot be read: {error.strerror}") from error
     except ValueError:
         text = ""
     return check_token(text, f"{named_by}: {path}")
-
-
-def _warn_if_open(path: Path) -> None:
-    """What a cluster has mounted is its own affair, and never owned by a person."""
-    found = path.stat()
-    if stat.S_IMODE(found.st_mode) & stat.S_IRWXO and found.st_uid == os.geteuid() and _CLUSTER not in os.environ:
-        _log.warning("%s holds a token and every user of this machine can read it: chmod 600 %s", path, path)
 
 
 def check_token(text: str, where: str) -> str:

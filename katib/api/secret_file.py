@@ -1,8 +1,12 @@
 """A secret that stands in a file and may be replaced there while programs run."""
 
 import hmac
+import logging
+import os
+import stat
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +16,15 @@ SHORTEST: Final = 32
 _LONGEST: Final = 4096
 # The file is read again after this time: one that was removed, or changed, counts no longer than that.
 _AGAIN_S: Final = 5.0
+_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
+_log: Final = logging.getLogger(__name__)
+
+
+def warn_if_open(path: Path) -> None:
+    """What a cluster has mounted is its own affair, and never owned by a person. Raises OSError."""
+    found = path.stat()
+    if stat.S_IMODE(found.st_mode) & stat.S_IRWXO and found.st_uid == os.geteuid() and _CLUSTER not in os.environ:
+        _log.warning("%s holds a token and every user of this machine can read it: chmod 600 %s", path, path)
 
 
 class SecretFile:
@@ -29,8 +42,10 @@ class SecretFile:
         if len(self._secret) < SHORTEST:
             raise FailedPreconditionError(
                 f"the token in {option} {path} has {len(self._secret)} characters: use {SHORTEST} random ones or more "
-                f"(openssl rand -hex 32 > {path})"
+                f"(umask 077; openssl rand -hex 32 > {path})"
             )
+        with suppress(FileNotFoundError):  # it is gone since
+            warn_if_open(path)
 
     def current(self) -> str:
         """Empty where the file is gone."""

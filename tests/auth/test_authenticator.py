@@ -255,6 +255,18 @@ def test_a_first_token_that_can_be_guessed_is_refused(tmp_path: Path, text: str)
         open_bootstrap(tmp_path / "token")
 
 
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o604, True), (0o640, False), (0o600, False)])
+def test_a_first_token_that_every_user_of_the_machine_can_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, mode: int, warned: bool
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    path = tmp_path / "token"
+    path.write_text("y" * 40)
+    path.chmod(mode)
+    open_bootstrap(path)
+    assert (f"every user of this machine can read it: chmod 600 {path}" in caplog.text) is warned
+
+
 @pytest.mark.long
 def test_a_stream_that_is_open_ends_when_its_token_is_revoked(guarded: Guarded) -> None:
     secret = guarded.token("watcher", "user", owner="wanda")
