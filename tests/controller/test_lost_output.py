@@ -72,16 +72,28 @@ def test_where_all_of_it_was_lost_there_is_no_value_for_that(desk: Desk, tmp_pat
     assert found.message == f"it ended well but there is no value of acc; {taking.LOST}"
 
 
-def test_what_made_its_worker_lose_it_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo acc=1", f"it ended well but there is no value of acc; {taking.LOST} (its node is gone)"),
+        ("exit 3", "exited with code 3; see the end of its output: (its node is gone)"),
+    ],
+)
+def test_what_made_its_worker_lose_it_is_said_and_it_is_not_asked_for_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
     def output(_study_id: str, _name: str, cursor: str, _max_bytes: int) -> Output:
         return Output([], cursor, end=True, truncated=True, cause="its node is gone")
 
+    def log(*_: object) -> NoReturn:
+        raise AssertionError("it is gone")
+
     monkeypatch.setattr(desk.worker, "output", output)
-    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 1, "max_parallel": 1}))
+    monkeypatch.setattr(desk.worker, "log", log)
+    study_id = desk.create(study(script=script, limits={"max_trials": 1, "max_parallel": 1}))
     desk.finish(study_id)
     (found,) = desk.trials(study_id)
-    assert (found.state, found.reason) == (TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE)
-    assert f"there is no value of acc; {taking.LOST} (its node is gone)" in found.message
+    assert (found.state, found.message) == (TrialState.ERROR, message)
 
 
 class Disk:

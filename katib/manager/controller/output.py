@@ -142,8 +142,14 @@ def _drain(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: 
     warnings = [text for text in (reading.loss, reading.files.warning if reading.files else "") if text]
     if warnings:
         taken.warnings[run.name] = "; ".join(warnings)
-    if (run.phase is RunPhase.FAILED or trial.objective is None) and not trial.stop_reason:
+    failed = run.phase is RunPhase.FAILED
+    if trial.stop_reason or not (failed or trial.objective is None):
+        return
+    if not reading.cause:
         taken.tails[run.name] = _tail(worker, study.id, run.name)
+    elif failed:
+        # Asked for once more it might take half a minute to be refused, and the others wait.
+        taken.tails[run.name] = f"({reading.cause})"
 
 
 def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:
