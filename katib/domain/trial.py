@@ -43,6 +43,7 @@ class TrialReason:
     # unfinished
     WAITING_FOR_SLOT: Final = "WaitingForSlot"
     WAITING_FOR_RETRY: Final = "WaitingForRetry"
+    WORKER_UNAVAILABLE: Final = "WorkerUnavailable"
     STOPPING: Final = "Stopping"
     LEASE_EXPIRED: Final = "LeaseExpired"
     # finished

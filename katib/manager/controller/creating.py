@@ -18,12 +18,15 @@ TIME_S: Final = 0.3
 @dataclass
 class Created:
     """What came of it. `left`: not tried, for want of time. `failed`: trials of which the worker could create no run now, and
-    `trouble` why."""
+    why; `trouble` is one of these reasons."""
 
     moves: list[TrialMove] = field(default_factory=list)
     left: int = 0
-    failed: list[str] = field(default_factory=list)
-    trouble: str = ""
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def trouble(self) -> str:
+        return next(reversed(self.failed.values()), "")
 
 
 def create_all(
@@ -65,8 +68,7 @@ class _Batch:
                 move = self._one(trial)
             except UnavailableError as error:
                 with self._lock:
-                    self._created.failed.append(trial.id)
-                    self._created.trouble = error.message
+                    self._created.failed[trial.id] = error.message
             except BaseException as error:  # noqa: BLE001 - raised by the thread whose pass it is
                 with self._lock:
                     self._error = self._error or error

@@ -12,7 +12,7 @@ from typing import Final
 from katib.domain.collect_environment import collect_environment
 from katib.domain.names import run_name
 from katib.domain.study import Study, StudyReason, StudyState
-from katib.domain.trial import Trial, TrialState
+from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges, StudyMove, TrialMove, TrialNote
 from katib.manager.controller.actions import (
     Action,
@@ -133,6 +133,10 @@ class Doing:
         # After the others, next time: were it only these, they would hold up all.
         memory.create_last = frozenset(created.failed) if created.moves else memory.create_last.union(created.failed)
         again = None
+        for trial in todo.new:
+            trouble = created.failed.get(trial.id)
+            if trouble is not None and trouble != trial.message:
+                todo.notes.append(TrialNote(trial.id, trial.attempt, TrialReason.WORKER_UNAVAILABLE, trouble))
         if created.failed:
             retry = self._steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
             again = retry + self._ahead

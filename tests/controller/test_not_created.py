@@ -1,0 +1,32 @@
+"""A trial whose run its worker cannot create says why: that there is no free slot would not be true."""
+
+import pytest
+
+from katib.domain.errors import UnavailableError
+from katib.domain.trial import TrialReason, TrialState
+from katib.worker.base import RunSpec
+from tests.controller.desk import Desk, desk
+from tests.e2e.harness import study, until
+
+__all__ = ["desk"]
+
+
+def test_it_says_so_until_its_run_is_created_and_the_others_go_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, refused = desk.worker.create, set[str]()
+
+    def create(run: RunSpec) -> None:
+        refused.update(() if refused else {run.trial_id})
+        if run.trial_id in refused:
+            raise UnavailableError("the quota is used up")
+        real(run)
+
+    monkeypatch.setattr(desk.worker, "create", create)
+    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 4, "max_parallel": 2}))
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).completed == 3)
+    (waiting,) = desk.storage.unfinished_trials(study_id)
+    assert waiting.state is TrialState.PENDING
+    assert (waiting.reason, waiting.message) == (TrialReason.WORKER_UNAVAILABLE, "the quota is used up")
+    monkeypatch.setattr(desk.worker, "create", real)
+    assert desk.finish(study_id).completed == 4
+    done = desk.storage.get_trial(waiting.id)
+    assert (done.state, done.reason, done.message) == (TrialState.COMPLETED, "", "")
