@@ -16,19 +16,30 @@ _REASONS: Final = {
 }
 
 
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """What `HOST:PORT` says; None where it is none. The host may be empty, or IPv6 in brackets, which stay."""
+    host, colon, port = address.rpartition(":")
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) else -1
+    return (host, number) if colon and 0 <= number <= _MAX_PORT else None
+
+
+def why_not_found(error: OSError | UnicodeError) -> str:
+    """Why a socket was not to be had at an address: in the system's words, but for a host that no name can be."""
+    return (isinstance(error, OSError) and error.strerror) or "its host name could not be looked up"
+
+
 def why_not_listen(address: str) -> str:
     """What is in the way at `HOST:PORT` or `unix:PATH`; empty where nothing is."""
     if address.startswith("unix-abstract:"):
         return ""
     if address.startswith("unix:"):
         return _socket_path(address.removeprefix("unix:"))
-    host, colon, port = address.rpartition(":")
+    host, port = host_and_port(address) or ("", 0)
     bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    number = int(port) if port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) else -1
-    if not (colon and host and not bare and 0 <= number <= _MAX_PORT):
+    if not host or bare:
         return "expected HOST:PORT, such as localhost:6789, or unix:PATH"
     try:
-        found = socket.getaddrinfo(host.strip("[]") or None, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         return "its host name could not be looked up: correct it"
     failures = [error for family, _, _, _, name in found if (error := _bind(family, name)) is not None]

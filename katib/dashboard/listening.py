@@ -4,6 +4,7 @@ import errno
 import socket
 from typing import Final
 
+from katib.api.listening import host_and_port, why_not_found
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
 
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
@@ -13,16 +14,16 @@ BACKLOG: Final = 128
 
 def bind(listen: str, option: str = "--listen") -> socket.socket:
     """A listening socket at `HOST:PORT`; raises FailedPreconditionError when it cannot be had."""
-    host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    where = host_and_port(listen)
+    if where is None:
         raise InvalidArgumentError.of(option, listen, f"expected HOST:PORT, such as {DEFAULT_LISTEN}")
-    host = host.strip("[]")
+    host, port = where[0].strip("[]"), where[1]
     try:
-        family = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0][0]  # noqa: S104
-        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
-    except OSError as error:
+        family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0][0]  # noqa: S104
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, UnicodeError) as error:
         raise FailedPreconditionError(
-            f"cannot listen at {listen}: {error.strerror}; name another address with {option}"
+            f"cannot listen at {listen}: {why_not_found(error)}; name another address with {option}"
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from katib.api.listening import host_and_port, why_not_found
 from katib.api.tls import ServerTls
 from katib.domain.errors import FailedPreconditionError, KatibError
 
@@ -25,15 +26,16 @@ class HttpServer:
     ) -> None:
         """`tls`: it speaks HTTPS; where clients have to show a certificate, /metrics is for those who do. Probes, which have
         none, may ask for the health without."""
-        host, _, port = address.rpartition(":")
-        if not port.isdigit():
+        where = host_and_port(address)
+        if where is None:
             raise FailedPreconditionError(f"cannot serve HTTP on {address!r}: expected HOST:PORT")
         handler = type("Handler", (_Handler,), {"registry": registry, "ready": staticmethod(ready), "tls": tls})
+        host, port = where
         try:
-            self._server = _Server(_resolved(host.strip("[]"), int(port)), handler)
-        except OSError as error:
+            self._server = _Server(_resolved(host.strip("[]"), port), handler)
+        except (OSError, UnicodeError) as error:
             raise FailedPreconditionError(
-                f"cannot serve HTTP on {address}: {error.strerror}; choose another --http address, or --http '' for none"
+                f"cannot serve HTTP on {address}: {why_not_found(error)}; choose another --http address, or --http '' for none"
             ) from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)

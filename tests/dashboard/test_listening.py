@@ -22,9 +22,14 @@ def test_katib_local_prints_an_address_at_which_the_pages_are(katib: World) -> N
 
 
 def test_what_is_no_address_is_refused_by_the_option_s_name() -> None:
-    for text in ("8080", "localhost:", "localhost:x", "localhost:70000"):
+    for text in ("8080", "localhost:", "localhost:x", "localhost:70000", "localhost:²"):
         with pytest.raises(InvalidArgumentError, match="--dashboard"):
             bind(text, "--dashboard")
+
+
+def test_a_host_that_no_name_can_be_is_refused() -> None:
+    with pytest.raises(FailedPreconditionError, match="its host name could not be looked up"):
+        bind("a..b:8080")
 
 
 def test_an_address_that_is_taken_is_said_to_be_and_the_usual_one_gives_way_to_another() -> None:

@@ -53,7 +53,9 @@ def test_many_who_come_at_once_are_all_let_in_before_any_is_answered() -> None:
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=0.5))
 
 
-@pytest.mark.parametrize("address", ["nowhere.invalid:0", "localhost", "localhost:http"])
+@pytest.mark.parametrize(
+    "address", ["nowhere.invalid:0", "localhost", "localhost:http", "localhost:99999", "localhost:²", "a..b:8080"]
+)
 def test_an_address_that_is_none_is_refused_with_its_text(address: str) -> None:
     with pytest.raises(FailedPreconditionError, match=rf"cannot serve HTTP on '?{address}"):
         HttpServer(address, CollectorRegistry(), lambda: None)
