@@ -4,12 +4,14 @@ import os
 import re
 from typing import Final
 
+from katib.api.listening import host_and_port
 from katib.domain.errors import InvalidArgumentError
 
 LOCAL_WORKER: Final = "local"
 NOWHERE: Final = "none"
 _ANY: Final = frozenset({"", "0.0.0.0", "[::]"})  # noqa: S104 - what is listened on is the operator's
-_ADDRESS: Final = re.compile(r"(unix:.+|[^\s,:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})")
+_SOCKET: Final = re.compile(r"unix:.+")
+_HOST: Final = re.compile(r"[^\s,:]+|\[[0-9a-fA-F:]+\]")
 
 
 def advertised_address(advertise: str, listen: str, port: int, worker: str) -> str:
@@ -22,7 +24,7 @@ def advertised_address(advertise: str, listen: str, port: int, worker: str) -> s
         return ""
     if advertise:
         for part in advertise.split(","):
-            if not _ADDRESS.fullmatch(part.strip()):
+            if not _is_address(part.strip()):
                 raise InvalidArgumentError.of(
                     "--advertise-address", advertise, "expected HOST:PORT, unix:PATH, several with commas, or none"
                 )
@@ -34,3 +36,8 @@ def advertised_address(advertise: str, listen: str, port: int, worker: str) -> s
         return f"unix:{os.path.abspath(path)}"
     host = listen.rpartition(":")[0]
     return f"{'localhost' if host in _ANY else host}:{port}"
+
+
+def _is_address(text: str) -> bool:
+    host, port = host_and_port(text) or ("", 0)
+    return bool(_SOCKET.fullmatch(text) or (port and _HOST.fullmatch(host)))

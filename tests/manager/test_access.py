@@ -69,7 +69,9 @@ def test_a_socket_with_a_relative_path_is_found_from_every_folder() -> None:
     assert advertised_address("", "unix:m.sock", 0, "local").startswith("unix:/")
 
 
-@pytest.mark.parametrize("text", ["katib-manager", "a b:1", "a:1,", "http://a:1", "unix:", ":1"])
+@pytest.mark.parametrize(
+    "text", ["katib-manager", "a b:1", "a:1,", "http://a:1", "unix:", ":1", "a:99999", "a:0", "a:²"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match="--advertise-address"):
         advertised_address(text, "localhost:1", 1, "local")
