@@ -134,7 +134,7 @@ def test_a_broken_stream_is_taken_up_where_it_was(cli: Cli, manager: ScriptedMan
     ]
     done = cli("watch", A)
     assert done.code == 0
-    assert [call.after_revision for call in manager.calls] == [0, 5, 5, 5, 6]
+    assert [call.after_revision for call in manager.calls] == [1, 5, 5, 5, 6]
     assert len(done.err.splitlines()) == 2
     assert done.err.startswith("Connection lost (the manager is stopping); trying again for 10 minutes.\n")
 
