@@ -1,7 +1,7 @@
 """A study: what the user asks for (`StudySpec`), its limits, its state, and the checks that every entry makes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -256,8 +256,30 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
     Raises InvalidArgumentError with every violation found, each under `path`.
     """
     at = partial(below, path)
-    found: list[FieldViolation] = []
-    found += check_text(at("name"), spec.name, MAX_STUDY_NAME, required="a name for the study")
+    found = [*_check_named(spec, at), *_check_texts(spec, at), *_check_lists(spec, at)]
+    found += _command(at("command"), spec.command)
+    if not 0 <= spec.gpu <= 1000:
+        found.append(violation(at("gpu"), spec.gpu, "expected 0 to 1000"))
+    found += check_pod_settings(spec.pod, at("pod"))
+    found += check_collector(spec.collector, at("metrics_collector"))
+    if spec.client_driven and spec.collector.source is not MetricsSource.OUTPUT:
+        expected = "expected output: clients report for their trials"
+        found.append(violation(at("metrics_collector.source"), spec.collector.source.value, expected))
+    found += check_retention(at("keep_models"), spec.keep_models)
+    found += _check_limits(path, spec)
+    try:
+        space = SearchSpace.of(spec.parameters, at("parameter_configs"))
+        check_widths(space, spec.parameters, at("parameter_configs"))
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError([*found, *error.violations]) from None
+    if found:
+        raise InvalidArgumentError(found)
+    return space
+
+
+def _check_named(spec: StudySpec, at: Callable[[str], str]) -> list[FieldViolation]:
+    """The study's name, what it optimizes, and who suggests and stops."""
+    found = list(check_text(at("name"), spec.name, MAX_STUDY_NAME, required="a name for the study"))
     if spec.objective_name:
         found += check_name(at("objective_value_name"), spec.objective_name)
     else:
@@ -269,6 +291,11 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
     for name, value in (("suggest_algorithm", spec.algorithm), ("early_stopping_algorithm", spec.early_stopping)):
         if value and not is_service_name(value):
             found.append(violation(at(name), value, f"expected {SERVICE_NAME_EXPECTED}"))
+    return found
+
+
+def _check_texts(spec: StudySpec, at: Callable[[str], str]) -> list[FieldViolation]:
+    found: list[FieldViolation] = []
     for name, text in (
         ("owner", spec.owner),
         ("study_task_name", spec.task_name),
@@ -280,47 +307,31 @@ def check_study(spec: StudySpec, path: str = "study_config") -> SearchSpace:
         found += check_text(at(name), text, MAX_TEXT)
     if spec.mount is not None:
         # 0.1's clients send an empty one for none; half of one mounts nothing.
-        found += check_text(
-            at("mount.pvc"), spec.mount.pvc, MAX_TEXT, required="a volume claim" if spec.mount.path else ""
-        )
-        found += check_text(at("mount.path"), spec.mount.path, MAX_TEXT, required="a path" if spec.mount.pvc else "")
-    found += check_count(at("metrics"), spec.metrics, MAX_METRICS)
+        pvc, folder = spec.mount.pvc, spec.mount.path
+        found += check_text(at("mount.pvc"), pvc, MAX_TEXT, required="a volume claim" if folder else "")
+        found += check_text(at("mount.path"), folder, MAX_TEXT, required="a path" if pvc else "")
+    return found
+
+
+def _check_lists(spec: StudySpec, at: Callable[[str], str]) -> list[FieldViolation]:
+    """No more than the first items of a list that is too long are looked into."""
+    found = list(check_count(at("metrics"), spec.metrics, MAX_METRICS))
     for i, metric in enumerate(spec.metrics[:MAX_METRICS]):
         found += check_name(at(f"metrics[{i}]"), metric)
-    named: tuple[tuple[str, Sequence[Setting | Tag]], ...] = (
-        ("suggestion_parameters", spec.settings),
-        ("early_stopping_parameters", spec.early_stopping_settings),
-        ("tags", spec.tags),
+    named: tuple[tuple[str, Sequence[Setting | Tag], int], ...] = (
+        ("suggestion_parameters", spec.settings, MAX_SETTINGS),
+        ("early_stopping_parameters", spec.early_stopping_settings, MAX_SETTINGS),
+        ("tags", spec.tags, MAX_TAGS),
     )
-    for name, settings in named:
-        found += check_count(at(name), settings, MAX_TAGS if name == "tags" else MAX_SETTINGS)
-        for i, setting in enumerate(settings[:MAX_SETTINGS]):
+    for name, settings, most in named:
+        found += check_count(at(name), settings, most)
+        for i, setting in enumerate(settings[:most]):
             found += check_text(at(f"{name}[{i}].name"), setting.name, MAX_TEXT, required="a name")
             found += check_text(at(f"{name}[{i}].value"), setting.value, MAX_VALUE)
     found += check_count(at("access_permissions"), spec.access_permissions, MAX_TAGS)
     for i, permission in enumerate(spec.access_permissions[:MAX_TAGS]):
         found += check_text(at(f"access_permissions[{i}]"), permission, MAX_TEXT)
-    found += _command(at("command"), spec.command)
-    if not 0 <= spec.gpu <= 1000:
-        found.append(violation(at("gpu"), spec.gpu, "expected 0 to 1000"))
-    found += check_pod_settings(spec.pod, at("pod"))
-    found += check_collector(spec.collector, at("metrics_collector"))
-    if spec.client_driven and spec.collector.source is not MetricsSource.OUTPUT:
-        source = spec.collector.source.value
-        found.append(
-            violation(at("metrics_collector.source"), source, "expected output: clients report for their trials")
-        )
-    found += check_retention(at("keep_models"), spec.keep_models)
-    found += _check_limits(path, spec)
-    space = None
-    try:
-        space = SearchSpace.of(spec.parameters, at("parameter_configs"))
-        check_widths(space, spec.parameters, at("parameter_configs"))
-    except InvalidArgumentError as error:
-        found += error.violations
-    if found or space is None:
-        raise InvalidArgumentError(found)
-    return space
+    return found
 
 
 def check_limits(limits: Limits, path: str = "") -> list[FieldViolation]:

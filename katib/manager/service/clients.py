@@ -75,7 +75,7 @@ class ClientUseCases(GivingUseCases):
             self._room.before_report()
         most = self._room.quotas.observations_of_trial if counts else 0
         allow = self._room.counting().allow_observations if counts else None
-        giving = None if asked is None else self._giving(study_id, asked)
+        giving = None if asked is None else self._giving_prepared(study_id, asked)
         applied = self._storage.apply_to(trial_id, decide, most, allow, giving)
         study = applied.study
         if study.spec.client_driven and not is_to_end(study):
@@ -87,7 +87,7 @@ class ClientUseCases(GivingUseCases):
         try:
             if applied.given is not None:
                 self._look_ahead(applied, asked.algorithm)
-                return self._given(study_id, applied.given, asked)
+                return self._reply(study_id, applied.given, asked)
             return self._suggest(study_id, asked)
         except KatibError:
             return None

@@ -99,9 +99,9 @@ class GivingUseCases(UseCases):
         lease, deadline = ask.lease, ask.deadline
         until = min(deadline, time.monotonic() + SUGGEST_S)
         for tried in range(_TRIES):
-            given = self._give(study_id, ask)
+            given = self._give_prepared(study_id, ask)
             if given is not None:
-                return self._given(study_id, given, ask)
+                return self._reply(study_id, given, ask)
             if tried and time.monotonic() >= until:
                 break
             self._client_driven(study_id)
@@ -139,9 +139,9 @@ class GivingUseCases(UseCases):
         """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
         return lease is not None and self._storage.has_leases(study_id)
 
-    def _give(self, study_id: str, ask: CheckedAsk) -> Sequence[Trial] | None:
+    def _give_prepared(self, study_id: str, ask: CheckedAsk) -> Sequence[Trial] | None:
         """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
-        giving = self._giving(study_id, ask)
+        giving = self._giving_prepared(study_id, ask)
         if giving is None:
             return None
         try:
@@ -151,7 +151,7 @@ class GivingUseCases(UseCases):
         self._look_ahead(applied, ask.algorithm)
         return applied.given
 
-    def _giving(self, study_id: str, ask: CheckedAsk) -> Giving | None:
+    def _giving_prepared(self, study_id: str, ask: CheckedAsk) -> Giving | None:
         """What may be given by a write alone, if anything."""
         if not self._prepared.has_some(study_id, ask.algorithm):
             return None
@@ -174,7 +174,7 @@ class GivingUseCases(UseCases):
         """After trials were given: so that the next clients find something prepared."""
         self._refills.look(applied.study, _left(applied.study), len(applied.given or ()), algorithm)
 
-    def _given(self, study_id: str, trials: Sequence[Trial], ask: CheckedAsk) -> Given:
+    def _reply(self, study_id: str, trials: Sequence[Trial], ask: CheckedAsk) -> Given:
         return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
 
     def _service(self, study_id: str, algorithm: str, deadline: float) -> Callable[[Sequence[Want]], None]:
