@@ -112,6 +112,8 @@ def render(request: Request, template: str, /, status: int = 200, **values: Any)
             token=token,
             server=context.client.address,
             logged_in=bool(login_of(request)),
+            # Where pages are shown without, nothing else leads there.
+            may_log_in=context.everybody != NOBODY,
             **values,
         ),
         status_code=status,

@@ -138,8 +138,12 @@ def test_a_revoked_token_leads_back_to_the_login(guarded: Guarded, pages: TestCl
 def test_who_has_not_logged_in_may_see_what_the_operator_shows_all(guarded: Guarded, of_dora: str) -> None:
     viewer = guarded.token("display", "viewer")
     with TestClient(create_app(guarded.world.address, token=viewer), base_url="http://localhost") as client:
-        assert "dora&#39;s" in client.get("/").text
+        page = client.get("/").text
+        assert "dora&#39;s" in page
+        assert '<a class="button" href="/login">Log in</a>' in page
         assert send(client, f"/api/studies/{of_dora}/delete").status_code == 403
+        log_in(client, guarded.secrets["dora"])
+        assert "Log in</a>" not in client.get("/").text
 
 
 @pytest.mark.long
@@ -147,7 +151,9 @@ def test_where_nobody_is_asked_there_is_no_login(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         it.manager()
         with TestClient(create_app(it.address), base_url="http://localhost") as client:
-            assert client.get("/").status_code == 200
+            answer = client.get("/")
+            assert answer.status_code == 200
+            assert "Log in" not in answer.text
             answer = log_in(client, "opensesame")
             assert answer.status_code == 400
             assert "nothing to log in to" in answer.json()["error"]

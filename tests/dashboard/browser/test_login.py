@@ -43,6 +43,8 @@ def test_the_login_stands_in_the_place_of_the_page_that_was_asked_for(eyes: Eyes
     expect(page.locator("h1")).to_have_text("hidden")
     assert page.url.endswith(f"/katib/studies/{study_id}")
     assert page.evaluate("document.cookie") == ""
+    page.set_viewport_size({"width": 320, "height": 700})
+    eyes.check_width()
     page.get_by_role("button", name="Log out").click()
     expect(page.locator("h1")).to_have_text("Log in")
     expect(page.get_by_role("button", name="Log out")).to_have_count(0)
