@@ -12,6 +12,7 @@ from katib.worker.base import RunPhase
 from katib.worker.exit_codes import explain
 from katib.worker.kubernetes.policy import Waits
 from katib.worker.kubernetes.reasons import (
+    BROKEN_STARTS,
     CONFIG,
     CREATE,
     CREATE_WAITS,
@@ -152,6 +153,9 @@ class _Pod:
             most = f"its limit of {limit}" if limit else "what its node had left"
             message = f"it needed more memory than {most}; raise pod.limits.memory, or make the trial smaller"
             return self._ended(RunPhase.FAILED, PodReason.OOM_KILLED, message, code)
+        if said in START_ERRORS and any(broken in words for broken in BROKEN_STARTS):
+            message = _said("its node broke off its start", words)
+            return self._ended(RunPhase.FAILED, PodReason.NODE_REFUSED, message, code)
         if said in START_ERRORS:
             message = _said("its command could not be started; correct the command or the image", words)
             return self._ended(RunPhase.FAILED, TrialReason.START_FAILED, message, code)

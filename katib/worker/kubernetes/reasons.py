@@ -61,6 +61,8 @@ CREATE_WAITS: Final = frozenset(
     {"CreateContainerError", "RunContainerError", "PreStartHookError", "PostStartHookError", "CrashLoopBackOff"}
 )
 START_ERRORS: Final = frozenset({"StartError", "ContainerCannotRun"})
+# With such words it was the node that was restarted, or too slow, and not the command.
+BROKEN_STARTS: Final = ("context canceled", "context deadline exceeded", "ttrpc: closed")
 # The Pod's own reason, once it has failed: ours, and what to say.
 POD_REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "Evicted": (PodReason.EVICTED, "its node ran out of something; request what it needs under pod.requests"),

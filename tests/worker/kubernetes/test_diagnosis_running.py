@@ -129,6 +129,13 @@ class TestEnded:
                 128,
             ),
             (terminated(127, "ContainerCannotRun", message="not found"), "StartFailed", "could not be started", 127),
+            # Its kubelet was restarted at that moment.
+            (
+                terminated(128, "StartError", message="failed to get task pid: context canceled: unknown"),
+                "NodeRefused",
+                "its node broke off its start (failed to get task pid: context canceled",
+                128,
+            ),
             (terminated(137, "ContainerStatusUnknown"), "NodeLost", "how it ended is not known", None),
             # What containerd says of a program that was there when the node's power went.
             (terminated(255, "Unknown"), "NodeLost", "how it ended is not known", None),
