@@ -1,9 +1,10 @@
 """A reader logs in, looks at a page that was asked for before, and logs out."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from katib.api.client import ManagerClient
 from tests.dashboard.browser.conftest import Eyes, printed, watched
@@ -50,6 +51,23 @@ def test_the_login_stands_in_the_place_of_the_page_that_was_asked_for(eyes: Eyes
     expect(page.get_by_role("button", name="Log out")).to_have_count(0)
     page.go_back()
     expect(page.locator("h1")).to_have_text("Log in")
+
+
+def test_what_is_entered_before_the_script_is_there_stays(eyes: Eyes) -> None:
+    held: list[Route] = []
+    eyes.page.route(re.compile(r"/(login|create)\.js$"), lambda route: held.append(route))
+    for path, box in (("/login", "#token"), ("/create", "#study-file")):
+        eyes.page.goto(eyes.url.rstrip("/") + path, wait_until="commit")
+        go = eyes.page.locator("form .primary")
+        eyes.page.fill(box, "typed")
+        until(lambda: bool(held) or eyes.page.wait_for_timeout(50))
+        expect(go).to_be_disabled()
+        if path == "/login":
+            eyes.page.keyboard.press("Enter")
+        held.pop().continue_()
+        expect(go).to_be_enabled()
+        expect(eyes.page.locator(box)).to_have_value("typed")
+        assert eyes.page.url.endswith(path)
 
 
 def test_who_is_logged_in_no_more_is_told_how_to_go_on(eyes: Eyes, katib: World) -> None:

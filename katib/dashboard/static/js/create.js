@@ -71,5 +71,7 @@ form.addEventListener('submit', async (event) => {
     button.disabled = false;
   }
 });
+// Until here the browser itself would send the form, and what was typed would be gone.
+button.disabled = false;
 lines();
 check();

@@ -21,4 +21,6 @@ form.addEventListener('submit', async (event) => {
     token.select();
   }
 });
+// Until here the browser itself would send the form, and the token would be gone from it.
+button.disabled = false;
 token.focus();
