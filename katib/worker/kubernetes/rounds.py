@@ -107,11 +107,17 @@ class Rounds:
                 self._failed(run, error)
                 done = 1
             else:
-                run.failures = 0 if done else run.failures
+                if done:
+                    run.failures = 0
+                    self._runs.hinder(run, "")
             requests += done
 
     def _failed(self, run: Run, error: Exception) -> None:
         run.failures += 1
+        if not run.ended:
+            self._runs.hinder(
+                run, str(error) if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
+            )
         most = min(_RETRY_S * 2 ** min(run.failures - 1, 16), _RETRY_MOST_S)
         # From its end: it may have taken longer than that.
         run.act_after = time.monotonic() + most * random.uniform(0.75, 1.0)  # noqa: S311

@@ -60,9 +60,10 @@ class Run:
     gone_at: float = 0.0
     log: RunLog | None = None
     sentence: tuple[str, str] | None = None
-    # For the driver's round: when it may act again, how often it could not, and what it has done.
+    # For the driver's round: when it may act again, how often it could not and why, and what it has done.
     act_after: float = 0.0
     failures: int = 0
+    hindrance: str = ""
     closing: bool = False
     deleting: bool = False
     forced: bool = False
@@ -89,6 +90,9 @@ class Run:
             found = replace(found, phase=RunPhase.RUNNING, reason="", message=message, exit_code=None)
         elif not self.ended and self.log is not None and self.log.said and not found.message:
             found = replace(found, message=f"what it prints cannot be read now: {self.log.said}")
+        if self.hindrance and not self.ended:
+            message = f"it cannot be ended, which is tried again: {self.hindrance}"
+            found = replace(found, message=f"{found.message}; {message}" if found.message else message)
         return RunStatus(
             name=self.name,
             study_id=self.study_id,
@@ -188,7 +192,7 @@ class Runs:
                 # Of that name, but not that Pod: whoever deleted it, or a tombstone, was followed by another.
                 self._buried[run.uid] = time.monotonic()
                 run.gone = run.closing = run.deleting = run.tombstone_due = run.forced = run.given_up = False
-                run.sentence, run.seen = None, {}
+                run.sentence, run.seen, run.hindrance = None, {}, ""
             before = run.diagnosis
             run.uid, run.version, run.gone = uid, version, False
             run.namespace = str(metadata.get("namespace") or "")
@@ -223,6 +227,12 @@ class Runs:
             before = run.diagnosis
             self._judge(run, pod)
             self._tell(run, before)
+
+    def hinder(self, run: Run, why: str) -> None:
+        """It is to end, and why it cannot be ended; empty: nothing is in the way."""
+        if run.hindrance != why:
+            run.hindrance = why
+            self._wake(run.study_id)
 
     def give_up(self, run: Run, message: str) -> None:
         """Its Pod does not go, and nobody waits for it any longer: whatever is heard of it, the run has FAILED."""

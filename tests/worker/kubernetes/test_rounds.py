@@ -70,6 +70,30 @@ def test_a_run_that_waited_long_enough_is_ended_before_pods_go_that_cannot_be_de
     assert time.monotonic() - begin < 10.0
 
 
+def test_a_run_that_waited_long_enough_and_cannot_be_ended_says_why(api, node, driver, monkeypatch) -> None:
+    monkeypatch.setattr("katib.worker.kubernetes.rounds._RETRY_S", 0.5)
+    node.full = True
+    for verb in ("patch", "delete"):
+        refuse(api, refusal(403, 'admission webhook "guard.example" denied the request: hands off', "Forbidden"), verb)
+    run = driver.run("true", study=replace(SPEC, pod=PodSettings(start_timeout=timedelta(seconds=1))))
+    driver.worker.create(run)
+
+    def told() -> bool:
+        # By a wake alone.
+        return (
+            driver.woken.wait(DEADLINE_S)
+            and not driver.woken.clear()
+            and "hands off" in driver.status(run.name).message
+        )
+
+    until("nobody is told", told)
+    status = driver.status(run.name)
+    assert (status.phase, status.reason) == (RunPhase.WAITING, "NotScheduled")
+    assert "longer than pod.start_timeout (1s); it cannot be ended, which is tried again: " in status.message
+    api.faults.clear()
+    assert driver.ended(run.name).message.endswith("longer than pod.start_timeout (1s)")
+
+
 @pytest.mark.long
 def test_pods_that_cannot_be_deleted_are_tried_again_ever_more_rarely_and_told_of_once_a_minute(
     api, driver, caplog, monkeypatch
