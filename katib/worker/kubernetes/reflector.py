@@ -31,6 +31,8 @@ _TOO_SHORT_S: Final = 1.0
 _HEALTHY_S: Final = 10.0
 # An API server that is restarted is away for seconds; what the copy says is true for that long as far as anybody could know.
 STALE_S: Final = 20.0
+# The same trouble may come and go with each list, as where the right to watch is missing.
+_SAY_S: Final = 60.0
 _MAX_EVENT: Final = 4 * 1024 * 1024
 
 
@@ -84,6 +86,9 @@ class Reflector:
         self._trouble = "it has not answered yet"
         # Whether that is a refusal, for this namespace alone.
         self.refused = False
+        self._said = ""
+        self._say_at = 0.0
+        self._said_lost = False
         self.lists = 0
         self._thread: Final = threading.Thread(target=self._run, name=f"pods-{namespace or 'all'}", daemon=True)
 
@@ -162,14 +167,16 @@ class Reflector:
             self._answered.set()
         if not known:
             _log.error("following the Pods of %s failed", self._where, exc_info=error)
-        elif first:
+        elif first and (message != self._said or time.monotonic() >= self._say_at):
+            self._said, self._say_at, self._said_lost = message, time.monotonic() + _SAY_S, True
             _log.warning("lost sight of the Pods of %s: %s", self._where, message)
 
     def _seen(self) -> None:
         with self._lock:
             again = self._lost_at is not None and self._synced.is_set()
             self._lost_at, self.refused = None, False
-        if again:
+        if again and self._said_lost:
+            self._said_lost = False
             _log.info("the Pods of %s are in sight again", self._where)
 
     def _list(self) -> str:

@@ -273,3 +273,13 @@ def _trouble(reflector) -> str:
     except UnavailableError as error:
         return error.message
     return ""
+
+
+def test_a_right_to_watch_that_is_missing_is_told_once_a_minute_while_lists_do_instead(api, reflect, copy, caplog):
+    said = 'pods is forbidden: User "katib" cannot watch resource "pods" in API group "" in the namespace "default"'
+    api.faults.append(lambda request: refusal(403, said, "Forbidden") if request.verb == "watch" else None)
+    reflect(**QUICK)
+    copy.until("it is not listed again and again", lambda copy: copy.lists >= 5)
+    told = [record.getMessage() for record in caplog.records if "lost sight" in record.getMessage()]
+    assert len(told) == 1
+    assert "grant the verb watch on pods" in told[0]
