@@ -20,8 +20,8 @@ Acquisition = Callable[[Floats, Floats], Promise]
 _LOG_ROOT_2PI: Final = 0.5 * float(np.log(2.0 * np.pi))
 _ROOT_HALF_PI: Final = float(np.sqrt(0.5 * np.pi))
 _ROOT_HALF: Final = float(np.sqrt(0.5))
-# Below, 1 - x from the scaled complementary error function has lost all digits: the asymptotic series takes over.
-_FAR: Final = -1e5
+# Below, 1 - x from the scaled complementary error function has lost most digits: the asymptotic series takes over.
+_FAR: Final = -1e3
 
 
 def log_h(z: Floats) -> Floats:
@@ -34,7 +34,7 @@ def log_h(z: Floats) -> Floats:
     # phi(z) (1 - |z| Phi(z)/phi(z)), the ratio by erfcx; far out 1 - ratio is 1/z^2 (1 - 3/z^2).
     with np.errstate(divide="ignore", invalid="ignore"):
         rest = np.where(
-            zf > -1e3,
+            zf > _FAR,
             np.log1p(zf * _ROOT_HALF_PI * erfcx(-_ROOT_HALF * zf)),
             -2.0 * np.log(-zf) + np.log1p(-3.0 / (zf * zf)),
         )

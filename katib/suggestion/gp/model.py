@@ -297,11 +297,3 @@ _LOST: Final = 4.0
 def _factor(covariance: Floats) -> Floats | None:
     factor, info = lapack.dpotrf(covariance, lower=1, clean=1)
     return None if info else factor
-
-
-def _inverse(factor: Floats) -> Floats:
-    # The other triangle is zeros, as `_factor` left it.
-    lower, _ = lapack.dpotri(factor, lower=1)
-    inverse: Floats = lower + lower.T
-    inverse.flat[:: len(inverse) + 1] *= 0.5
-    return inverse

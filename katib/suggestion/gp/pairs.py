@@ -22,13 +22,12 @@ class Pairs:
         """Of a symmetric matrix, or what is below the diagonal of another."""
         return matrix.ravel().take(self._below)
 
-    def matrix(self, pairs: Floats, diagonal: float = 0.0) -> Floats:
-        """The symmetric matrix."""
+    def matrix(self, pairs: Floats) -> Floats:
+        """The symmetric matrix with zeros on its diagonal."""
         matrix = np.zeros((self._count, self._count))
         line = matrix.reshape(-1)
         line[self._below] = pairs
         line[self._above] = pairs
-        line[:: self._count + 1] = diagonal
         return matrix
 
     def distances(self, points: Floats) -> Floats:
