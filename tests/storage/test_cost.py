@@ -204,6 +204,20 @@ def test_no_call_reads_more_rows_of_a_large_study_on_a_server(server_url):
     assert grown == {}
 
 
+def test_a_page_of_changes_reads_no_more_where_many_follow_it(server_url):
+    counter = RowCounter(server_url)
+    with closing(open_storage(server_url)) as storage:
+        small, large = (storage.create_study(make_study()) for _ in range(2))
+        for study, changes_ in ((small, 4), (large, 60)):
+            for _ in range(changes_):
+                completed(storage, study, *([0.1] * 10))
+        for read in (storage.changed_trials, storage.changed_columns):
+            few, many = (
+                counter.cost(lambda read=read, study=study: read(study.id, 0, 15))[0] for study in (small, large)
+            )
+            assert many <= few + 10
+
+
 def managers_costs(storage, counter, ended):
     """By name: the steps and statements of a manager's calls when so many studies that it or another one drove have ended."""
     for driver in ("m", "gone"):

@@ -30,7 +30,7 @@ _COLUMNS: Final = (
     trials.c.parameters,
     trials.c.revision,
 )
-_CHANGED, _REST_OF_REVISION = changed_statements(select(*_COLUMNS).where(trials.c.study_id == bindparam("study")))
+_CHANGED, _OF_REVISION = changed_statements(select(*_COLUMNS).where(trials.c.study_id == bindparam("study")))
 
 
 def changed_columns(session: Session, study_id: str, after_revision: int, limit: int) -> tuple[TrialColumns, int]:
@@ -39,12 +39,16 @@ def changed_columns(session: Session, study_id: str, after_revision: int, limit:
     rows: Sequence[Row] = session.rows(_CHANGED, study=study_id, revision=after_revision, size=limit)
     if not rows:
         return _columns_of([]), after_revision
-    last = rows[-1]
+    revision = rows[-1][12]
     if len(rows) == limit:
         # One of them that changes between the two queries has a greater revision then, and comes with the next call.
-        rest = session.rows(_REST_OF_REVISION, study=study_id, revision=last[12], after=last[1])
-        rows = [*rows, *rest]
-    return _columns_of(rows), last[12]
+        whole = session.rows(_OF_REVISION, study=study_id, revision=revision)
+        rows = list({row[0]: row for row in (*rows, *whole)}.values())
+    return _columns_of(sorted(rows, key=_by_revision)), revision
+
+
+def _by_revision(row: Row) -> tuple[int, int]:
+    return row[12], row[1]
 
 
 def _columns_of(rows: Sequence[Row]) -> TrialColumns:
