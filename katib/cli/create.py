@@ -12,7 +12,7 @@ from katib.cli.output import Format, output_option, print_document
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
 from katib.domain.errors import FailedPreconditionError, InvalidArgumentError
-from katib.domain.study import check_study
+from katib.domain.study_checks import check_study
 from katib.domain.study_file import StudyFile, parse_study
 
 if TYPE_CHECKING:

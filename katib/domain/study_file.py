@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from katib.domain.errors import FieldViolation, InvalidArgumentError
-from katib.domain.study import StudySpec, check_study
+from katib.domain.study import StudySpec
+from katib.domain.study_checks import check_study
 from katib.domain.study_file_errors import Place, Problem, StudyFileError, locate
 from katib.domain.study_file_reader import read_study
 from katib.domain.study_file_walk import Walk

@@ -16,7 +16,8 @@ from katib.domain.checks import check_text
 from katib.domain.errors import FieldViolation, InvalidArgumentError
 from katib.domain.names import check_service_name
 from katib.domain.parameters import ParameterConfig
-from katib.domain.study import Limits, Objective, Setting, StudySpec, check_study
+from katib.domain.study import Limits, Objective, Setting, StudySpec
+from katib.domain.study_checks import check_study
 from katib.domain.study_file_values import parse_period
 from katib.domain.trial import Tag
 from katib.sdk.space import Range, configs_of, range_field

@@ -7,7 +7,8 @@ from operator import attrgetter
 from katib.domain.errors import InvalidArgumentError, violation
 from katib.domain.metrics import Observation
 from katib.domain.search_space import SearchSpace
-from katib.domain.study import StudyReason, StudySpec, check_limits
+from katib.domain.study import StudyReason, StudySpec
+from katib.domain.study_checks import check_limits
 from katib.domain.trial import Trial
 from katib.suggestion.base import SETTINGS_PATH, STUDY_PATH, Algorithm, History, Problem, Reply, Request
 from katib.suggestion.histories import Delta, Histories

@@ -9,17 +9,8 @@ import pytest
 
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
-from katib.domain.study import (
-    Limits,
-    Mount,
-    Objective,
-    Setting,
-    StudySpec,
-    check_limits,
-    check_study,
-    effective_limits,
-    with_effective_settings,
-)
+from katib.domain.study import Limits, Mount, Objective, Setting, StudySpec, effective_limits, with_effective_settings
+from katib.domain.study_checks import check_limits, check_study
 from katib.domain.trial import Tag
 
 SPEC = StudySpec(

@@ -339,7 +339,8 @@ def test_a_manager_that_restarts_is_waited_for(tmp_path: Path, caplog: pytest.Lo
         it.suggestion("random")
         manager = it.manager()
         study = create(it, "restarts", max_trials=2)
-        starter = threading.Timer(1.0, it.manager)
+        # Longer than three tries of a call take, on a machine that is busy too.
+        starter = threading.Timer(4.0, it.manager)
         for trial in study.trials(patience=60):
             if trial.number == 1:
                 manager.kill()

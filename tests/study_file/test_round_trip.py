@@ -15,15 +15,14 @@ from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterT
 from katib.domain.study import (
     CHECK_INTERVAL,
     MAX_PARALLEL,
-    MAX_PERIOD,
     SUGGESTION_NUM,
     Limits,
     Mount,
     Objective,
     Setting,
     StudySpec,
-    check_study,
 )
+from katib.domain.study_checks import MAX_PERIOD, check_study
 from katib.domain.study_file import StudyFileError, parse_study
 from katib.domain.study_file_writer import dump_study
 from katib.domain.trial import Tag

@@ -15,7 +15,6 @@ from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, Kat
 from katib.domain.names import new_id
 from katib.domain.search_space import SearchSpace
 from katib.domain.study import (
-    MAX_TAGS,
     Intent,
     Study,
     StudyReason,
@@ -24,6 +23,7 @@ from katib.domain.study import (
     effective_limits,
     with_effective_settings,
 )
+from katib.domain.study_checks import MAX_TAGS
 from katib.domain.trial import NewTrial, Trial, TrialReason
 from katib.manager.controller.observed import Asking
 from katib.manager.history import StoredHistory

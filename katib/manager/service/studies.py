@@ -23,7 +23,6 @@ from katib.domain.names import is_id_prefix, new_id
 from katib.domain.nearest import advice
 from katib.domain.permissions import check_permissions, visible_to
 from katib.domain.study import (
-    MAX_STUDY_NAME,
     PAUSED_MESSAGE,
     Intent,
     Limits,
@@ -31,10 +30,9 @@ from katib.domain.study import (
     StudyReason,
     StudySpec,
     StudyState,
-    check_limits,
-    check_study,
     with_effective_settings,
 )
+from katib.domain.study_checks import MAX_STUDY_NAME, check_limits, check_study
 from katib.domain.views import Page, ServiceKind, StudyDetail, StudySummary, summary
 from katib.manager.patterns import check_sdk_pattern, compile_pattern
 from katib.manager.ports import StudyFilter

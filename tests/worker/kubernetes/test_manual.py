@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from katib.domain.study import check_study
+from katib.domain.study_checks import check_study
 from katib.domain.study_file import parse_study
 from katib.domain.trial import TrialReason
 from katib.worker.base import RunPhase

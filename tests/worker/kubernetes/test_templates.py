@@ -7,7 +7,8 @@ import pytest
 
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.pod import PodSettings, Toleration
-from katib.domain.study import Mount, check_study
+from katib.domain.study import Mount
+from katib.domain.study_checks import check_study
 from katib.worker.kubernetes.pods import check_pod, make_pod
 from tests.worker.kubernetes.pods import (
     ARGUMENTS,
