@@ -62,6 +62,10 @@ class ApiError(UnavailableError):
         )
 
 
+class QuietError(UnavailableError):
+    """Nothing was sent: the API server wants to be left alone for a while."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a request is about, for the sentence that explains why it failed."""
@@ -207,7 +211,7 @@ class Api:
             raise UnavailableError("the Kubernetes worker is closed")
         rest = self._quiet_until - time.monotonic()
         if rest > 0:
-            raise UnavailableError(f"{self._where} asked for patience; it is asked again in {rest:.0f} s")
+            raise QuietError(f"{self._where} asked for patience; it is asked again in {rest:.0f} s")
 
     def _refused(self, asked: Asked, response: urllib3.BaseHTTPResponse, data: bytes) -> ApiError:
         status = response.status

@@ -15,6 +15,7 @@ from typing import Final
 from katib.domain.errors import KatibError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes import marks
+from katib.worker.kubernetes.api import QuietError
 from katib.worker.kubernetes.endings import Endings
 from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.podapi import PodApi
@@ -103,6 +104,10 @@ class Rounds:
                 break
             try:
                 done = self._look(run, now, monotonic)
+            except QuietError:
+                # It is no run's failure, and none is to wait longer for it.
+                run.act_after = monotonic
+                break
             except Exception as error:  # noqa: BLE001 - one run's failure is no other's
                 self._failed(run, error)
                 done = 1

@@ -121,3 +121,14 @@ def test_the_name_of_a_run_is_held_though_the_api_server_failed_at_first(api, no
     assert driver.ended(name).reason == "PodDeleted"
     driver.worker.delete(driver.study_id, name)
     until("its name is not held", lambda: api.get(name) is not None)
+
+
+@pytest.mark.long
+def test_an_api_server_that_asks_for_patience_once_does_not_make_each_pod_stay_longer(api, driver) -> None:
+    refuse(api, refusal(429, "too many requests", "TooManyRequests", Retry_After="1"), "delete", times=1)
+    names = let_go(driver, 6)
+    until("nothing is deleted", lambda: ("delete", "pods") in api.counts())
+    time.sleep(3.5)
+    # But for the one that was refused.
+    assert sum(api.get(name) is not None for name in names) <= 1
+    until("it stays", lambda: all(api.get(name) is None for name in names))
