@@ -11,8 +11,9 @@ from katib.domain.trial import TrialReason
 from katib.manager.changes import StopRequest, StudyMove
 from katib.manager.controller.actions import Ask, AskRule, CreateRun, FenceRun, RemoveStudy, StopRun
 from katib.manager.controller.plan import Plan, plan
+from katib.manager.controller.settling import UNREAD_LOOK
 from katib.worker.base import RunPhase
-from tests.controller.planning import KILLED, NOW, RUNNING, actions, moves, observed, run, study, trial
+from tests.controller.planning import KILLED, NOW, PENDING, RUNNING, actions, moves, observed, run, study, trial
 
 # How studies end.
 
@@ -58,6 +59,16 @@ def test_an_ending_study_stops_what_runs_and_stays_running_until_it_is_gone() ->
     assert moves(o) == []
     (note,) = actions(o, StudyMove)
     assert (note.state, note.reason) == (StudyState.RUNNING, StudyReason.STOPPING)
+
+
+def test_an_ending_study_goes_on_at_once_where_it_can_and_waits_where_it_cannot() -> None:
+    s, t = study(intent=Intent.STOP, suggested=1), trial(1, RUNNING, stop_reason=TrialReason.STOPPED_BY_USER)
+    ended, ending = run(t, RunPhase.FAILED), run(t, RunPhase.STOPPING)
+    assert plan(observed(s, [t], [ended]), NOW).wake_at == NOW
+    assert plan(observed(s, [], [ending]), NOW).wake_at == NOW + UNREAD_LOOK
+    waiting = replace(t, state=PENDING)
+    held = {run(t).name: "hands off"}
+    assert plan(observed(s, [waiting], unended=held), NOW).wake_at is None
 
 
 def test_the_goal_reached_in_this_pass_keeps_the_next_trial_from_starting() -> None:

@@ -3,16 +3,18 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import NotFoundError, UnavailableError
 from katib.domain.names import run_name
 from katib.domain.study import Intent, StudyReason, StudyState
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges
+from katib.worker.base import Output
 from tests.controller.desk import Desk, desk, running
 from tests.e2e.harness import study, until
 
@@ -63,6 +65,17 @@ def name(trial: Trial) -> str:
     return run_name(trial.id, trial.attempt)
 
 
+def passes_of_a_second(desk: Desk, study_id: str) -> int:
+    """How many there are where each is made when the one before it wants it."""
+    end, passes = time.monotonic() + 1.0, 0
+    while (left := end - time.monotonic()) > 0:
+        again = desk.reconciler.reconcile(study_id)
+        passes += 1
+        pause = left if again is None else (again - desk.set - datetime.now(UTC)).total_seconds()
+        time.sleep(min(max(pause, 0.0), left))
+    return passes
+
+
 def test_a_run_that_cannot_be_ended_says_why_and_the_others_of_its_study_end_and_begin(desk: Desk, held: Held) -> None:
     study_id, (first, second) = begin(desk)
     held.runs.add(name(first))
@@ -106,6 +119,63 @@ def test_a_trial_whose_run_may_still_begin_is_not_over(desk: Desk, held: Held, m
     assert desk.storage.get_trial(waiting.id).state is TrialState.PENDING
     held.runs.clear()
     until(lambda: desk.work(study_id) or desk.storage.get_trial(waiting.id).state is TrialState.KILLED)
+
+
+@pytest.mark.parametrize(
+    ("trials", "whole"), [(3, True), (1, True), (3, False)], ids=["its study ends", "it is the last", "others follow"]
+)
+def test_until_then_it_is_looked_at_from_time_to_time_and_its_study_says_one_thing(
+    desk: Desk, held: Held, monkeypatch: pytest.MonkeyPatch, trials: int, whole: bool
+) -> None:
+    def create(_: object) -> NoReturn:
+        raise UnavailableError("no answer in time")
+
+    monkeypatch.setattr(desk.worker, "create", create)
+    study_id = desk.create(study(script="sleep 600", limits={"max_trials": trials, "max_parallel": 1}))
+    until(lambda: desk.work(study_id) or desk.storage.get_study(study_id).reason == StudyReason.WORKER_UNAVAILABLE)
+    (waiting,) = desk.storage.unfinished_trials(study_id)
+    held.runs.add(name(waiting))
+    if whole:
+        desk.storage.update_study(study_id, lambda s: replace(s, intent=Intent.STOP))
+    else:
+        stop(desk, study_id, waiting)
+    until(lambda: desk.work(study_id) or SAID in desk.storage.get_trial(waiting.id).message)
+    desk.work(study_id, 2)
+    before = desk.storage.get_study(study_id)
+    assert passes_of_a_second(desk, study_id) < 7
+    after = desk.storage.get_study(study_id)
+    assert (after.reason, after.message) == (before.reason, before.message)
+    held.runs.clear()
+    desk.woken.clear()
+    until(lambda: desk.work(study_id) or desk.storage.get_trial(waiting.id).state is TrialState.KILLED)
+    assert desk.woken
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_run_that_is_not_to_be_seen_and_cannot_be_ended_is_what_its_trial_waits_for(
+    desk: Desk, held: Held, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    study_id, (first, _) = begin(desk)
+    held.runs.add(name(first))
+    with monkeypatch.context() as patch:
+        runs, output = desk.worker.list, desk.worker.output
+
+        def not_there(study_id: str, run: str, cursor: str, most: int) -> Output:
+            if run in held.runs:
+                raise NotFoundError("it is not there")
+            return output(study_id, run, cursor, most)
+
+        patch.setattr(desk.worker, "list", lambda asked: [run for run in runs(asked) if run.name not in held.runs])
+        patch.setattr(desk.worker, "output", not_there)
+        if stopped:
+            stop(desk, study_id, first)
+        desk.set = timedelta(minutes=1)
+        desk.work(study_id, 2)
+        assert passes_of_a_second(desk, study_id) < 7
+    said = "stopped by a user" if stopped else "its worker knows no run of it"
+    assert desk.storage.get_trial(first.id).message == f"{said}; {SAID}"
+    held.runs.clear()
+    until(lambda: desk.work(study_id) or SAID not in desk.storage.get_trial(first.id).message)
 
 
 def test_it_is_tried_again_ever_more_rarely(desk: Desk, held: Held) -> None:

@@ -170,9 +170,9 @@ class Doing:
         return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=begin)
 
     def _note_worker(self, todo: _Sorted) -> None:
-        """Says on the study that the worker creates no runs: the plan could not know yet."""
+        """Says on the study that the worker creates no runs: a plan that creates some could not know yet."""
         study, trouble = self._study, self._memory.worker_trouble
-        if trouble and study.state is StudyState.RUNNING and not (todo.study and todo.study.reason):
+        if todo.new and trouble and study.state is StudyState.RUNNING and not (todo.study and todo.study.reason):
             reason = (StudyReason.WORKER_UNAVAILABLE, trouble)
             known = (study.reason, study.message) == reason
             todo.study = None if known else StudyMove(study.state, *reason, read=study)
@@ -250,8 +250,12 @@ class Doing:
         """What could not be ended comes after all else, that which was tried last behind the others."""
         wanted = {*todo.runs, *(action.run for action in todo.later if isinstance(action, StopRun))}
         unended = self._memory.unended
-        for run in unended.keys() - wanted:
+        over = unended.keys() - wanted
+        for run in over:
             del unended[run]
+        if over:
+            # The plan did not know yet that nothing holds the study any more.
+            self._means.wake(self._study.id)
         place = {run: number for number, run in enumerate(unended, 1)}
         todo.runs.sort(key=lambda run: place.get(run, 0))
         todo.later.sort(key=lambda action: place.get(action.run, 0) if isinstance(action, StopRun) else 0)
@@ -280,7 +284,8 @@ class Doing:
                 _log.warning("run %s cannot be ended: %s", run, error, extra={"study_id": self._study.id})
                 self._means.wake(self._study.id)
             return False
-        unended.pop(run, None)
+        if unended.pop(run, None) is not None:
+            self._means.wake(self._study.id)
         return True
 
     def _leave(self, todo: _Sorted, run: str, trials: Sequence[Trial]) -> None:

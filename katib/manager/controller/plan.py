@@ -17,7 +17,7 @@ from katib.domain.trial import TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyMove
 from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, DeleteRun, RemoveStudy, StopRun
 from katib.manager.controller.observed import Observed
-from katib.manager.controller.settling import RETRY_MOST, Settling, seconds
+from katib.manager.controller.settling import RETRY_MOST, UNREAD_LOOK, Settling, seconds
 from katib.manager.service_ports import History
 from katib.manager.suggested import clients_ask, noted_for_clients, nothing_more
 
@@ -154,8 +154,9 @@ class _Planner:
             else:
                 self.actions.append(StudyMove(end.state, end.reason, self._told(end.message), self.now, self.study))
             return
-        if not still_open:
-            self.settling.wake(self.now)
+        if not still_open and not self.observed.unended:
+            # What ends in this pass is behind the next one. Of runs that are left their worker tells.
+            self.settling.wake(self.now if self.observed.trials else self.now + UNREAD_LOOK)
         reason = StudyReason.DELETING if self.study.intent is Intent.DELETE else StudyReason.STOPPING
         held = [f"run {run} cannot be ended yet: {trouble}" for run, trouble in self.observed.unended.items()]
         # Before the rest, of which a later pass takes what its service said.

@@ -59,16 +59,7 @@ class Settling:
         if trial.state is TrialState.PENDING:
             self._settle_pending(trial, name, run)
         elif run is None:
-            # On its way, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on.
-            # Twice as long, since the clock that says when it began may be another manager's and a little ahead.
-            if (
-                trial.stop_reason
-                or trial.started_at is None
-                or not self.lies_ahead(trial.started_at + ON_ITS_WAY, 2 * ON_ITS_WAY)
-            ):
-                self.actions.append(StopRun(name))
-            self.open.append(trial)
-            self.wake(self.now + FENCE_LOOK)
+            self._settle_unseen(trial, name)
         elif run.phase.ended:
             if name in self.observed.drained:
                 self.deletes.append(name)
@@ -113,6 +104,21 @@ class Settling:
             self.finish(trial, TrialState.KILLED, trial.stop_reason, trial.stop_message)
         else:
             self.open.append(trial)
+
+    def _settle_unseen(self, trial: Trial, name: str) -> None:
+        """On its way, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on."""
+        self.open.append(trial)
+        # Twice as long, since the clock that says when it began may be another manager's and a little ahead.
+        begun = trial.started_at
+        if trial.stop_reason or begun is None or not self.lies_ahead(begun + ON_ITS_WAY, 2 * ON_ITS_WAY):
+            self.actions.append(StopRun(name))
+        why = not_ended(self.observed.unended.get(name, ""))
+        if not why:
+            self.wake(self.now + FENCE_LOOK)
+        elif trial.stop_reason:
+            self._note_stopping(trial, why)
+        elif trial.message != (message := f"its worker knows no run of it; {why}"):
+            self.actions.append(TrialNote(trial.id, trial.attempt, "", message))
 
     def _read_on(self, trial: Trial, run: RunStatus) -> None:
         """It has ended, and not all that it said has been read. Where there is more of it already the pass goes on at once."""
@@ -190,7 +196,10 @@ class Settling:
         if trial.stop_reason:
             if run.phase is not RunPhase.STOPPING:
                 self.actions.append(StopRun(run.name))
-            self._note_stopping(trial, run)
+            why = not_ended(self.observed.unended.get(run.name, ""))
+            if not why and (run.ended_at is not None or run.reason in DISRUPTIONS):
+                why = run.message
+            self._note_stopping(trial, why)
             return
         # What a run waits for before it executes has deadlines of its own, which its worker keeps.
         # One that has ended, and is still named as running, waits for its output to be read.
@@ -204,11 +213,8 @@ class Settling:
         if (run.reason, run.message) != (trial.reason, trial.message):
             self.actions.append(TrialNote(trial.id, trial.attempt, run.reason, run.message))
 
-    def _note_stopping(self, trial: Trial, run: RunStatus) -> None:
+    def _note_stopping(self, trial: Trial, why: str) -> None:
         """Says what keeps it from its end, if anything does."""
-        why = not_ended(self.observed.unended.get(run.name, ""))
-        if not why and (run.ended_at is not None or run.reason in DISRUPTIONS):
-            why = run.message
         message = "; ".join(filter(None, (trial.stop_message, why)))
         if message != (trial.message or trial.stop_message):
             self.actions.append(TrialNote(trial.id, trial.attempt, "", message))
