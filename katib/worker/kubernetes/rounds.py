@@ -112,9 +112,9 @@ class Rounds:
                 self._failed(run, error)
                 done = 1
             else:
-                if done:
-                    run.failures = 0
-                    self._runs.hinder(run, "")
+                # Done, or there is nothing to do any more.
+                run.failures = 0
+                self._runs.hinder(run, "")
             requests += done
 
     def _failed(self, run: Run, error: Exception) -> None:

@@ -94,6 +94,22 @@ def test_a_run_that_waited_long_enough_and_cannot_be_ended_says_why(api, node, d
     assert driver.ended(run.name).message.endswith("longer than pod.start_timeout (1s)")
 
 
+def test_a_run_that_could_not_be_ended_and_begins_after_all_says_no_more_that_it_cannot(
+    api, node, driver, monkeypatch
+) -> None:
+    monkeypatch.setattr("katib.worker.kubernetes.rounds._RETRY_S", 0.5)
+    node.full = True
+    for verb in ("patch", "delete"):
+        refuse(api, refusal(403, 'admission webhook "guard.example" denied the request: hands off', "Forbidden"), verb)
+    run = driver.run("sleep", "600", study=replace(SPEC, pod=PodSettings(start_timeout=timedelta(seconds=1))))
+    driver.worker.create(run)
+    until("it could be ended", lambda: "hands off" in driver.status(run.name).message)
+    node.full = False
+    node.take(api.get(run.name))
+    driver.until("it never ran", lambda: driver.status(run.name).phase is RunPhase.RUNNING)
+    until("it is still to end", lambda: not driver.status(run.name).message)
+
+
 @pytest.mark.long
 def test_pods_that_cannot_be_deleted_are_tried_again_ever_more_rarely_and_told_of_once_a_minute(
     api, driver, caplog, monkeypatch
