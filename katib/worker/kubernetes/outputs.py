@@ -114,7 +114,8 @@ class Outputs:
             if not log.ended:
                 log.ended, log.ended_at = True, time.monotonic()
             if not log.serving:
-                if log.started and (log.eof_at is None or not log.trusted):
+                whole = log.complete or log.dropped or (log.eof_at is not None and log.trusted)
+                if log.started and not whole:
                     self._lose(log, "")
                 self._complete(log)
 

@@ -102,6 +102,26 @@ def test_the_log_of_a_pod_that_is_gone_is_lost_at_once(api, driver) -> None:
 
 
 @pytest.mark.long
+def test_a_log_that_was_read_whole_is_not_lost_with_its_pod(api, driver, caplog) -> None:
+    name = driver.start("sh", "-c", f"yes {'x' * 1000} | head -n 400")
+    driver.ended(name)
+    log = driver.worker._runs.get(name).log
+    outputs = [driver.worker.output(driver.study_id, name, "", 20000)]
+
+    def take() -> bool:
+        outputs.append(driver.worker.output(driver.study_id, name, outputs[-1].cursor, 20000))
+        return outputs[-1].end
+
+    until("it was never read", lambda: log.complete or (take() and False))
+    api.remove("default", name)
+    until("its Pod stays", lambda: log.gone)
+    until("it never ended", take)
+    assert sum(len(output.lines) for output in outputs) == 400
+    assert not any(output.truncated for output in outputs)
+    assert "is lost" not in caplog.text
+
+
+@pytest.mark.long
 def test_a_log_that_could_not_be_followed_has_all_its_time_once_its_run_has_ended(api, node, new_worker) -> None:
     driver = impatient(new_worker, 1.5)
     fault = refusal(500, "dial tcp 10.0.0.1:10250: connect: connection refused")
