@@ -241,6 +241,9 @@ def test_of_large_study_files_a_few_are_in_memory_at_once_and_small_ones_do_not_
         async with client, create_task_group() as asking:
             for number in range(12):
                 asking.start_soon(ask, client, answers, large(number, go_on))
+            with fail_after(20):
+                while len(begun) < app._LARGE:
+                    await sleep(0.01)
             await sleep(0.3)
             assert len(begun) == app._LARGE
             with fail_after(5):
