@@ -18,7 +18,7 @@ from katib.api.plugins import COMMAND, log_level_option
 from katib.api.tls import ClientTls, ServerTls, client_tls, server_tls, warn_of_plaintext, warn_of_sent
 from katib.api.tls_options import CERT_HELP, KEY_HELP
 from katib.dashboard.app import create_app
-from katib.dashboard.connections import Connection, Server
+from katib.dashboard.connections import Connection, Server, over_tls
 from katib.dashboard.listening import BACKLOG, DEFAULT_LISTEN, bind, url
 from katib.dashboard.prefix import is_prefix
 from katib.dashboard.security import LOOPBACK_HOSTS
@@ -51,7 +51,7 @@ def run(
         hosts = LOOPBACK_HOSTS
     config = uvicorn.Config(
         create_app(server, root_path, hosts, manager_tls, token),
-        http=Connection,
+        http=Connection if tls is None else over_tls(tls.following_context()),
         backlog=BACKLOG,
         log_config=None,
         access_log=False,
@@ -66,7 +66,6 @@ def run(
         warn_of_plaintext(listen if fd is None else "")
     else:
         tls.watch()
-        config.ssl = tls.following_context()
     if manager_tls is None:
         warn_of_sent("the token by which a reader logs in", server)
     raise_limit()

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import socket
+import ssl
 import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -17,7 +19,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from katib.dashboard import connections
-from katib.dashboard.connections import Connection, Server
+from katib.dashboard.connections import Connection, Server, over_tls
+from tests.cluster.certificates import Authority
 from tests.e2e.harness import BIN, World, until
 
 pytestmark = pytest.mark.long
@@ -41,17 +44,25 @@ async def endless(_request: Request) -> Response:
     return StreamingResponse(pieces())
 
 
-@pytest.fixture
-def address() -> Iterator[Address]:
+@contextmanager
+def serving(connection: type[Connection]) -> Iterator[Address]:
     app = Starlette(routes=[Route("/slowly", slowly, methods=["GET", "POST"]), Route("/endless", endless)])
-    server = Server(uvicorn.Config(app, http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    server = Server(uvicorn.Config(app, http=connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, args=([bound],))
         thread.start()
         until(lambda: server.started)
-        yield bound.getsockname()
-        server.should_exit = True
-        thread.join()
+        try:
+            yield bound.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def address() -> Iterator[Address]:
+    with serving(Connection) as it:
+        yield it
 
 
 def said(peer: socket.socket) -> bytes:
@@ -76,18 +87,36 @@ def is_open(peer: socket.socket) -> bool:
         return False
 
 
-def test_who_connects_and_says_nothing_keeps_nobody_out(katib: World) -> None:
-    few = f"ulimit -n 200; exec {BIN}/katib-dashboard --server {katib.address} --listen 127.0.0.1:0"
+@pytest.mark.parametrize("secured", [False, True], ids=["plaintext", "TLS"])
+def test_who_connects_and_says_nothing_keeps_nobody_out(katib: World, tmp_path: Path, secured: bool) -> None:
+    context, options = None, ""
+    if secured:
+        authority = Authority(tmp_path / "authority")
+        certificate, key = authority.issue("dashboard", at=["localhost"])
+        options = f" --tls-cert {certificate} --tls-key {key}"
+        context = ssl.create_default_context(cafile=authority.certificate)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    few = f"ulimit -n 200; exec {BIN}/katib-dashboard --server {katib.address} --listen localhost:0{options}"
     dashboard = katib.start("/bin/sh", "-c", few, name="few-files")
-    place = until(lambda: dashboard.output.partition("The dashboard is at ")[2].strip())
-    host, _, port = place.removeprefix("http://").strip("/").partition(":")
+    place = until(lambda: dashboard.output.partition("The dashboard is at ")[2].partition("\n")[0].strip())
+    port = place.strip("/").rpartition(":")[2]
     with ExitStack() as stack:
         for _ in range(400):
-            stack.enter_context(socket.create_connection((host, int(port)), 10))
-        with urllib.request.urlopen(f"{place}healthz", timeout=10) as answer:
+            stack.enter_context(socket.create_connection(("localhost", int(port)), 10))
+        scheme = "https" if secured else "http"
+        with urllib.request.urlopen(f"{scheme}://localhost:{port}/healthz", timeout=10, context=context) as answer:
             assert answer.status == 200
     dashboard.end()
     assert "Traceback" not in dashboard.output
+
+
+def test_a_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE_S", 0.3)
+    certificate, key = Authority(tmp_path / "authority").issue("dashboard", at=["localhost"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(over_tls(context)) as address, socket.create_connection(address) as peer:
+        assert said(peer) == b""
 
 
 def test_of_too_many_the_one_that_has_waited_longest_gives_way(
