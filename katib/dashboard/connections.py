@@ -18,8 +18,8 @@ _log: Final = logging.getLogger(__name__)
 
 # For a whole request: a study file of the largest size by a slow line.
 REQUEST_S = 30.0
-# For a piece of an answer, which is as much as one side of a line holds.
-PIECE_S = 60.0
+# So long may nothing be taken of an answer.
+TAKEN_S = 60.0
 HANDSHAKE_S: Final = 10.0
 _MOST: Final = 1000
 _NO_FILE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -63,7 +63,8 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck = self._stuck or self.loop.call_later(PIECE_S, self.end)
+        if self._stuck is None:
+            self._stuck = self.loop.call_later(TAKEN_S, self._look_whether_taken, self._left())
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -75,6 +76,18 @@ class Connection(H11Protocol):
     def waits(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete or cycle.more_body
+
+    def _look_whether_taken(self, before: int) -> None:
+        """A piece may be as large as the whole answer, and the line slow."""
+        left = self._left()
+        if left >= before:
+            self.end()
+        else:
+            self._stuck = self.loop.call_later(TAKEN_S, self._look_whether_taken, left)
+
+    def _left(self) -> int:
+        """Of what was written, in bytes."""
+        return self.transport.get_write_buffer_size()
 
     def _make_way(self) -> None:
         if len(self.connections) > most():
@@ -115,16 +128,20 @@ class TlsConnection(Connection):
     of a megabyte by then."""
 
     context: ClassVar[ssl.SSLContext]
+    _line: asyncio.Transport
     _early: bytes | None = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as Uvicorn has it
-        self.transport = transport
+        self.transport = self._line = transport
         self._since = self.loop.time()
         self.connections.add(self)
         self._make_way()
         shaking = self.loop.create_task(self._shake(transport))
         self.tasks.add(shaking)
         shaking.add_done_callback(self.tasks.discard)
+
+    def _left(self) -> int:
+        return super()._left() + self._line.get_write_buffer_size()
 
     async def _shake(self, transport: asyncio.Transport) -> None:
         if transport.is_closing():

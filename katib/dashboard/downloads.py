@@ -30,6 +30,8 @@ _FIELDS: Final = (
     "ended_at",
 )
 _PAGE: Final = 1000
+# What is sent at once, in characters: tags may be long.
+_PIECE: Final = 256 * 1024
 
 
 def trials_csv(client: ManagerClient, study_id: str) -> Response:
@@ -64,12 +66,12 @@ def _csv(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]
 
 
 def _json(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str]:
-    """A list with an object to a line, in pieces of a page: each is handed from thread to thread and sent, which takes longer
+    """A list with an object to a line, in pieces of many: each is handed from thread to thread and sent, which takes longer
     than to write a trial."""
     metrics = _Metrics(client, study_id, spec)
     before = "[\n"
     for page in _pages(client, study_id):
-        lines = []
+        lines, size = [], 0
         for trial in page.items:
             document = _row(trial) | {
                 "objective": {"name": spec.objective_name, "value": exact(trial.objective)},
@@ -77,8 +79,13 @@ def _json(client: ManagerClient, study_id: str, spec: StudySpec) -> Iterator[str
                 "parameters": {p.name: _value(p) for p in trial.parameters},
                 "tags": {tag.name: tag.value for tag in trial.tags},
             }
-            lines.append(before + json.dumps(document, ensure_ascii=False))
+            line = before + json.dumps(document, ensure_ascii=False)
             before = ",\n"
+            lines.append(line)
+            size += len(line)
+            if size > _PIECE:
+                yield "".join(lines)
+                lines, size = [], 0
         yield "".join(lines)
     yield "[]\n" if before == "[\n" else "\n]\n"
 

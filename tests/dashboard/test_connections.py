@@ -35,6 +35,10 @@ async def slowly(request: Request) -> Response:
     return PlainTextResponse(f"{len(await request.body())} bytes")
 
 
+async def large(_request: Request) -> Response:
+    return Response(b"x" * ENOUGH)
+
+
 async def endless(_request: Request) -> Response:
     async def pieces() -> AsyncIterator[bytes]:
         while True:
@@ -46,7 +50,9 @@ async def endless(_request: Request) -> Response:
 
 @contextmanager
 def serving(connection: type[Connection]) -> Iterator[Address]:
-    app = Starlette(routes=[Route("/slowly", slowly, methods=["GET", "POST"]), Route("/endless", endless)])
+    app = Starlette(
+        routes=[Route("/slowly", slowly, methods=["GET", "POST"]), Route("/endless", endless), Route("/large", large)]
+    )
     server = Server(uvicorn.Config(app, http=connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, args=([bound],))
@@ -177,12 +183,39 @@ def test_a_request_that_is_whole_has_all_the_time_that_its_answer_takes(
 
 
 def test_an_answer_that_nobody_takes_is_let_go(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "PIECE_S", 0.3)
+    monkeypatch.setattr(connections, "TAKEN_S", 0.3)
     with socket.create_connection(address) as peer:
         peer.sendall(HEAD.replace(b"{}", b"endless") + b"\r\n")
         time.sleep(1)
         # What was on its way is there, and then no more of what has no end.
         assert len(said(peer)) < ENOUGH
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["plaintext", "TLS"])
+def test_one_that_is_taken_slowly_is_given_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secured: bool
+) -> None:
+    monkeypatch.setattr(connections, "TAKEN_S", 1.0)
+    kind, client = Connection, None
+    if secured:
+        authority = Authority(tmp_path / "authority")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*authority.issue("dashboard", at=["localhost"]))
+        kind, client = over_tls(context), ssl.create_default_context(cafile=authority.certificate)
+        client.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    taken = 0
+    with serving(kind) as address, ExitStack() as stack:
+        peer = stack.enter_context(socket.create_connection(address))
+        if client is not None:
+            peer = stack.enter_context(client.wrap_socket(peer, server_hostname="localhost"))
+        peer.sendall(HEAD.replace(b"{}", b"large") + b"Connection: close\r\n\r\n")
+        peer.settimeout(10)
+        due = time.monotonic()
+        while piece := peer.recv(65536):
+            taken += len(piece)
+            due += len(piece) / (ENOUGH / 4)
+            time.sleep(max(due - time.monotonic(), 0))
+    assert taken > ENOUGH
 
 
 def test_that_nobody_more_can_connect_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -187,6 +187,11 @@ class TestStudy:
         with katib.client() as client:
             pieces = list(downloads._json(client, ended, client.get_study(ended).spec))
         assert [piece.count('"number"') for piece in pieces] == [3, 1, 0]
+        monkeypatch.setattr(downloads, "_PIECE", 1)
+        with katib.client() as client:
+            small = list(downloads._json(client, ended, client.get_study(ended).spec))
+        assert max(piece.count('"number"') for piece in small) == 1
+        assert "".join(small) == "".join(pieces)
         assert [document["number"] for document in json.loads("".join(pieces))] == [1, 2, 3, 4]
 
     @pytest.mark.parametrize(
