@@ -22,3 +22,9 @@ def test_the_kubernetes_worker_knows_the_audience_of_tokens_for_the_manager() ->
     assert Settings(worker="kubernetes", auth_audience="lab").worker_options() == {"audience": "lab"}
     assert Settings(worker="kubernetes").worker_options() == {}
     assert Settings(auth_audience="lab").worker_options() == {}
+
+
+def test_they_are_shown_without_the_password() -> None:
+    shown = Settings(database="mysql+pymysql://user:p4ss@host/db").shown()
+    assert "p4ss" not in shown
+    assert "user" in shown

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -383,12 +382,6 @@ class TestService:
         assert len(next(iter(events)).trials) == 2
         api.stop_study(study_id)
         assert list(events)[-1].study.state is StudyState.STOPPED
-
-
-def test_the_settings_show_no_password(tmp_path: Path) -> None:
-    shown = Settings(database="mysql+pymysql://user:p4ss@host/db").shown()
-    assert "p4ss" not in shown
-    assert "user" in shown
 
 
 def test_the_errors_of_calls_that_never_worked_are_the_clients_too(services: tuple[World, Manager]) -> None:

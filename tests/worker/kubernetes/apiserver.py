@@ -10,67 +10,16 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.worker.kubernetes.messages import Answer, RefusedError, Request, refusal
 from tests.worker.kubernetes.node import Node
 
 Pod = dict[str, Any]
 _PATH = re.compile(r"/api/v1(?:/namespaces/([^/]+))?/pods(?:/([^/]+))?(?:/(log|status))?")
-
-
-@dataclass
-class Request:
-    method: str
-    path: str
-    query: dict[str, str]
-    body: Any
-    namespace: str
-    name: str
-    part: str
-
-    @property
-    def verb(self) -> str:
-        if self.method == "GET":
-            if self.query.get("watch"):
-                return "watch"
-            return "get" if self.name else "list"
-        return {"POST": "create", "PATCH": "patch", "DELETE": "delete"}[self.method]
-
-    @property
-    def resource(self) -> str:
-        return f"pods/{self.part}" if self.part else "pods"
-
-
-@dataclass
-class Answer:
-    """`raw`: writes to the handler itself, whatever it likes."""
-
-    status: int = 200
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    raw: Callable[["Handler"], None] | None = None
-
-
-def refusal(status: int, message: str, reason: str = "", **headers: str) -> Answer:
-    body = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": status,
-    }
-    return Answer(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
-
-
-class RefusedError(Exception):
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(str(answer.body))
-        self.answer = answer
 
 
 class ApiServer:
@@ -203,7 +152,7 @@ class ApiServer:
             return Answer(body=self._delete(request, pod))
 
     def selected(self, request: Request) -> list[Pod]:
-        return [pod for (namespace, _), pod in sorted(self.pods.items()) if _fits(pod, namespace, request)]
+        return [pod for (namespace, _), pod in sorted(self.pods.items()) if request.fits(pod, namespace)]
 
     def _list(self, request: Request) -> Pod:
         limit, start = int(request.query.get("limit", "0")), int(request.query.get("continue", "0") or 0)
@@ -377,7 +326,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             for version, kind, pod in new:
                 seen = version
-                if _fits(pod, pod["metadata"]["namespace"], request):
+                if request.fits(pod, pod["metadata"]["namespace"]):
                     self.event(kind, pod)
             if time.monotonic() >= bookmark and not new:
                 bookmark = time.monotonic() + api.bookmark_s
@@ -439,18 +388,6 @@ def _text(time_: datetime) -> str:
 
 def _stamp(ns: int) -> bytes:
     return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{ns % 10**9:09d}Z ".encode()
-
-
-def _fits(pod: Pod, namespace: str, request: Request) -> bool:
-    if request.namespace and namespace != request.namespace:
-        return False
-    labels = pod["metadata"].get("labels") or {}
-    for term in filter(None, request.query.get("labelSelector", "").split(",")):
-        name, _, value = term.partition("=")
-        if labels.get(name) != value:
-            return False
-    field_, _, wanted = request.query.get("fieldSelector", "").partition("=")
-    return not field_ or (field_ == "metadata.name" and pod["metadata"]["name"] == wanted)
 
 
 def _merged(thing: Any, change: Any) -> Any:

@@ -8,8 +8,8 @@ from katib.worker.base import RunPhase
 from katib.worker.kubernetes.pods import LABEL_INSTALLATION, LABEL_MANAGED_BY
 from katib.worker.kubernetes.policy import KEEP_NONE, Policy
 from tests.worker.driving import Driver
-from tests.worker.kubernetes.apiserver import refusal
 from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, created, refuse, successor, until
+from tests.worker.kubernetes.messages import refusal
 
 
 def test_a_create_whose_answer_was_lost_adopts_what_it_made(api, driver, new_worker):

@@ -9,8 +9,8 @@ from katib.domain.errors import UnavailableError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.policy import Policy
 from tests.worker.driving import Driver
-from tests.worker.kubernetes.apiserver import refusal
 from tests.worker.kubernetes.driving import DEADLINE_S, QUICK, SPEC, successor, until
+from tests.worker.kubernetes.messages import refusal
 
 POLICY = Policy(namespaces=("other",))
 SAID = 'pods is forbidden: User "manager" cannot list resource "pods" in API group "" in the namespace "other"'

@@ -6,8 +6,8 @@ import pytest
 
 from katib.worker.base import RunPhase
 from tests.worker.driving import Driver
-from tests.worker.kubernetes.apiserver import refusal
 from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, successor, until
+from tests.worker.kubernetes.messages import refusal
 
 
 @pytest.mark.long

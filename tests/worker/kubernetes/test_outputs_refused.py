@@ -9,8 +9,8 @@ from katib.domain.errors import UnavailableError
 from katib.worker.base import Output, RunPhase
 from katib.worker.kubernetes.policy import Policy
 from tests.worker.driving import Driver
-from tests.worker.kubernetes.apiserver import Answer, refusal
 from tests.worker.kubernetes.driving import DEADLINE_S, QUICK, SPEC, until
+from tests.worker.kubernetes.messages import Answer, refusal
 
 # What a real one answers while the kubelet, or its container runtime, has just been started.
 UNKNOWN_POD = refusal(404, "the server could not find the requested resource ( pods/log x)", "NotFound")

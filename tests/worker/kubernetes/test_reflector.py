@@ -10,7 +10,7 @@ from katib.domain.errors import UnavailableError
 from katib.worker.kubernetes.api import Api
 from katib.worker.kubernetes.podapi import PodApi
 from katib.worker.kubernetes.reflector import Reflector
-from tests.worker.kubernetes.apiserver import Answer, refusal
+from tests.worker.kubernetes.messages import Answer, refusal
 
 DEADLINE_S = 20.0
 QUICK = {"backoff_first_s": 0.02, "backoff_most_s": 0.1, "stale_s": 0.3}

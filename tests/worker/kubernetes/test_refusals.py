@@ -7,8 +7,8 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.podapi import VERBS
-from tests.worker.kubernetes.apiserver import refusal
 from tests.worker.kubernetes.driving import DEADLINE_S, created, refuse, successor, until
+from tests.worker.kubernetes.messages import refusal
 
 WHO = 'User "system:serviceaccount:katib:manager"'
 

@@ -9,8 +9,8 @@ import pytest
 from katib.domain.pod import PodSettings
 from katib.worker.base import RunPhase
 from tests.worker.driving import Driver
-from tests.worker.kubernetes.apiserver import refusal
 from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, refuse, until
+from tests.worker.kubernetes.messages import refusal
 
 HOOK = 'failed calling webhook "guard.example": context deadline exceeded'
 
