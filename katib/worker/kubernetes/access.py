@@ -36,6 +36,7 @@ class Access:
         self._context: Final = context
         self._lock: Final = threading.Lock()
         self._renewed_at = time.monotonic()
+        self._looked_at = self._renewed_at
         self._configuration, self.namespace = _configure(kubeconfig, context)
         self.pool = _pool(self._configuration)
 
@@ -65,6 +66,24 @@ class Access:
             except InvalidArgumentError as error:
                 _log.warning("the way to the Kubernetes API server cannot be read again: %s", error)
 
+    def look_again(self) -> None:
+        """Reads where the API server is, now and then: it cannot be reached, and may be elsewhere by now, or have a certificate
+        of another authority. Connections that would be made in the same way stay."""
+        with self._lock:
+            if time.monotonic() - self._looked_at < _RENEW_S:
+                return
+            self._looked_at = time.monotonic()
+            try:
+                found, _ = _configure(self._kubeconfig, self._context)
+            except InvalidArgumentError as error:
+                _log.warning("the way to the Kubernetes API server cannot be read again: %s", error)
+                return
+            if _way(found) == _way(self._configuration):
+                return
+            _log.info("the way to the Kubernetes API server is another one: it is at %s", found.host)
+            self._configuration = found
+            self.pool = _pool(found)
+
 
 def open_access(kubeconfig: str = "", context: str = "") -> Access:
     """From the file named, else from $KUBECONFIG, else inside a cluster from the service account, else from ~/.kube/config.
@@ -89,6 +108,12 @@ def _pool(configuration: Any) -> urllib3.PoolManager:
     from kubernetes.client.rest import RESTClientObject
 
     return RESTClientObject(configuration).pool_manager
+
+
+def _way(configuration: Any) -> tuple[object, ...]:
+    """What a connection is made by; files by their names, as each connection reads them itself."""
+    names = ("host", "ssl_ca_cert", "cert_file", "key_file", "verify_ssl", "tls_server_name", "proxy", "no_proxy")
+    return tuple(getattr(configuration, name, None) for name in names)
 
 
 def _load(configuration: Any, kubeconfig: str, context: str) -> str:

@@ -195,7 +195,9 @@ class Api:
                 retries=False,
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise UnavailableError(f"{self._where} cannot be reached: {_cause(error)}") from error
+            where = self._where
+            self._access.look_again()
+            raise UnavailableError(f"{where} cannot be reached: {_cause(error)}") from error
         if response.status < 300:
             return response
         try:

@@ -73,10 +73,10 @@ class ApiServer:
             handler.cut()
         self._thread.join()
 
-    def restart(self) -> None:
-        """After `stop`: on the same port."""
+    def restart(self, port: int | None = None) -> None:
+        """After `stop`: on the same port, or on another one; 0 for any."""
         self.closing = False
-        self._serve(self._port)
+        self._serve(self._port if port is None else port)
 
     def counts(self) -> dict[tuple[str, str], int]:
         counts: dict[tuple[str, str], int] = {}
@@ -115,7 +115,7 @@ class ApiServer:
         with self.changed:
             pod = self.pods.get((namespace, name))
             if pod is not None:
-                self.change("DELETED", pod)
+                self.change("DELETED", {**pod, "metadata": {"deletionTimestamp": now(), **pod["metadata"]}})
 
     def forget_events(self) -> None:
         """Whoever watches from before now is told so."""
@@ -202,14 +202,13 @@ class ApiServer:
         body = request.body or {}
         if (body.get("preconditions") or {}).get("uid", pod["metadata"]["uid"]) != pod["metadata"]["uid"]:
             raise RefusedError(refusal(409, "Precondition failed: UID in precondition does not match", "Conflict"))
-        grace = body.get("gracePeriodSeconds", pod["spec"].get("terminationGracePeriodSeconds", 30))
         over = pod["status"].get("phase") in ("Succeeded", "Failed") or not pod["spec"].get("nodeName")
-        if (over or grace == 0) and not pod["metadata"].get("finalizers"):
-            return self.change("DELETED", pod)
-        pod = copy.deepcopy(pod)
-        gone = datetime.fromtimestamp(time.time() + grace, UTC)
-        pod["metadata"] |= {"deletionTimestamp": _text(gone), "deletionGracePeriodSeconds": grace}
-        return self.change("MODIFIED", pod)
+        own = pod["spec"].get("terminationGracePeriodSeconds", 30)
+        grace = 0 if over else body.get("gracePeriodSeconds", own)
+        gone = _text(datetime.fromtimestamp(time.time() + grace, UTC))
+        metadata = {**pod["metadata"], "deletionTimestamp": gone, "deletionGracePeriodSeconds": grace}
+        pod = self.change("MODIFIED", {**pod, "metadata": metadata})
+        return self.change("DELETED", pod) if grace == 0 and not pod["metadata"].get("finalizers") else pod
 
 
 class Handler(BaseHTTPRequestHandler):

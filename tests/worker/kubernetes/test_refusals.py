@@ -7,6 +7,7 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.podapi import VERBS
+from tests.worker.kubernetes.apiserver import kubeconfig
 from tests.worker.kubernetes.driving import DEADLINE_S, created, refuse, successor, until
 from tests.worker.kubernetes.messages import refusal
 
@@ -242,6 +243,30 @@ def test_a_token_that_was_replaced_in_its_file_is_read_again(api, access, tmp_pa
     until("it was never read again", lambda: created(driver, run))
     until("its Pods are not in sight", lambda: not driver.worker._reflectors[0].stale)
     assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
+
+
+def test_an_api_server_that_has_another_address_is_found_where_the_kubeconfig_says(api, tmp_path, driver, monkeypatch):
+    name = driver.start("sh", "-c", "echo one; sleep 600")
+    driver.printed(name, "one")
+    api.stop()
+    before = api.url
+    api.restart(port=0)
+    assert api.url != before
+    (tmp_path / "kubeconfig").write_text(kubeconfig(api.url))
+    monkeypatch.setattr("katib.worker.kubernetes.access._RENEW_S", 0.0)
+    run = driver.run("true")
+    until("it was never asked there", lambda: created(driver, run))
+    until("its Pods are not in sight", lambda: not driver.worker._reflectors[0].stale)
+    assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
+    assert driver.status(name).phase is RunPhase.RUNNING
+
+
+def test_an_api_server_that_is_away_and_where_it_was_keeps_its_connections(api, access, monkeypatch):
+    monkeypatch.setattr("katib.worker.kubernetes.access._RENEW_S", 0.0)
+    way = access()
+    pool = way.pool
+    way.look_again()
+    assert way.pool is pool
 
 
 def test_a_creation_that_met_another_one_is_tried_again_at_once(api, driver):
