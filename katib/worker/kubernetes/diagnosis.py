@@ -47,6 +47,8 @@ class Diagnosis:
 
 # A Pod of which nobody takes notice is said to be so only after this long, unless it is given up: schedulers are busy.
 NOT_SCHEDULED_AFTER: Final = timedelta(seconds=30)
+# After the grace, a node that answers has ended a Pod within seconds; one that was deleted by force is gone at once.
+NO_ANSWER_AFTER: Final = timedelta(seconds=20)
 _MAX_TEXT: Final = 500
 _MAX_GRACE_S: Final = 10**7
 
@@ -255,9 +257,10 @@ class _Pod:
         assert self._deleted is not None
         started = time_of(self._running.get("startedAt"))
         reason, message = self._disruption() or (PodReason.POD_DELETED, "somebody deleted its Pod")
-        if self._now < self._deleted:
-            return Diagnosis(RunPhase.STOPPING, reason, message, started_at=started, look_again=self._deleted)
         deadline = self._deleted + self._waits.gone
+        late = min(self._deleted + NO_ANSWER_AFTER, deadline)
+        if self._now < late:
+            return Diagnosis(RunPhase.STOPPING, reason, message, started_at=started, look_again=late)
         node = _text(self._spec.get("nodeName")) or "its node"
         lost = f"its Pod does not go away: {node} does not answer; if it is gone, delete the node"
         hopeless = deadline <= self._now

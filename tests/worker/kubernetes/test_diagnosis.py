@@ -228,11 +228,20 @@ class TestStopping:
     def test_it_is_stopping_while_its_grace_lasts(self) -> None:
         found = diagnose(self.FOUND, 55)
         assert (found.phase, found.reason, found.hopeless) == (RunPhase.STOPPING, "PodDeleted", False)
-        assert (found.started_at, found.look_again) == (at(5), at(60))
+        assert (found.started_at, found.look_again) == (at(5), at(80))
+
+    def test_a_node_has_a_moment_after_the_grace_before_it_is_said_not_to_answer(self) -> None:
+        """Whose Pod is deleted by force, or has no node, is gone by its next event: that was no node's fault."""
+        found = diagnose(self.FOUND, 79)
+        assert (found.phase, found.reason, found.message) == (
+            RunPhase.STOPPING,
+            "PodDeleted",
+            "somebody deleted its Pod",
+        )
 
     def test_one_that_does_not_go_away_is_on_a_lost_node_and_is_given_up_at_the_deadline(self) -> None:
         deadline = at(60) + WAITS.gone
-        early, late = diagnose(self.FOUND, 70), diagnose_pod(self.FOUND, deadline, WAITS)
+        early, late = diagnose(self.FOUND, 80), diagnose_pod(self.FOUND, deadline, WAITS)
         assert (early.phase, early.reason, early.hopeless) == (RunPhase.STOPPING, "NodeLost", False)
         assert "node-1 does not answer" in early.message
         assert early.look_again == deadline
@@ -240,7 +249,7 @@ class TestStopping:
 
     def test_a_start_timeout_does_not_hurry_it(self) -> None:
         waits = Waits(total=timedelta(seconds=1))
-        assert not diagnose(self.FOUND, 70, waits).hopeless
+        assert not diagnose(self.FOUND, 80, waits).hopeless
 
     def test_one_that_never_ran_is_stopping_too(self) -> None:
         assert diagnose(pod("Pending", deleted=5), 6).phase is RunPhase.STOPPING
