@@ -178,6 +178,32 @@ def test_a_run_that_is_not_to_be_seen_and_cannot_be_ended_is_what_its_trial_wait
     until(lambda: desk.work(study_id) or SAID not in desk.storage.get_trial(first.id).message)
 
 
+def test_a_run_of_which_nobody_can_say_whether_it_is_there_goes_on_and_so_do_the_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the manager may list Pods and not get one."""
+    study_id, (first, second) = begin(desk)
+    with monkeypatch.context() as patch:
+        runs, output = desk.worker.list, desk.worker.output
+
+        def forbidden(study_id: str, run: str, cursor: str, most: int) -> Output:
+            if run == name(first):
+                raise UnavailableError("grant the verb get on pods")
+            return output(study_id, run, cursor, most)
+
+        patch.setattr(desk.worker, "list", lambda asked: [run for run in runs(asked) if run.name != name(first)])
+        patch.setattr(desk.worker, "output", forbidden)
+        desk.set = timedelta(minutes=1)
+        stop(desk, study_id, second)
+        until(lambda: desk.work(study_id) or desk.storage.get_trial(second.id).state is TrialState.KILLED)
+        found = desk.storage.get_trial(first.id)
+        assert (found.state, found.reason) == (TrialState.RUNNING, TrialReason.WORKER_UNAVAILABLE)
+        assert found.message.endswith("cannot be seen now, which is tried again: grant the verb get on pods")
+        assert passes_of_a_second(desk, study_id) < 7
+    until(lambda: desk.work(study_id) or not desk.storage.get_trial(first.id).message)
+    assert desk.storage.get_trial(first.id).state is TrialState.RUNNING
+
+
 def test_it_is_tried_again_ever_more_rarely(desk: Desk, held: Held) -> None:
     study_id, (first, _) = begin(desk)
     held.runs.add(name(first))

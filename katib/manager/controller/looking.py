@@ -40,11 +40,13 @@ class Lookout:
         self, study: Study, trials: Sequence[Trial], readings: dict[str, Reading]
     ) -> tuple[Mapping[str, RunStatus], Taken]:
         """What the worker knows of the study's runs, and what they have printed."""
+        unseen: dict[str, str] = {}
         with at_worker():
-            runs = {} if study.spec.client_driven else self._list(study.id, trials)
+            runs = {} if study.spec.client_driven else self._list(study.id, trials, unseen)
         self._drop_if_old(trials, runs)
         with at_worker():
             taken = take_in(self._worker, study, trials, runs, readings)
+        taken.unseen = unseen
         silent = {t.id for t in taken.trials if t.objective is None and run_name(t.id, t.attempt) in taken.drained}
         if silent:
             # What a run reported as its last act may have come after the trials were read, and before it ended.
@@ -75,9 +77,10 @@ class Lookout:
         seen += names_seen(lines, spec.collector, compile_pattern)
         return explain_missing(spec.objective_name, spec.collector, lines, list(dict.fromkeys(seen)), long)
 
-    def _list(self, study_id: str, trials: Sequence[Trial]) -> Mapping[str, RunStatus]:
+    def _list(self, study_id: str, trials: Sequence[Trial], unseen: dict[str, str]) -> Mapping[str, RunStatus]:
         """The study's runs. A worker's list may be a little old, as after a time in which another manager drove the study; so
         what should be in it and is not is asked for by its name. Else a run that lives would be ended as one that never began.
+        Those for which it cannot be asked now go to `unseen`, with the reason: the others go on.
         """
         runs = {run.name: run for run in self._worker.list(study_id)}
         missing = [
@@ -86,7 +89,14 @@ class Lookout:
             if t.state is TrialState.RUNNING or t.stop_reason
             if (name := run_name(t.id, t.attempt)) not in runs
         ]
-        found = [name for name in missing if self._is_there(study_id, name)]
+        found = False
+        for number, name in enumerate(missing):
+            try:
+                found = self._is_there(study_id, name) or found
+            except UnavailableError as error:
+                # Each may take its time to be refused, and all for the same reason.
+                unseen.update(dict.fromkeys(missing[number:], error.message))
+                break
         if found:
             runs = {run.name: run for run in self._worker.list(study_id)}
         return runs

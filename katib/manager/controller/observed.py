@@ -37,11 +37,12 @@ class Observed:
     """Everything that the plan may know.
 
     `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
-    names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or
-    ended well without their objective, and `missing` says of the latter why; `unread` why some could not be read now;
-    `warnings` is what is to be said of those that have an objective. `rule_due`: the early-stopping rule should be asked now.
-    `worker_trouble`: why the worker could create no run; it is tried again at `worker_retry`, and the trials in `create_last`
-    after all others. `unended`: why runs that are to end could not be ended yet.
+    names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or ended well
+    without their objective, and `missing` says of the latter why; `unread` why some could not be read now; `unseen` why of
+    some the worker cannot say now whether they are there; `warnings` is what is to be said of those that have an objective.
+    `rule_due`: the early-stopping rule should be asked now. `worker_trouble`: why the worker could create no run; it is tried
+    again at `worker_retry`, and the trials in `create_last` after all others. `unended`: why runs that are to end could not be
+    ended yet.
     """
 
     study: Study
@@ -51,6 +52,7 @@ class Observed:
     tails: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    unseen: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, str] = field(default_factory=dict)
     asking: Asking = field(default_factory=Asking)
     rule_due: bool = False

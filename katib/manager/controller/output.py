@@ -68,9 +68,9 @@ class Taken:
 
     `trials` are those given, with the objective that `intakes`, once stored, will give them. `drained` names the ended runs
     whose output is taken in whole, `tails` the last lines of those that failed or have no objective, `missing` why those that
-    ended well have none, `unread` why some could not be read now. `warnings` is what the trials are to say that have one all
-    the same. `metrics`: there were new values. `more`: there is output left for another pass at once. `waiting`: something is
-    to be read again in a while.
+    ended well have none, `unread` why some could not be read now, `unseen` why of some the worker cannot say now whether they
+    are there. `warnings` is what the trials are to say that have one all the same. `metrics`: there were new values. `more`:
+    there is output left for another pass at once. `waiting`: something is to be read again in a while.
     """
 
     intakes: list[Intake] = field(default_factory=list)
@@ -79,6 +79,7 @@ class Taken:
     tails: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    unseen: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
     metrics: bool = False
     more: bool = False

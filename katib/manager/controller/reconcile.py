@@ -155,6 +155,7 @@ class Reconciler:
             tails=taken.tails,
             missing=taken.missing,
             unread=taken.unread,
+            unseen=taken.unseen,
             warnings=taken.warnings,
             asking=memory.conversation.look(study, ahead),
             rule_due=memory.ruling.due(study, steady),

@@ -108,6 +108,14 @@ class Settling:
     def _settle_unseen(self, trial: Trial, name: str) -> None:
         """On its way, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on."""
         self.open.append(trial)
+        unseen = self.observed.unseen.get(name)
+        if unseen and not trial.stop_reason:
+            # It may run well, out of sight.
+            self.wake(self.now + UNREAD_LOOK)
+            message = f"whether its run is there cannot be seen now, which is tried again: {unseen}"
+            if trial.message != message:
+                self.actions.append(TrialNote(trial.id, trial.attempt, TrialReason.WORKER_UNAVAILABLE, message))
+            return
         # Twice as long, since the clock that says when it began may be another manager's and a little ahead.
         begun = trial.started_at
         if trial.stop_reason or begun is None or not self.lies_ahead(begun + ON_ITS_WAY, 2 * ON_ITS_WAY):
