@@ -1,6 +1,6 @@
 """A study's finished trials for a question to its suggestion service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from katib.domain.metrics import Observation
@@ -30,16 +30,14 @@ class StoredHistory:
         # database by hand, or restored it from a copy.
         return sorted(self.since(0), key=lambda t: t.number)
 
-    def since(self, revision: int) -> Sequence[Trial]:
-        found: list[Trial] = []
+    def since(self, revision: int) -> Iterator[Trial]:
         after = revision - 1
         while after < self._study.revision:
             page = self._storage.changed_trials(self._study.id, after, _PAGE)
-            found += [t for t in page if t.state.finished and t.revision <= self._study.revision]
+            yield from (t for t in page if t.state.finished and t.revision <= self._study.revision)
             if len(page) < _PAGE:
                 break
             after = page[-1].revision
-        return found
 
     def curves(self, trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
         if self._needs is not History.CURVES:

@@ -2,7 +2,7 @@
 `katib.manager.remote`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
@@ -31,9 +31,9 @@ class TrialHistory(Protocol):
     def all(self) -> Sequence[Trial]:
         """By number."""
 
-    def since(self, revision: int) -> Sequence[Trial]:
+    def since(self, revision: int) -> Iterable[Trial]:
         """Those whose last change was at this revision or later, by revision. Its cost does not depend on how many others
-        there are."""
+        there are, and no more are read than are looked at."""
 
     def curves(self, trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
         """By trial id, the objective's observations in the current attempts of these trials, or of all that the study has;
@@ -57,6 +57,11 @@ class SuggestionRequest:
 class AskAgainError(KatibError):
     """A service does not have what it was sent with earlier questions. The same question asked again brings it what it lacks;
     that comes to an end after a few."""
+
+
+class MoreToTellError(AskAgainError):
+    """A service has been sent a part of a history that is too long for one question. The same question asked again brings the
+    next part, and each of them is nearer to the end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from katib.manager.changes import StudyMove
 from katib.manager.controller.asking import Conversation
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import plan
-from katib.manager.service_ports import History, SuggestionReply, SuggestionRequest
+from katib.manager.service_ports import History, MoreToTellError, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
 from tests.e2e.harness import study
 
@@ -93,6 +93,23 @@ def test_settings_that_are_not_accepted_yet_are_shown_too(made: Study, silent: S
     assert shown(conversation, made, 6).trouble == said(5)
     silent.settings.set_result(History.FINALS)
     assert shown(conversation, made, 7).trouble is None
+
+
+def test_a_service_that_is_told_the_study_in_parts_is_waited_for_from_the_first_of_them_on(
+    made: Study, silent: Silent, conversation: Conversation
+) -> None:
+    for seconds in (4, 8):
+        reply, silent.reply = silent.reply, Future()
+        reply.set_exception(MoreToTellError("a part has been sent"))
+        assert not shown(conversation, made, seconds).in_flight
+        conversation.ask(made, [], 1)
+    assert shown(conversation, made, 9).trouble == said(5)
+    # What is asked after an answer is another question.
+    reply, silent.reply = silent.reply, Future()
+    reply.set_result(SuggestionReply((), completed=False))
+    shown(conversation, made, 20)
+    conversation.ask(made, [], 1)
+    assert shown(conversation, made, 24).trouble != said(5)
 
 
 def test_an_answer_ends_the_wait_and_a_failure_is_shown_in_its_place(

@@ -9,6 +9,7 @@ import grpc
 
 from katib.api import api_pb2 as pb
 from katib.api import api_pb2_grpc, rpc
+from katib.api.channel import MAX_MESSAGE_BYTES
 from katib.domain.errors import UnimplementedError
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.settings import Options
@@ -119,11 +120,12 @@ class Older(grpc.GenericRpcHandler):
         return self._handlers.get(method)
 
 
-def serving(address: Address) -> "AbstractContextManager[str]":
-    """The address template under which it answers, by its algorithm's name."""
+def serving(address: Address, most: int = MAX_MESSAGE_BYTES) -> "AbstractContextManager[str]":
+    """The address template under which it answers, by its algorithm's name; `most`: how many bytes of a question it takes."""
     return _serving(
         address.name,
         lambda server: api_pb2_grpc.add_SuggestionServicer_to_server(address, server),  # type: ignore[no-untyped-call]
+        most,
     )
 
 
@@ -132,8 +134,8 @@ def serving_older(older: Older) -> "AbstractContextManager[str]":
 
 
 @contextmanager
-def _serving(name: str, add_to: Callable[[grpc.Server], None]) -> Iterator[str]:
-    server = rpc.Server(("api.Suggestion",), threads=2)
+def _serving(name: str, add_to: Callable[[grpc.Server], None], most: int = MAX_MESSAGE_BYTES) -> Iterator[str]:
+    server = rpc.Server(("api.Suggestion",), threads=2, max_message=most)
     add_to(server.grpc)
     with tempfile.TemporaryDirectory(prefix="kt-") as folder:
         server.listen(f"unix:{folder}/{name}")

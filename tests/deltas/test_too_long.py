@@ -12,17 +12,17 @@ from tempfile import TemporaryDirectory
 import grpc
 import pytest
 
-from katib.api import api_pb2_grpc
+from katib.api import api_pb2_grpc, rpc
 from katib.domain.errors import ResourceExhaustedError
 from katib.domain.metrics import Observation
-from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType
+from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, StudySpec
 from katib.domain.trial import Tag, Trial, TrialState
 from katib.manager.remote.addresses import AddressTemplate, Channels
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
 from katib.manager.remote.suggestion import RemoteSuggestionServices
-from katib.manager.service_ports import StoppingRequest, SuggestionRequest
-from katib.suggestion.base import History
+from katib.manager.service_ports import AskAgainError, StoppingRequest, SuggestionRequest
+from katib.suggestion.base import History, Reply, Request, Suggestion
 from katib.suggestion.histories import Histories
 from katib.suggestion.servicer import SuggestionServicer
 from tests.deltas.services import Mirror
@@ -40,12 +40,15 @@ SPEC = StudySpec(
 
 
 class Heavy:
-    """One finished trial with a tag of so many bytes, as a hundred thousand trials may have together."""
+    """Finished trials with a tag of so many bytes each; one as a hundred thousand trials may have together."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, count: int = 1) -> None:
         now = datetime(2026, 1, 2, tzinfo=UTC)
         tag = Tag("memory", "x" * size)
-        self._trials = [Trial("t" * 16, STUDY_ID, 1, 1, TrialState.COMPLETED, (), now, 1, tags=(tag,))]
+        self._trials = [
+            Trial(f"t{i:015}", STUDY_ID, i, 1, TrialState.COMPLETED, (), now, i, tags=(tag,))
+            for i in range(1, count + 1)
+        ]
 
     def all(self) -> Sequence[Trial]:
         return self._trials
@@ -55,6 +58,13 @@ class Heavy:
 
     def curves(self, _trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
         return {}
+
+
+class Counting(Mirror):
+    """Says how many trials it sees."""
+
+    def suggest(self, request: Request) -> Reply:
+        return Reply((Suggestion((Parameter("rate", ParameterType.DOUBLE, str(len(request.finished))),)),))
 
 
 @pytest.fixture
@@ -85,6 +95,32 @@ def test_more_trials_than_a_question_holds_are_told_with_what_to_do(
 
     assert f"no more than {most:,} are taken: stop the study and begin another one" in caught.value.message
     assert "--max-message" not in caught.value.message
+
+
+def test_more_trials_than_a_question_holds_are_sent_in_parts_by_our_limit_too() -> None:
+    """With a service that takes as much as ours do."""
+    server = rpc.Server(("api.Suggestion",), threads=2)
+    servicer = SuggestionServicer(Counting(History.FINALS), Histories(100 * MIB))
+    api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server.grpc)  # type: ignore[no-untyped-call]
+    history = Heavy(MIB, 70)
+    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
+        server.listen(f"unix:{folder}/mirror")
+        server.start()
+        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
+        services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
+        request = SuggestionRequest(STUDY_ID, SPEC, history, (), 70, 0, 71)
+        said = []
+        for _ in range(2):
+            try:
+                said.append(services.generate("mirror", request).result(60).suggestions[0].parameters[0].value)
+            except AskAgainError as error:
+                said.append(error.message)
+        server.drain(0)
+
+    assert said == [
+        "suggestion-mirror has been sent 31 of the study's 70 trials so far",
+        "70",
+    ]
 
 
 def test_a_question_that_failed_is_not_held_until_garbage_is_collected(services: RemoteSuggestionServices) -> None:

@@ -75,6 +75,8 @@ class Conversation:
         # When the present pass began, and when the call that is out.
         self._now: datetime | None = None
         self._asked_at: datetime | None = None
+        # What was asked has to be asked again in this pass.
+        self._again = False
         self._asked_suggested = 0
         self._asked_finished = 0
         self._failures = 0
@@ -136,7 +138,8 @@ class Conversation:
 
     def ask(self, study: Study, unfinished: list[Trial], count: int) -> None:
         """Starts the next call: the settings first where the service may not know them."""
-        self._asked_at = self._now
+        if not self._again:
+            self._asked_at = self._now
         algorithm = study.spec.algorithm
         if not self._prepared or self._history is None:
             spec = replace(study.spec, settings=with_effective_settings(study.spec))
@@ -163,7 +166,7 @@ class Conversation:
 
     def take(self, study: Study, now: datetime) -> list[NewTrial]:
         """The new trials of an answer that has come; they belong behind trial number `asked_suggested`. Begins a pass."""
-        self._now = now
+        self._now, self._again = now, False
         if self._preparing is not None and self._preparing.done():
             call, self._preparing = self._preparing, None
             try:
@@ -183,6 +186,7 @@ class Conversation:
             trials = [self._new_trial(study, s) for s in reply.suggestions[:most]]
         except AskAgainError:
             # Nothing is out any more, so this pass asks.
+            self._again = True
             return []
         except KatibError as error:
             self._failed(study, error, now)

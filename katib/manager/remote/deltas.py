@@ -6,18 +6,23 @@ the trials, or this manager, which remembers what it was told) may be wrong: a m
 sees whether the first of them are those of the digest, and sends everything if not. So a database that was restored from a
 copy, or a service that belonged to another installation, costs one question in full. The service counts: should it not come
 to as many trials as the study has, it says that it lacks them.
+
+What is more than one message holds comes in parts, each a delta to the one before, cut between two revisions.
 """
 
 import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from katib.api.channel import MAX_MESSAGE_BYTES
 from katib.api.trial_converters import trial_to_proto
 from katib.domain.trial import Trial
 from katib.manager.remote.addresses import Line
@@ -32,16 +37,26 @@ _MOST: Final = 10_000
 # A longer history is not sent before the service was asked whether it has it: a manager that takes over a study knows nothing,
 # and the service may well know all.
 _UNASKED: Final = 100
+# So often in a row a service may lack what it was sent.
+_MOST_LACKED: Final = 5
+# So many trials are read at once, from what the storage remembers.
+_MOST_AT_ONCE: Final = 20_000
+# A question of fewer bytes is not made smaller any more.
+_LEAST_BYTES: Final = 16 * 1024
+# What a trial takes on the wire beside its texts, and each of its parameters and tags.
+_BESIDE: Final = 120
+_BESIDE_EACH: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """What to add to what a service has as `base` so that it has `cursor`. `trials` None: nothing is known of what it has, and
-    it is to say so."""
+    it is to say so. `count`: how many it has with them, where these are only a part of what it lacks."""
 
     base: str
     cursor: str
     trials: Sequence[Trial] | None
+    count: int | None = None
 
     @property
     def everything(self) -> bool:
@@ -51,6 +66,8 @@ class Delta:
 @dataclass(slots=True)
 class _Having:
     cursor: str
+    # How many trials that are; None: it is not known.
+    count: int | None = None
     # How many questions in a row the service could not use.
     lacked: int = 0
 
@@ -62,6 +79,8 @@ class Deltas:
         self._lock = threading.Lock()
         self._declared: dict[str, bool] = {}
         self._refused: WeakKeyDictionary[Line, float] = WeakKeyDictionary()
+        # How many bytes the services take that took less than we send.
+        self._most: WeakKeyDictionary[Line, int] = WeakKeyDictionary()
         # By address and study, the one asked about last at the end.
         self._having: OrderedDict[tuple[str, str], _Having] = OrderedDict()
 
@@ -83,29 +102,53 @@ class Deltas:
         with self._lock:
             self._refused[line] = time.monotonic()
 
-    def delta(self, address: str, study_id: str, history: TrialHistory, count: int) -> Delta:
+    def delta(self, line: Line, study_id: str, history: TrialHistory, count: int) -> Delta:
         """What to send with the next question about a study with `count` finished trials."""
+        key = line.address, study_id
         with self._lock:
-            having = self._having.get((address, study_id))
+            most = self._most.get(line, MAX_MESSAGE_BYTES)
+            having = self._having.get(key)
             if having is not None:
-                self._having.move_to_end((address, study_id))
+                self._having.move_to_end(key)
         if having is None:
-            return Delta("", "", None) if count > _UNASKED else _everything(history)
-        return (_since(history, having.cursor) if having.cursor else None) or _everything(history)
+            return Delta("", "", None) if count > _UNASKED else _everything(history, count, most)
+        return (_since(history, having, most) if having.cursor else None) or _everything(history, count, most)
 
-    def answered(self, address: str, study_id: str, have: str) -> None:
-        """The question was of use, and the service says what it has now."""
-        self._remember(address, study_id, _Having(have))
+    def answered(self, line: Line, study_id: str, have: str, count: int) -> None:
+        """The question was of use, and the service says what it has now: `count` trials, unless it is nothing."""
+        self._remember(line.address, study_id, _Having(have, count))
 
-    def lacked(self, line: Line, study_id: str, sent: Delta, have: str) -> None:
-        """It was not. Whatever the service says it has is believed once."""
+    def took(self, line: Line, study_id: str, part: Delta) -> None:
+        """A service has what a part brought."""
+        with self._lock:
+            before = self._having.get((line.address, study_id))
+        self._remember(line.address, study_id, _Having(part.cursor, part.count, before.lacked if before else 0))
+
+    def lacked(self, line: Line, study_id: str, sent: Delta, have: str) -> bool:
+        """It was not. Whatever the service says it has is believed once. False: it has happened too often in a row."""
         with self._lock:
             before = self._having.get((line.address, study_id))
         times = 1 + (before.lacked if before is not None else 0)
+        if times > _MOST_LACKED:
+            self.forget(line.address, study_id)
+            return False
         if sent.everything:
             # The study's counters are not what its trials are, or the service is at fault. It gets by without.
             self.refused(line)
-        self._remember(line.address, study_id, _Having(have if times == 1 and have != sent.base else "", times))
+        having = have if times == 1 and have != sent.base else ""
+        self._remember(line.address, study_id, _Having(having, lacked=times))
+        return True
+
+    def too_large(self, line: Line, sent: Delta, most: int) -> bool:
+        """Whether the question can be asked with fewer trials, as it then will: `most` bytes are taken."""
+        with self._lock:
+            kept_to = self._most.get(line, MAX_MESSAGE_BYTES)
+            # If that was kept to, there is more in a question than was seen.
+            fewer = most if most < kept_to else kept_to // 2
+            if fewer < _LEAST_BYTES or len({t.revision for t in sent.trials or ()}) < 2:
+                return False
+            self._most[line] = fewer
+            return True
 
     def forget(self, address: str, study_id: str) -> None:
         with self._lock:
@@ -119,22 +162,60 @@ class Deltas:
                 self._having.popitem(last=False)
 
 
-def _everything(history: TrialHistory) -> Delta:
-    trials = history.all()
-    return Delta("", _cursor(trials), trials)
+def _everything(history: TrialHistory, count: int, most: int) -> Delta:
+    if count > _MOST_AT_ONCE:
+        trials, more = _part(history.since(0), most)
+    else:
+        trials, more = _part(sorted(history.all(), key=attrgetter("revision")), most)
+    return Delta("", _cursor(trials), trials, len(trials) if more else None)
 
 
-def _since(history: TrialHistory, base: str) -> Delta | None:
-    """None when the study's trials are not what the cursor says they were."""
+def _since(history: TrialHistory, having: _Having, most: int) -> Delta | None:
+    """None when the study's trials are not what the cursor says they were, or it is not known how many a part comes to."""
+    base = having.cursor
     match = _CURSOR.fullmatch(base)
     if match is None:
         return None
     revision = int(match[1])
-    found = history.since(revision)
-    if _cursor([t for t in found if t.revision == revision]) != base:
+    found = iter(history.since(revision))
+    first: list[Trial] = []
+    later: list[Trial] = []
+    for trial in found:
+        if trial.revision > revision:
+            later.append(trial)
+            break
+        first.append(trial)
+    if _cursor(first) != base:
         return None
-    new = [t for t in found if t.revision > revision]
-    return Delta(base, _cursor(new) or base, new)
+    new, more = _part(chain(later, found), most)
+    if more and having.count is None:
+        return None
+    return Delta(
+        base, _cursor(new) or base, new, having.count + len(new) if more and having.count is not None else None
+    )
+
+
+def _part(trials: Iterable[Trial], most: int) -> tuple[Sequence[Trial], bool]:
+    """Of these, by revision, all if they have no more than `most` bytes, else those of the first half of that; and whether
+    there are more. Those of one revision are not parted, for no cursor could name it."""
+    taken: list[Trial] = []
+    size = half = 0
+    for _, group in groupby(trials, attrgetter("revision")):
+        together = list(group)
+        size += sum(map(_size, together))
+        if size > most and taken:
+            return taken[: half or len(taken)], True
+        taken += together
+        if size <= most // 2:
+            half = len(taken)
+    return taken, False
+
+
+def _size(trial: Trial) -> int:
+    """About how many bytes it has on the wire, without its curve."""
+    size = _BESIDE + len(trial.message) + _BESIDE_EACH * (len(trial.parameters) + len(trial.tags))
+    size += sum(len(p.name) + len(p.value) for p in trial.parameters)
+    return size + sum(len(t.name) + len(t.value) for t in trial.tags)
 
 
 def _cursor(trials: Sequence[Trial]) -> str:

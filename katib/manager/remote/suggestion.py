@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Final
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import SuggestionStub
+from katib.api.errors import MessageTooLargeError
 from katib.api.study_converters import spec_to_proto
 from katib.api.trial_converters import trials_to_proto
 from katib.api.value_converters import tags_from_proto
-from katib.domain.errors import KatibError, UnimplementedError
+from katib.domain.errors import KatibError, ResourceExhaustedError, UnavailableError, UnimplementedError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
-from katib.domain.study import StudySpec
+from katib.domain.study import MAX_PARALLEL, Setting, StudySpec, whole_number
 from katib.domain.trial import Trial
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
@@ -20,6 +22,7 @@ from katib.manager.remote.deltas import Delta, Deltas
 from katib.manager.service_ports import (
     AskAgainError,
     History,
+    MoreToTellError,
     Suggestion,
     SuggestionReply,
     SuggestionRequest,
@@ -35,7 +38,15 @@ _HISTORIES: Final = {
 _too_long: Final = calls.too_long(
     "the study's trials so far",
     "stop the study and begin another one, with random, sobol or grid if it is to have as many trials, since these need not "
-    "know them; a service of your own may take up to 64 MiB",
+    "know them; a service of your own may take up to 64 MiB, or serve GenerateTrialsDelta, which brings them in parts",
+)
+
+_TAKE_TURNS: Final = (
+    "if several replicas take turns at its address, have each connection lead to one of them, or run a single one; its log "
+    "may say more"
+)
+_MORE_ROOM: Final = (
+    "begin it with a larger --history-cache-mib (KATIB_HISTORY_CACHE_MIB); with katib-local, that with the variable set"
 )
 
 
@@ -73,7 +84,7 @@ class RemoteSuggestionServices:
         if history is not None:
             line = self._channels.get(address)
             if self._deltas.understood(line):
-                delta = self._deltas.delta(address, request.study_id, history, request.finished_count)
+                delta = self._deltas.delta(line, request.study_id, history, request.finished_count)
                 return self._generate_delta(algorithm, line, request, history, delta)
         message = _question(
             request, () if history is None else history.all(), {} if history is None else history.curves(None)
@@ -92,34 +103,47 @@ class RemoteSuggestionServices:
         self, algorithm: str, line: Line, request: SuggestionRequest, history: TrialHistory, delta: Delta
     ) -> "Future[SuggestionReply]":
         sent = delta.trials or ()
+        everything = delta.everything and delta.count is None
+        asked = request if delta.count is None else _without_room(request, delta.count)
         message = pb.GenerateTrialsDeltaRequest(
-            question=_question(
-                request, sent, history.curves(None if delta.everything else (*sent, *request.unfinished))
-            ),
+            question=_question(asked, sent, history.curves(None if everything else (*sent, *asked.unfinished))),
             base=delta.base,
             cursor=delta.cursor,
         )
         types = {p.name: p.type for p in request.spec.parameters}
+        who, total = _who(algorithm), request.finished_count
 
         def answer(reply: pb.GenerateTrialsDeltaReply) -> SuggestionReply:
             if not reply.HasField("answer"):
-                self._deltas.lacked(line, request.study_id, delta, reply.have)
-                raise AskAgainError(f"{_who(algorithm)} does not have the study's earlier trials")
-            self._deltas.answered(line.address, request.study_id, reply.have)
-            return _reply(reply.answer, types)
+                if self._deltas.lacked(line, request.study_id, delta, reply.have):
+                    raise AskAgainError(f"{who} does not have the study's earlier trials")
+                raise UnavailableError(f"{who} again and again lacks what it was sent: {_TAKE_TURNS}")
+            if delta.count is None:
+                self._deltas.answered(line, request.study_id, reply.have, total)
+                return _reply(reply.answer, types)
+            if reply.have != delta.cursor:
+                self._deltas.forget(line.address, request.study_id)
+                raise ResourceExhaustedError(
+                    f"{who} keeps fewer than {delta.count:,} of the study's {total:,} trials so far, which are more than one "
+                    f"message holds: {_MORE_ROOM}"
+                )
+            self._deltas.took(line, request.study_id, delta)
+            raise MoreToTellError(f"{who} has been sent {delta.count:,} of the study's {total:,} trials so far")
 
         def failed(error: KatibError) -> KatibError:
+            if isinstance(error, MessageTooLargeError) and self._deltas.too_large(line, delta, error.most):
+                return MoreToTellError(f"{who} has to be sent the study's trials in smaller parts")
             if not isinstance(error, UnimplementedError):
                 return _too_long(error)
             self._deltas.refused(line)
-            return AskAgainError(f"{_who(algorithm)} has to be sent all trials each time")
+            return AskAgainError(f"{who} has to be sent all trials each time")
 
         return calls.start(
             self._channels,
             line.address,
             lambda line: _stub(line).GenerateTrialsDelta.future(message, timeout=calls.GENERATE_S),
             answer,
-            _who(algorithm),
+            who,
             failed,
         )
 
@@ -144,6 +168,24 @@ def _stub(line: Line) -> SuggestionStub:
 
 def _who(algorithm: str) -> str:
     return f"suggestion-{algorithm}"
+
+
+def _without_room(request: SuggestionRequest, told: int) -> SuggestionRequest:
+    """A question about a study with so many finished trials to which no suggestion is the answer: as many as may are running.
+    So an algorithm has nothing to compute while its service is sent the study in parts."""
+    parallel = next((whole_number(s.value) for s in request.spec.settings if s.name == MAX_PARALLEL), None)
+    settings = request.spec.settings
+    if parallel is None or parallel < 1:
+        parallel = 1
+        settings = (*(s for s in settings if s.name != MAX_PARALLEL), Setting(MAX_PARALLEL, "1"))
+    return replace(
+        request,
+        spec=replace(request.spec, settings=settings),
+        unfinished=(),
+        finished_count=told,
+        unfinished_count=parallel,
+        first_number=told + parallel + 1,
+    )
 
 
 def _question(

@@ -42,7 +42,7 @@ from katib.manager.service.lines import Lines, Want
 from katib.manager.service.prepared import Prepared
 from katib.manager.service.questions import asking_for, checked_suggestions, question
 from katib.manager.service.refills import Refills
-from katib.manager.service_ports import AskAgainError, History, SuggestionReply, SuggestionRequest
+from katib.manager.service_ports import AskAgainError, History, MoreToTellError, SuggestionReply, SuggestionRequest
 from katib.manager.suggested import clients_ask, noted, nothing_more
 
 _log: Final = logging.getLogger(__name__)
@@ -284,13 +284,19 @@ class GivingUseCases(UseCases):
     def _generate(self, study: Study, spec: StudySpec, algorithm: str, needs: History) -> SuggestionReply | None:
         """None when another client was faster."""
         who = f"suggestion-{algorithm}"
-        for _ in range(_ASKED_AGAIN):
+        lacked = 0
+        until = time.monotonic() + SUGGEST_S
+        while lacked < _ASKED_AGAIN:
             request = self._question(study, spec, needs)
             if request is None:
                 return None
             try:
                 return answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
+            except MoreToTellError as error:
+                if time.monotonic() >= until:
+                    raise UnavailableError(f"{error.message}; try again, and it is sent the rest") from error
             except AskAgainError as error:
+                lacked += 1
                 last = error.message
         raise UnavailableError(f"{who} could not be asked {_ASKED_AGAIN} times ({last}); try again")
 
