@@ -35,6 +35,13 @@ class TestSpace:
         assert len(set(points)) == 18
         assert [self.SPACE.index_of(self.SPACE.at(i)) for i in range(18)] == list(range(18))
 
+    def test_one_that_was_checked_a_moment_ago_is_not_checked_again(self) -> None:
+        """Each question to a service brings it anew, and lists of a thousand numbers are many."""
+        first, second = (
+            SearchSpace.of([config(DISCRETE, values=tuple(map(str, range(1000))), name="a")]) for _ in range(2)
+        )
+        assert first is second
+
     @pytest.mark.parametrize("index", [-1, 18, 10**30])
     def test_there_is_no_point_beyond_the_last(self, index: int) -> None:
         with pytest.raises(IndexError):
