@@ -147,6 +147,19 @@ def test_a_service_that_has_no_room_for_the_parts_is_said_to_need_more(stack: Ex
     assert "--history-cache-mib (KATIB_HISTORY_CACHE_MIB)" in caught.value.message
 
 
+def test_a_service_that_keeps_nothing_is_told_of_once_in_the_log(
+    stack: ExitStack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each answer costs the whole history: nothing else would say why they take long."""
+    desk = Parted(stack, tmp_path, 2**20, memory=0)
+    for _ in range(3):
+        desk.told()
+        desk.finish_one()
+    said = [it for it in caplog.messages if "--history-cache-mib" in it]
+    assert len(said) == 1
+    assert f"suggestion-mirror keeps none of the study's {MANY} trials so far, so each question brings all" in said[0]
+
+
 def test_replicas_that_take_turns_are_not_told_for_ever(stack: ExitStack, tmp_path: Path) -> None:
     desk = Parted(stack, tmp_path, 32 * KIB)
     replicas = [desk.address.now]

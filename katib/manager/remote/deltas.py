@@ -83,6 +83,8 @@ class Deltas:
         self._most: WeakKeyDictionary[Line, int] = WeakKeyDictionary()
         # By address and study, the one asked about last at the end.
         self._having: OrderedDict[tuple[str, str], _Having] = OrderedDict()
+        # Of which their services have kept nothing.
+        self._unkept: set[tuple[str, str]] = set()
 
     def declared(self, address: str, deltas: bool) -> None:
         """What a service has said of itself when it accepted settings."""
@@ -114,9 +116,18 @@ class Deltas:
             return Delta("", "", None) if count > _UNASKED else _everything(history, count, most)
         return (_since(history, having, most) if having.cursor else None) or _everything(history, count, most)
 
-    def answered(self, line: Line, study_id: str, have: str, count: int) -> None:
-        """The question was of use, and the service says what it has now: `count` trials, unless it is nothing."""
+    def answered(self, line: Line, study_id: str, have: str, count: int) -> bool:
+        """The question was of use, and the service says what it has now: `count` trials, unless it is nothing. Whether this is
+        the first time that it keeps nothing of so many."""
         self._remember(line.address, study_id, _Having(have, count))
+        key = line.address, study_id
+        with self._lock:
+            if have or count <= _UNASKED:
+                self._unkept.discard(key)
+                return False
+            first = key not in self._unkept
+            self._unkept.add(key)
+            return first
 
     def took(self, line: Line, study_id: str, part: Delta) -> None:
         """A service has what a part brought."""
@@ -153,13 +164,15 @@ class Deltas:
     def forget(self, address: str, study_id: str) -> None:
         with self._lock:
             self._having.pop((address, study_id), None)
+            self._unkept.discard((address, study_id))
 
     def _remember(self, address: str, study_id: str, having: _Having) -> None:
         with self._lock:
             self._having[address, study_id] = having
             self._having.move_to_end((address, study_id))
             while len(self._having) > _MOST:
-                self._having.popitem(last=False)
+                dropped, _ = self._having.popitem(last=False)
+                self._unkept.discard(dropped)
 
 
 def _everything(history: TrialHistory, count: int, most: int) -> Delta:

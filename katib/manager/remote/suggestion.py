@@ -1,5 +1,6 @@
 """Suggestion services over gRPC: ours and those of 0.1."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -28,6 +29,8 @@ from katib.manager.service_ports import (
     SuggestionRequest,
     TrialHistory,
 )
+
+_log: Final = logging.getLogger(__name__)
 
 _HISTORIES: Final = {
     pb.HISTORY_FINALS: History.FINALS,
@@ -119,7 +122,11 @@ class RemoteSuggestionServices:
                     raise AskAgainError(f"{who} does not have the study's earlier trials")
                 raise UnavailableError(f"{who} again and again lacks what it was sent: {_TAKE_TURNS}")
             if delta.count is None:
-                self._deltas.answered(line, request.study_id, reply.have, total)
+                if self._deltas.answered(line, request.study_id, reply.have, total):
+                    _log.warning(
+                        "%s keeps none of the study's %s trials so far, so each question brings all of them: %s",
+                        who, f"{total:,}", _MORE_ROOM, extra={"study_id": request.study_id},
+                    )  # fmt: skip
                 return _reply(reply.answer, types)
             if reply.have != delta.cursor:
                 self._deltas.forget(line.address, request.study_id)
