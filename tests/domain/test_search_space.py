@@ -1,6 +1,7 @@
 """A space of several parameters, and what is refused in one."""
 
 import re
+from copy import copy
 
 import pytest
 from hypothesis import example, given
@@ -66,6 +67,8 @@ class TestSpace:
 
     @given(st.lists(DIMENSIONS, min_size=1, max_size=4), st.data())
     def test_points_and_parameters_go_forth_and_back(self, dimensions: list[Dimension], data: st.DataObject) -> None:
+        # One that is drawn twice is the same object.
+        dimensions = [copy(d) for d in dimensions]
         for i, d in enumerate(dimensions):
             d.name = f"p{i}"
         space = SearchSpace(dimensions)
