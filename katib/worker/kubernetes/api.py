@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from katib.domain.errors import UnavailableError
 from katib.worker.kubernetes.access import Access
+from katib.worker.kubernetes.clock import Clock
 
 # A connection is there within this time or its host is not.
 CONNECT_S: Final = 5.0
@@ -120,8 +121,10 @@ class Stream:
 class Api:
     """Any number of threads may use one."""
 
-    def __init__(self, access: Access, *, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, access: Access, clock: Clock | None = None, *, answer_s: float = ANSWER_S) -> None:
+        """`clock`: is told what time each answer was given at."""
         self._access: Final = access
+        self._clock: Final = clock or Clock()
         self._answer_s: Final = answer_s
         # By the monotonic clock: until then the API server wants to be left alone.
         self._quiet_until = 0.0
@@ -198,6 +201,7 @@ class Api:
             where = self._where
             self._access.look_again()
             raise UnavailableError(f"{where} cannot be reached: {_cause(error)}") from error
+        self._clock.heard(response.headers.get("Date"))
         if response.status < 300:
             return response
         try:
@@ -221,7 +225,7 @@ class Api:
         said = said or f"HTTP {status}"
         if status == 401:
             self._access.renew()
-        if status in (429, 503) and (patience := _retry_after(response.headers.get("Retry-After"))):
+        if status in (429, 503) and (patience := _retry_after(response.headers.get("Retry-After"), self._clock.now())):
             self._quiet_until = time.monotonic() + patience
         return ApiError(status, reason, said, self._explain(asked, status, said))
 
@@ -269,7 +273,7 @@ def _status_of(data: bytes) -> tuple[str, str]:
     return (said if len(said) <= _SHOWN else f"{said[: _SHOWN - 3]}..."), reason
 
 
-def _retry_after(value: str | None) -> float:
+def _retry_after(value: str | None, now: datetime) -> float:
     """Seconds; 0: it does not say."""
     if not value:
         return 0.0
@@ -277,7 +281,7 @@ def _retry_after(value: str | None) -> float:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            seconds = (parsedate_to_datetime(value) - now).total_seconds()
         except (ValueError, TypeError):
             seconds = _PATIENCE_S
     return _PATIENCE_S if math.isnan(seconds) else min(max(seconds, 0.0), _PATIENCE_MOST_S)

@@ -294,11 +294,9 @@ class _Pod:
         on_node = bool(self._spec.get("nodeName")) or (scheduled or {}).get("status") == "True"
         if not on_node:
             return self._unscheduled(scheduled)
-        since = (
-            time_of(self._status.get("startTime"))
-            or time_of((scheduled or {}).get("lastTransitionTime"))
-            or self._created
-        )
+        # The first is by its node's clock, which may be wrong.
+        moments = time_of(self._status.get("startTime")), time_of((scheduled or {}).get("lastTransitionTime"))
+        since = min(max(filter(None, (*moments, self._created))), self._now)
         specs = _mappings(self._spec.get("initContainers"))
         sidecars = [spec.get("name") for spec in specs if spec.get("restartPolicy") == "Always"]
         for status in _mappings(self._status.get("initContainerStatuses")):

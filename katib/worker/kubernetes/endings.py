@@ -65,7 +65,7 @@ class Endings:
             return False
         try:
             if on_node:
-                change = marks.stop_change(pod, reason, message)
+                change = marks.stop_change(pod, reason, message, self._runs.now())
                 self._runs.put(self._pods.patch(run.namespace, run.name, change))
             else:
                 change = marks.fail_change(pod, reason, message)

@@ -9,7 +9,7 @@ A **tombstone** holds the name of a run that may never start: a Pod that no sche
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from katib.domain.pod import OWN_PREFIX
@@ -78,7 +78,7 @@ def waits_of(pod: Pod, waits: Waits) -> Waits:
         return waits
 
 
-def stop_change(pod: Pod, reason: str, message: str) -> dict[str, Any]:
+def stop_change(pod: Pod, reason: str, message: str, now: datetime) -> dict[str, Any]:
     """What to patch on a Pod that has a node so that it ends, and says why."""
     metadata, spec, _ = _parts(pod)
     deadline = spec.get("activeDeadlineSeconds")
@@ -86,7 +86,7 @@ def stop_change(pod: Pod, reason: str, message: str) -> dict[str, Any]:
         "metadata": {
             "uid": metadata.get("uid"),
             "annotations": {
-                ANNOTATION_STOPPED: datetime.now(UTC).isoformat(timespec="seconds"),
+                ANNOTATION_STOPPED: now.isoformat(timespec="seconds"),
                 ANNOTATION_REASON: reason,
                 ANNOTATION_MESSAGE: message,
             },

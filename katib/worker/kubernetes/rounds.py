@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from katib.domain.errors import KatibError
@@ -84,7 +84,7 @@ class Rounds:
                 _log.exception("a round over the Pods failed")
 
     def _round(self) -> None:
-        now = datetime.now(UTC)
+        now = self._runs.now()
         runs = self._runs.all()
         for run in runs:
             again = run.diagnosis.look_again
@@ -153,7 +153,7 @@ class Rounds:
             with self._runs.lock:
                 pod = run.pod
             if pod is not None:
-                change = marks.stop_change(pod, run.diagnosis.reason, run.diagnosis.message)
+                change = marks.stop_change(pod, run.diagnosis.reason, run.diagnosis.message, now)
                 self._runs.put(self._api.patch(run.namespace, run.name, change))
             return 1
         if self._is_due(run, now, monotonic):

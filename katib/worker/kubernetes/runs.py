@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from katib.worker.base import RunPhase, RunStatus
 from katib.worker.kubernetes import marks
+from katib.worker.kubernetes.clock import reckoned
 from katib.worker.kubernetes.diagnosis import Diagnosis
 from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.outputs import Outputs
@@ -33,10 +34,11 @@ class Run:
     """A run as this process knows it.
 
     `packed`: what of its Pod is looked at again, while it may still change, as JSON, a third of what it takes as objects.
-    `seen`: when each `trouble` of its Pod was seen first, by this process. `over`: all of its containers have ended. `uid`
-    empty: there is no Pod. `gone`: there is none any more. `let_go_at`: since when nobody needs it, by the monotonic clock;
-    `sentence`: why the driver has ended it, where its Pod cannot say so. `unwanted`: with its study; nobody wants to read its
-    log either. `forced`: its Pod was told to go without its node; `given_up`: and stayed, so that its end was declared.
+    `seen`: when each `trouble` of its Pod was seen first, by this process, and what `reckoned` remembers. `over`: all of its
+    containers have ended. `uid` empty: there is no Pod. `gone`: there is none any more. `let_go_at`: since when nobody needs
+    it, by the monotonic clock; `sentence`: why the driver has ended it, where its Pod cannot say so. `unwanted`: with its
+    study; nobody wants to read its log either. `forced`: its Pod was told to go without its node; `given_up`: and stayed, so
+    that its end was declared.
     """
 
     study_id: str
@@ -82,8 +84,9 @@ class Run:
     def pod(self) -> Pod | None:
         return None if self.packed is None else json.loads(self.packed)
 
-    def status(self) -> RunStatus:
+    def status(self, ahead: timedelta) -> RunStatus:
         found = self.diagnosis
+        started, ended = (at and at - ahead for at in (found.started_at, found.ended_at))
         if self.ended and self.log is not None and not self.log.settled:
             # Ended, but not to be asked for its output yet.
             message = f"it has ended, and its output cannot be read yet: {self.log.said}" if self.log.said else ""
@@ -102,8 +105,8 @@ class Run:
             reason=found.reason,
             message=found.message,
             exit_code=found.exit_code,
-            started_at=found.started_at,
-            ended_at=max(found.ended_at, found.started_at or found.ended_at) if found.ended_at else None,
+            started_at=started,
+            ended_at=max(ended, started or ended) if ended else None,
             output_version=self.log.version if self.log is not None else 0,
         )
 
@@ -115,12 +118,13 @@ class Runs:
         self,
         waits: Waits,
         wake: Callable[[str], None],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`now`: by the clock that Pods are judged by."""
         self.lock: Final = threading.RLock()
         self._waits: Final = waits
         self._wake: Final = wake
-        self._clock: Final = clock
+        self.now: Final = now
         self._runs: Final[dict[str, Run]] = {}
         self._by_study: Final[dict[str, dict[str, Run]]] = {}
         # Pods that were deleted, and when.
@@ -241,9 +245,7 @@ class Runs:
                 return
             before = run.diagnosis
             run.given_up = True
-            run.diagnosis = replace(
-                before, phase=RunPhase.FAILED, message=message, ended_at=self._clock(), hopeless=False
-            )
+            run.diagnosis = replace(before, phase=RunPhase.FAILED, message=message, ended_at=self.now(), hopeless=False)
             if run.log is not None and self.outputs is not None:
                 self.outputs.gone(run.log)
             self._tell(run, before)
@@ -286,8 +288,8 @@ class Runs:
     def _judge(self, run: Run, pod: Pod) -> None:
         if run.given_up:
             return
-        now = self._clock()
-        found = marks.judge(pod, now, marks.waits_of(pod, self._waits), run.seen)
+        now = self.now()
+        found = reckoned(marks.judge(pod, now, marks.waits_of(pod, self._waits), run.seen), now, run.seen)
         if found.trouble:
             run.seen.setdefault(found.trouble, now)
         if run.ended and found.phase.ended:
@@ -309,7 +311,7 @@ class Runs:
         run.tombstone_due = not run.tombstone
         if not run.ended:
             reason, message = self._why_gone(run)
-            now = self._clock()
+            now = self.now()
             run.diagnosis = Diagnosis(
                 RunPhase.FAILED, reason, message, None, run.diagnosis.started_at, run.diagnosis.ended_at or now
             )
@@ -372,9 +374,10 @@ class Remembered:
                 del self._known[next(iter(self._known))]
 
 
-def statuses(runs: Iterable[Run]) -> list[RunStatus]:
-    """Of those that nobody has let go of; one that has been and still goes on is named until it has ended."""
-    return [run.status() for run in runs if run.let_go_at is None or not run.ended]
+def statuses(runs: Iterable[Run], ahead: timedelta = timedelta()) -> list[RunStatus]:
+    """Of those that nobody has let go of; one that has been and still goes on is named until it has ended. `ahead`: of the
+    caller's clock, the one that the Pods are judged by."""
+    return [run.status(ahead) for run in runs if run.let_go_at is None or not run.ended]
 
 
 def _number(version: object) -> int:

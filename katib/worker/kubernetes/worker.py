@@ -26,6 +26,7 @@ from katib.worker.base import MetricFiles, Output, RunSpec, RunStatus, Worker, W
 from katib.worker.kubernetes import marks
 from katib.worker.kubernetes.access import Access, open_access
 from katib.worker.kubernetes.api import Api, ApiError
+from katib.worker.kubernetes.clock import Clock
 from katib.worker.kubernetes.endings import Endings
 from katib.worker.kubernetes.finding import Finder
 from katib.worker.kubernetes.loglines import LogCursor
@@ -69,12 +70,14 @@ class KubernetesWorker:
         fence_s: float = 100.0,
         reflector_options: Mapping[str, float] | None = None,
         streams: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._policy: Final = replace(policy, namespace=policy.namespace or access.namespace)
-        self._api: Final = Api(access)
+        self._clock: Final = clock or Clock()
+        self._api: Final = Api(access, self._clock)
         self._pods: Final = PodApi(self._api)
         self._wakes: Final[list[Callable[[str], None]]] = []
-        self._runs: Final = Runs(self._policy.waits, self._wake)
+        self._runs: Final = Runs(self._policy.waits, self._wake, self._clock.now)
         options = {} if streams is None else {"streams": streams}
         self._outputs: Final = Outputs(self._pods, self._settled, self._printed, **options)
         self._runs.outputs = self._outputs
@@ -157,7 +160,7 @@ class KubernetesWorker:
         self._runs.watched.add(study_id)
         if study_id in self._runs.deleted:
             return []
-        return statuses(self._runs.of_study(study_id))
+        return statuses(self._runs.of_study(study_id), self._clock.ahead)
 
     def output(self, study_id: str, name: str, cursor: str, max_bytes: int) -> Output:
         run = self._get(study_id, name)

@@ -26,6 +26,6 @@ def test_a_pod_that_was_stopped_and_then_deleted_keeps_the_reason_of_its_stop(st
         "status": status,
     }
     assert marks.judge(pod, NOW, Waits()).reason == "PodDeleted"
-    pod["metadata"] |= marks.stop_change(pod, "Stopped", "it was asked to end")["metadata"]
+    pod["metadata"] |= marks.stop_change(pod, "Stopped", "it was asked to end", NOW)["metadata"]
     found = marks.judge(pod, NOW, Waits())
     assert (found.phase, found.reason, found.message) == (phase, "Stopped", "it was asked to end")
