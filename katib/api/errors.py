@@ -18,6 +18,8 @@ DETAIL_KEY: Final = "katib-error-bin"
 _RETRY_KEY: Final = "grpc-retry-pushback-ms"
 # What gRPC says of a message that it does not even read, or send.
 _TOO_LARGE: Final = re.compile(r"(?:\w+: )?(?:Received|Sent) message larger than max \((\d+) vs\. (\d+)\)")
+# The same of an answer.
+_ANSWER_TOO_LARGE: Final = re.compile(r"Stream removed \(CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")
 # Status message and details travel in the trailers, for which peers accept 8 KiB in all.
 _MAX_MESSAGE: Final = 2000
 _MAX_DETAIL: Final = 3000
@@ -208,6 +210,12 @@ def _resource_exhausted(call: grpc.Call, text: str) -> errors.ResourceExhaustedE
     too_large = _TOO_LARGE.match(text)
     if too_large:
         return MessageTooLargeError(int(too_large[1]), int(too_large[2]))
+    too_large = _ANSWER_TOO_LARGE.match(text)
+    if too_large:
+        return errors.ResourceExhaustedError(
+            f"an answer of {int(too_large[1]):,} bytes came, and no more than {int(too_large[2]):,} are taken: ask for less at "
+            "once, or have less sent"
+        )
     return errors.ResourceExhaustedError(text, retry_after_of(call))
 
 

@@ -1,13 +1,14 @@
 """What a study shows while its suggestion service has not answered yet."""
 
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id
-from katib.domain.study import Study, StudyReason, StudySpec, StudyState
+from katib.domain.study import Limits, Study, StudyReason, StudySpec, StudyState
 from katib.manager.changes import StudyMove
 from katib.manager.controller.asking import Conversation
 from katib.manager.controller.observed import Asking, Observed
@@ -110,6 +111,40 @@ def test_a_service_that_is_told_the_study_in_parts_is_waited_for_from_the_first_
     shown(conversation, made, 20)
     conversation.ask(made, [], 1)
     assert shown(conversation, made, 24).trouble != said(5)
+
+
+def test_no_more_of_a_failure_is_shown_than_fits(made: Study, silent: Silent, conversation: Conversation) -> None:
+    silent.reply.set_exception(UnavailableError(10_000 * "z"))
+    trouble = shown(conversation, made, 1).trouble
+    assert trouble is not None
+    assert 1000 < len(trouble[1]) < 1100
+    assert trouble[1].endswith("it is asked again until it answers")
+
+
+def test_a_service_that_has_nothing_is_asked_ever_more_seldom_until_another_trial_ends(
+    made: Study, silent: Silent, conversation: Conversation
+) -> None:
+    """As hyperband's, whose rung waits for a trial of hours while slots are free."""
+
+    def nothing(study: Study) -> float:
+        """In how many seconds it may be asked again, when it has nothing now."""
+        reply, silent.reply = silent.reply, Future()
+        reply.set_result(SuggestionReply((), completed=False))
+        conversation.take(study, NOW)
+        before = conversation.look(study).not_before
+        conversation.ask(study, [], 1)
+        return 0.0 if before is None else (before - NOW).total_seconds()
+
+    waits = [nothing(made) for _ in range(10)]
+    assert 0 < waits[0] <= 0.25
+    assert 18 <= waits[-1] <= 30
+    finished = replace(made, completed=1)
+    # The question that was out says nothing of it.
+    assert nothing(finished) == 0
+    assert 0 < nothing(finished) <= 0.25
+    assert nothing(finished) > 0.25
+    more = replace(finished, spec=replace(made.spec, limits=Limits(max_parallel=9)))
+    assert conversation.look(more).not_before is None
 
 
 def test_an_answer_ends_the_wait_and_a_failure_is_shown_in_its_place(

@@ -8,10 +8,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import grpc
 import pytest
 
+from katib.api import api_pb2 as pb
 from katib.api import api_pb2_grpc, rpc
 from katib.domain.errors import ResourceExhaustedError
 from katib.domain.metrics import Observation
@@ -121,6 +123,40 @@ def test_more_trials_than_a_question_holds_are_sent_in_parts_by_our_limit_too() 
         "suggestion-mirror has been sent 31 of the study's 70 trials so far",
         "70",
     ]
+
+
+class Verbose(api_pb2_grpc.SuggestionServicer):
+    """Answers with so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def SetSuggestionParameters(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        return pb.SetSuggestionParametersReply(history=pb.HISTORY_FINALS, deltas=True)
+
+    def GenerateTrials(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        return pb.GenerateTrialsReply(note="n" * self._size)
+
+    def GenerateTrialsDelta(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        return pb.GenerateTrialsDeltaReply(answer=self.GenerateTrials(None, None))
+
+
+@pytest.mark.parametrize("deltas", [True, False])
+def test_an_answer_that_is_too_large_is_not_taken_for_a_question_that_is(deltas: bool) -> None:
+    server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.max_send_message_length", -1)])
+    api_pb2_grpc.add_SuggestionServicer_to_server(Verbose(65 * MIB), server)  # type: ignore[no-untyped-call]
+    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
+        server.add_insecure_port(f"unix:{folder}/verbose")
+        server.start()
+        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
+        if deltas:
+            services.set_parameters("verbose", STUDY_ID, SPEC).result(30)
+        with pytest.raises(ResourceExhaustedError, match="an answer of 68,") as caught:
+            services.generate("verbose", SuggestionRequest(STUDY_ID, SPEC, Heavy(9, 9), (), 9, 0, 10)).result(30)
+        server.stop(0).wait()
+
+    assert f"no more than {64 * MIB:,} are taken" in caught.value.message
+    assert "have less sent" in caught.value.message
 
 
 def test_a_question_that_failed_is_not_held_until_garbage_is_collected(services: RemoteSuggestionServices) -> None:

@@ -99,6 +99,9 @@ class Conversation:
             # Another limit or goal: a service that keeps state must be told.
             self._prepared = False
             self._completed_at = None
+            if self._empty_at is not None:
+                # Nor need it have nothing any more.
+                self._empty_at = self._not_before = None
         self._spec = study.spec
         waits = self._not_before
         if self._empty_at is not None and self._empty_at != study.finished_trials:
@@ -195,19 +198,20 @@ class Conversation:
             # Somebody else has added some: these were suggested without knowing them.
             self.lost()
             return []
-        self._failures = 0
         self._note = noted(reply.note)
         self._trouble = None
+        if not trials and not reply.completed:
+            self._empty(study, now)
+            return []
+        self._failures = 0
         self._not_before = None
         self._empty_at = None
-        if reply.completed and not trials:
+        if trials:
+            self._empty_since = None
+        else:
             # With trials it only said that these were the last; should they not be stored, it must be asked again.
             self._completed_at = self._asked_finished
             self._completed_reason = reply.reason
-        elif not trials:
-            self._empty(study, now)
-        if trials:
-            self._empty_since = None
         return trials
 
     @property
@@ -244,7 +248,8 @@ class Conversation:
         )
 
     def _empty(self, study: Study, now: datetime) -> None:
-        self._failures += 1
+        # Ever more seldom, as long as no other trial has finished: whoever waits for one may wait for hours.
+        self._failures = self._failures + 1 if self._empty_at == self._asked_finished else 1
         self._empty_at = self._asked_finished
         self._not_before = now + self._backoff(_FAILING_MOST_S)
         if study.unfinished_trials == 0:
@@ -263,7 +268,7 @@ class Conversation:
         reason = StudyReason.SUGGESTION_UNAVAILABLE if away else StudyReason.SUGGESTION_FAILED
         self._trouble = (
             reason,
-            f"suggestion-{study.spec.algorithm}: {error.message}; it is asked again until it answers",
+            f"suggestion-{study.spec.algorithm}: {noted(error.message)}; it is asked again until it answers",
         )
 
     def _backoff(self, most: float) -> timedelta:
