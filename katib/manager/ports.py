@@ -183,7 +183,8 @@ class Storage(Protocol):
     def earlier_attempts(self, trial_id: str) -> Sequence[TrialAttempt]:
         """The attempts before the current one, by number."""
 
-    def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]: ...
+    def list_trials(self, filter_: TrialFilter, page_size: int, page_token: str) -> Page[Trial]:
+        """Without a study a page may have fewer than there are, even none, and a token: the search took long."""
 
     def unfinished_trials(self, study_id: str) -> Sequence[Trial]:
         """PENDING and RUNNING, by number. Its cost does not depend on how many have finished."""

@@ -14,6 +14,7 @@ from katib.manager.changes import Giving, StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import (
+    all_trials,
     changes,
     deletion,
     deliveries,
@@ -279,7 +280,7 @@ def test_a_statement_for_last_values_goes_through_no_more_values_than_it_may(sto
 
 def statements():
     """Every statement of the storage: those of the modules, and of each builder its simplest and its fullest."""
-    for module in (changes, deletion, deliveries, locking, managers, models, observations, studies, trials):
+    for module in (all_trials, changes, deletion, deliveries, locking, managers, models, observations, studies, trials):
         for name, value in vars(module).items():
             if isinstance(value, Statement):
                 yield f"{module.__name__}.{name}", value
@@ -312,5 +313,6 @@ def test_no_statement_searches_through_a_table(storage):
         "studies._ALGORITHMS": ["SCAN studies USING COVERING INDEX ix_studies_algorithm_rule"],
         # From the newest on until the page is full.
         "studies._page (2)": ["SCAN studies USING INDEX ix_studies_created_at_id"],
-        "trials._all_page (2)": ["SCAN trials USING INDEX ix_trials_created_at_number_id"],
+        "all_trials._page (2)": ["SCAN trials USING INDEX ix_trials_created_at_number_id"],
+        "all_trials._last_of_piece (2)": ["SCAN trials USING COVERING INDEX ix_trials_created_at_number_id"],
     }

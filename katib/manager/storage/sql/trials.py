@@ -1,28 +1,25 @@
 """Trials as they are read: one, a page, a kind."""
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, literal, or_, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, literal, select, union_all
 
 from katib.domain.errors import NotFoundError
 from katib.domain.times import to_micros
 from katib.domain.trial import UNFINISHED, Trial, TrialState
 from katib.domain.views import Page
 from katib.manager.ports import TrialFilter
+from katib.manager.storage.sql.all_trials import NARROW, page_of_all, prefix_values, with_prefix
 from katib.manager.storage.sql.columns import now_micros
-from katib.manager.storage.sql.grants import granted, grantee_values, grantees_in
-from katib.manager.storage.sql.rows import DELETED_ACTIVE, TRIAL_COLUMNS, trial_from_row
+from katib.manager.storage.sql.rows import TRIAL_COLUMNS, trial_from_row
 from katib.manager.storage.sql.session import Row, Session
-from katib.manager.storage.sql.statement import Statement, by_index, parameters
-from katib.manager.storage.sql.studies import LAST_CHARACTER, THERE, require_study
+from katib.manager.storage.sql.statement import Statement, by_index
+from katib.manager.storage.sql.studies import THERE, require_study
 from katib.manager.storage.sql.tables import studies, trials
 from katib.manager.storage.tokens import TRIAL_KEY, TRIAL_OF_STUDY_KEY, make_token, read_token, trial_list
-
-# A prefix that leaves one id in some ten thousand.
-_NARROW: Final = 4
 
 # Trials of a study that is there: while a deleted one's are being removed, nobody sees them any more.
 OF_LIVING: Final = trials.join(studies, studies.c.id == trials.c.study_id)
@@ -117,22 +114,20 @@ def list_trials(session: Session, filter_: TrialFilter, page_size: int, page_tok
     list_ = trial_list(filter_)
     kinds = TRIAL_OF_STUDY_KEY if filter_.study_id else TRIAL_KEY
     key = read_token(list_, page_token, kinds) if page_token else None
-    values: dict[str, Any] = {"size": page_size + 1}
-    if filter_.id_prefix:
-        values |= {"prefix": filter_.id_prefix, "prefix_end": filter_.id_prefix + LAST_CHARACTER}
+    more: Sequence[Any] | None = None
     if filter_.study_id:
-        rows, make_key = _page_of_study(session, filter_, key, values), _number_key
+        rows, key_of = _page_of_study(session, filter_, key, page_size + 1), _number_key
     else:
-        rows, make_key = _page_of_all(session, filter_, key, values), _age_key
+        (rows, more), key_of = page_of_all(session, filter_, key, page_size + 1), _age_key
     page = [trial_from_row(row) for row in rows[:page_size]]
-    return Page(page, make_token(list_, make_key(page[-1])) if len(rows) > page_size else "")
+    if len(rows) > page_size:
+        more = key_of(page[-1])
+    return Page(page, make_token(list_, more) if more else "")
 
 
-def _page_of_study(
-    session: Session, filter_: TrialFilter, key: Sequence[Any] | None, values: Mapping[str, Any]
-) -> Sequence[Row]:
+def _page_of_study(session: Session, filter_: TrialFilter, key: Sequence[Any] | None, size: int) -> Sequence[Row]:
     require_study(session, filter_.study_id)
-    values = {**values, "study": filter_.study_id}
+    values: dict[str, Any] = {"size": size, "study": filter_.study_id, **prefix_values(filter_.id_prefix)}
     if key is not None:
         values["after"] = key[0]
     if filter_.number:
@@ -140,7 +135,7 @@ def _page_of_study(
     statement = _study_page(
         bool(filter_.states),
         bool(filter_.id_prefix),
-        len(filter_.id_prefix) >= _NARROW,
+        len(filter_.id_prefix) >= NARROW,
         filter_.newest_first,
         key is not None,
         bool(filter_.number),
@@ -154,19 +149,6 @@ def _page_of_study(
     return list(merged)
 
 
-def _page_of_all(
-    session: Session, filter_: TrialFilter, key: Sequence[Any] | None, values: Mapping[str, Any]
-) -> Sequence[Row]:
-    values = {**values, **{f"state{i}": state.value for i, state in enumerate(filter_.states)}}
-    if key is not None:
-        values |= {"before": key[0], "before_number": key[1], "before_id": key[2]}
-    values |= grantee_values(filter_.visible_to)
-    statement = _all_page(
-        len(filter_.states), bool(filter_.id_prefix), key is not None, grantees_in(filter_.visible_to)
-    )
-    return session.rows(statement, **values)
-
-
 @cache
 def _study_page(state: bool, prefix: bool, narrow: bool, newest_first: bool, after: bool, numbered: bool) -> Statement:
     if prefix and narrow:
@@ -178,7 +160,7 @@ def _study_page(state: bool, prefix: bool, narrow: bool, newest_first: bool, aft
     if state:
         statement = statement.where(trials.c.state == bindparam("state"))
     if prefix:
-        statement = _with_prefix(statement)
+        statement = with_prefix(statement)
     if after:
         last: BindParameter[int] = bindparam("after")
         statement = statement.where(trials.c.number < last if newest_first else trials.c.number > last)
@@ -186,38 +168,6 @@ def _study_page(state: bool, prefix: bool, narrow: bool, newest_first: bool, aft
         statement = statement.where(trials.c.number == bindparam("number"))
     order = trials.c.number.desc() if newest_first else trials.c.number
     return Statement(statement.order_by(order).limit(bindparam("size")))
-
-
-@cache
-def _all_page(states: int, prefix: bool, after: bool, grantees: int | None) -> Statement:
-    # Not a join: MariaDB would begin it at the studies and sort all their trials by age.
-    deleted = select(studies.c.id).where(studies.c.active == DELETED_ACTIVE)
-    statement = select(*TRIAL_COLUMNS).where(trials.c.study_id.not_in(deleted))
-    if grantees:
-        statement = statement.where(trials.c.study_id.in_(granted(grantees)))
-    if states:
-        statement = statement.where(trials.c.state.in_(parameters("state", states)))
-    if prefix:
-        statement = _with_prefix(statement)
-    if after:
-        created_at, number = trials.c.created_at, trials.c.number
-        before: BindParameter[int] = bindparam("before")
-        before_number: BindParameter[int] = bindparam("before_number")
-        # The first condition says nothing new; it is the one that an index can use.
-        statement = statement.where(
-            created_at <= before,
-            or_(
-                created_at < before,
-                number < before_number,
-                (number == before_number) & (trials.c.id < bindparam("before_id")),
-            ),
-        )
-    order = (trials.c.created_at.desc(), trials.c.number.desc(), trials.c.id.desc())
-    return Statement(statement.order_by(*order).limit(bindparam("size")))
-
-
-def _with_prefix(statement: Select[Any]) -> Select[Any]:
-    return statement.where(trials.c.id >= bindparam("prefix"), trials.c.id < bindparam("prefix_end"))
 
 
 def _of_study(session: Session, study_id: str, statement: Statement, **values: Any) -> Sequence[Trial]:
