@@ -339,3 +339,13 @@ def test_an_idle_study_plans_nothing() -> None:
     trials = [trial(1, RUNNING), trial(2, RUNNING)]
     o = observed(study(suggested=2, running=2), trials, [run(t) for t in trials])
     assert plan(o, NOW) == Plan((), None)
+
+
+def test_a_trial_that_could_not_be_begun_once_and_waits_for_a_slot_says_that() -> None:
+    why = {"reason": TrialReason.WORKER_UNAVAILABLE, "message": "the namespace is being deleted"}
+    live, waits = trial(1, RUNNING), trial(2, PENDING, **why)
+    s = study(running=1, pending=1, suggested=2, spec={"limits": {"max_parallel": 1}})
+    (note,) = actions(observed(s, [live, waits], [run(live)]), TrialNote)
+    assert (note.trial_id, note.reason) == (waits.id, "WaitingForSlot")
+    # While it is tried, or would be, it is what was said.
+    assert actions(observed(study(pending=1, suggested=2), [waits]), TrialNote) == []

@@ -25,7 +25,7 @@ from katib.domain.study import (
 )
 from katib.domain.study_checks import MAX_TAGS
 from katib.domain.trial import NewTrial, Trial, TrialReason
-from katib.manager.controller.observed import Asking
+from katib.manager.controller.observed import FREE_SLOT, Asking
 from katib.manager.history import StoredHistory
 from katib.manager.ports import Storage
 from katib.manager.quotas import Room
@@ -244,7 +244,7 @@ class Conversation:
             checked_parameters(self._space, suggestion.parameters),
             suggestion.tags,
             TrialReason.WAITING_FOR_SLOT,
-            "it begins as soon as the study has a free slot (max_parallel)",
+            FREE_SLOT,
         )
 
     def _empty(self, study: Study, now: datetime) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from katib.domain.study import Study
 from katib.domain.trial import Trial
 from katib.manager.service_ports import History
 from katib.worker.base import RunStatus
+
+FREE_SLOT: Final = "it begins as soon as the study has a free slot (max_parallel)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from katib.domain.counted import counted
 from katib.domain.names import run_name
 from katib.domain.study import PAUSED_MESSAGE, Intent, Limits, StudyReason, StudyState, effective_limits
 from katib.domain.trial import TrialReason, TrialState
-from katib.manager.changes import StopRequest, StudyMove
+from katib.manager.changes import StopRequest, StudyMove, TrialNote
 from katib.manager.controller.actions import Action, Ask, AskRule, CreateRun, DeleteRun, RemoveStudy, StopRun
-from katib.manager.controller.observed import Observed
+from katib.manager.controller.observed import FREE_SLOT, Observed
 from katib.manager.controller.settling import RETRY_MOST, UNREAD_LOOK, Settling, seconds
 from katib.manager.service_ports import History
 from katib.manager.suggested import clients_ask, noted_for_clients, nothing_more
@@ -196,6 +196,10 @@ class _Planner:
                 self.actions.append(CreateRun(trial))
             else:
                 waiting += 1
+                if room <= 0 and trial.reason == TrialReason.WORKER_UNAVAILABLE:
+                    # What kept it from being created once may be over, and is not what it waits for.
+                    slot = TrialNote(trial.id, trial.attempt, TrialReason.WAITING_FOR_SLOT, FREE_SLOT)
+                    self.settling.actions.append(slot)
         trouble = self.observed.asking.trouble
         if self.observed.worker_trouble:
             self._note(StudyReason.WORKER_UNAVAILABLE, self.observed.worker_trouble)

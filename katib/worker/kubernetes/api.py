@@ -58,9 +58,7 @@ class ApiError(UnavailableError):
 
     @property
     def namespace_gone(self) -> bool:
-        return (self.status == 403 and "being terminated" in self.said) or (
-            self.status == 404 and self.said.startswith("namespaces ")
-        )
+        return _is_going(self.status, self.said) or (self.status == 404 and self.said.startswith("namespaces "))
 
 
 class QuietError(UnavailableError):
@@ -243,6 +241,8 @@ class Api:
             return f"the quota of namespace {asked.namespace} is used up, it is tried again: {said}"
         if status == 404 and said.startswith("namespaces "):
             return f"there is no namespace {asked.namespace}: create it, or name another"
+        if _is_going(status, said):
+            return f"namespace {asked.namespace} is being deleted: create it anew once it is gone, or name another ({said})"
         if status == 429:
             return f"{self._where} has too much to do and asked for patience: {said}"
         if status >= 500:
@@ -256,6 +256,10 @@ class Api:
 
 def _is_denied(status: int, said: str) -> bool:
     return status == 403 and _DENIED.search(said) is not None
+
+
+def _is_going(status: int, said: str) -> bool:
+    return status == 403 and "being terminated" in said
 
 
 def _is_over_quota(status: int, said: str) -> bool:

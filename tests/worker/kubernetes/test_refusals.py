@@ -142,7 +142,7 @@ def test_a_denial_is_a_wait_that_names_what_to_grant(api, driver):
         (refusal(404, 'namespaces "default" not found', "NotFound"), "there is no namespace default"),
         (
             refusal(403, "unable to create new content in namespace x because it is being terminated", "Forbidden"),
-            "terminated",
+            "namespace default is being deleted: create it anew once it is gone, or name another",
         ),
         (refusal(500, "etcdserver: request timed out", "InternalError"), "out of order"),
         (refusal(409, "Operation cannot be fulfilled: try again", "Conflict"), "try again"),
