@@ -1,5 +1,6 @@
 """How a run is ended, and how it is made sure that one of which there is no Pod never starts."""
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -27,6 +28,8 @@ from katib.worker.names import split_name
 _TRIES: Final = 4
 # By which a run's Pod is found, and known as its own.
 _LABELS: Final = (LABEL_STUDY, LABEL_TRIAL, LABEL_ATTEMPT, LABEL_INSTALLATION, LABEL_MANAGED_BY)
+_RULES: Final = "the cluster's rules change the labels by which Katib finds its Pod"
+_log: Final = logging.getLogger(__name__)
 
 
 class Endings:
@@ -119,7 +122,33 @@ class Endings:
             return ""
         metadata = made["metadata"]
         self._pods.delete(metadata["namespace"], metadata["name"], metadata["uid"])
-        return f"the cluster's rules change the labels by which Katib finds its Pod ({changed}); exempt Katib's Pods from that"
+        return f"{_RULES} ({changed}); exempt Katib's Pods from that"
+
+    def find_again(self, run: Run) -> int:
+        """Of a Pod that no list names any more: it is gone, or its labels are set as they were. Returns how many requests that
+        took."""
+        pod = self._pods.get(run.namespace, run.name)
+        if pod is None or pod["metadata"]["uid"] != run.uid:
+            self._runs.vanished(run)
+            run.strayed = False
+            return 1
+        labels = marks.own_labels(run.study_id, run.name, self._installation)
+        wanted = {"metadata": {"uid": run.uid, "labels": labels}}
+        changed = _changed_labels(wanted, pod)
+        if changed:
+            made = self._pods.patch(run.namespace, run.name, wanted)
+            kept = _changed_labels(wanted, made)
+            if kept:
+                raise UnavailableError(f"{_RULES} ({kept}); exempt Katib's Pods from that")
+            _log.warning(
+                "somebody has changed the labels by which Katib finds the Pod of run %s (%s): they are set again",
+                run.name,
+                changed,
+            )
+            pod = made
+        run.strayed = False
+        self._runs.put(pod)
+        return 2
 
     def mourn(self, study_id: str, name: str, namespace: str, reason: str, message: str) -> None:
         """A FAILED run without a Pod, in this process's memory."""
@@ -166,6 +195,12 @@ class Endings:
             # The cluster's rules have taken that label, and the answer to its creation did not come through.
             self.mourn(study_id, name, namespace, DriverReason.POD_REFUSED, self.disown(sent, pod))
             return True
+        if marks.is_driven(pod) and labels.get(LABEL_INSTALLATION) == self._installation:
+            # Somebody has changed its labels while no manager was there to see it.
+            own = marks.own_labels(study_id, name, self._installation)
+            change = {"metadata": {"uid": pod["metadata"]["uid"], "labels": own}}
+            if self._runs.put(self._pods.patch(namespace, name, change)) is not None:
+                return False
         message = f"namespace {namespace} holds a Pod {name} that is not Katib's, or another installation's: delete it"
         self.mourn(study_id, name, namespace, DriverReason.NAME_TAKEN, message)
         return True

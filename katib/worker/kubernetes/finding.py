@@ -6,7 +6,8 @@ from typing import Final
 from katib.worker.kubernetes import marks
 from katib.worker.kubernetes.podapi import PodApi
 from katib.worker.kubernetes.policy import ANY, Policy, allows
-from katib.worker.kubernetes.runs import Remembered, Run, Runs
+from katib.worker.kubernetes.remembered import Remembered
+from katib.worker.kubernetes.runs import Run, Runs
 from katib.worker.names import split_name
 
 

@@ -27,6 +27,7 @@ from katib.worker.kubernetes.pods import (
 )
 from katib.worker.kubernetes.policy import Waits
 from katib.worker.kubernetes.reasons import PodReason
+from katib.worker.kubernetes.template import ANNOTATION_CONTAINER
 from katib.worker.names import is_run_name, split_name
 
 ANNOTATION_STOPPED: Final = f"{OWN_PREFIX}stopped"
@@ -109,7 +110,6 @@ def make_tombstone(
     study_id: str, name: str, namespace: str, installation: str, reason: str, message: str, *, sized: bool = False
 ) -> Pod:
     """`sized`: it says that it needs nothing, where a quota wants every Pod to say what it needs."""
-    trial_id, attempt = split_name(name)
     container: dict[str, Any] = {
         "name": "never",
         # Never pulled; a name that no registry has.
@@ -125,13 +125,7 @@ def make_tombstone(
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "labels": {
-                LABEL_STUDY: study_id,
-                LABEL_TRIAL: trial_id,
-                LABEL_ATTEMPT: str(attempt),
-                LABEL_INSTALLATION: installation,
-                LABEL_MANAGED_BY: MANAGED_BY,
-            },
+            "labels": own_labels(study_id, name, installation),
             "annotations": {ANNOTATION_TOMBSTONE: "true", ANNOTATION_REASON: reason, ANNOTATION_MESSAGE: message},
         },
         "spec": {
@@ -145,6 +139,18 @@ def make_tombstone(
             "securityContext": {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [container],
         },
+    }
+
+
+def own_labels(study_id: str, name: str, installation: str) -> dict[str, str]:
+    """By which a run's Pod is found, and known as its own."""
+    trial_id, attempt = split_name(name)
+    return {
+        LABEL_STUDY: study_id,
+        LABEL_TRIAL: trial_id,
+        LABEL_ATTEMPT: str(attempt),
+        LABEL_INSTALLATION: installation,
+        LABEL_MANAGED_BY: MANAGED_BY,
     }
 
 
@@ -202,6 +208,12 @@ def slim(pod: Pod) -> Pod:
 
 def is_tombstone(pod: Pod) -> bool:
     return ANNOTATION_TOMBSTONE in ((pod.get("metadata") or {}).get("annotations") or {})
+
+
+def is_driven(pod: Pod) -> bool:
+    """Whether this driver has made it, by what it writes on each."""
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    return ANNOTATION_CONTAINER in annotations or ANNOTATION_TOMBSTONE in annotations
 
 
 def is_over(pod: Pod) -> bool:

@@ -137,6 +137,11 @@ class Rounds:
 
     def _look(self, run: Run, now: datetime, monotonic: float) -> int:
         """Does what is due for one run; returns how many requests that took."""
+        if run.strayed:
+            requests = self._endings.find_again(run)
+            # Whoever has changed it may do so again.
+            run.act_after = 0.0 if run.gone else monotonic + _RETRY_S
+            return requests
         if not run.ended:
             return self._alive(run, now, monotonic)
         if run.let_go_at is None:

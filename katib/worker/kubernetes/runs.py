@@ -22,6 +22,7 @@ from katib.worker.kubernetes.podapi import Pod
 from katib.worker.kubernetes.pods import trial_container
 from katib.worker.kubernetes.policy import Waits
 from katib.worker.kubernetes.reasons import PodReason
+from katib.worker.kubernetes.remembered import Remembered
 from katib.worker.kubernetes.runlog import RunLog
 
 # An event or an answer that is older than this does not come any more.
@@ -35,10 +36,10 @@ class Run:
 
     `packed`: what of its Pod is looked at again, while it may still change, as JSON, a third of what it takes as objects.
     `seen`: when each `trouble` of its Pod was seen first, by this process, and what `reckoned` remembers. `over`: all of its
-    containers have ended. `uid` empty: there is no Pod. `gone`: there is none any more. `let_go_at`: since when nobody needs
-    it, by the monotonic clock; `sentence`: why the driver has ended it, where its Pod cannot say so. `unwanted`: with its
-    study; nobody wants to read its log either. `forced`: its Pod was told to go without its node; `given_up`: and stayed, so
-    that its end was declared.
+    containers have ended. `uid` empty: there is no Pod. `gone`: there is none any more. `strayed`: it is gone, or somebody has
+    changed the labels by which it is found. `let_go_at`: since when nobody needs it, by the monotonic clock; `sentence`: why
+    the driver has ended it, where its Pod cannot say so. `unwanted`: with its study; nobody wants to read its log either.
+    `forced`: its Pod was told to go without its node; `given_up`: and stayed, so that its end was declared.
     """
 
     study_id: str
@@ -57,6 +58,7 @@ class Run:
     tombstone: bool = False
     over: bool = False
     gone: bool = False
+    strayed: bool = False
     let_go_at: float | None = None
     unwanted: bool = False
     gone_at: float = 0.0
@@ -71,6 +73,10 @@ class Run:
     forced: bool = False
     given_up: bool = False
     tombstone_due: bool = False
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        return self.study_id, self.trial_id, self.attempt
 
     @property
     def on_node(self) -> bool:
@@ -94,7 +100,8 @@ class Run:
         elif not self.ended and self.log is not None and self.log.said and not found.message:
             found = replace(found, message=f"what it prints cannot be read now: {self.log.said}")
         if self.hindrance and not self.ended:
-            message = f"it cannot be ended, which is tried again: {self.hindrance}"
+            what = "its labels cannot be set" if self.strayed else "it cannot be ended"
+            message = f"{what}, which is tried again: {self.hindrance}"
             found = replace(found, message=f"{found.message}; {message}" if found.message else message)
         return RunStatus(
             name=self.name,
@@ -165,13 +172,16 @@ class Runs:
             for run in list(self._runs.values()):
                 here = not namespace or run.namespace == namespace
                 if here and run.uid and not run.gone and run.uid not in there and run.version <= listed:
-                    self._bury(run)
+                    self._missed(run)
 
     def apply(self, kind: str, pod: Pod) -> None:
         with self.lock:
             run = self.put(pod)
             if kind == "DELETED" and run is not None:
-                self._bury(run)
+                if "deletionTimestamp" in pod["metadata"]:
+                    self._bury(run)
+                else:
+                    self._missed(run)
 
     # What we know ourselves
 
@@ -180,11 +190,13 @@ class Runs:
         identity = marks.identity(pod)
         metadata = pod.get("metadata") or {}
         uid, version = str(metadata.get("uid") or ""), _number(metadata.get("resourceVersion"))
-        if identity is None or not uid or uid in self._buried:
-            return None
+        name = str(metadata.get("name") or "")
         with self.lock:
-            name = str(metadata["name"])
             run = self._runs.get(name)
+            if run is not None and not run.gone and run.uid == uid != "" and identity != run.identity:
+                run.strayed, identity = True, run.identity
+            if identity is None or not uid or uid in self._buried:
+                return None
             if run is not None and run.uid == uid and version < run.version:
                 return run
             if run is None:
@@ -285,6 +297,13 @@ class Runs:
 
     # With the lock held
 
+    def _missed(self, run: Run) -> None:
+        """It is not where it was found. Whoever made that so is done with it, or it is looked for by its name."""
+        if run.deleting or run.study_id not in self.watched:
+            self._bury(run)
+        else:
+            run.strayed = True
+
     def _judge(self, run: Run, pod: Pod) -> None:
         if run.given_up:
             return
@@ -307,7 +326,7 @@ class Runs:
             self.remove(run)
             return
         before = run.diagnosis
-        run.gone, run.gone_at = True, time.monotonic()
+        run.gone, run.gone_at, run.strayed = True, time.monotonic(), False
         run.tombstone_due = not run.tombstone
         if not run.ended:
             reason, message = self._why_gone(run)
@@ -347,31 +366,6 @@ class Runs:
             self.outputs.ended(run.log, started=run.started, well=run.diagnosis.phase is RunPhase.SUCCEEDED)
         elif run.started:
             self.outputs.started(run.log)
-
-
-class Remembered:
-    """Something about studies, about the newest of many."""
-
-    _MOST: Final = 10_000
-
-    def __init__(self) -> None:
-        self._lock: Final = threading.Lock()
-        self._known: Final[dict[str, str]] = {}
-
-    def __contains__(self, study_id: str) -> bool:
-        with self._lock:
-            return study_id in self._known
-
-    def get(self, study_id: str) -> str:
-        with self._lock:
-            return self._known.get(study_id, "")
-
-    def add(self, study_id: str, what: str = "") -> None:
-        with self._lock:
-            self._known.pop(study_id, None)
-            self._known[study_id] = what
-            while len(self._known) > self._MOST:
-                del self._known[next(iter(self._known))]
 
 
 def statuses(runs: Iterable[Run], ahead: timedelta = timedelta()) -> list[RunStatus]:

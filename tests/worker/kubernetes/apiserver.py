@@ -4,6 +4,7 @@ It knows Pods: list in pages, watch with bookmarks, create, get, delete, merge p
 asked first about each request and may answer in its place.
 """
 
+import contextlib
 import copy
 import json
 import re
@@ -63,10 +64,10 @@ class ApiServer:
 
     def stop(self) -> None:
         """As if it was killed: every connection is cut."""
+        self._port = self._http.server_port
         with self.changed:
             self.closing = True
             self.changed.notify_all()
-        self._port = self._http.server_port
         self._http.shutdown()
         self._http.server_close()
         for handler in list(self._open):
@@ -230,10 +231,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def cut(self) -> None:
         """From another thread."""
-        try:
+        with contextlib.suppress(OSError):
             self.connection.shutdown(2)
-        except OSError:
-            pass
 
     def log_message(self, *args: object) -> None:
         pass
@@ -305,6 +304,7 @@ class Handler(BaseHTTPRequestHandler):
         seen = int(request.query["resourceVersion"])
         if seen < api.oldest:
             raise RefusedError(refusal(410, f"too old resource version: {seen} ({api.oldest})", "Expired"))
+        known = {pod["metadata"]["uid"]: pod for pod in api.selected(request)}
         deadline = time.monotonic() + float(request.query["timeoutSeconds"])
         bookmark = time.monotonic() + api.bookmark_s
         self.begin()
@@ -325,8 +325,8 @@ class Handler(BaseHTTPRequestHandler):
                 return
             for version, kind, pod in new:
                 seen = version
-                if request.fits(pod, pod["metadata"]["namespace"]):
-                    self.event(kind, pod)
+                if (told := request.told(kind, pod, known)) is not None:
+                    self.event(*told)
             if time.monotonic() >= bookmark and not new:
                 bookmark = time.monotonic() + api.bookmark_s
                 self.event("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": str(current)}})

@@ -30,6 +30,15 @@ class Request:
     def resource(self) -> str:
         return f"pods/{self.part}" if self.part else "pods"
 
+    def told(self, kind: str, pod: dict[str, Any], known: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """What a watch says of this event; of a Pod that it was about and is no more, that it is gone, and how it was. `known`:
+        those that it is about, by their uids."""
+        if self.fits(pod, pod["metadata"]["namespace"]):
+            known[pod["metadata"]["uid"]] = pod
+            return kind, pod
+        before = known.pop(pod["metadata"]["uid"], None)
+        return None if before is None else ("DELETED", before)
+
     def fits(self, pod: dict[str, Any], namespace: str) -> bool:
         """Whether it is about this Pod, by its namespace and selectors."""
         if self.namespace and namespace != self.namespace:

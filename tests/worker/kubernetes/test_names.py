@@ -5,7 +5,13 @@ import time
 import pytest
 
 from katib.worker.base import RunPhase
-from katib.worker.kubernetes.pods import LABEL_INSTALLATION, LABEL_MANAGED_BY
+from katib.worker.kubernetes.pods import (
+    LABEL_ATTEMPT,
+    LABEL_INSTALLATION,
+    LABEL_MANAGED_BY,
+    LABEL_STUDY,
+    LABEL_TRIAL,
+)
 from katib.worker.kubernetes.policy import KEEP_NONE, Policy
 from tests.worker.driving import Driver
 from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, created, refuse, successor, until
@@ -126,6 +132,68 @@ def test_a_pod_whose_label_was_changed_by_admission_is_deleted_though_the_answer
     driver.worker.create(run)
     assert LABEL_MANAGED_BY in driver.status(run.name).message
     until("its Pod runs on", lambda: api.get(run.name) is None)
+
+
+OWN = [LABEL_STUDY, LABEL_TRIAL, LABEL_ATTEMPT, LABEL_INSTALLATION, LABEL_MANAGED_BY]
+
+
+def change_label(api, name, label, value=None) -> None:
+    """By somebody; without a value it is taken away."""
+
+    def change(pod):
+        labels = {**pod["metadata"]["labels"], label: value}
+        pod["metadata"]["labels"] = {key: text for key, text in labels.items() if text is not None}
+
+    api.update("default", name, change)
+
+
+@pytest.mark.parametrize("label", OWN)
+@pytest.mark.parametrize("value", [None, "other"])
+def test_a_pod_whose_label_somebody_changes_has_it_again_and_its_run_goes_on(api, driver, caplog, label, value):
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    before = api.get(name)["metadata"]
+    change_label(api, name, label, value)
+    until("its label is not set again", lambda: api.get(name)["metadata"]["labels"] == before["labels"])
+    assert driver.status(name).phase is RunPhase.RUNNING
+    told = f"the labels by which Katib finds the Pod of run {name} ({label} is {value or 'missing'})"
+    until("nobody is told", lambda: any(told in text for text in caplog.messages))
+    driver.worker.stop(driver.study_id, name)
+    status = driver.ended(name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "Stopped")
+    assert api.get(name)["metadata"]["uid"] == before["uid"]
+
+
+def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lost(api, driver, monkeypatch):
+    monkeypatch.setattr("katib.worker.kubernetes.rounds._RETRY_S", 0.1)
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    patch = api._patch
+
+    def patched(request, pod):
+        (request.body.get("metadata") or {}).pop("labels", None)
+        return patch(request, pod)
+
+    monkeypatch.setattr(api, "_patch", patched)
+    change_label(api, name, LABEL_STUDY)
+    driver.until("it is not said", lambda: "the cluster's rules change the labels" in driver.status(name).message)
+    assert driver.status(name).phase is RunPhase.RUNNING
+    driver.worker.stop(driver.study_id, name)
+    assert driver.ended(name).reason == "Stopped"
+
+
+@pytest.mark.parametrize("label", [LABEL_STUDY, LABEL_TRIAL, LABEL_ATTEMPT])
+def test_a_pod_whose_label_was_changed_while_no_manager_was_there_is_ended_before_its_name_is_given_up(
+    api, driver, new_worker, label
+):
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    driver.worker.close()
+    change_label(api, name, label)
+    other = successor(driver, new_worker)
+    other.worker.stop(driver.study_id, name)
+    assert other.status(name).phase is RunPhase.STOPPING
+    assert other.ended(name).reason == "Stopped"
 
 
 def test_a_tombstone_whose_label_admission_changes_does_not_stay(api, driver):
