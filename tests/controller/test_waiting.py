@@ -1,8 +1,10 @@
 """What a study shows while its suggestion service has not answered yet."""
 
+import math
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +15,11 @@ from katib.manager.changes import StudyMove
 from katib.manager.controller.asking import Conversation
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import plan
+from katib.manager.controller.reconcile import Reconciler
+from katib.manager.metrics import Metrics
 from katib.manager.service_ports import History, MoreToTellError, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
+from katib.worker.local.worker import LocalWorker
 from tests.e2e.harness import study
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,6 +90,24 @@ def test_a_question_that_is_out_is_shown_after_five_seconds_and_each_half_minute
     ):
         asking = shown(conversation, made, seconds)
         assert (asking.trouble, asking.trouble_until) == (trouble, NOW + timedelta(seconds=until))
+
+
+def test_a_study_is_looked_at_when_its_question_is_to_be_shown_though_nothing_happens(
+    silent: Silent, storage: MemoryStorage, tmp_path: Path
+) -> None:
+    made = storage.create_study(Study(new_id(), study(), StudyState.RUNNING, datetime.now(UTC), 1, manager="a" * 16))
+    worker = LocalWorker(tmp_path)
+    reconciler = Reconciler("a" * 16, storage, silent, None, worker, lambda _: None, Metrics())  # type: ignore[arg-type]
+
+    def look() -> float:
+        again = reconciler.reconcile(made.id)
+        return math.inf if again is None else (again - datetime.now(UTC)).total_seconds()
+
+    assert 0 < look() <= 5
+    silent.settings.set_result(History.FINALS)
+    # The question goes out now.
+    assert 0 < look() <= 5
+    worker.close()
 
 
 def test_settings_that_are_not_accepted_yet_are_shown_too(made: Study, silent: Silent) -> None:

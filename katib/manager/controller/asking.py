@@ -131,7 +131,7 @@ class Conversation:
             return self._trouble, None
         seconds = int((self._now - self._asked_at).total_seconds())
         if seconds < _SHOWN_AFTER_S:
-            return self._trouble, self._asked_at + timedelta(seconds=_SHOWN_AFTER_S)
+            return self._trouble, self.shown_from
         step = seconds // _SHOWN_EVERY_S * _SHOWN_EVERY_S
         message = (
             f"suggestion-{study.spec.algorithm} was asked more than {max(step, _SHOWN_AFTER_S)} s ago and has not answered "
@@ -166,6 +166,11 @@ class Conversation:
         self._asked_finished = study.finished_trials
         self._generating = self._services.generate(algorithm, request)
         self._generating.add_done_callback(lambda _: self._wake())
+
+    @property
+    def shown_from(self) -> datetime | None:
+        """When a question that went out in this pass is to be shown: nothing else may happen before."""
+        return self._asked_at and self._asked_at + timedelta(seconds=_SHOWN_AFTER_S)
 
     def take(self, study: Study, now: datetime) -> list[NewTrial]:
         """The new trials of an answer that has come; they belong behind trial number `asked_suggested`. Begins a pass."""

@@ -233,6 +233,7 @@ class Doing:
             case Ask(count):
                 self._means.hold(memory.term)
                 memory.conversation.ask(study, unfinished, count)
+                self._again = soonest(self._again, memory.conversation.shown_from)
             case AskRule():
                 self._means.hold(memory.term)
                 memory.ruling.ask(study, unfinished, self._steady)
