@@ -28,6 +28,7 @@ from tests.storage.builders import (
     recount,
     running,
 )
+from tests.storage.execute import execute
 
 
 @pytest.fixture(params=["sqlite", *servers.KINDS])
@@ -83,6 +84,31 @@ def test_a_study_that_another_process_deleted_is_not_found(url, storage):
         other.delete_study(study.id)
     with pytest.raises(NotFoundError):
         storage.finished_trials(study.id)
+
+
+def test_what_a_copy_that_was_put_back_does_not_have_is_forgotten(url, storage):
+    """Though the study has gone on to the same revision and the same number of trials."""
+    study = storage.create_study(make_study())
+    completed(storage, study, 0.1)
+    before = storage.get_study(study.id)
+    forgotten = completed(storage, study, 0.2, 0.3)
+    assert len(storage.finished_trials(study.id)) == 3
+    there = storage.get_study(study.id).revision
+    for trial in forgotten:
+        execute(
+            url,
+            f"DELETE FROM observations WHERE trial_id = '{trial.id}'",
+            f"DELETE FROM trials WHERE id = '{trial.id}'",
+        )
+    counters = f"revision = {before.revision}, suggested = 1, completed = 1, observed = {before.observed}"
+    execute(url, f"UPDATE studies SET {counters} WHERE id = '{study.id}'")
+    with closing(open_storage(url)) as other:
+        again = completed(other, study, 0.4, 0.5)
+        assert other.get_study(study.id).revision == there
+        assert ids(storage.finished_trials(study.id)) == ids(other.finished_trials(study.id))
+    assert ids(storage.finished_trials(study.id))[1:] == ids(again)
+    completed(storage, study, 0.6)
+    assert len(storage.finished_trials(study.id)) == 4
 
 
 def test_more_than_it_may_remember_is_still_right(storage):

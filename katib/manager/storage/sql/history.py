@@ -2,7 +2,8 @@
 
 Reading five thousand of them takes a hundred milliseconds, and the end of each trial asks for all of them. But a finished
 trial never changes, so what has been read once stays right, and only those that have finished since have to be read: they bear
-higher revisions, for the writes to a study follow one another.
+higher revisions, for the writes to a study follow one another. The last of those that are known is read with them: should it be
+another, somebody has put back a copy of the database, and everything is read.
 """
 
 import threading
@@ -36,6 +37,7 @@ _FINISHED_AFTER: Final = Statement(
         ),
     )
 )
+_TRIAL: Final = Statement(select(*TRIAL_COLUMNS).where(trials.c.id == bindparam("trial")))
 
 
 class _Known:
@@ -43,7 +45,19 @@ class _Known:
         self.lock = threading.Lock()
         self.revision = 0
         self.trials: tuple[Trial, ...] = ()
+        # One of those of `revision`.
+        self.last: Trial | None = None
         self.memory = _BESIDE
+
+    def learn(self, new: Sequence[Trial]) -> None:
+        if new:
+            self.trials = tuple(sorted((*self.trials, *new), key=lambda trial: trial.number))
+            self.last = max(new, key=lambda trial: trial.revision)
+            self.revision = self.last.revision
+            self.memory += sum(map(memory_of, new))
+
+    def clear(self) -> None:
+        self.revision, self.trials, self.last, self.memory = 0, (), None, _BESIDE
 
 
 class History:
@@ -64,12 +78,9 @@ class History:
         try:
             # Those who ask for the same study at the same time read it once.
             with known.lock:
-                new = self._database.read(lambda session: _finished_after(session, study_id, known.revision))
-                if new:
-                    by_id = {trial.id: trial for trial in (*known.trials, *new)}
-                    known.trials = tuple(sorted(by_id.values(), key=lambda trial: trial.number))
-                    known.revision = max(trial.revision for trial in new)
-                    known.memory += sum(map(memory_of, new))
+                if not self._database.read(lambda session: _learn(session, study_id, known)):
+                    known.clear()
+                    self._database.read(lambda session: _learn(session, study_id, known))
                 return known.trials
         finally:
             self._trim()
@@ -93,7 +104,17 @@ def memory_of(trial: Trial) -> int:
     return _BESIDE + _BESIDE_EACH * (len(trial.parameters) + len(trial.tags)) + texts
 
 
-def _finished_after(session: Session, study_id: str, revision: int) -> Sequence[Trial]:
+def _learn(session: Session, study_id: str, known: _Known) -> bool:
+    """What has finished since. False, and nothing, when what is known is not what there is."""
     require_study(session, study_id)
-    rows = session.rows(_FINISHED_AFTER, study=study_id, revision=revision)
-    return [trial_from_row(row) for row in rows]
+    if known.last is not None:
+        row = session.row(_TRIAL, trial=known.last.id)
+        if row is None or _end_of(trial_from_row(row)) != _end_of(known.last):
+            return False
+    known.learn([trial_from_row(row) for row in session.rows(_FINISHED_AFTER, study=study_id, revision=known.revision)])
+    return True
+
+
+def _end_of(trial: Trial) -> tuple[object, ...]:
+    """No two ends have the same, even of one trial: an objective that is no number would differ from itself."""
+    return trial.revision, trial.state, trial.ended_at
