@@ -17,7 +17,7 @@ from katib.earlystopping import messages
 from katib.earlystopping.rules.medianstopping import MedianStopping
 from katib.earlystopping.told import Told
 from katib.manager.changes import StudyChanges
-from katib.manager.controller import telling
+from katib.manager.controller import ruling, telling
 from katib.manager.controller.ruling import Ruling, asked_to_stop
 from katib.manager.ports import Storage
 from katib.manager.remote.earlystopping import answer_from_proto, delta_to_proto
@@ -224,6 +224,33 @@ def test_a_service_that_keeps_nothing_is_asked_in_full(desk: Desk) -> None:
 
     assert desk.service.asked[-2:] == ["in full", "in full"]
     assert desk.ask() == [trials[1].id]
+
+
+def test_a_service_that_keeps_nothing_of_a_study_too_long_for_a_message_is_said_to_need_more_room(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ruling, "_MOST_IN_FULL", 50)
+    desk.service.told = Told(MedianStopping(), most=1)
+    desk.finish(5)
+    running(desk.storage, desk.study, 2)
+    for _ in range(10):
+        desk.ask()
+        if desk.ruling.trouble:
+            break
+
+    assert "in full" not in desk.service.asked
+    assert desk.ruling.trouble is not None
+    reason, message = desk.ruling.trouble
+    assert reason == StudyReason.EARLY_STOPPING_FAILED
+    assert (
+        "of which it had been told 100: begin it with a larger --curves-cache-mib (KATIB_CURVES_CACHE_MIB)" in message
+    )
+    # To tell it everything each time is dear.
+    assert not desk.ruling.due(desk.read(), desk.now + timedelta(minutes=2))
+    desk.service.told = Told(MedianStopping())
+    desk.now += timedelta(minutes=5)
+    desk.ask()
+    assert desk.ruling.trouble is None
 
 
 def test_a_service_of_katib_0_1_is_told_its_settings_and_asked_in_full(desk: Desk) -> None:

@@ -11,7 +11,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError, UnimplementedError
+from katib.domain.errors import (
+    DeadlineExceededError,
+    KatibError,
+    ResourceExhaustedError,
+    UnavailableError,
+    UnimplementedError,
+)
 from katib.domain.study import CHECK_INTERVAL, Study, StudyReason, StudySpec
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest
@@ -32,6 +38,14 @@ _SHOWN: Final = 300
 # A service that does not have what it was told a moment ago, so many times in a row, is asked in full. It has no room for the
 # study, or there are several that take turns.
 _LACKS: Final = 3
+# But with so many values no message may hold them, and they would take gigabytes here. Such a service is asked seldom: each
+# time it is told everything.
+_MOST_IN_FULL: Final = 500_000
+_NO_ROOM_S: Final = 300.0
+
+
+class _NoRoomError(ResourceExhaustedError):
+    """Of a service that does not keep a study too long to be asked about in full."""
 
 
 class Ruling:
@@ -150,6 +164,12 @@ class Ruling:
     def _delta_answered(self, answer: StoppingAnswer) -> Mapping[str, str] | None:
         if not self._telling.answered(answer):
             self._lacks += 1
+            lost = self._telling.lost
+            if self._lacks > _LACKS and lost > _MOST_IN_FULL:
+                raise _NoRoomError(
+                    f"it does not keep the study's values, of which it had been told {lost:,}: begin it with a larger "
+                    "--curves-cache-mib (KATIB_CURVES_CACHE_MIB), and have one alone serve at its address"
+                )
             # One that had no room to keep it has answered all the same.
             return answer.stopped
         if self._telling.more:
@@ -173,7 +193,10 @@ class Ruling:
         self._accepted = None
         self._new_metrics = True
         self._failures += 1
-        seconds = _AWAY_S if away else min(_AWAY_S * 2 ** min(self._failures - 1, 16), _FAILING_MOST_S)
+        if isinstance(error, _NoRoomError):
+            seconds = _NO_ROOM_S
+        else:
+            seconds = _AWAY_S if away else min(_AWAY_S * 2 ** min(self._failures - 1, 16), _FAILING_MOST_S)
         self._next = now + timedelta(seconds=seconds * random.uniform(0.6, 1.0))  # noqa: S311 - jitter
 
 

@@ -36,6 +36,9 @@ class Telling:
     # By unfinished trial: the attempt, and the place of the last observation that was told.
     _places: dict[str, tuple[int, int]] = field(default_factory=dict)
     _asked: StoppingDelta | None = None
+    _told: int = 0
+    # How many values a service had been told that turned out not to have them.
+    lost: int = 0
 
     def question(self, study: Study) -> StoppingDelta:
         """The next one. The first only asks for the rule's metrics, so that a service that is away, or has no deltas, costs
@@ -60,6 +63,7 @@ class Telling:
         """Whether the service has what it was told; if not, it is told everything anew."""
         assert self._asked is not None
         if answer.have != self._asked.cursor:
+            self.lost = self._told
             self.begin_anew()
             return False
         self._base = answer.have
@@ -73,7 +77,7 @@ class Telling:
         return self._asked is not None and self._asked.more
 
     def begin_anew(self) -> None:
-        self._base, self._metrics, self._revision, self._asked = "", None, 0, None
+        self._base, self._metrics, self._revision, self._asked, self._told = "", None, 0, None, 0
         self._changed.clear()
         self._places.clear()
 
@@ -94,6 +98,7 @@ class Telling:
             found, last = self.storage.observations_after(trial.id, trial.attempt, metrics, place, room)
             told.append(TrialDelta(replace(trial, message=""), found))
             room -= len(found)
+            self._told += len(found)
             self._places[trial.id] = trial.attempt, last
             if room <= 0:
                 # There may be more of it.
