@@ -375,6 +375,16 @@ class TestService:
         with pytest.raises(NotFoundError):
             api.trial_changes(NOBODY)
 
+    def test_who_has_seen_more_than_there_is_begins_anew(self, api: Api) -> None:
+        """As of a database that was put back from a copy."""
+        study_id = api.create_study(idle())
+        api.suggest_trials(study_id, 2)
+        whole = api.trial_changes(study_id)
+        ahead = api.trial_changes(study_id, whole.revision + 5)
+        assert (ahead.trials.ids, ahead.revision) == (whole.trials.ids, whole.revision)
+        event = next(iter(api.watch_study(study_id, whole.revision + 5)))
+        assert (sorted(t.id for t in event.trials), event.revision) == (sorted(whole.trials.ids), whole.revision)
+
     def test_watching_begins_with_everything_and_ends_with_the_study(self, api: Api) -> None:
         study_id = api.create_study(idle())
         api.suggest_trials(study_id, 2)

@@ -73,11 +73,15 @@ class TrialUseCases(UseCases):
         return Page([with_lease_shown(trial, now) for trial in page.items], page.next_token)
 
     def trial_changes(self, study_id: str, after_revision: int = 0, page_size: int = 0) -> TrialChanges:
-        """How a study stands, with trials that are new or changed since `after_revision`; all of them for 0."""
+        """How a study stands, with trials that are new or changed since `after_revision`; all of them for 0, or for one that
+        the study does not have."""
         if after_revision < 0:
             raise InvalidArgumentError.of("after_revision", after_revision, "expected 0 or a revision")
         size = page_size_of(page_size)
         study = self._storage.get_study(study_id_of(study_id))
+        if study.revision < after_revision:
+            # A copy of the database was put back: what was read since need not be so.
+            after_revision = 0
         # Read after the study: what changed between the two reads comes now, and its study with the next call.
         columns, revision = self._storage.changed_columns(study.id, after_revision, size)
         if len(columns) < size:

@@ -92,6 +92,9 @@ class WatchUseCase:
                 if not may:
                     return
                 study = self._storage.get_study(study_id)
+                if study.revision < revision:
+                    # A copy of the database was put back: what was shown since need not be so.
+                    revision, shown = 0, -1
                 event, whole = None, True
                 if study.revision > shown:
                     # Read after the study: what changed between the two reads comes now, and its study in the next round.
