@@ -181,7 +181,9 @@ class Runs:
                 if "deletionTimestamp" in pod["metadata"]:
                     self._bury(run)
                 else:
+                    # It has left the selector, and lives.
                     self._missed(run)
+                    self._buried.pop(run.uid, None)
 
     # What we know ourselves
 

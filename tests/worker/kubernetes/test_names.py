@@ -164,6 +164,19 @@ def test_a_pod_whose_label_somebody_changes_has_it_again_and_its_run_goes_on(api
     assert api.get(name)["metadata"]["uid"] == before["uid"]
 
 
+def test_another_manager_knows_a_pod_that_got_its_labels_again_too(api, driver, new_worker):
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    other = successor(driver, new_worker)
+    until("it does not see the Pod", lambda: other.worker._runs.get(name))
+    until("it does not watch", lambda: api.counts()["watch", "pods"] == 2)
+    time.sleep(0.2)
+    change_label(api, name, LABEL_MANAGED_BY)
+    until("its label is not set again", lambda: LABEL_MANAGED_BY in api.get(name)["metadata"]["labels"])
+    other.until("it does not see the Pod again", lambda: name in other.statuses())
+    assert other.status(name).phase is RunPhase.RUNNING
+
+
 def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lost(api, driver, monkeypatch):
     monkeypatch.setattr("katib.worker.kubernetes.rounds._RETRY_S", 0.1)
     name = driver.start("sh", "-c", "echo here; sleep 600")
