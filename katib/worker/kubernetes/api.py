@@ -213,9 +213,11 @@ class Api:
     def _admit(self) -> None:
         if self._closed:
             raise UnavailableError("the Kubernetes worker is closed")
-        rest = self._quiet_until - time.monotonic()
-        if rest > 0:
-            raise QuietError(f"{self._where} asked for patience; it is asked again in {rest:.0f} s")
+        if self._quiet_until > time.monotonic():
+            # Without the time that is left: each study says this, and would say another thing each second.
+            raise QuietError(
+                f"{self._where} has too much to do and asked for patience; it is asked again when that is over"
+            )
 
     def _refused(self, asked: Asked, response: urllib3.BaseHTTPResponse, data: bytes) -> ApiError:
         status = response.status
