@@ -9,6 +9,7 @@ scale, and every point of the cube becomes a value that the study allows.
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -72,10 +73,9 @@ class SearchSpace:
     @classmethod
     def of(cls, configs: Sequence[ParameterConfig], path: str = "parameter_configs") -> "SearchSpace":
         """Checks the configuration; raises InvalidArgumentError with every violation found."""
-        try:
+        with suppress(InvalidArgumentError):
             return _remembered(tuple(configs))
-        except InvalidArgumentError:
-            return _checked(configs, path)
+        return _checked(configs, path)
 
     @property
     def cardinality(self) -> int | None:
