@@ -11,12 +11,11 @@ from katib.cli.documents import TRIAL_FIELDS, trial_detail_document, trial_docum
 from katib.cli.find import find_study, find_trial, trial_arguments
 from katib.cli.output import Format, output_option, print_document, print_documents
 from katib.cli.pages import collect, limit_option, note_more
+from katib.cli.ranking import best_trials
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import fields, in_colour, show_age, show_number, show_reason, table, terminal_width
 from katib.domain.metrics import Observation
-from katib.domain.ranking import rank
 from katib.domain.search_space import Parameter, ParameterType
-from katib.domain.study import Objective
 from katib.domain.trial import Trial, TrialState
 from katib.domain.views import TrialDetail
 
@@ -71,16 +70,14 @@ def list_trials(
     with session.connect() as client:
         study_id = "" if study is None else find_study(client, study)
         if best:
-            states = states or (TrialState.COMPLETED,)
-        trials, more = collect(
-            lambda size, token: client.list_trials(
-                study_id=study_id, states=states, newest_first=newest, page_size=size, page_token=token
-            ),
-            0 if best else limit,
-        )
-        if best:
-            trials = best_first(trials, client.get_study(study_id).spec.optimization)
-            trials, more = (trials[:limit], len(trials) > limit) if limit else (trials, False)
+            trials, more = best_trials(client, study_id, states or (TrialState.COMPLETED,), limit)
+        else:
+            trials, more = collect(
+                lambda size, token: client.list_trials(
+                    study_id=study_id, states=states, newest_first=newest, page_size=size, page_token=token
+                ),
+                limit,
+            )
     if form is not Format.TABLE:
         print_documents([trial_document(t) for t in trials], form, TRIAL_FIELDS, spread="parameters")
     elif trials:
@@ -88,13 +85,6 @@ def list_trials(
     else:
         click.echo("No trials with an objective yet." if best else "No trials.", err=True)
     note_more(more, len(trials), "best trials" if best else "trials")
-
-
-def best_first(trials: Sequence[Trial], optimization: Objective | None) -> list[Trial]:
-    """Those that have an objective."""
-    maximize = optimization is Objective.MAXIMIZE
-    having = (t for t in trials if t.objective is not None)
-    return sorted(having, key=lambda t: rank(t.objective, maximize, t.number))
 
 
 def trials_table(trials: Sequence[Trial], columns: int | None, with_study: bool) -> str:

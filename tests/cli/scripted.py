@@ -13,15 +13,17 @@ from typing import Any
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerServicer, add_ManagerServicer_to_server
+from katib.api.column_converters import changes_to_proto
 from katib.api.rpc import Server
 from katib.api.service_converters import service_to_proto
 from katib.api.study_converters import spec_from_proto, spec_to_proto, summary_to_proto
 from katib.api.trial_converters import observation_to_proto, trial_state_to_proto, trial_to_proto
-from katib.domain.errors import KatibError, NotFoundError
+from katib.domain.errors import KatibError, NotFoundError, UnimplementedError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
+from katib.domain.trial_columns import TrialChanges, columns_of
 from katib.domain.views import ServiceStatus, StudyDetail, StudyEvent, StudySummary
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
@@ -103,6 +105,7 @@ class ScriptedManager(ManagerServicer):
         self.refusal: KatibError | None = None
         self.slow_to_delete = False
         self.knows_numbers = True
+        self.knows_columns = True
         self.trials_given = 0
         self.output: Callable[[int, int], pb.GetTrialLogReply] = lambda _attempt, _offset: pb.GetTrialLogReply()
         self.watches: list[list[StudyEvent | Event | KatibError]] = []
@@ -180,6 +183,17 @@ class ScriptedManager(ManagerServicer):
         begin = int(request.page_token or 0)
         end = begin + request.page_size
         return pb.ListTrialsReply(trials=found[begin:end], next_page_token=str(end) if end < len(found) else "")
+
+    def ListTrialColumns(self, request: pb.ListTrialColumnsRequest, context: object) -> pb.ListTrialColumnsReply:
+        """The revision of a trial is its number."""
+        if not self.knows_columns:
+            raise UnimplementedError("an older one")
+        found = [t for t in self.trials if t.study_id == request.study_id and t.number > request.after_revision]
+        page = sorted(found, key=lambda t: t.number)[: request.page_size]
+        summary = self._study(request.study_id).summary
+        whole = len(page) == len(found)
+        revision = summary.revision if whole else page[-1].number
+        return changes_to_proto(TrialChanges(summary, columns_of(page), revision))
 
     def ListObservations(self, request: pb.ListObservationsRequest, context: object) -> pb.ListObservationsReply:
         found = [

@@ -224,6 +224,25 @@ def test_the_best_trials_come_first_by_the_studys_direction(
     assert done.err == "The first 2 best trials; --limit 0 shows all of them.\n"
 
 
+@pytest.mark.parametrize("columns", [True, False], ids=["by columns", "of an older manager"])
+def test_the_best_of_many_trials_are_found_without_listing_them(
+    cli: Cli, manager: ScriptedManager, columns: bool
+) -> None:
+    manager.knows_columns = columns
+    manager.add(study(A, completed=2500, killed=1, revision=3000))
+    values = [(n * 7919 % 2503) / 2503 for n in range(1, 2501)]
+    manager.trials = [trial(n, A, state=TrialState.COMPLETED, objective=v) for n, v in enumerate(values, 1)]
+    manager.trials.append(trial(2501, A, state=TrialState.KILLED, objective=2.0))
+    order = sorted(range(1, 2501), key=lambda n: -values[n - 1])
+    done = cli("list-trials", A, "--best", "-n", "3")
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == [str(n) for n in order[:3]]
+    assert done.err == "The first 3 best trials; --limit 0 shows all of them.\n"
+    killed = cli("list-trials", A, "--best", "--state", "killed", "-o", "json")
+    assert [t["number"] for t in json.loads(killed.out)] == [2501]
+    assert (manager.trials_given == 0) is columns
+    assert len(json.loads(cli("list-trials", A, "--best", "-n", "0", "-o", "json").out)) == 2500
+
+
 def test_the_best_trials_are_ten_and_none_while_no_trial_has_an_objective(cli: Cli, manager: ScriptedManager) -> None:
     manager.add(study(A))
     manager.trials = [trial(1, A)]
