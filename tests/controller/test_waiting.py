@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import NotFoundError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.study import Limits, Study, StudyReason, StudySpec, StudyState
 from katib.manager.changes import StudyMove
@@ -168,6 +168,23 @@ def test_a_service_that_has_nothing_is_asked_ever_more_seldom_until_another_tria
     assert nothing(finished) > 0.25
     more = replace(finished, spec=replace(made.spec, limits=Limits(max_parallel=9)))
     assert conversation.look(more).not_before is None
+
+
+def test_a_service_that_fails_after_it_had_nothing_for_long_is_asked_again_as_soon_as_any_other(
+    made: Study, silent: Silent, conversation: Conversation
+) -> None:
+    for _ in range(10):
+        reply, silent.reply = silent.reply, Future()
+        reply.set_result(SuggestionReply((), completed=False))
+        conversation.take(made, NOW)
+        conversation.ask(made, [], 1)
+    reply, silent.reply = silent.reply, Future()
+    # As one of 0.1 that was restarted meanwhile, and wants to be told the study first.
+    reply.set_exception(NotFoundError("no such study"))
+    conversation.take(made, NOW)
+    before = conversation.look(made).not_before
+    assert before is not None
+    assert before <= NOW + timedelta(seconds=0.25)
 
 
 def test_an_answer_ends_the_wait_and_a_failure_is_shown_in_its_place(

@@ -266,7 +266,8 @@ class Conversation:
 
     def _failed(self, study: Study, error: KatibError, now: datetime) -> None:
         self._prepared = False
-        self._failures += 1
+        # How often it had nothing before says nothing of how soon it is mended.
+        self._failures = self._failures + 1 if self._empty_at is None else 1
         away = isinstance(error, UnavailableError | DeadlineExceededError)
         self._not_before = now + self._backoff(_AWAY_MOST_S if away else _FAILING_MOST_S)
         self._empty_at = None
