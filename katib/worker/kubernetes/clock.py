@@ -36,8 +36,8 @@ class Clock:
         self._wall: Final = wall
         self._steady: Final = steady
         self._lock: Final = threading.Lock()
-        # A moment by the API server's clock, and by the monotonic one.
-        self._known = wall(), steady()
+        # A moment by the API server's clock, and by the monotonic one; as long as it says none, this machine's counts.
+        self._known: tuple[datetime, float] | None = None
         self._say_at = steady()
 
     def heard(self, date: str | None) -> None:
@@ -49,7 +49,9 @@ class Clock:
         if said.tzinfo is None:
             said = said.replace(tzinfo=UTC)
         with self._lock:
-            if abs(said - self._now()) <= _TOLERANCE:
+            now = self._now()
+            if abs(said - now) <= _TOLERANCE:
+                self._known = self._known or (now, self._steady())
                 return
             self._known = said, self._steady()
             ahead = said - self._wall()
@@ -74,19 +76,26 @@ class Clock:
         return timedelta() if abs(ahead) <= _TOLERANCE else timedelta(seconds=round(ahead.total_seconds()))
 
     def _now(self) -> datetime:
+        if self._known is None:
+            return self._wall()
         at, steady = self._known
         return at + timedelta(seconds=self._steady() - steady)
 
 
-def reckoned(found: Diagnosis, now: datetime, seen: dict[str, datetime]) -> Diagnosis:
+def reckoned(found: Diagnosis, now: datetime, seen: dict[str, datetime], sent: datetime | None = None) -> Diagnosis:
     """With times that can be: a program whose node's clock is wrong did not start before its Pod was last seen to wait, nor
-    after it was first seen to run. `seen`: what is remembered of this Pod."""
+    after it was first seen to run, and went on for as long as that clock says. `seen`: what is remembered of this Pod; `sent`:
+    when it was sent to its node, which is known to those who have not seen it wait too."""
     if found.phase is RunPhase.WAITING:
         seen[_WAITED] = now
         return found
-    started, ended = found.started_at, found.ended_at
-    if started is not None:
-        started = seen.setdefault(_STARTED, _between(seen.get(_WAITED), started, now))
+    told, started, ended = found.started_at, found.started_at, found.ended_at
+    if told is not None:
+        first = max((at for at in (seen.get(_WAITED), sent) if at is not None and at <= now), default=None)
+        started = seen.setdefault(_STARTED, _between(first, told, now))
+        if ended is not None and started != told:
+            # By the same clock.
+            ended = min(ended + (started - told), now)
     if ended is not None:
         ended = _between(started, ended, now)
     return replace(found, started_at=started, ended_at=ended)

@@ -60,6 +60,16 @@ def diagnose_pod(
     return _Pod(pod, now, waits, seen or {}).diagnose()
 
 
+def sent_at(pod: Mapping[str, Any]) -> datetime | None:
+    """When it was sent to its node, or at the least created: the API server has written both."""
+    conditions = _mappings(_mapping(pod.get("status")).get("conditions"))
+    sent = [
+        c.get("lastTransitionTime") for c in conditions if (c.get("type"), c.get("status")) == ("PodScheduled", "True")
+    ]
+    created = _mapping(pod.get("metadata")).get("creationTimestamp")
+    return max(filter(None, map(time_of, (*sent, created))), default=None)
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -294,9 +304,9 @@ class _Pod:
         on_node = bool(self._spec.get("nodeName")) or (scheduled or {}).get("status") == "True"
         if not on_node:
             return self._unscheduled(scheduled)
-        # The first is by its node's clock, which may be wrong.
+        # The first is by its node's clock: if it is still to come, that is wrong.
         moments = time_of(self._status.get("startTime")), time_of((scheduled or {}).get("lastTransitionTime"))
-        since = min(max(filter(None, (*moments, self._created))), self._now)
+        since = max((at for at in (*moments, self._created) if at and at <= self._now), default=self._now)
         specs = _mappings(self._spec.get("initContainers"))
         sidecars = [spec.get("name") for spec in specs if spec.get("restartPolicy") == "Always"]
         for status in _mappings(self._status.get("initContainerStatuses")):

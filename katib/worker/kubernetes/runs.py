@@ -15,7 +15,7 @@ from typing import Final
 from katib.worker.base import RunPhase, RunStatus
 from katib.worker.kubernetes import marks
 from katib.worker.kubernetes.clock import reckoned
-from katib.worker.kubernetes.diagnosis import Diagnosis
+from katib.worker.kubernetes.diagnosis import Diagnosis, sent_at
 from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.outputs import Outputs
 from katib.worker.kubernetes.podapi import Pod
@@ -310,7 +310,8 @@ class Runs:
         if run.given_up:
             return
         now = self.now()
-        found = reckoned(marks.judge(pod, now, marks.waits_of(pod, self._waits), run.seen), now, run.seen)
+        found = marks.judge(pod, now, marks.waits_of(pod, self._waits), run.seen)
+        found = reckoned(found, now, run.seen, sent_at(pod))
         if found.trouble:
             run.seen.setdefault(found.trouble, now)
         if run.ended and found.phase.ended:

@@ -8,10 +8,12 @@ import pytest
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.clock import Clock, reckoned
 from katib.worker.kubernetes.diagnosis import Diagnosis, diagnose_pod
+from katib.worker.kubernetes.marks import own_labels
 from katib.worker.kubernetes.policy import Waits
+from katib.worker.kubernetes.runs import Runs
 from tests.worker.driving import Driver
 from tests.worker.kubernetes.driving import DEADLINE_S, QUICK, SPEC
-from tests.worker.kubernetes.statuses import PULLING, at, container, pod, waiting
+from tests.worker.kubernetes.statuses import PULLING, WORKING, at, container, pod, running, stamp, waiting
 
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
@@ -115,6 +117,7 @@ def test_a_program_began_when_its_pod_was_seen_to_whatever_its_nodes_clock_says(
     over = Diagnosis(RunPhase.FAILED, started_at=runs.started_at, ended_at=BEGIN + HOUR / 2 + off)
     ended = reckoned(over, BEGIN + HOUR / 2, seen).ended_at
     assert found.started_at <= ended <= BEGIN + HOUR / 2
+    assert BEGIN + HOUR / 2 - ended <= 2 * SECOND
 
 
 def test_times_that_can_be_are_kept_to_the_second() -> None:
@@ -124,9 +127,29 @@ def test_times_that_can_be_are_kept_to_the_second() -> None:
     assert reckoned(found, BEGIN + 2 * SECOND, seen) == found
 
 
-def test_a_wait_on_a_node_whose_clock_is_behind_counts_from_when_it_was_sent_there() -> None:
+def test_a_manager_that_has_not_seen_a_pod_wait_reckons_from_when_it_was_sent_to_its_node() -> None:
+    """As one that was started again: by a node's clock that is an hour behind, a trial_timeout would be over at once."""
+    found = pod("Running", container(running(5)), conditions=WORKING)
+    found["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = stamp(5 - 3600)
+    runs = Runs(Waits(), lambda _: None, lambda: at(60))
+    found["metadata"] |= {"uid": "u", "resourceVersion": "1"}
+    found["metadata"]["labels"] = own_labels("s0123456789abcde", "a0123456789abcde-1", "katib")
+    run = runs.put(found)
+    assert run is not None
+    assert run.diagnosis.started_at == at(1)
+
+
+def test_while_the_api_server_says_no_time_it_is_this_machines(times: Times, clock: Clock) -> None:
+    """It may be set, or have been asleep, for which no other clock stands."""
+    clock.heard(None)
+    times.wall += HOUR
+    assert (clock.now(), clock.ahead) == (BEGIN + HOUR, timedelta())
+
+
+@pytest.mark.parametrize("start", ["2026-01-01T00:00:00Z", "2026-12-01T00:00:00Z"], ids=["behind", "ahead"])
+def test_a_wait_on_a_node_whose_clock_is_wrong_counts_from_when_it_was_sent_there(start: str) -> None:
     found = pod("Pending", container(waiting("ContainerCreating")), conditions=PULLING)
-    found["status"]["startTime"] = "2026-01-01T00:00:00Z"
-    waits = Waits()
-    diagnosis = diagnose_pod(found, at(60), waits)
+    found["status"]["startTime"] = start
+    diagnosis = diagnose_pod(found, at(60), Waits())
     assert (diagnosis.phase, diagnosis.hopeless) == (RunPhase.WAITING, False)
+    assert diagnosis.look_again == at(1) + Waits().start
