@@ -49,6 +49,7 @@ class Diagnosis:
 NOT_SCHEDULED_AFTER: Final = timedelta(seconds=30)
 # After the grace, a node that answers has ended a Pod within seconds; one that was deleted by force is gone at once.
 NO_ANSWER_AFTER: Final = timedelta(seconds=20)
+_DELETED: Final = "deleted"
 _MAX_TEXT: Final = 500
 _MAX_GRACE_S: Final = 10**7
 
@@ -268,9 +269,11 @@ class _Pod:
         started = time_of(self._running.get("startedAt"))
         reason, message = self._disruption() or (PodReason.POD_DELETED, "somebody deleted its Pod")
         deadline = self._deleted + self._waits.gone
-        late = min(self._deleted + NO_ANSWER_AFTER, deadline)
+        # From its first sight, too: whoever was not there to see it deleted is told of that and of its end together.
+        since = max(self._deleted, self._seen.get(_DELETED, self._now))
+        late = min(since + NO_ANSWER_AFTER, deadline)
         if self._now < late:
-            return Diagnosis(RunPhase.STOPPING, reason, message, started_at=started, look_again=late)
+            return Diagnosis(RunPhase.STOPPING, reason, message, started_at=started, look_again=late, trouble=_DELETED)
         node = _text(self._spec.get("nodeName")) or "its node"
         lost = f"its Pod does not go away: {node} does not answer; if it is gone, delete the node"
         hopeless = deadline <= self._now

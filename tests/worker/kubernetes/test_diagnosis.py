@@ -238,10 +238,14 @@ class TestStopping:
             "PodDeleted",
             "somebody deleted its Pod",
         )
+        # That it is deleted may be heard of late, together with its end.
+        assert diagnose(self.FOUND, 300).reason == "PodDeleted"
+        assert diagnose_pod(self.FOUND, at(300), WAITS, {"deleted": at(281)}).reason == "PodDeleted"
 
     def test_one_that_does_not_go_away_is_on_a_lost_node_and_is_given_up_at_the_deadline(self) -> None:
         deadline = at(60) + WAITS.gone
-        early, late = diagnose(self.FOUND, 80), diagnose_pod(self.FOUND, deadline, WAITS)
+        early = diagnose_pod(self.FOUND, at(80), WAITS, {"deleted": at(60)})
+        late = diagnose_pod(self.FOUND, deadline, WAITS)
         assert (early.phase, early.reason, early.hopeless) == (RunPhase.STOPPING, "NodeLost", False)
         assert "node-1 does not answer" in early.message
         assert early.look_again == deadline
