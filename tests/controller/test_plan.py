@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from katib.domain.names import run_name
-from katib.domain.study import PAUSED_MESSAGE, StudyReason, StudyState
+from katib.domain.study import PAUSED_MESSAGE, Intent, StudyReason, StudyState
 from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, TrialReason
 from katib.manager.changes import StopRequest, StudyMove, TrialMove, TrialNote
 from katib.manager.controller.actions import Ask, CreateRun, DeleteRun, FenceRun, StopRun
@@ -349,3 +349,12 @@ def test_a_trial_that_could_not_be_begun_once_and_waits_for_a_slot_says_that() -
     assert (note.trial_id, note.reason) == (waits.id, "WaitingForSlot")
     # While it is tried, or would be, it is what was said.
     assert actions(observed(study(pending=1, suggested=2), [waits]), TrialNote) == []
+
+
+def test_a_study_that_is_to_end_says_which_run_is_out_of_sight() -> None:
+    live = trial(1, RUNNING)
+    s = replace(study(running=1, suggested=1), intent=Intent.STOP)
+    (move,) = actions(observed(s, [live], unseen={run_name(live.id, 1): "grant the verb get on pods"}), StudyMove)
+    assert (
+        move.message == f"run {run_name(live.id, 1)} cannot be ended yet: grant the verb get on pods; stopped by a user"
+    )
