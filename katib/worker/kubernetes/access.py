@@ -35,6 +35,7 @@ class Access:
         self._kubeconfig: Final = kubeconfig
         self._context: Final = context
         self._lock: Final = threading.Lock()
+        self._looking: Final = threading.Lock()
         self._renewed_at = time.monotonic()
         self._looked_at = self._renewed_at
         self._configuration, self.namespace = _configure(kubeconfig, context)
@@ -69,15 +70,20 @@ class Access:
     def look_again(self) -> None:
         """Reads where the API server is, now and then: it cannot be reached, and may be elsewhere by now, or have a certificate
         of another authority. Connections that would be made in the same way stay."""
-        with self._lock:
+        # It may have to run a program that gets no answer either: nobody else waits for that.
+        if not self._looking.acquire(blocking=False):
+            return
+        try:
             if time.monotonic() - self._looked_at < _RENEW_S:
                 return
             self._looked_at = time.monotonic()
-            try:
-                found, _ = _configure(self._kubeconfig, self._context)
-            except InvalidArgumentError as error:
-                _log.warning("the way to the Kubernetes API server cannot be read again: %s", error)
-                return
+            found, _ = _configure(self._kubeconfig, self._context)
+        except InvalidArgumentError as error:
+            _log.warning("the way to the Kubernetes API server cannot be read again: %s", error)
+            return
+        finally:
+            self._looking.release()
+        with self._lock:
             if _way(found) == _way(self._configuration):
                 return
             _log.info("the way to the Kubernetes API server is another one: it is at %s", found.host)

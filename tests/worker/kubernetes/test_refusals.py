@@ -1,10 +1,12 @@
 """What the Kubernetes worker does when the API server refuses, is slow, or is away, and what it asks it for."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from katib.domain.errors import UnavailableError
+from katib.domain.errors import InvalidArgumentError, UnavailableError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.podapi import VERBS
 from tests.worker.kubernetes.apiserver import kubeconfig
@@ -272,6 +274,30 @@ def test_an_api_server_that_is_away_and_where_it_was_keeps_its_connections(api, 
     pool = way.pool
     way.look_again()
     assert way.pool is pool
+
+
+def test_who_is_asked_where_the_api_server_is_and_does_not_answer_holds_up_no_request(access, monkeypatch):
+    """As a program of the kubeconfig that gets a token from a network that is away."""
+    monkeypatch.setattr("katib.worker.kubernetes.access._RENEW_S", 0.0)
+    way = access()
+    asked, over = threading.Event(), threading.Event()
+
+    def configure(*_):
+        asked.set()
+        over.wait(DEADLINE_S)
+        raise InvalidArgumentError.of("kubeconfig", "file", "expected one")
+
+    monkeypatch.setattr("katib.worker.kubernetes.access._configure", configure)
+    with ThreadPoolExecutor(2) as pool:
+        looking = pool.submit(way.look_again)
+        assert asked.wait(DEADLINE_S)
+        try:
+            assert pool.submit(way.headers).result(1)
+            # Who meets the same does not ask too.
+            pool.submit(way.look_again).result(1)
+            assert not looking.done()
+        finally:
+            over.set()
 
 
 def test_a_creation_that_met_another_one_is_tried_again_at_once(api, driver):
