@@ -1,8 +1,9 @@
 """The model store in the manager's database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from katib.domain.errors import AlreadyExistsError
 from katib.domain.models import SavedModel, SavedStudy
 from katib.domain.study import Study
 from katib.domain.views import Page
@@ -10,6 +11,7 @@ from katib.manager.models import FinishedTrial
 from katib.manager.modelstore.keys import check_model, check_study, project_of
 from katib.manager.storage.sql import models
 from katib.manager.storage.sql.database import Database
+from katib.manager.storage.sql.session import Session
 
 
 class SqlModelStore:
@@ -21,11 +23,11 @@ class SqlModelStore:
 
     def save_study(self, study: SavedStudy) -> None:
         check_study(study)
-        self._database.write(lambda session: models.save_study(session, study))
+        self._write(lambda session: models.save_study(session, study))
 
     def save_model(self, model: SavedModel) -> None:
         check_model(model)
-        self._database.write(lambda session: models.save_model(session, model))
+        self._write(lambda session: models.save_model(session, model))
 
     def saved_studies(self) -> Sequence[SavedStudy]:
         return self._database.read(models.list_studies)
@@ -38,7 +40,7 @@ class SqlModelStore:
 
     def keep(self, study: Study, finished: Sequence[FinishedTrial]) -> None:
         project, kept = project_of(study), [of.model for of in finished]
-        self._database.write(lambda session: models.keep(session, project, kept))
+        self._write(lambda session: models.keep(session, project, kept))
 
     def kept_models(self, study: Study) -> Sequence[SavedModel]:
         return self._database.read(lambda session: models.kept_models(session, study.id))
@@ -49,3 +51,10 @@ class SqlModelStore:
 
     def close(self) -> None:
         pass
+
+    def _write(self, function: Callable[[Session], None]) -> None:
+        """Saving again replaces: whoever finds that another manager has just inserted the same, does so."""
+        try:
+            self._database.write(function)
+        except AlreadyExistsError:
+            self._database.write(function)
