@@ -160,6 +160,21 @@ def test_a_service_that_keeps_nothing_is_told_of_once_in_the_log(
     assert f"suggestion-mirror keeps none of the study's {MANY} trials so far, so each question brings all" in said[0]
 
 
+def test_what_is_too_large_beside_the_finished_trials_makes_no_parts_smaller(stack: ExitStack, tmp_path: Path) -> None:
+    """As the tags of those that run: other studies at the same address would be sent in thousands of parts."""
+    desk = Parted(stack, tmp_path, 128 * KIB)
+    desk.told()
+    for _ in range(3):
+        desk.finish_one()
+    question = desk._question()
+    heavy = replace(question.unfinished[0], message=129 * KIB * "x")
+    with pytest.raises(ResourceExhaustedError, match="no more than 131,072 are taken"):
+        desk.services.generate("mirror", replace(question, unfinished=(heavy,))).result(30)
+    desk.address.restart()
+    _, before = desk.told()
+    assert not any(isinstance(it, MoreToTellError) for it in before)
+
+
 def test_replicas_that_take_turns_are_not_told_for_ever(stack: ExitStack, tmp_path: Path) -> None:
     desk = Parted(stack, tmp_path, 32 * KIB)
     replicas = [desk.address.now]

@@ -150,8 +150,11 @@ class Deltas:
         self._remember(line.address, study_id, _Having(having, lacked=times))
         return True
 
-    def too_large(self, line: Line, sent: Delta, most: int) -> bool:
-        """Whether the question can be asked with fewer trials, as it then will: `most` bytes are taken."""
+    def too_large(self, line: Line, sent: Delta, most: int, beside: int) -> bool:
+        """Whether the question can be asked with fewer trials, as it then will: `most` bytes are taken, and it has so many
+        `beside` those trials."""
+        if beside >= most:
+            return False
         with self._lock:
             kept_to = self._most.get(line, MAX_MESSAGE_BYTES)
             # If that was kept to, there is more in a question than was seen.

@@ -138,8 +138,10 @@ class RemoteSuggestionServices:
             raise MoreToTellError(f"{who} has been sent {delta.count:,} of the study's {total:,} trials so far")
 
         def failed(error: KatibError) -> KatibError:
-            if isinstance(error, MessageTooLargeError) and self._deltas.too_large(line, delta, error.most):
-                return MoreToTellError(f"{who} has to be sent the study's trials in smaller parts")
+            if isinstance(error, MessageTooLargeError):
+                beside = error.size - sum(trial.ByteSize() for trial in message.question.completed_trials)
+                if self._deltas.too_large(line, delta, error.most, beside):
+                    return MoreToTellError(f"{who} has to be sent the study's trials in smaller parts")
             if not isinstance(error, UnimplementedError):
                 return _too_long(error)
             self._deltas.refused(line)
