@@ -1,6 +1,7 @@
 """Between the wire's messages and the domain's types: what studies and trials both have."""
 
 from collections.abc import Iterable, Sequence
+from sys import intern
 from typing import Final
 
 from katib.api import api_pb2 as pb
@@ -30,7 +31,8 @@ def parameters_from_proto(messages: Sequence[pb.Parameter], path: str) -> tuple[
             raise InvalidArgumentError.of(
                 f"{path}[{i}].parameter_type", message.parameter_type, "expected one of ParameterType"
             )
-        parameters.append(Parameter(message.name, type_, message.value))
+        # Thousands of trials share the names of their parameters.
+        parameters.append(Parameter(intern(message.name), type_, message.value))
     return tuple(parameters)
 
 
@@ -39,7 +41,7 @@ def tags_to_proto(tags: Sequence[Tag]) -> list[pb.Tag]:
 
 
 def tags_from_proto(messages: Iterable[pb.Tag]) -> tuple[Tag, ...]:
-    return tuple(Tag(m.name, m.value) for m in messages)
+    return tuple(Tag(intern(m.name), m.value) for m in messages)
 
 
 def objective_to_proto(value: float | None) -> str:

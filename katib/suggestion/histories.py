@@ -14,10 +14,11 @@ from typing import Final
 from katib.domain.metrics import Observation
 from katib.domain.trial import Trial
 
-# What a kept trial takes in memory, in bytes, beside its text: the objects of the trial, and of each of its parameters, tags
-# and observations (tests/suggestion/test_histories.py compares it with what Python takes).
+# What a kept trial takes in memory, in bytes, beside its text: the objects of the trial, of each of its parameters and tags,
+# whose names all trials share, and of each observation (tests/suggestion/test_histories.py compares it with what Python takes).
 _BESIDE: Final = 900
-_BESIDE_EACH: Final = 250
+_BESIDE_EACH: Final = 130
+_BESIDE_OBSERVATION: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Known:
 
     @property
     def memory(self) -> int:
-        parts = len(self.trial.parameters) + len(self.trial.tags) + len(self.curve)
-        return self.size + _BESIDE + _BESIDE_EACH * parts
+        parts = len(self.trial.parameters) + len(self.trial.tags)
+        return self.size + _BESIDE + _BESIDE_EACH * parts + _BESIDE_OBSERVATION * len(self.curve)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,10 @@ def test_a_study_larger_than_all_there_is_is_answered_and_not_kept() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("parameters", "text"), [(1, "0.5"), (8, "0.123456789012345"), (50, "relu"), (3, "x" * 500)])
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [(1, "0.5"), (8, "0.123456789012345"), (50, "relu"), (100, "0.123456789012345"), (3, "x" * 500)],
+)
 def test_what_is_kept_takes_no_more_memory_than_is_reckoned(parameters: int, text: str) -> None:
     sent(1)
     tracemalloc.start()
@@ -127,3 +130,9 @@ def test_what_is_kept_takes_no_more_memory_than_is_reckoned(parameters: int, tex
     assert taken <= reckoned
     # Nor a small part of it: then the cache would hold little of what it may.
     assert reckoned <= 2 * taken
+
+
+def test_trials_share_the_names_of_their_parameters() -> None:
+    """Of a hundred parameters these are a third of what a trial takes."""
+    first, second = sent(1, 2)
+    assert all(p.name is q.name for p, q in zip(first.trial.parameters, second.trial.parameters, strict=True))
