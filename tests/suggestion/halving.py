@@ -160,6 +160,17 @@ class HalvingContract(AlgorithmContract):
         with pytest.raises(InvalidArgumentError, match="expected a parameter to search beside the resource"):
             check(algorithm, study((EPOCHS,), ("ResourceName", "epochs"), max_trials=5))
 
+    def test_a_resource_of_more_rungs_than_can_be_counted_with_is_refused(self, algorithm: Algorithm) -> None:
+        space = (parameter("lr", DOUBLE, 0, 1), parameter("share", DOUBLE, "1e-300", "1"))
+        settings = ("ResourceName", "share"), ("Eta", 1.5)
+        with pytest.raises(InvalidArgumentError, match="expected at least 1e-18 for MinResource"):
+            check(algorithm, study(space, *settings, max_trials=5))
+        check(algorithm, study(space, *settings, ("MinResource", "1e-18"), max_trials=5))
+
+    def test_the_longest_int_is_a_resource(self, algorithm: Algorithm) -> None:
+        space = (parameter("lr", DOUBLE, 0, 1), parameter("steps", INT, 1, 2**50))
+        check(algorithm, study(space, ("ResourceName", "steps"), ("Eta", 1.5), max_trials=5))
+
     def test_a_resource_below_nothing_is_refused(self, algorithm: Algorithm) -> None:
         space = (parameter("lr", DOUBLE, 0, 1), parameter("epochs", INT, -5, 0))
         with pytest.raises(InvalidArgumentError, match="with a maximum above 0 for ResourceName"):

@@ -34,6 +34,9 @@ NAME: Final[Option[str]] = Option(
     "",
     "none: it must be given",
 )
+# R is at most so many times the least resource, which is more than any INT can have. Beyond, rungs would be counted by the
+# thousand, and the trials of the first by numbers that no float holds.
+_WIDEST: Final = 10**18
 OPTIONS: Final[tuple[Option[object], ...]] = (NAME, MOST, ETA, LEAST)
 
 
@@ -80,6 +83,12 @@ class Resource:
                 LEAST,
                 f"expected a number above 0 from {_text(low)}, the minimum of {name}, to R for {LEAST.name}, which is the "
                 "least that a trial gets",
+            )
+        if most > least * _WIDEST:
+            raise refusal(
+                problem,
+                LEAST,
+                f"expected at least {_text(most / _WIDEST)} for {LEAST.name}: R is to be at most 10^18 times it",
             )
         rest = SearchSpace([d for d in space if d.name != name])
         return cls(dimension, place, rest, _exact(values[ETA], Fraction(3)), most, least)
