@@ -132,6 +132,8 @@ class Endings:
             self._runs.vanished(run)
             run.strayed = False
             return 1
+        # Until they are, no event tells of it.
+        self._runs.put(pod)
         labels = marks.own_labels(run.study_id, run.name, self._installation)
         wanted = {"metadata": {"uid": run.uid, "labels": labels}}
         changed = _changed_labels(wanted, pod)

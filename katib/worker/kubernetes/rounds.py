@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from katib.domain.errors import KatibError
+from katib.domain.errors import KatibError, UnavailableError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes import marks
 from katib.worker.kubernetes.api import QuietError
@@ -138,10 +138,17 @@ class Rounds:
     def _look(self, run: Run, now: datetime, monotonic: float) -> int:
         """Does what is due for one run; returns how many requests that took."""
         if run.strayed:
-            requests = self._endings.find_again(run)
             # Whoever has changed it may do so again.
-            run.act_after = 0.0 if run.gone else monotonic + _RETRY_S
-            return requests
+            run.act_after = monotonic + _RETRY_S
+            try:
+                requests = self._endings.find_again(run)
+            except UnavailableError:
+                if run.let_go_at is None or not run.over:
+                    raise
+                # It can go without.
+            else:
+                run.act_after = 0.0 if run.gone else run.act_after
+                return requests
         if not run.ended:
             return self._alive(run, now, monotonic)
         if run.let_go_at is None:

@@ -177,10 +177,9 @@ def test_another_manager_knows_a_pod_that_got_its_labels_again_too(api, driver, 
     assert other.status(name).phase is RunPhase.RUNNING
 
 
-def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lost(api, driver, monkeypatch):
+def keep_labels(api, monkeypatch) -> None:
+    """As they are, whoever wants others."""
     monkeypatch.setattr("katib.worker.kubernetes.rounds._RETRY_S", 0.1)
-    name = driver.start("sh", "-c", "echo here; sleep 600")
-    driver.printed(name, "here")
     patch = api._patch
 
     def patched(request, pod):
@@ -188,6 +187,26 @@ def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lo
         return patch(request, pod)
 
     monkeypatch.setattr(api, "_patch", patched)
+
+
+def test_a_pod_of_which_no_event_tells_any_more_since_its_labels_cannot_be_set_is_seen_to_end(
+    api, driver, monkeypatch, tmp_path
+):
+    keep_labels(api, monkeypatch)
+    name = driver.start("sh", "-c", f"echo here; until test -e {tmp_path}/over; do sleep 0.1; done")
+    driver.printed(name, "here")
+    change_label(api, name, LABEL_MANAGED_BY)
+    driver.until("it is not said", lambda: "the cluster's rules change the labels" in driver.status(name).message)
+    (tmp_path / "over").touch()
+    assert driver.ended(name).phase is RunPhase.SUCCEEDED
+    driver.worker.delete(driver.study_id, name)
+    until("its Pod stays", lambda: api.get(name) is None)
+
+
+def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lost(api, driver, monkeypatch):
+    keep_labels(api, monkeypatch)
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
     change_label(api, name, LABEL_STUDY)
     driver.until("it is not said", lambda: "the cluster's rules change the labels" in driver.status(name).message)
     assert driver.status(name).phase is RunPhase.RUNNING
