@@ -1,5 +1,6 @@
 """What a service keeps of what it was sent: found again only under the name that it was given, and never too much."""
 
+import sys
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from katib.api import api_pb2 as pb
+from katib.api.value_converters import parameters_from_proto
+from katib.domain.names import new_id
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
 from katib.suggestion.histories import Delta, Histories, Known
 from katib.suggestion.messages import delta_from_proto
@@ -138,3 +141,14 @@ def test_trials_share_the_names_of_their_parameters() -> None:
     """Of a hundred parameters these are a third of what a trial takes."""
     first, second = sent(1, 2)
     assert all(p.name is q.name for p, q in zip(first.trial.parameters, second.trial.parameters, strict=True))
+
+
+def test_names_that_messages_bring_are_not_kept_for_ever() -> None:
+    """Python 3.12 never forgets one that is interned."""
+    message = pb.Parameter(name=f"x-{new_id()}", parameter_type=pb.DOUBLE, value="1")
+    (parameter,) = parameters_from_proto([message], "")
+    again = f"{parameter.name[:1]}{parameter.name[1:]}"
+    assert again is not parameter.name
+    assert sys.intern(again) is again
+    long = [parameters_from_proto([pb.Parameter(name="y" * 1000, parameter_type=pb.DOUBLE)], "")[0] for _ in range(2)]
+    assert long[0].name is not long[1].name
