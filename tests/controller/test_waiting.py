@@ -158,14 +158,18 @@ def test_a_service_that_has_nothing_is_asked_ever_more_seldom_until_another_tria
         conversation.ask(study, [], 1)
         return 0.0 if before is None else (before - NOW).total_seconds()
 
-    waits = [nothing(made) for _ in range(10)]
+    running = replace(made, running=2)
+    waits = [nothing(running) for _ in range(10)]
     assert 0 < waits[0] <= 0.25
     assert 18 <= waits[-1] <= 30
-    finished = replace(made, completed=1)
+    finished = replace(running, running=1, completed=1)
     # The question that was out says nothing of it.
     assert nothing(finished) == 0
     assert 0 < nothing(finished) <= 0.25
     assert nothing(finished) > 0.25
+    # Nothing runs any more: whoever has nothing then is at work on it.
+    over = [nothing(replace(finished, running=0, completed=2)) for _ in range(10)]
+    assert 1 <= over[-1] <= 2
     more = replace(finished, spec=replace(made.spec, limits=Limits(max_parallel=9)))
     assert conversation.look(more).not_before is None
 
@@ -173,6 +177,7 @@ def test_a_service_that_has_nothing_is_asked_ever_more_seldom_until_another_tria
 def test_a_service_that_fails_after_it_had_nothing_for_long_is_asked_again_as_soon_as_any_other(
     made: Study, silent: Silent, conversation: Conversation
 ) -> None:
+    made = replace(made, running=1)
     for _ in range(10):
         reply, silent.reply = silent.reply, Future()
         reply.set_result(SuggestionReply((), completed=False))

@@ -43,6 +43,8 @@ from katib.manager.suggested import checked_parameters, noted
 _AWAY_MOST_S: Final = 1.0
 # One that answers but fails is given more time: it will hardly be mended within seconds.
 _FAILING_MOST_S: Final = 30.0
+# One that has nothing though nothing runs may be at work on it, and who waits for it has slots that are free.
+_NOTHING_MOST_S: Final = 2.0
 _FIRST_S: Final = 0.25
 # A question that is out for so long, with room for trials, is shown on the study, and after each further half minute again.
 _SHOWN_AFTER_S: Final = 5
@@ -256,7 +258,7 @@ class Conversation:
         # Ever more seldom, as long as no other trial has finished: whoever waits for one may wait for hours.
         self._failures = self._failures + 1 if self._empty_at == self._asked_finished else 1
         self._empty_at = self._asked_finished
-        self._not_before = now + self._backoff(_FAILING_MOST_S)
+        self._not_before = now + self._backoff(_FAILING_MOST_S if study.unfinished_trials else _NOTHING_MOST_S)
         if study.unfinished_trials == 0:
             self._empty_since = self._empty_since or now
             self._trouble = (
