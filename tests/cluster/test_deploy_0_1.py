@@ -200,7 +200,18 @@ def test_the_database_is_a_mysql_that_may_be_taken_away_in_the_middle(katib: Ins
     assert {name: life for name, life in katib.lives().items() if name != "katib-database-0"} == lives
 
 
-def test_the_page_s_back_up_holds_the_studies(katib: Installation, tmp_path: Path) -> None:
-    (block,) = commands("install.md", "Upgrade")
-    follow(katib, tmp_path, block)
-    assert "taken" in (tmp_path / "katib.sql").read_text()
+def test_a_copy_is_made_and_put_back_as_the_page_says(katib: Installation, tmp_path: Path) -> None:
+    (copy,) = commands("install.md", "Upgrade")
+    (put_back,) = commands("install.md", "Restore")
+    follow(katib, tmp_path, copy)
+    with katib.client() as client:
+        before = {study.name: study.state for study in client.list_studies().items}
+    assert before["taken"] is StudyState.COMPLETED
+    file = STUDY.format(name="later", algorithm="random", image=katib.cluster.busybox)
+    cli(katib, "vizier-core:6789", "create-study", "-f", "-", data=file)
+    follow(katib, tmp_path, put_back)
+    katib.wait_until_working()
+    with katib.client() as client:
+        assert {study.name: study.state for study in client.list_studies().items} == before
+    said = cli(katib, "vizier-core:6789", "create-study", "-f", "-", data=file)
+    studies_end(katib, re.findall(r"Study (\w+) is created", said)[0])
