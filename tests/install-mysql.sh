@@ -11,7 +11,7 @@ cache=${KATIB_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/katib-tests}
 folder=$cache/mysql
 packages='mysql-server-core mysql-client-core'
 
-if [ -x "$folder/mysqldump" ] && "$folder/mysqld" --version 2>/dev/null; then
+if [ -x "$folder/mysql" ] && "$folder/mysqld" --version 2>/dev/null; then
     exit 0
 fi
 for program in apt-get dpkg-deb; do
@@ -62,7 +62,7 @@ done
 # Its libraries are newer than this system's, and so is the program that loads them.
 loader=$(cd "$work/mysql" && find . -name 'ld-linux*.so.*' -not -type l | head -n 1)
 libraries=$(cd "$work/mysql" && find . -name 'libc.so.6' | head -n 1)
-for program in sbin/mysqld bin/mysqladmin bin/mysqldump; do
+for program in sbin/mysqld bin/mysqladmin bin/mysqldump bin/mysql; do
     start=$work/mysql/$(basename "$program")
     cat >"$start" <<PROGRAM
 #!/bin/sh
