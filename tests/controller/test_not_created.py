@@ -11,6 +11,7 @@ from tests.e2e.harness import study, until
 __all__ = ["desk"]
 
 
+@pytest.mark.long
 def test_it_says_so_until_its_run_is_created_and_the_others_go_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     real, refused = desk.worker.create, set[str]()
 

@@ -121,6 +121,7 @@ def test_a_trial_whose_run_may_still_begin_is_not_over(desk: Desk, held: Held, m
     until(lambda: desk.work(study_id) or desk.storage.get_trial(waiting.id).state is TrialState.KILLED)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("trials", "whole"), [(3, True), (1, True), (3, False)], ids=["its study ends", "it is the last", "others follow"]
 )
@@ -204,6 +205,7 @@ def test_a_run_of_which_nobody_can_say_whether_it_is_there_goes_on_and_so_do_the
     assert desk.storage.get_trial(first.id).state is TrialState.RUNNING
 
 
+@pytest.mark.long
 def test_it_is_tried_again_ever_more_rarely(desk: Desk, held: Held) -> None:
     study_id, (first, _) = begin(desk)
     held.runs.add(name(first))
@@ -216,6 +218,7 @@ def test_it_is_tried_again_ever_more_rarely(desk: Desk, held: Held) -> None:
     assert 2 <= len(held.asked) <= 3
 
 
+@pytest.mark.long
 def test_many_that_cannot_be_ended_do_not_make_a_pass_long_and_each_has_its_turn(desk: Desk, held: Held) -> None:
     study_id, trials = begin(desk, 5)
     held.after_s = 0.6

@@ -189,6 +189,7 @@ def keep_labels(api, monkeypatch) -> None:
     monkeypatch.setattr(api, "_patch", patched)
 
 
+@pytest.mark.long
 def test_a_pod_of_which_no_event_tells_any_more_since_its_labels_cannot_be_set_is_seen_to_end(
     api, driver, monkeypatch, tmp_path
 ):
