@@ -5,6 +5,8 @@ import pytest
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerStub
+from katib.api.errors import from_rpc_error
+from katib.domain.errors import UnimplementedError
 from tests.e2e.harness import World, stub, until
 
 
@@ -123,6 +125,7 @@ def test_calls_that_never_worked_name_what_to_use(manager: ManagerStub) -> None:
             call(request, timeout=30)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert instead in caught.value.details()
+        assert isinstance(from_rpc_error(caught.value), UnimplementedError)
 
 
 def test_models_are_saved_and_found(manager: ManagerStub) -> None:

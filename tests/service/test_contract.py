@@ -12,7 +12,6 @@ from katib.domain.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
-    UnimplementedError,
 )
 from katib.domain.metrics import Observation
 from katib.domain.pod import PodSettings, Toleration
@@ -392,15 +391,3 @@ class TestService:
         assert len(next(iter(events)).trials) == 2
         api.stop_study(study_id)
         assert list(events)[-1].study.state is StudyState.STOPPED
-
-
-def test_the_errors_of_calls_that_never_worked_are_the_clients_too(services: tuple[World, Manager]) -> None:
-    import grpc
-
-    from katib.api import api_pb2 as pb
-    from katib.api.errors import from_rpc_error
-    from tests.e2e.harness import stub
-
-    with pytest.raises(grpc.RpcError) as caught:
-        stub(services[0].address).GetObjectValue(pb.GetObjectValueRequest(), timeout=10)
-    assert isinstance(from_rpc_error(caught.value), UnimplementedError)
