@@ -8,7 +8,7 @@ from katib.domain.errors import UnimplementedError
 from katib.domain.ranking import rank
 from katib.domain.study import Objective
 from katib.domain.trial import Trial, TrialState
-from katib.domain.views import StudyDetail, StudySummary
+from katib.domain.views import StudyDetail
 
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
@@ -24,7 +24,7 @@ def best_trials(
 ) -> tuple[list[Trial], bool]:
     """At most `limit` (0: all) of those in these states that have an objective, the best first, and whether there are more."""
     detail = client.get_study(study_id)
-    if 0 < limit <= _MOST_CALLS and _count(detail.summary) > PAGE_SIZE:
+    if 0 < limit <= _MOST_CALLS and detail.summary.trials > PAGE_SIZE:
         try:
             ids = _ranked_ids(client, detail, states)
         except UnimplementedError:
@@ -63,7 +63,3 @@ def _ranked_ids(client: "ManagerClient", detail: StudyDetail, states: Collection
         revision, more = change.revision, change.more
     ranked = sorted((key, trial_id) for trial_id, key in keys.items() if key is not None)
     return [trial_id for _, trial_id in ranked]
-
-
-def _count(study: StudySummary) -> int:
-    return study.trials
