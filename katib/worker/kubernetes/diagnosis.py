@@ -20,9 +20,11 @@ from katib.worker.kubernetes.reasons import (
     DISRUPTIONS,
     IMAGE_WAITS,
     NEVER,
+    OWN_STORAGE,
     POD_REASONS,
     REFUSALS,
     START_ERRORS,
+    STORAGE,
     PodReason,
 )
 from katib.worker.kubernetes.template import trial_name
@@ -193,7 +195,8 @@ class _Pod:
         """What ended the Pod as a whole."""
         said, words = _word(self._status.get("reason")), _text(self._status.get("message"))
         if said in POD_REASONS:
-            reason, what = POD_REASONS[said]
+            own = said == "Evicted" and OWN_STORAGE.search(words)
+            reason, what = STORAGE if own else POD_REASONS[said]
             return reason, _said(what, words)
         if said.startswith(REFUSALS):
             return PodReason.NODE_REFUSED, _said(f"its node did not take it: {said}", words)

@@ -4,6 +4,7 @@ A reason is a stable word. Where Kubernetes has a word of its own that people kn
 end in the same way, it is `TrialReason`'s.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,6 +30,7 @@ class PodReason:
     NODE_NOT_READY: Final = "NodeNotReady"
     # when it has failed
     OOM_KILLED: Final = "OOMKilled"
+    STORAGE_LIMIT: Final = "StorageLimitExceeded"
     INIT_FAILED: Final = "InitContainerFailed"
     EVICTED: Final = TrialReason.EVICTED
     PREEMPTED: Final = TrialReason.PREEMPTED
@@ -74,6 +76,14 @@ POD_REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "Preempting": (PodReason.PREEMPTED, "it made room for a more important Pod"),
     "Preempted": (PodReason.PREEMPTED, "it made room for a more important Pod"),
 }
+# With such words it is a limit of the Pod's own that it went beyond, and no other node would bear it longer.
+OWN_STORAGE: Final = re.compile(
+    r"usage exceeds the total limit of containers|exceeded its local ephemeral storage limit|^Usage of EmptyDir volume"
+)
+STORAGE: Final = (
+    PodReason.STORAGE_LIMIT,
+    "it wrote more than its own limit; raise pod.limits.ephemeral-storage or the volume's sizeLimit, or write less",
+)
 # What a node says that does not take a Pod which the scheduler sent: OutOfcpu, OutOfnvidia.com/gpu, NodeAffinity, ...
 REFUSALS: Final = (
     "OutOf",

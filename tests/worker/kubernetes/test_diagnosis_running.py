@@ -183,6 +183,28 @@ class TestEnded:
         assert found.ended_at is not None
 
     @pytest.mark.parametrize(
+        "words",
+        [
+            "Pod ephemeral local storage usage exceeds the total limit of containers 5Mi. ",
+            'Container trial exceeded its local ephemeral storage limit "5Mi". ',
+            'Usage of EmptyDir volume "data" exceeds the limit "1Gi". ',
+        ],
+    )
+    def test_one_that_wrote_beyond_its_own_limit_is_no_victim_of_its_node_and_is_not_tried_again_for_that(
+        self, words: str
+    ) -> None:
+        found = diagnose(pod("Failed", container(terminated(137)), reason="Evicted", message=words), 100)
+        assert (found.phase, found.reason) == (RunPhase.FAILED, "StorageLimitExceeded")
+        assert found.reason not in DISRUPTIONS
+        assert "raise pod.limits.ephemeral-storage" in found.message
+        assert words.strip() in found.message
+
+    def test_one_beside_which_others_wrote_too_much_is_tried_again(self) -> None:
+        words = "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 0."
+        found = diagnose(pod("Failed", container(terminated(137)), reason="Evicted", message=words), 100)
+        assert found.reason in DISRUPTIONS
+
+    @pytest.mark.parametrize(
         ("kind", "said", "message", "reason"),
         [
             ("DisruptionTarget", "PreemptionByScheduler", "default-scheduler: preempting", "Preempted"),
