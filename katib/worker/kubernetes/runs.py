@@ -126,12 +126,14 @@ class Runs:
         waits: Waits,
         wake: Callable[[str], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        fence: timedelta = timedelta.max,
     ) -> None:
-        """`now`: by the clock that Pods are judged by."""
+        """`now`: by the clock that Pods are judged by. `fence`: how long the name of a finished run is held at least."""
         self.lock: Final = threading.RLock()
         self._waits: Final = waits
         self._wake: Final = wake
         self.now: Final = now
+        self._fence: Final = fence
         self._runs: Final[dict[str, Run]] = {}
         self._by_study: Final[dict[str, dict[str, Run]]] = {}
         # Pods that were deleted, and when.
@@ -330,7 +332,9 @@ class Runs:
             return
         before = run.diagnosis
         run.gone, run.gone_at, run.strayed = True, time.monotonic(), False
-        run.tombstone_due = not run.tombstone
+        # One that goes when it may go has held its name for long enough, whichever manager took it away.
+        ended = run.diagnosis.ended_at if run.ended else None
+        run.tombstone_due = not run.tombstone and (ended is None or self.now() - ended < self._fence)
         if not run.ended:
             reason, message = self._why_gone(run)
             now = self.now()

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from katib.domain.errors import (
@@ -77,7 +78,7 @@ class KubernetesWorker:
         self._api: Final = Api(access, self._clock)
         self._pods: Final = PodApi(self._api)
         self._wakes: Final[list[Callable[[str], None]]] = []
-        self._runs: Final = Runs(self._policy.waits, self._wake, self._clock.now)
+        self._runs: Final = Runs(self._policy.waits, self._wake, self._clock.now, timedelta(seconds=fence_s))
         options = {} if streams is None else {"streams": streams}
         self._outputs: Final = Outputs(self._pods, self._settled, self._printed, **options)
         self._runs.outputs = self._outputs

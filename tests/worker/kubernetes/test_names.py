@@ -60,6 +60,22 @@ def test_a_finished_pod_holds_its_name_for_the_time_of_the_fence(api, node, new_
 
 
 @pytest.mark.long
+def test_a_finished_pod_that_another_manager_takes_away_in_time_is_not_held_once_more(api, driver, new_worker):
+    """By one that looked after the study before, and does so again."""
+    before = successor(driver, new_worker)
+    name = driver.start("true")
+    driver.ended(name)
+    until("the other knows nothing", lambda: before.statuses())
+    driver.worker.delete(driver.study_id, name)
+    until("its Pod stays", lambda: api.get(name) is None)
+    until("the other knows nothing of that", lambda: before.worker._runs.get(name).gone)
+    creations = api.counts()["create", "pods"]
+    before.worker.delete(before.study_id, name)
+    until("it is not forgotten", lambda: before.worker._runs.get(name) is None)
+    assert (api.counts()["create", "pods"], api.get(name)) == (creations, None)
+
+
+@pytest.mark.long
 def test_a_create_that_comes_after_the_stop_of_a_run_that_never_was_does_not_start_it(api, node, driver, new_worker):
     """By another manager that was frozen in between."""
     run = driver.run("sh", "-c", "echo started")

@@ -35,7 +35,9 @@ def test_a_run_that_ends_well_before_its_stop_takes_effect_has_succeeded(driver)
 
 
 @pytest.mark.long
-def test_a_pod_that_somebody_deletes_is_a_failed_run_with_what_it_printed(api, driver):
+def test_a_pod_that_somebody_deletes_is_a_failed_run_with_what_it_printed(api, node, new_worker):
+    # Ends are told in whole seconds.
+    driver = Driver(new_worker(fence_s=3.0), SPEC, DEADLINE_S)
     name = driver.start("sh", "-c", "echo here; sleep 600")
     driver.printed(name, "here")
     api.update("default", name, lambda pod: pod["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
