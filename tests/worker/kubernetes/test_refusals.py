@@ -160,6 +160,22 @@ def test_what_may_pass_is_a_wait_with_its_reason(api, driver, answer, words):
     assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
 
 
+def test_all_trials_that_a_quota_keeps_from_running_say_one_thing(api, driver):
+    words = "exceeded quota: few, requested: pods=1, used: pods=4, limited: pods=4"
+    said = set()
+    for _ in range(3):
+        run = driver.run("true")
+        refuse(api, refusal(403, f'pods "{run.name}" is forbidden: {words}', "Forbidden"), times=1)
+        with pytest.raises(UnavailableError) as refused:
+            driver.worker.create(run)
+        said.add(refused.value.message)
+    (message,) = said
+    assert message == (
+        "the quota of namespace default is used up, it is tried again: exceeded quota: few, requested: pods=1, "
+        "used: pods=4, limited: pods=4"
+    )
+
+
 @pytest.mark.long
 def test_an_api_server_that_asks_for_patience_is_left_alone_for_that_time(api, driver):
     refuse(api, refusal(429, "too many requests", "TooManyRequests", Retry_After="3"), times=1)
