@@ -1,5 +1,7 @@
 """A trial whose run its worker cannot create says why: that there is no free slot would not be true."""
 
+from datetime import timedelta
+
 import pytest
 
 from katib.domain.errors import UnavailableError
@@ -31,3 +33,24 @@ def test_it_says_so_until_its_run_is_created_and_the_others_go_on(desk: Desk, mo
     assert desk.finish(study_id).completed == 4
     done = desk.storage.get_trial(waiting.id)
     assert (done.state, done.reason, done.message) == (TrialState.COMPLETED, "", "")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("again", "lines"), [(timedelta(minutes=1), 1), (timedelta(0), 6)])
+def test_a_study_that_is_held_up_for_a_moment_again_and_again_is_told_of_once_in_a_while(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, again: timedelta, lines: int
+) -> None:
+    monkeypatch.setattr("katib.manager.controller.doing._WORKER_RETRY", timedelta(0))
+    monkeypatch.setattr("katib.manager.controller.doing._SAY_AGAIN", again)
+    real, refused = desk.worker.create, set[str]()
+
+    def create(run: RunSpec) -> None:
+        if run.trial_id not in refused:
+            refused.add(run.trial_id)
+            raise UnavailableError("too many requests")
+        real(run)
+
+    monkeypatch.setattr(desk.worker, "create", create)
+    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 6, "max_parallel": 1}))
+    assert desk.finish(study_id).completed == 6
+    assert len([record for record in caplog.records if "a study is held up" in record.getMessage()]) == lines

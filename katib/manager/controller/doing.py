@@ -40,6 +40,8 @@ _WORKER_RETRY: Final = timedelta(seconds=1)
 # Between the tries to end a run that could not be ended; and how long a pass may try in vain, as the others wait for it.
 _END_RETRY_MOST: Final = timedelta(seconds=10)
 _IN_VAIN_S: Final = 1.0
+# Between two lines of the log that say the same of a study.
+_SAY_AGAIN: Final = timedelta(minutes=1)
 _HELD_UP: Final = frozenset(
     {
         StudyReason.SUGGESTION_UNAVAILABLE,
@@ -192,8 +194,7 @@ class Doing:
         self._memory.remember(before.revision, applied.study.revision, applied.trials.values())
         self._log_moves(todo.moves, applied.refused)
         if applied.study.reason in _HELD_UP and applied.study.reason != before.reason:
-            # For who looks after the manager, and not at each study.
-            _log.warning("a study is held up: %s", applied.study.message, extra={"study_id": before.id})
+            self._say_held_up(applied.study)
         if applied.refused:
             # Somebody else moved first: read again what is.
             self._memory.readings.clear()
@@ -203,6 +204,13 @@ class Doing:
             todo.later = [action for action in todo.later if action not in kept]
         if stops:
             self._means.wake(before.id)
+
+    def _say_held_up(self, study: Study) -> None:
+        """For who looks after the manager, and not at each study. One that is throttled is held up ever again, for a moment."""
+        said_at = self._memory.held_up_at
+        if study.reason not in said_at or self._steady - said_at[study.reason] >= _SAY_AGAIN:
+            said_at[study.reason] = self._steady
+            _log.warning("a study is held up: %s", study.message, extra={"study_id": study.id})
 
     def _log_moves(self, moves: Sequence[TrialMove], refused: frozenset[str]) -> None:
         for move in moves:
