@@ -4,6 +4,7 @@ The API server gives a log from its beginning, from a time, or its last lines; n
 offset is read and passed over; a kubelet keeps at most containerLogMaxSize of it (10 MiB unless told otherwise).
 """
 
+import re
 from collections import deque
 from typing import Final
 
@@ -13,6 +14,8 @@ MAX_READ: Final = 4 * 1024 * 1024
 # Beyond it there is no reading on: a node that keeps such logs wants another tool.
 MAX_PASSED: Final = 256 * 1024 * 1024
 _SILENCE_S: Final = 30.0
+# What the kubelet says in the place of a log, or of the rest of one, that it cannot read: the program has not printed that.
+_REMARK: Final = re.compile(rb"(?:^|(?<=\n))unable to retrieve container logs for [\w.+-]+://\w*\Z")
 
 
 def read_raw(
@@ -41,7 +44,7 @@ def read_raw(
                 break
     finally:
         stream.close()
-    data = b"".join(held)
+    data = _REMARK.sub(b"", b"".join(held))
     end = passed + len(data)
     start = max(end + offset, 0) if offset < 0 else min(offset, end)
     data = data[max(start - passed, 0) :]

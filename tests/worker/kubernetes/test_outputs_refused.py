@@ -78,6 +78,19 @@ def test_one_that_is_refused_for_too_long_is_lost_and_it_is_said_why(api, node, 
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("printed", [b"", b"x=1\nwhy\n"])
+@pytest.mark.parametrize("offset", [0, -600])
+def test_what_a_node_says_in_the_place_of_a_log_is_not_shown_as_what_the_program_printed(
+    api, driver, printed, offset
+) -> None:
+    name = driver.start("sh", "-c", "echo x=1; echo why; exit 3")
+    driver.ended(name)
+    refuse_logs(api, Answer(raw=lambda h: (h.begin("text/plain"), h.chunk(printed + WORDS), h.end())))
+    chunk = driver.worker.log(driver.study_id, name, offset, 600)
+    assert (chunk.data, chunk.next_offset, chunk.finished) == (printed, len(printed), True)
+
+
+@pytest.mark.long
 def test_the_log_of_a_run_that_has_failed_is_not_waited_for_as_long(api, node, new_worker, monkeypatch) -> None:
     monkeypatch.setattr("katib.worker.kubernetes.outputs.FAILED_PATIENCE_S", 0.5)
     refuse_logs(api, UNKNOWN_POD)
