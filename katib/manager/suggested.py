@@ -47,6 +47,11 @@ def noted(note: str) -> str:
     return note[:_MAX_NOTE]
 
 
+def told_of(service: str, message: str) -> str:
+    """A sentence about a service, which names it once."""
+    return message if message.startswith(f"{service} ") else f"{service}: {message}"
+
+
 def clients_ask(note: str = "") -> str:
     """The message of a study that clients drive while it runs, with what the algorithm said that they asked last."""
     return f"{_CLIENTS_ASK}; {note}" if note else _CLIENTS_ASK

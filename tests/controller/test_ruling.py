@@ -274,6 +274,9 @@ def test_after_a_failure_it_is_told_its_settings_again_and_the_study_says_so_mea
         "earlystopping-medianstopping: nothing answers at x:6789; no trial is stopped early until it answers, the study "
         "goes on",
     )
+    desk.service.error = UnavailableError("earlystopping-medianstopping is ending: it drains")
+    desk.ask()
+    assert desk.ruling.trouble[1].startswith("earlystopping-medianstopping is ending: it drains; no trial is stopped")
     assert not desk.ruling.due(desk.read(), desk.now + timedelta(seconds=1))
     assert desk.ruling.due(desk.read(), desk.now + timedelta(seconds=2))
     desk.service.error = None

@@ -136,6 +136,23 @@ def test_a_service_that_is_told_the_study_in_parts_is_waited_for_from_the_first_
     assert shown(conversation, made, 24).trouble != said(5)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown_as"),
+    [
+        ("suggestion-random failed (UNKNOWN): odd", "suggestion-random failed (UNKNOWN): odd"),
+        ("nothing answers at x:6789", "suggestion-random: nothing answers at x:6789"),
+        ("suggestion-random-two failed", "suggestion-random: suggestion-random-two failed"),
+    ],
+)
+def test_a_failure_names_its_service_once(
+    made: Study, silent: Silent, conversation: Conversation, said: str, shown_as: str
+) -> None:
+    silent.reply.set_exception(UnavailableError(said))
+    trouble = shown(conversation, made, 1).trouble
+    assert trouble is not None
+    assert trouble[1] == f"{shown_as}; it is asked again until it answers"
+
+
 def test_no_more_of_a_failure_is_shown_than_fits(made: Study, silent: Silent, conversation: Conversation) -> None:
     silent.reply.set_exception(UnavailableError(10_000 * "z"))
     trouble = shown(conversation, made, 1).trouble

@@ -37,7 +37,7 @@ from katib.manager.service_ports import (
     SuggestionRequest,
     SuggestionServices,
 )
-from katib.manager.suggested import checked_parameters, noted
+from katib.manager.suggested import checked_parameters, noted, told_of
 
 # A service that comes back is used within two seconds, however long it was away.
 _AWAY_MOST_S: Final = 1.0
@@ -274,10 +274,8 @@ class Conversation:
         self._not_before = now + self._backoff(_AWAY_MOST_S if away else _FAILING_MOST_S)
         self._empty_at = None
         reason = StudyReason.SUGGESTION_UNAVAILABLE if away else StudyReason.SUGGESTION_FAILED
-        self._trouble = (
-            reason,
-            f"suggestion-{study.spec.algorithm}: {noted(error.message)}; it is asked again until it answers",
-        )
+        told = told_of(f"suggestion-{study.spec.algorithm}", noted(error.message))
+        self._trouble = (reason, f"{told}; it is asked again until it answers")
 
     def _backoff(self, most: float) -> timedelta:
         seconds = min(_FIRST_S * 2 ** min(self._failures - 1, 16), most)

@@ -24,6 +24,7 @@ from katib.manager.changes import StopRequest
 from katib.manager.controller.telling import Telling
 from katib.manager.ports import Storage
 from katib.manager.service_ports import EarlyStoppingServices, StoppingAnswer, StoppingRequest
+from katib.manager.suggested import told_of
 from katib.worker.base import RunStatus
 
 _log: Final = logging.getLogger(__name__)
@@ -180,10 +181,8 @@ class Ruling:
     def _failed(self, study: Study, error: KatibError, now: datetime) -> None:
         away = isinstance(error, UnavailableError | DeadlineExceededError)
         reason = StudyReason.EARLY_STOPPING_UNAVAILABLE if away else StudyReason.EARLY_STOPPING_FAILED
-        self._trouble = (
-            reason,
-            f"earlystopping-{study.spec.rule}: {error.message}; no trial is stopped early until it answers, the study goes on",
-        )
+        told = told_of(f"earlystopping-{study.spec.rule}", error.message)
+        self._trouble = (reason, f"{told}; no trial is stopped early until it answers, the study goes on")
         _log.warning(
             "early stopping could not be asked: %s", error, extra={"study_id": study.id, "rule": study.spec.rule}
         )
