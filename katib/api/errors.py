@@ -42,15 +42,17 @@ _CLASS_OF: Final = {code: class_ for class_, code in _CODE_OF.items()}
 
 
 class MessageTooLargeError(errors.ResourceExhaustedError):
-    """A message of `size` bytes was not sent, or not read: `most` are taken."""
+    """A message of `size` bytes was not sent, or not read: `most` are taken. Not `whole`: it was not even made, and would have
+    more than that."""
 
-    def __init__(self, size: int, most: int) -> None:
+    def __init__(self, size: int, most: int, *, whole: bool = True) -> None:
         super().__init__(
             f"a message of {size} bytes is more than the {most} that are taken: send less at once, or raise --max-message "
             "where it was to go"
         )
         self.size = size
         self.most = most
+        self.whole = whole
 
 
 def code_of(error: KatibError) -> grpc.StatusCode:

@@ -34,14 +34,7 @@ def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
         trial_id=trial.id,
         study_id=trial.study_id,
         status=_TRIAL_STATE_OF[trial.state],
-        eval_logs=[
-            pb.EvaluationLog(
-                time=o.time.isoformat(),
-                metrics=[pb.Metrics(name=o.name, value=format_value(o.value))],
-                step=o.step,
-            )
-            for o in curve
-        ],
+        eval_logs=logs_to_proto(curve),
         objective_value=objective_to_proto(trial.objective),
         tags=tags_to_proto(trial.tags),
         number=trial.number,
@@ -63,9 +56,13 @@ def trial_to_proto(trial: Trial, curve: Sequence[Observation] = ()) -> pb.Trial:
     return message
 
 
-def trials_to_proto(trials: Iterable[Trial], curves: Mapping[str, Sequence[Observation]]) -> list[pb.Trial]:
-    """`curves`: by trial."""
-    return [trial_to_proto(trial, curves.get(trial.id, ())) for trial in trials]
+def logs_to_proto(curve: Iterable[Observation]) -> list[pb.EvaluationLog]:
+    return [
+        pb.EvaluationLog(
+            time=o.time.isoformat(), metrics=[pb.Metrics(name=o.name, value=format_value(o.value))], step=o.step
+        )
+        for o in curve
+    ]
 
 
 def attempt_to_proto(attempt: TrialAttempt) -> pb.TrialAttempt:

@@ -1,12 +1,11 @@
 """A study's finished trials for a question to its suggestion service."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from katib.domain.metrics import Observation
 from katib.domain.study import Study
 from katib.domain.trial import Trial
-from katib.domain.views import every
 from katib.manager.ports import Storage
 from katib.manager.service_ports import History
 
@@ -39,14 +38,10 @@ class StoredHistory:
                 break
             after = page[-1].revision
 
-    def curves(self, trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
+    def curves(self, trials: Sequence[Trial]) -> Iterable[tuple[str, Sequence[Observation]]]:
         if self._needs is not History.CURVES:
-            return {}
-        if trials is None:
-            names = (self._study.spec.objective_name,)
-            return self._storage.curves(self._study.id, names)
-        return {t.id: self._curve(t) for t in trials}
+            return ()
+        return self._storage.curves(trials, (self._study.spec.objective_name,))
 
-    def _curve(self, trial: Trial) -> Sequence[Observation]:
-        names = (self._study.spec.objective_name,)
-        return list(every(lambda token: self._storage.list_observations(trial.id, trial.attempt, names, _PAGE, token)))
+    def values(self, trials: Sequence[Trial]) -> Mapping[str, int]:
+        return self._storage.values_taken(trials) if self._needs is History.CURVES else {}

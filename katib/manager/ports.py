@@ -4,7 +4,7 @@ What they need of suggestion and early-stopping services is `katib.manager.servi
 model store `katib.manager.models`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -221,8 +221,13 @@ class Storage(Protocol):
     def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
         """The newest of the current attempt, oldest first, and whether older ones were left out."""
 
-    def curves(self, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
-        """By trial id: the observations of these metrics in the current attempt, in order."""
+    def curves(self, trials: Sequence[Trial], metrics: Sequence[str]) -> Iterator[tuple[str, Sequence[Observation]]]:
+        """By trial id: the observations of these metrics in the trial's attempt, in order. They are read while they are looked
+        at, some at a time, so that a trial's may come in several pieces, one after the other. Trials that are gone, and those
+        without observations, are left out; of one that is named twice the later word counts."""
+
+    def values_taken(self, trials: Sequence[Trial]) -> Mapping[str, int]:
+        """By trial id, how many observations it has at most, of all metrics and attempts; left out where there are none."""
 
     def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
         """By trial id and metric: the value of the newest observation in the trial's attempt. Trials that are gone, and those

@@ -35,9 +35,11 @@ class TrialHistory(Protocol):
         """Those whose last change was at this revision or later, by revision. Its cost does not depend on how many others
         there are, and no more are read than are looked at."""
 
-    def curves(self, trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
-        """By trial id, the objective's observations in the current attempts of these trials, or of all that the study has;
-        empty for a service that needs none."""
+    def curves(self, trials: Sequence[Trial]) -> Iterable[tuple[str, Sequence[Observation]]]:
+        """As `ports.Storage.curves`, of the objective; empty for a service that needs none."""
+
+    def values(self, trials: Sequence[Trial]) -> Mapping[str, int]:
+        """By trial id, how many observations `curves` gives of it at most; left out where that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,13 @@ class SuggestionReply:
 
 @dataclass(frozen=True, slots=True)
 class StoppingRequest:
-    """`curves`: by trial id, the observations of the rule's metrics."""
+    """`curves`: the observations of the rule's metrics, as by `ports.Storage.curves`."""
 
     study_id: str
     spec: StudySpec
     running: Sequence[Trial]
     finished: Sequence[Trial]
-    curves: Mapping[str, Sequence[Observation]]
+    curves: Iterable[tuple[str, Sequence[Observation]]]
 
 
 @dataclass(frozen=True, slots=True)

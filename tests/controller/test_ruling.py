@@ -1,5 +1,6 @@
 """A study's conversation with its early-stopping service: what a question costs, and services that know less or lose it."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -41,11 +42,14 @@ class Service:
         self.asked: list[str] = []
         self.error: KatibError | None = None
         self.old = False
+        # How many came with the last question in full.
+        self.values = 0
 
     def set_parameters(self, _rule: str, _study_id: str, _spec: StudySpec) -> "Future[None]":
         return self._future("settings", lambda: None)
 
     def should_stop(self, _rule: str, request: StoppingRequest) -> "Future[Mapping[str, str]]":
+        self.values = sum(len(found) for _, found in request.curves)
         return self._future("in full", lambda: {t.id: "behind" for t in request.running[1:]})
 
     def should_stop_delta(self, _rule: str, delta: StoppingDelta) -> "Future[StoppingAnswer]":
@@ -97,9 +101,9 @@ class Counting:
         return found
 
     def curves(self, *arguments: Any) -> Any:
-        found = self._storage.curves(*arguments)
-        self.rows += sum(map(len, found.values()))
-        return found
+        for trial_id, found in self._storage.curves(*arguments):
+            self.rows += len(found)
+            yield trial_id, found
 
 
 class Desk:
@@ -261,6 +265,23 @@ def test_a_service_of_katib_0_1_is_told_its_settings_and_asked_in_full(desk: Des
     assert desk.ask() == [second.id]
     assert desk.ask() == [second.id]
     assert desk.service.asked == ["more", "settings", "in full", "in full"]
+    assert desk.service.values > 0
+
+
+def test_a_question_in_full_that_takes_long_to_make_is_made_seldom(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a hundred thousand values it takes a second, and new ones come all the time."""
+    desk.service.old = True
+    trial, _ = running(desk.storage, desk.study, 2)
+    desk.report(trial, 0.5)
+    monkeypatch.setattr(desk.storage, "finished_trials", lambda _study: time.sleep(0.2) or [])
+    desk.ask()
+    asked = desk.now
+
+    desk.ruling.metrics_came()
+
+    next_time = desk.ruling.next_time(desk.read(), asked)
+    assert next_time is not None
+    assert timedelta(seconds=1.8) <= next_time - asked < timedelta(minutes=1)
 
 
 def test_after_a_failure_it_is_told_its_settings_again_and_the_study_says_so_meanwhile(desk: Desk) -> None:

@@ -41,6 +41,7 @@ from tests.storage.builders import (
     PENDING,
     RUNNING,
     add,
+    curves_of,
     go,
     make_spec,
     make_study,
@@ -233,7 +234,9 @@ class Deltas(RuleBasedStateMachine):
     def by_the_whole_history(self, study: Study) -> pb.GenerateTrialsReply:
         names = (study.spec.objective_name,)
         wants = self.needs is Needs.CURVES
-        curves = self.storage.curves(study.id, names)
+        finished = self.storage.finished_trials(study.id)
+        unfinished = self.storage.unfinished_trials(study.id)
+        curves = curves_of(self.storage, [*finished, *unfinished], names)
 
         def sent(trials: Any) -> list[pb.Trial]:
             return [trial_to_proto(t, curves.get(t.id, ()) if wants else ()) for t in trials]
@@ -241,8 +244,8 @@ class Deltas(RuleBasedStateMachine):
         question = pb.GenerateTrialsRequest(
             study_id=study.id,
             configs=spec_to_proto(study.spec),
-            completed_trials=sent(self.storage.finished_trials(study.id)),
-            running_trials=sent(self.storage.unfinished_trials(study.id)),
+            completed_trials=sent(finished),
+            running_trials=sent(unfinished),
             completed_count=study.finished_trials,
             running_count=study.unfinished_trials,
             first_number=study.suggested + 1,

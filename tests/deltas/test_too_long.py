@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from katib.domain.metrics import Observation
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, StudySpec
 from katib.domain.trial import Tag, Trial, TrialState
+from katib.manager.remote import curves, deltas
 from katib.manager.remote.addresses import AddressTemplate, Channels
 from katib.manager.remote.earlystopping import RemoteEarlyStoppingServices
 from katib.manager.remote.suggestion import RemoteSuggestionServices
@@ -29,6 +30,7 @@ from katib.suggestion.histories import Histories
 from katib.suggestion.servicer import SuggestionServicer
 from tests.deltas.services import Mirror
 from tests.e2e.harness import until
+from tests.storage.builders import observe
 
 MIB = 2**20
 STUDY_ID = "s" * 16
@@ -58,8 +60,29 @@ class Heavy:
     def since(self, revision: int) -> Sequence[Trial]:
         return [t for t in self._trials if t.revision >= revision]
 
-    def curves(self, _trials: Sequence[Trial] | None) -> Mapping[str, Sequence[Observation]]:
+    def curves(self, _trials: Sequence[Trial]) -> Iterable[tuple[str, Sequence[Observation]]]:
+        return ()
+
+    def values(self, _trials: Sequence[Trial]) -> Mapping[str, int]:
         return {}
+
+
+class Long(Heavy):
+    """Finished trials that have reported so much each; `read` counts the values that were looked at."""
+
+    def __init__(self, values: int, count: int) -> None:
+        super().__init__(0, count)
+        self._values = values
+        self.read = 0
+
+    def curves(self, trials: Sequence[Trial]) -> Iterator[tuple[str, Sequence[Observation]]]:
+        for trial in trials:
+            found = [observe(0.1 + i, "loss", step=i) for i in range(self._values)]
+            self.read += len(found)
+            yield trial.id, found
+
+    def values(self, trials: Sequence[Trial]) -> Mapping[str, int]:
+        return {trial.id: self._values for trial in trials}
 
 
 class Counting(Mirror):
@@ -125,6 +148,55 @@ def test_more_trials_than_a_question_holds_are_sent_in_parts_by_our_limit_too() 
     ]
 
 
+def test_what_is_too_long_for_a_question_in_any_case_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study may have millions of values, and a service without deltas is to be sent all of them each time."""
+    monkeypatch.setattr(curves, "MAX_MESSAGE_BYTES", MIB)
+    history = Long(1000, 200)
+    with closing(Channels()) as channels:
+        template = AddressTemplate.parse("t", "unix:/nobody/{algorithm}")
+        services = RemoteSuggestionServices(template, channels)
+        asked = services.generate("mirror", SuggestionRequest(STUDY_ID, SPEC, history, (), 200, 0, 201))
+        with pytest.raises(ResourceExhaustedError, match=r"has more than 1,\d{3},\d{3} bytes, .* stop the study"):
+            asked.result(1)
+        assert 10_000 < history.read < 30_000
+
+        rules = RemoteEarlyStoppingServices(template, channels)
+        request = StoppingRequest(STUDY_ID, SPEC, (), history.all(), history.curves(history.all()))
+        with pytest.raises(ResourceExhaustedError, match=r"has more than 1,\d{3},\d{3} bytes, .* ShouldTrialStopDelta"):
+            rules.should_stop("mine", request).result(1)
+        assert 20_000 < history.read < 60_000
+
+
+def test_what_trials_have_reported_counts_where_a_history_is_cut_into_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else such a question is made and found too large again and again, each time with half as many trials."""
+    monkeypatch.setattr(deltas, "MAX_MESSAGE_BYTES", MIB)
+    monkeypatch.setattr(curves, "MAX_MESSAGE_BYTES", MIB)
+    server = rpc.Server(("api.Suggestion",), threads=2)
+    servicer = SuggestionServicer(Counting(History.CURVES), Histories(100 * MIB))
+    api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server.grpc)  # type: ignore[no-untyped-call]
+    history = Long(1000, 20)
+    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
+        server.listen(f"unix:{folder}/mirror")
+        server.start()
+        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
+        services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
+        request = SuggestionRequest(STUDY_ID, SPEC, history, (), 20, 0, 21)
+        said = []
+        for _ in range(3):
+            try:
+                said.append(services.generate("mirror", request).result(60).suggestions[0].parameters[0].value)
+            except AskAgainError as error:
+                said.append(error.message)
+        server.drain(0)
+
+    assert said == [
+        "suggestion-mirror has been sent 6 of the study's 20 trials so far",
+        "suggestion-mirror has been sent 12 of the study's 20 trials so far",
+        "20",
+    ]
+    assert history.read == 20_000
+
+
 class Verbose(api_pb2_grpc.SuggestionServicer):
     """Answers with so many bytes."""
 
@@ -183,7 +255,7 @@ def test_more_trials_than_a_rule_may_be_sent_at_once_are_told_with_what_to_do() 
         server.start()
         rules = RemoteEarlyStoppingServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
         with pytest.raises(ResourceExhaustedError) as caught:
-            rules.should_stop("mine", StoppingRequest(STUDY_ID, SPEC, (), Heavy(5 * MIB).all(), {})).result(30)
+            rules.should_stop("mine", StoppingRequest(STUDY_ID, SPEC, (), Heavy(5 * MIB).all(), ())).result(30)
         server.stop(0).wait()
 
     assert f"no more than {4 * MIB:,} are taken: have the service take up to 64 MiB" in caught.value.message

@@ -95,7 +95,7 @@ def test_a_question_to_a_frozen_early_stopping_service_fails(katib: World, chann
     rules = RemoteEarlyStoppingServices(AddressTemplate(f"unix:{katib.sockets}/e-{{algorithm}}"), channels)
     service = katib.earlystopping("medianstopping")
     request = StoppingRequest(
-        study_id=STUDY_ID, spec=study(early_stopping="medianstopping"), running=(), finished=(), curves={}
+        study_id=STUDY_ID, spec=study(early_stopping="medianstopping"), running=(), finished=(), curves=()
     )
     assert rules.should_stop("medianstopping", request).result(30) == {}
     freeze(service)

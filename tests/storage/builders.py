@@ -81,6 +81,14 @@ def completed(storage: Storage, study: Study, *values: float) -> list[Trial]:
     return [applied.trials[trial.id] for trial in trials]
 
 
+def curves_of(storage: Storage, trials: Sequence[Trial], metrics: Sequence[str]) -> dict[str, list[Observation]]:
+    """Of each of the trials that has any, all pieces as one."""
+    found: dict[str, list[Observation]] = {}
+    for trial_id, piece in storage.curves(trials, metrics):
+        found.setdefault(trial_id, []).extend(piece)
+    return found
+
+
 def recount(storage: Storage, study_id: str) -> None:
     """The counters on the study's row are those of its trials."""
     study = storage.get_study(study_id)

@@ -264,7 +264,7 @@ def test_a_trials_end_and_the_next_ones_begin_are_few_statements(storage, counte
 
 
 def test_a_statement_for_last_values_goes_through_no_more_values_than_it_may(storage, counter, monkeypatch):
-    monkeypatch.setattr(observations, "_VALUES_AT_ONCE", 10)
+    monkeypatch.setattr(observations, "VALUES_AT_ONCE", 10)
     study = storage.create_study(make_study())
     trials_ = running(storage, study, 6)
     for trial, values in zip(trials_, (4, 4, 4, 25, 1, 0), strict=True):

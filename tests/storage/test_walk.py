@@ -16,7 +16,7 @@ from katib.manager.changes import Intake, StopRequest, StudyChanges, StudyMove, 
 from katib.manager.ports import StudyFilter, TrialFilter
 from katib.manager.storage.open import open_storage
 from tests.examples import examples
-from tests.storage.builders import NOW, make_spec, make_study, new_trials, recount
+from tests.storage.builders import NOW, curves_of, make_spec, make_study, new_trials, recount
 
 # SQLite keeps no sign of a zero.
 values = (st.floats() | st.sampled_from([0.0, 0.5, 1.0])).map(lambda value: value + 0.0)
@@ -132,7 +132,8 @@ def everything(storage, study, trial_ids):
                 for trial_id in trial_ids
                 for attempt in (0, 1, 2)
             ],
-            sorted((k, list(v)) for k, v in storage.curves(study.id, ["loss"]).items()),
+            sorted(curves_of(storage, trials, ["loss"]).items()),
+            sorted(storage.values_taken(trials).items()),
             [storage.has_trials_for(study.id, client) for client in ("", "a")],
             storage.has_leases(study.id),
             list(storage.list_studies(StudyFilter(id_prefix=study.id), 5, "").items),

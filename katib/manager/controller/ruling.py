@@ -5,6 +5,7 @@ What is remembered here is lost with the process, and costs one question more th
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -36,6 +37,8 @@ _LEAST_INTERVAL: Final = timedelta(seconds=0.5)
 _AWAY_S: Final = 2.0
 _FAILING_MOST_S: Final = 30.0
 _SHOWN: Final = 300
+# To make a question in full may take seconds: for so many times as long none is made, and the study's other business goes on.
+_REST: Final = 9
 # A service that does not have what it was told a moment ago, so many times in a row, is asked in full. It has no room for the
 # study, or there are several that take turns.
 _LACKS: Final = 3
@@ -99,6 +102,7 @@ class Ruling:
 
     def ask(self, study: Study, trials: Sequence[Trial], now: datetime) -> None:
         rule = study.spec.rule
+        began = time.monotonic()
         call: Future[Any]
         if self._lacks <= _LACKS:
             call = self._call = self._services.should_stop_delta(rule, self._telling.question(study))
@@ -110,16 +114,19 @@ class Ruling:
             call = self._in_full = self._services.should_stop(rule, everything)
             self._attempts = {trial.id: trial.attempt for trial in everything.running}
         self._new_metrics = False
-        self._next = now + (_interval(study) or _LEAST_INTERVAL)
+        rest = timedelta(seconds=_REST * (time.monotonic() - began))
+        self._next = now + max(_interval(study) or _LEAST_INTERVAL, rest)
         call.add_done_callback(lambda _: self._wake())
 
     def _everything(self, study: Study, trials: Sequence[Trial]) -> StoppingRequest:
+        running = [t for t in trials if t.state is TrialState.RUNNING and not t.stop_reason]
+        finished = self._storage.finished_trials(study.id)
         return StoppingRequest(
             study_id=study.id,
             spec=study.spec,
-            running=[t for t in trials if t.state is TrialState.RUNNING and not t.stop_reason],
-            finished=self._storage.finished_trials(study.id),
-            curves=self._storage.curves(study.id, study.spec.metric_names),
+            running=running,
+            finished=finished,
+            curves=self._storage.curves([*running, *finished], study.spec.metric_names),
         )
 
     def take(self, study: Study, now: datetime) -> list[StopRequest]:

@@ -75,6 +75,13 @@ def start(
     return future
 
 
+def failed(error: KatibError) -> "Future[Any]":
+    """Of a call that was not even started."""
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
+
+
 @dataclass(slots=True, eq=False)
 class _Out:
     """A call that is out, as it is looked after."""
@@ -103,8 +110,9 @@ def too_long(what: str, remedy: str) -> Callable[[KatibError], KatibError]:
     def failed(error: KatibError) -> KatibError:
         if not isinstance(error, MessageTooLargeError):
             return error
+        size = f"{error.size:,}" if error.whole else f"more than {error.size:,}"
         return ResourceExhaustedError(
-            f"a question with {what} has {error.size:,} bytes, and no more than {error.most:,} are taken: {remedy}"
+            f"a question with {what} has {size} bytes, and no more than {error.most:,} are taken: {remedy}"
         )
 
     return failed

@@ -14,10 +14,10 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -41,6 +41,8 @@ _UNASKED: Final = 100
 _MOST_LACKED: Final = 5
 # So many trials are read at once, from what the storage remembers.
 _MOST_AT_ONCE: Final = 20_000
+# Of so many it is counted at once how much they have reported.
+_COUNTED_AT_ONCE: Final = 1000
 # A question of fewer bytes is not made smaller any more.
 _LEAST_BYTES: Final = 16 * 1024
 # What a trial takes on the wire beside its texts, and each of its parameters and tags.
@@ -104,8 +106,9 @@ class Deltas:
         with self._lock:
             self._refused[line] = time.monotonic()
 
-    def delta(self, line: Line, study_id: str, history: TrialHistory, count: int) -> Delta:
-        """What to send with the next question about a study with `count` finished trials."""
+    def delta(self, line: Line, study_id: str, history: TrialHistory, count: int, of_a_value: int) -> Delta:
+        """What to send with the next question about a study with `count` finished trials. `of_a_value`: the bytes that a value
+        of their curves has on the wire, at most."""
         key = line.address, study_id
         with self._lock:
             most = self._most.get(line, MAX_MESSAGE_BYTES)
@@ -113,8 +116,9 @@ class Deltas:
             if having is not None:
                 self._having.move_to_end(key)
         if having is None:
-            return Delta("", "", None) if count > _UNASKED else _everything(history, count, most)
-        return (_since(history, having, most) if having.cursor else None) or _everything(history, count, most)
+            return Delta("", "", None) if count > _UNASKED else _everything(history, count, most, of_a_value)
+        since = _since(history, having, most, of_a_value) if having.cursor else None
+        return since or _everything(history, count, most, of_a_value)
 
     def answered(self, line: Line, study_id: str, have: str, count: int) -> bool:
         """The question was of use, and the service says what it has now: `count` trials, unless it is nothing. Whether this is
@@ -178,15 +182,13 @@ class Deltas:
                 self._unkept.discard(dropped)
 
 
-def _everything(history: TrialHistory, count: int, most: int) -> Delta:
-    if count > _MOST_AT_ONCE:
-        trials, more = _part(history.since(0), most)
-    else:
-        trials, more = _part(sorted(history.all(), key=attrgetter("revision")), most)
+def _everything(history: TrialHistory, count: int, most: int, of_a_value: int) -> Delta:
+    found = history.since(0) if count > _MOST_AT_ONCE else sorted(history.all(), key=attrgetter("revision"))
+    trials, more = _part(_sized(history, found, of_a_value), most)
     return Delta("", _cursor(trials), trials, len(trials) if more else None)
 
 
-def _since(history: TrialHistory, having: _Having, most: int) -> Delta | None:
+def _since(history: TrialHistory, having: _Having, most: int, of_a_value: int) -> Delta | None:
     """None when the study's trials are not what the cursor says they were, or it is not known how many a part comes to."""
     base = having.cursor
     match = _CURSOR.fullmatch(base)
@@ -203,7 +205,7 @@ def _since(history: TrialHistory, having: _Having, most: int) -> Delta | None:
         first.append(trial)
     if _cursor(first) != base:
         return None
-    new, more = _part(chain(later, found), most)
+    new, more = _part(_sized(history, chain(later, found), of_a_value), most)
     if more and having.count is None:
         return None
     return Delta(
@@ -211,24 +213,32 @@ def _since(history: TrialHistory, having: _Having, most: int) -> Delta | None:
     )
 
 
-def _part(trials: Iterable[Trial], most: int) -> tuple[Sequence[Trial], bool]:
-    """Of these, by revision, all if they have no more than `most` bytes, else those of the first half of that; and whether
-    there are more. Those of one revision are not parted, for no cursor could name it."""
+def _part(trials: Iterable[tuple[Trial, int]], most: int) -> tuple[Sequence[Trial], bool]:
+    """Of these, by revision and each with its size, all if they have no more than `most` bytes, else those of the first half of
+    that; and whether there are more. Those of one revision are not parted, for no cursor could name it."""
     taken: list[Trial] = []
     size = half = 0
-    for _, group in groupby(trials, attrgetter("revision")):
+    for _, group in groupby(trials, lambda sized: sized[0].revision):
         together = list(group)
-        size += sum(map(_size, together))
+        size += sum(of_one for _, of_one in together)
         if size > most and taken:
             return taken[: half or len(taken)], True
-        taken += together
+        taken += (trial for trial, _ in together)
         if size <= most // 2:
             half = len(taken)
     return taken, False
 
 
+def _sized(history: TrialHistory, trials: Iterable[Trial], of_a_value: int) -> Iterator[tuple[Trial, int]]:
+    """Each with about how many bytes it has on the wire."""
+    left = iter(trials)
+    while some := list(islice(left, _COUNTED_AT_ONCE)):
+        values = history.values(some)
+        yield from ((trial, _size(trial) + of_a_value * values.get(trial.id, 0)) for trial in some)
+
+
 def _size(trial: Trial) -> int:
-    """About how many bytes it has on the wire, without its curve."""
+    """Without its curve."""
     size = _BESIDE + len(trial.message) + _BESIDE_EACH * (len(trial.parameters) + len(trial.tags))
     size += sum(len(p.name) + len(p.value) for p in trial.parameters)
     return size + sum(len(t.name) + len(t.value) for t in trial.tags)

@@ -7,12 +7,14 @@ from typing import Final
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import EarlyStoppingStub
+from katib.api.errors import MessageTooLargeError
 from katib.api.study_converters import spec_to_proto
-from katib.api.trial_converters import trial_to_proto, trials_to_proto
+from katib.api.trial_converters import trial_to_proto
 from katib.domain.metrics import Observation
 from katib.domain.study import StudySpec
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
+from katib.manager.remote.curves import add_curves
 from katib.manager.service_ports import StoppingAnswer, StoppingDelta, StoppingRequest
 
 _RULE_S: Final = 60.0
@@ -47,9 +49,13 @@ class RemoteEarlyStoppingServices:
         message = pb.ShouldTrialStopRequest(
             study_id=request.study_id,
             study_config=spec_to_proto(request.spec),
-            running_trials=trials_to_proto(request.running, request.curves),
-            completed_trials=trials_to_proto(request.finished, request.curves),
+            running_trials=map(trial_to_proto, request.running),
+            completed_trials=map(trial_to_proto, request.finished),
         )
+        try:
+            add_curves(message, request.curves)
+        except MessageTooLargeError as error:
+            return calls.failed(_too_long(error))
         return calls.start(
             self._channels,
             self._template.address("early_stopping_algorithm", rule),

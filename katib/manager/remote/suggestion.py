@@ -10,15 +10,15 @@ from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import SuggestionStub
 from katib.api.errors import MessageTooLargeError
 from katib.api.study_converters import spec_to_proto
-from katib.api.trial_converters import trials_to_proto
+from katib.api.trial_converters import trial_to_proto
 from katib.api.value_converters import tags_from_proto
 from katib.domain.errors import KatibError, ResourceExhaustedError, UnavailableError, UnimplementedError
-from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import MAX_PARALLEL, Setting, StudySpec, whole_number
 from katib.domain.trial import Trial
 from katib.manager.remote import calls
 from katib.manager.remote.addresses import AddressTemplate, Channels, Line
+from katib.manager.remote.curves import OF_A_VALUE, add_curves
 from katib.manager.remote.deltas import Delta, Deltas
 from katib.manager.service_ports import (
     AskAgainError,
@@ -87,11 +87,16 @@ class RemoteSuggestionServices:
         if history is not None:
             line = self._channels.get(address)
             if self._deltas.understood(line):
-                delta = self._deltas.delta(line, request.study_id, history, request.finished_count)
+                of_a_value = OF_A_VALUE + len(request.spec.objective_name.encode())
+                delta = self._deltas.delta(line, request.study_id, history, request.finished_count, of_a_value)
                 return self._generate_delta(algorithm, line, request, history, delta)
-        message = _question(
-            request, () if history is None else history.all(), {} if history is None else history.curves(None)
-        )
+        finished = () if history is None else history.all()
+        message = _question(request, finished)
+        if history is not None:
+            try:
+                add_curves(message, history.curves((*request.unfinished, *finished)))
+            except MessageTooLargeError as error:
+                return calls.failed(_too_long(error))
         types = {p.name: p.type for p in request.spec.parameters}
         return calls.start(
             self._channels,
@@ -106,13 +111,8 @@ class RemoteSuggestionServices:
         self, algorithm: str, line: Line, request: SuggestionRequest, history: TrialHistory, delta: Delta
     ) -> "Future[SuggestionReply]":
         sent = delta.trials or ()
-        everything = delta.everything and delta.count is None
         asked = request if delta.count is None else _without_room(request, delta.count)
-        message = pb.GenerateTrialsDeltaRequest(
-            question=_question(asked, sent, history.curves(None if everything else (*sent, *asked.unfinished))),
-            base=delta.base,
-            cursor=delta.cursor,
-        )
+        message = pb.GenerateTrialsDeltaRequest(question=_question(asked, sent), base=delta.base, cursor=delta.cursor)
         types = {p.name: p.type for p in request.spec.parameters}
         who, total = _who(algorithm), request.finished_count
 
@@ -139,7 +139,7 @@ class RemoteSuggestionServices:
 
         def failed(error: KatibError) -> KatibError:
             if isinstance(error, MessageTooLargeError):
-                beside = error.size - sum(trial.ByteSize() for trial in message.question.completed_trials)
+                beside = message.ByteSize() - sum(trial.ByteSize() for trial in message.question.completed_trials)
                 if self._deltas.too_large(line, delta, error.most, beside):
                     return MoreToTellError(f"{who} has to be sent the study's trials in smaller parts")
             if not isinstance(error, UnimplementedError):
@@ -147,6 +147,11 @@ class RemoteSuggestionServices:
             self._deltas.refused(line)
             return AskAgainError(f"{who} has to be sent all trials each time")
 
+        try:
+            # Those of the trials that run come first: they are in it however few of the finished ones are.
+            add_curves(message.question, history.curves((*asked.unfinished, *sent)))
+        except MessageTooLargeError as error:
+            return calls.failed(failed(error))
         return calls.start(
             self._channels,
             line.address,
@@ -197,14 +202,13 @@ def _without_room(request: SuggestionRequest, told: int) -> SuggestionRequest:
     )
 
 
-def _question(
-    request: SuggestionRequest, finished: Sequence[Trial], curves: Mapping[str, Sequence[Observation]]
-) -> pb.GenerateTrialsRequest:
+def _question(request: SuggestionRequest, finished: Sequence[Trial]) -> pb.GenerateTrialsRequest:
+    """Without their curves."""
     return pb.GenerateTrialsRequest(
         study_id=request.study_id,
         configs=spec_to_proto(request.spec),
-        completed_trials=trials_to_proto(finished, curves),
-        running_trials=trials_to_proto(request.unfinished, curves),
+        completed_trials=map(trial_to_proto, finished),
+        running_trials=map(trial_to_proto, request.unfinished),
         completed_count=request.finished_count,
         running_count=request.unfinished_count,
         first_number=request.first_number,

@@ -97,12 +97,14 @@ class ClientUseCases(GivingUseCases):
         study = self._storage.get_study(study_id_of(study_id))
         name = check_service_name("early_stopping_algorithm", rule or study.spec.rule)
         trials = self._storage.unfinished_trials(study.id)
+        running = [t for t in trials if t.state is TrialState.RUNNING]
+        finished = self._storage.finished_trials(study.id)
         request = StoppingRequest(
             study_id=study.id,
             spec=study.spec,
-            running=[t for t in trials if t.state is TrialState.RUNNING],
-            finished=self._storage.finished_trials(study.id),
-            curves=self._storage.curves(study.id, study.spec.metric_names),
+            running=running,
+            finished=finished,
+            curves=self._storage.curves([*running, *finished], study.spec.metric_names),
         )
         stopped = answer(self._context.rules.should_stop(name, request), SUGGEST_S, f"earlystopping-{name}")
         return [t for t in trials if t.id in stopped]

@@ -1,7 +1,7 @@
 """What is asked of the storage in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -199,12 +199,18 @@ class MemoryReads(MemoryManagers):
             found = self._current(self.get_trial(trial_id))
         return found[max(len(found) - limit, 0) :], len(found) > limit
 
-    def curves(self, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
+    def curves(self, trials: Sequence[Trial], metrics: Sequence[str]) -> Iterator[tuple[str, Sequence[Observation]]]:
+        for trial in {trial.id: trial for trial in trials}.values():
+            with self._lock:
+                self._check_open()
+                found = [o for o in self._current(trial) if o.name in metrics]
+            if found:
+                yield trial.id, found
+
+    def values_taken(self, trials: Sequence[Trial]) -> Mapping[str, int]:
         with self._lock:
-            curves = {
-                trial.id: [o for o in self._current(trial) if o.name in metrics] for trial in self._of_study(study_id)
-            }
-        return {trial_id: curve for trial_id, curve in curves.items() if curve}
+            found = {trial.id: len(self._observations.get(trial.id, ())) for trial in trials}
+        return {trial_id: taken for trial_id, taken in found.items() if taken}
 
     def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
         with self._lock:

@@ -19,6 +19,7 @@ from tests.storage.builders import (
     RUNNING,
     add,
     completed,
+    curves_of,
     go,
     intake,
     later,
@@ -318,7 +319,8 @@ class ChangeContract:
         assert len(applied.trials) == 300
         assert applied.study.best_trial_id == trials[-1].id
         assert {t.id: t for t in storage.finished_trials(study.id)} == applied.trials
-        assert len(storage.curves(study.id, ["loss"])) == 300
+        assert len(curves_of(storage, trials, ["loss"])) == 300
+        assert set(storage.values_taken(trials).values()) == {2}
         recount(storage, study.id)
 
     def test_every_write_raises_the_revision(self, storage):

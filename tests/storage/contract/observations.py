@@ -17,6 +17,7 @@ from tests.storage.builders import (
     PENDING,
     RUNNING,
     add,
+    curves_of,
     go,
     intake,
     later,
@@ -182,7 +183,8 @@ class ObservationContract:
         (old,) = storage.list_observations(trial.id, 1, (), 10, "").items
         assert (old.value, old.attempt) == (0.1, 1)
         assert storage.latest_observations(trial.id, 5)[0][0].attempt == 2
-        assert [o.value for o in storage.curves(study.id, ["accuracy"])[trial.id]] == [0.2]
+        assert [o.value for o in curves_of(storage, [trial, second], ["accuracy"])[trial.id]] == [0.2]
+        assert [o.value for o in curves_of(storage, [trial], ["accuracy"])[trial.id]] == [0.1]
         assert storage.list_observations(trial.id, 3, (), 10, "").items == []
 
     def test_only_a_running_trial_at_its_attempt_can_report(self, storage):
@@ -258,26 +260,28 @@ class ObservationContract:
         assert storage.latest_observations(trial.id, 3) == (seen[1:], True)
         assert storage.latest_observations(trial.id, 4) == (seen, False)
 
-    def test_curves_are_those_of_the_study_and_metrics_asked_for(self, storage):
+    def test_curves_are_those_of_the_trials_and_metrics_asked_for(self, storage):
         study = storage.create_study(make_study())
-        a, b, _, d = running(storage, study, 4)
-        other = running(storage, storage.create_study(make_study()))[0]
+        a, b, c, d, other = running(storage, study, 5)
         for trial in (a, b, other):
             self._reported(
                 storage,
                 trial,
-                observe(1.0, position=9),
+                observe(1.0, position=1_000_009),
                 observe(2.0, "loss"),
                 observe(3.0, "x"),
-                observe(4.0, position=3),
+                observe(4.0, position=1_000_003),
             )
         self._reported(storage, d, observe(5.0, "x"))
         go(storage, storage.get_trial(b.id), to=COMPLETED)
-        curves = storage.curves(study.id, ["accuracy", "loss"])
+        asked = [b, c, replace(c, id="nobody"), a, d]
+        curves = curves_of(storage, asked, ["accuracy", "loss"])
         shown = {trial_id: [o.value for o in curve] for trial_id, curve in curves.items()}
         assert shown == {a.id: [1.0, 2.0, 4.0], b.id: [1.0, 2.0, 4.0]}
-        assert storage.curves(study.id, []) == {}
-        assert set(storage.curves(study.id, ["x"])) == {a.id, b.id, d.id}
+        assert curves_of(storage, asked, []) == curves_of(storage, [], ["x"]) == {}
+        assert set(curves_of(storage, asked, ["x"])) == {a.id, b.id, d.id}
+        assert storage.values_taken(asked) == {a.id: 4, b.id: 4, d.id: 1}
+        assert storage.values_taken([]) == {}
 
     def test_the_last_value_of_each_metric_is_that_of_the_current_attempt(self, storage):
         study = storage.create_study(make_study())

@@ -104,7 +104,6 @@ class StudyContract:
             lambda: storage.changed_columns(bad, 0, 10),
             lambda: storage.list_observations(bad, 0, (), 10, ""),
             lambda: storage.latest_observations(bad, 10),
-            lambda: storage.curves(bad, ["accuracy"]),
         ]
         if bad:
             calls.append(lambda: storage.list_trials(TrialFilter(study_id=bad), 10, ""))

@@ -1,8 +1,8 @@
 """Observations as they are read, and which of new ones are there already."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import bindparam, func, select
 
@@ -13,7 +13,7 @@ from katib.domain.views import Page
 from katib.manager.storage.sql.rows import OBSERVATION_COLUMNS, observation_from_row, value_from_columns
 from katib.manager.storage.sql.session import Session
 from katib.manager.storage.sql.statement import Statement, by_index, filled, parameters
-from katib.manager.storage.sql.studies import THERE, require_study
+from katib.manager.storage.sql.studies import THERE
 from katib.manager.storage.sql.tables import observations, trials
 from katib.manager.storage.sql.trials import OF_LIVING
 from katib.manager.storage.tokens import OBSERVATION_KEY, make_token, observation_list, read_token
@@ -22,7 +22,7 @@ from katib.manager.storage.work import Key
 # Trials to a statement, and values that it goes through, but for a single trial that has more: what is grouped is in memory,
 # with SQLite in the manager's, and a statement has its time to answer in.
 _AT_ONCE: Final = 64
-_VALUES_AT_ONCE: Final = 50_000
+VALUES_AT_ONCE: Final = 50_000
 _ATTEMPT: Final = Statement(
     select(trials.c.attempt).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE)
 )
@@ -73,43 +73,51 @@ def latest_observations(session: Session, trial_id: str, limit: int) -> tuple[Se
     return [observation_from_row(row) for row in reversed(rows[:limit])], len(rows) > limit
 
 
-def curves(session: Session, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
-    require_study(session, study_id)
-    if not metrics:
-        return {}
-    values: dict[str, Any] = {f"name{i}": name for i, name in enumerate(metrics)}
+def taken(session: Session, trial_ids: Sequence[str]) -> Sequence[tuple[str, int]]:
+    """How many observations each of these trials has, of all its attempts; those without are left out."""
+    if not trial_ids:
+        return []
+    values = filled("trial", trial_ids)
+    return [(row[0], row[1]) for row in session.rows(_taken(len(values)), **values) if row[1]]
+
+
+def portions(
+    taken_by: Callable[[Sequence[str]], Iterable[tuple[str, int]]], trial_ids: Sequence[str]
+) -> Iterator[Sequence[str]]:
+    """Those that have values, as many at once as one statement may look at; one that has more by itself."""
+    some: list[str] = []
+    size = 0
+    for begin in range(0, len(trial_ids), _AT_ONCE):
+        for trial_id, values in taken_by(trial_ids[begin : begin + _AT_ONCE]):
+            if some and (len(some) == _AT_ONCE or size + values > VALUES_AT_ONCE):
+                yield some
+                some, size = [], 0
+            some.append(trial_id)
+            size += values
+    if some:
+        yield some
+
+
+def curves(session: Session, of: Mapping[str, int], metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
+    """`of`: trials of a portion, each with the attempt that is meant."""
+    values = {**filled("trial", list(of)), **{f"name{i}": name for i, name in enumerate(metrics)}}
     found: dict[str, list[Observation]] = {}
-    for row in session.rows(_curves(len(metrics)), study=study_id, **values):
-        found.setdefault(row[-1], []).append(observation_from_row(row))
+    for row in session.rows(_curves(len(values) - len(metrics), len(metrics)), **values):
+        observation = observation_from_row(row)
+        if observation.attempt == of[row[-1]]:
+            found.setdefault(row[-1], []).append(observation)
     return found
 
 
 def last_values(session: Session, of: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
     found: dict[str, dict[str, float]] = {}
     attempts = {trial.id: trial.attempt for trial in of}
-    for some in _portions(session, list(attempts)):
+    for some in portions(lambda ids: taken(session, ids), list(attempts)):
         values = filled("trial", some)
         for trial_id, attempt, name, value, kind in session.rows(_last_values(len(values)), **values):
             if attempt == attempts[trial_id]:
                 found.setdefault(trial_id, {})[name] = value_from_columns(value, kind)
     return found
-
-
-def _portions(session: Session, trial_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Those that have values, as many at once as one statement may look at."""
-    some: list[str] = []
-    size = 0
-    for begin in range(0, len(trial_ids), _AT_ONCE):
-        values = filled("trial", trial_ids[begin : begin + _AT_ONCE])
-        for trial_id, taken in session.rows(_taken(len(values)), **values):
-            if some and (len(some) == _AT_ONCE or size + taken > _VALUES_AT_ONCE):
-                yield some
-                some, size = [], 0
-            if taken:
-                some.append(trial_id)
-                size += taken
-    if some:
-        yield some
 
 
 def seen_keys(session: Session, trial_id: str, attempt: int, new: Sequence[Observation]) -> Sequence[Key]:
@@ -143,18 +151,15 @@ def _page(names: int) -> Statement:
 
 
 @cache
-def _curves(names: int) -> Statement:
-    of_trial = (observations.c.trial_id == trials.c.id) & (observations.c.attempt == trials.c.attempt)
-    statement = (
+def _curves(size: int, names: int) -> Statement:
+    """Of every attempt; few trials have more than one."""
+    return Statement(
         select(*OBSERVATION_COLUMNS, observations.c.trial_id)
-        .select_from(trials.join(observations, of_trial))
         .where(
-            trials.c.study_id == bindparam("study"),
-            observations.c.name.in_(parameters("name", names)),
+            observations.c.trial_id.in_(parameters("trial", size)), observations.c.name.in_(parameters("name", names))
         )
-        .order_by(observations.c.trial_id, observations.c.seq)
+        .order_by(observations.c.trial_id, observations.c.attempt, observations.c.seq)
     )
-    return Statement(by_index(trials, "ix_trials_study_id_state_number", statement))
 
 
 @cache

@@ -1,6 +1,6 @@
 """`manager.ports.Storage` over SQL."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,7 +15,7 @@ from katib.domain.views import Page
 from katib.manager.changes import Applied, Giving, StudyChanges
 from katib.manager.ports import ManagerRecord, StudyFilter, TrialFilter, Usage
 from katib.manager.storage.decisions import check_changes
-from katib.manager.storage.sql import attempts, locking, managers, observations, studies, trials
+from katib.manager.storage.sql import attempts, curves, locking, managers, observations, studies, trials
 from katib.manager.storage.sql import changes as changes_
 from katib.manager.storage.sql import usage as usage_
 from katib.manager.storage.sql.database import Database
@@ -183,8 +183,11 @@ class SqlStorage:
     def latest_observations(self, trial_id: str, limit: int) -> tuple[Sequence[Observation], bool]:
         return self.database.read(lambda session: observations.latest_observations(session, trial_id, limit))
 
-    def curves(self, study_id: str, metrics: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
-        return self.database.read(lambda session: observations.curves(session, study_id, metrics))
+    def curves(self, trials: Sequence[Trial], metrics: Sequence[str]) -> Iterator[tuple[str, Sequence[Observation]]]:
+        return curves.curves(self.database, trials, metrics)
+
+    def values_taken(self, trials: Sequence[Trial]) -> Mapping[str, int]:
+        return curves.values_taken(self.database, trials)
 
     def last_values(self, trials: Sequence[Trial]) -> Mapping[str, Mapping[str, float]]:
         return self.database.read(lambda session: observations.last_values(session, trials))

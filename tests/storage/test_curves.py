@@ -1,0 +1,64 @@
+"""What trials have reported is read a piece at a time."""
+
+from contextlib import closing
+
+import pytest
+
+from katib.manager.storage.open import open_storage
+from katib.manager.storage.sql import observations
+from tests.storage.builders import COMPLETED, curves_of, go, make_study, observe, running
+
+TAKEN = (4, 4, 4, 25, 1, 0, 10)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    with closing(open_storage(f"sqlite:///{tmp_path}/katib.db")) as it:
+        yield it
+
+
+@pytest.fixture
+def trials(storage, monkeypatch):
+    """With so many values each; ten are read at once."""
+    monkeypatch.setattr(observations, "VALUES_AT_ONCE", 10)
+    made = running(storage, storage.create_study(make_study()), len(TAKEN))
+    for trial, taken in zip(made, TAKEN, strict=True):
+        storage.report(trial.id, 0, [observe(float(i), position=i) for i in range(taken)])
+    return [storage.get_trial(trial.id) for trial in made]
+
+
+def test_no_more_values_are_in_memory_than_are_looked_at(storage, trials):
+    pieces = list(storage.curves(trials, ["accuracy"]))
+
+    assert sum(len(values) for _, values in pieces) == sum(TAKEN)
+    assert max(len(values) for _, values in pieces) == 10
+    # Of a trial that has more than fit at once, they come one after the other.
+    long = trials[3].id
+    assert [len(values) for trial_id, values in pieces if trial_id == long] == [10, 10, 5]
+    places = [place for place, (trial_id, _) in enumerate(pieces) if trial_id == long]
+    assert places == list(range(places[0], places[0] + 3))
+    whole = curves_of(storage, trials, ["accuracy"])
+    assert {i: [v.value for v in whole.get(t.id, ())] for i, t in enumerate(trials)} == {
+        i: [float(value) for value in range(taken)] for i, taken in enumerate(TAKEN)
+    }
+
+
+def test_what_is_not_looked_at_is_not_read(storage, trials, monkeypatch):
+    read = []
+    make = observations.observation_from_row
+    monkeypatch.setattr(observations, "observation_from_row", lambda row: read.append(1) or make(row))
+
+    next(iter(storage.curves(trials, ["accuracy"])))
+
+    assert 0 < len(read) <= 10
+
+
+def test_a_trial_that_ends_while_the_curves_are_read_is_in_them_once(storage, trials):
+    found = storage.curves(trials, ["accuracy"])
+    first, _ = next(found)
+    go(storage, *trials, to=COMPLETED)
+
+    rest = [trial_id for trial_id, _ in found]
+
+    assert first not in rest
+    assert {first, *rest} == {t.id for t, taken in zip(trials, TAKEN, strict=True) if taken}
