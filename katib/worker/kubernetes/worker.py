@@ -248,6 +248,9 @@ class KubernetesWorker:
 
     def watch(self, wake: Callable[[str], None]) -> None:
         self._wakes.append(wake)
+        # Of what was found before, no event will tell: Pods of a study that has ended wait to be let go of.
+        for study_id in self._runs.studies():
+            wake(study_id)
 
     def close(self) -> None:
         self._closed = True

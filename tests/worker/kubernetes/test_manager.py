@@ -70,6 +70,18 @@ def test_a_manager_that_is_killed_again_and_again_starts_no_attempt_twice(katib:
     until(lambda: not api.pods, STUDY_S)
 
 
+def test_the_pods_of_a_study_that_has_ended_go_though_its_manager_is_replaced(katib: World, api: ApiServer) -> None:
+    """Before they may go, whose names are held for ten leases."""
+    manager = start(katib, api)
+    with katib.client() as client:
+        study_id = client.create_study(study(image="image", script="echo acc=1", limits={"max_trials": 3}))
+        assert finished(client, study_id, STUDY_S).completed == 3
+    manager.kill()
+    assert len(api.pods) == 3
+    start(katib, api)
+    until(lambda: not api.pods, STUDY_S)
+
+
 def test_what_waits_when_a_study_ends_never_starts(katib: World, api: ApiServer) -> None:
     start(katib, api)
     with katib.client() as client:

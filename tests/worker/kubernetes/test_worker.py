@@ -261,6 +261,15 @@ def test_nothing_is_deleted_before_it_was_let_go_of(api, driver):
     assert api.get(name) is not None
 
 
+def test_whoever_begins_to_watch_is_told_of_the_studies_whose_pods_are_there(api, driver, new_worker):
+    driver.ended(driver.start("true"))
+    late = new_worker()
+    until("it knows nothing", lambda: late._runs.studies())
+    woken = []
+    late.watch(woken.append)
+    assert woken == [driver.study_id]
+
+
 def test_the_pods_of_a_deleted_study_go(api, node, new_worker):
     driver = Driver(new_worker(Policy(keep=KEEP_ALL), fence_s=0.2), SPEC, DEADLINE_S)
     names = [driver.start("true") for _ in range(3)]
