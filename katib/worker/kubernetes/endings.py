@@ -49,9 +49,12 @@ class Endings:
             run = self._runs.get(name) or self._finder.fetch(study_id, name)
             if run is None:
                 # Where a study's Pods go is known once one has been seen; before that it is the usual place.
-                namespace = self._finder.where(study_id)[0]
-                told = "there is no Pod of it: it never started, or somebody deleted it"
-                if self.entomb(study_id, name, namespace, PodReason.POD_DELETED, told):
+                where = self._finder.where(study_id)
+                told = (
+                    f"there is no Pod of it in {', '.join(where)}: it never started, somebody deleted it, or its namespace is "
+                    "no longer among the manager's options"
+                )
+                if self.entomb(study_id, name, where[0], PodReason.POD_DELETED, told):
                     return
                 continue
             if run.ended or run.gone or run.diagnosis.phase is RunPhase.STOPPING:

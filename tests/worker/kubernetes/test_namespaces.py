@@ -112,3 +112,29 @@ def test_studies_are_woken_for_the_second_namespace_that_is_lost_too(api, worker
     api.stop()
     assert driver.woken.wait(DEADLINE_S)
     api.restart()
+
+
+def test_a_run_whose_namespace_is_no_longer_among_the_options_says_where_it_was_looked_for(node, driver, new_worker):
+    name = driver.start("sleep", "600")
+    moved = Driver(new_worker(Policy(namespace="elsewhere"), reflector_options=QUICK), SPEC, DEADLINE_S)
+    moved.worker.stop(driver.study_id, name)
+    (status,) = moved.worker.list(driver.study_id)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "PodDeleted")
+    assert status.message == (
+        "there is no Pod of it in elsewhere: it never started, somebody deleted it, or its namespace is no longer among the "
+        "manager's options"
+    )
+
+
+@pytest.mark.long
+def test_a_namespace_that_trials_are_to_leave_and_another_change_places_while_they_run(api, node, new_worker):
+    before = Driver(new_worker(POLICY, reflector_options=QUICK), SPEC, DEADLINE_S)
+    name = before.start("sh", "-c", "echo here; sleep 600")
+    before.printed(name, "here")
+    policy = Policy(namespace="other", namespaces=("default",))
+    after = successor(before, new_worker, policy=policy)
+    after.printed(name, "here")
+    after.worker.create(after.run("true"))
+    assert {pod["metadata"]["namespace"] for pod in api.pods.values()} == {"default", "other"}
+    after.worker.stop(after.study_id, name)
+    assert after.ended(name).reason == "Stopped"
