@@ -18,7 +18,7 @@ from katib.cli.terminal import clean, table, terminal_width
 from katib.domain.caller import Caller, CallerKind, Role
 from katib.domain.counted import counted
 from katib.domain.errors import FailedPreconditionError
-from katib.domain.tokens import Token
+from katib.domain.tokens import PREFIX, Token
 from katib.domain.views import every
 
 TOKEN_FIELDS: Final = (
@@ -129,6 +129,7 @@ def create_token(
     """Make a token. Its text is printed this once, and is kept nowhere."""
     if read_only and roles:
         raise click.UsageError("--read-only is a token without roles: leave one of the two out")
+    replaced = to_file is not None and _holds_token(to_file)
     with session.connect() as client:
         token, secret = client.create_token(
             name, owner, kind or "", roles or (() if read_only else ("user",)), groups, expires
@@ -146,7 +147,8 @@ def create_token(
         shown = {"token": secret} if secret else {"file": str(to_file)}
         print_document({**token_document(token), **shown}, form)
         return
-    where = f"It is in {to_file}." if to_file is not None else "This is the only time that it is shown:"
+    instead = ", in place of another, which is not revoked by that" if replaced else ""
+    where = f"It is in {to_file}{instead}." if to_file is not None else "This is the only time that it is shown:"
     click.echo(clean(f"Token {token.id} of {token.owner} is made{_until(token.expires_at)}. {where}"), err=True)
     if secret:
         click.echo(secret)
@@ -186,6 +188,27 @@ def revoke_token(session: Session, tokens: tuple[str, ...], owner: str) -> None:
         for token_id in tokens:
             client.revoke_token(token_id)
             click.echo(f"Token {clean(token_id)} is revoked.")
+
+
+def _holds_token(path: Path) -> bool:
+    """Whether there is a token in its place, which may make room for another.
+
+    Raises FailedPreconditionError where there is anything else.
+    """
+    try:
+        # Whoever reads a pipe may wait for ever, and a device would be replaced by a file.
+        text = path.read_text(errors="replace") if path.is_file() or not path.exists() else "a device"
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"{path} is there and cannot be read: {error.strerror}; no token is made: name another file, or remove it"
+        ) from error
+    if text and not text.startswith(PREFIX):
+        raise FailedPreconditionError(
+            f"{path} is there and holds no token; none is made: name another file, or remove it"
+        )
+    return bool(text)
 
 
 def token_document(token: Token) -> Document:

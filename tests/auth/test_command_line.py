@@ -82,6 +82,28 @@ def test_the_first_administrator_makes_a_token_and_its_owner_logs_in_with_it(
 
 
 @pytest.mark.long
+def test_a_token_takes_the_place_of_a_token_and_of_no_other_file(
+    guarded: Guarded, person: Person, tmp_path: Path
+) -> None:
+    person.token_file = str(guarded.world.folder / "bootstrap")
+    file, other, pipe = tmp_path / "token", tmp_path / "thesis", tmp_path / "pipe"
+    file.touch()
+    other.write_text("years of work")
+    os.mkfifo(pipe)
+    asked = ("create-token", "--owner", "zoe", "--to-file")
+    assert "in place of" not in person.run(*asked, str(file)).stderr
+    first = file.read_text()
+    again = person.run(*asked, str(file)).stderr
+    assert f"It is in {file}, in place of another, which is not revoked by that." in again
+    assert file.read_text() != first
+    for there in (other, pipe):
+        refused = person.run(*asked, str(there), code=1).stderr
+        assert f"{there} is there and holds no token; none is made: name another file, or remove it" in refused
+    assert other.read_text() == "years of work"
+    assert len(json.loads(person.run("list-tokens", "--owner", "zoe", "-o", "json").stdout)) == 2
+
+
+@pytest.mark.long
 def test_all_tokens_of_somebody_are_revoked_by_the_name(guarded: Guarded, person: Person) -> None:
     guarded.token("gone", "user")
     person.token_file = str(guarded.world.folder / "bootstrap")
