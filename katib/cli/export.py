@@ -3,10 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -22,10 +24,16 @@ from katib.domain.views import every
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
     from katib.cli.documents import Document
+    from katib.domain.metrics import Observation
     from katib.domain.trial import Trial
+    from katib.domain.views import Page
 
 FIELDS: Final = ("trial_number", "trial_id", "attempt", "name", "value", "step", "time", "source")
 _OBSERVATIONS: Final = 10_000
+_AT_ONCE: Final = 4
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Form(Enum):
@@ -89,18 +97,47 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _rows(client: "ManagerClient", study_id: str, metrics: tuple[str, ...]) -> "Iterator[Document]":
-    """One page in memory at a time."""
-    for trial in every(lambda token: client.list_trials(study_id, page_size=PAGE_SIZE, page_token=token)):
-        for attempt in range(1, trial.attempt + 1):
-            yield from _of_attempt(client, trial, attempt, metrics)
+    """A few pages in memory at a time."""
+    trials = every(lambda token: client.list_trials(study_id, page_size=PAGE_SIZE, page_token=token))
+    attempts = ((trial, attempt) for trial in trials for attempt in range(1, trial.attempt + 1))
+
+    def begin(of: "tuple[Trial, int]") -> "Page[Observation]":
+        trial, attempt = of
+        return client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS)
+
+    for (trial, attempt), first in _ahead(begin, attempts):
+        for observation in _from(first, client, trial, attempt, metrics):
+            yield {"trial_number": trial.number, "trial_id": trial.id, **observation_document(observation)}
 
 
-def _of_attempt(
-    client: "ManagerClient", trial: "Trial", attempt: int, metrics: tuple[str, ...]
-) -> "Iterator[Document]":
-    found = every(lambda token: client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS, token))
-    for observation in found:
-        yield {"trial_number": trial.number, "trial_id": trial.id, **observation_document(observation)}
+def _from(
+    first: "Page[Observation]", client: "ManagerClient", trial: "Trial", attempt: int, metrics: tuple[str, ...]
+) -> "Iterator[Observation]":
+    yield from first.items
+    if first.next_token:
+        yield from every(
+            lambda token: client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS, token or first.next_token)
+        )
+
+
+def _ahead(function: "Callable[[T], U]", arguments: "Iterable[T]") -> "Iterator[tuple[T, U]]":
+    """Each argument with what the function makes of it, in order, some of which are under way: to wait for one after the
+    other is most of what thousands of short calls take."""
+    under_way: deque[tuple[T, Future[U]]] = deque()
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        try:
+            for argument in arguments:
+                under_way.append((argument, threads.submit(function, argument)))
+                if len(under_way) > 2 * _AT_ONCE:
+                    argument, future = under_way.popleft()
+                    yield argument, future.result()
+            while under_way:
+                argument, future = under_way.popleft()
+                yield argument, future.result()
+        finally:
+            # One has failed, or nobody looks at them any more.
+            for _, future in under_way:
+                future.cancel()
 
 
 def _print_csv(rows: "Iterator[Document]") -> None:

@@ -14,12 +14,14 @@ from typing import Any
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import ManagerServicer, add_ManagerServicer_to_server
 from katib.api.column_converters import changes_to_proto
+from katib.api.model_converters import model_to_proto
 from katib.api.rpc import Server
 from katib.api.service_converters import service_to_proto
 from katib.api.study_converters import spec_from_proto, spec_to_proto, summary_to_proto
 from katib.api.trial_converters import observation_to_proto, trial_state_to_proto, trial_to_proto
 from katib.domain.errors import KatibError, NotFoundError, UnimplementedError
 from katib.domain.metrics import Observation
+from katib.domain.models import SavedModel
 from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig, ParameterType
 from katib.domain.study import Objective, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
@@ -104,6 +106,10 @@ class ScriptedManager(ManagerServicer):
         self.observations: dict[str, list[Observation]] = {}
         self.refusal: KatibError | None = None
         self.slow_to_delete = False
+        self.models: list[SavedModel] = []
+        self.models_given = 0
+        # Before the observations of a trial are given.
+        self.observing: Callable[[], object] = lambda: None
         self.knows_numbers = True
         self.knows_columns = True
         self.trials_given = 0
@@ -196,6 +202,7 @@ class ScriptedManager(ManagerServicer):
         return changes_to_proto(TrialChanges(summary, columns_of(page), revision))
 
     def ListObservations(self, request: pb.ListObservationsRequest, context: object) -> pb.ListObservationsReply:
+        self.observing()
         found = [
             observation_to_proto(o)
             for o in self.observations.get(request.trial_id, ())
@@ -205,6 +212,22 @@ class ScriptedManager(ManagerServicer):
 
     def GetTrialLog(self, request: pb.GetTrialLogRequest, context: object) -> pb.GetTrialLogReply:
         return self.output(request.attempt, request.offset)
+
+    def GetSavedStudies(self, request: pb.GetSavedStudiesRequest, context: object) -> pb.GetSavedStudiesReply:
+        names = sorted({model.study_name for model in self.models})
+        return pb.GetSavedStudiesReply(studies=[pb.StudyOverview(name=name) for name in names])
+
+    def GetSavedModels(self, request: pb.GetSavedModelsRequest, context: object) -> pb.GetSavedModelsReply:
+        found = [model_to_proto(m) for m in self.models if m.study_name == request.study_name]
+        self.models_given += len(found)
+        return pb.GetSavedModelsReply(models=found)
+
+    def GetSavedModel(self, request: pb.GetSavedModelRequest, context: object) -> pb.GetSavedModelReply:
+        for model in self.models:
+            if (model.study_name, model.trial_id) == (request.study_name, request.trial_id):
+                self.models_given += 1
+                return pb.GetSavedModelReply(model=model_to_proto(model))
+        raise NotFoundError("no such model")
 
     def ListAlgorithms(self, request: pb.ListAlgorithmsRequest, context: object) -> pb.ListAlgorithmsReply:
         return pb.ListAlgorithmsReply(algorithms=[service_to_proto(s) for s in self.services])

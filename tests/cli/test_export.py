@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from threading import Barrier
 
 import pytest
 
@@ -58,6 +59,21 @@ def test_of_several_metrics_those_without_a_value_are_told_beside_the_output(
     done = cli("export", A, "--metric", "accuracy", "--metric", "acuracy")
     assert (done.code, names(done.out)) == (0, ["accuracy", "accuracy"])
     assert done.err == "No trial has a value of 'acuracy'.\n"
+
+
+def test_the_next_trials_are_asked_for_while_one_is_printed(cli: Cli, observed: ScriptedManager) -> None:
+    """Thousands of short calls are mostly waited for."""
+    together = Barrier(2)
+    observed.observing = lambda: together.wait(10)
+    observed.trials = [trial(number) for number in range(1, 5)]
+    observed.observations = {trial(n).id: [observation("accuracy", n / 10)] for n in range(1, 5)}
+    found = csv.DictReader(io.StringIO(cli("export", A).out))
+    assert [(row["trial_number"], row["value"]) for row in found] == [
+        ("1", "0.1"),
+        ("2", "0.2"),
+        ("3", "0.3"),
+        ("4", "0.4"),
+    ]
 
 
 def test_a_metric_of_the_study_that_nobody_has_reported_is_no_error(cli: Cli, observed: ScriptedManager) -> None:
