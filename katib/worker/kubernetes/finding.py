@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from katib.worker.kubernetes import marks
-from katib.worker.kubernetes.podapi import PodApi
+from katib.worker.kubernetes.podapi import Pod, PodApi
 from katib.worker.kubernetes.policy import ANY, Policy, allows
 from katib.worker.kubernetes.remembered import Remembered
 from katib.worker.kubernetes.runs import Run, Runs
@@ -25,13 +25,27 @@ class Finder:
         """The run, asked for by its name; None: there is no Pod of it."""
         for namespace in self.where(study_id):
             pod = self._pods.get(namespace, name)
-            if pod is not None and marks.identity(pod) == (study_id, *split_name(name)):
-                return self._runs.put(pod)
+            run = None if pod is None else self._found(pod, study_id, name)
+            if run is not None:
+                return run
         if ANY in self._policy.namespaces:
             pod = self._pods.find(self._selector, name)
             if pod is not None and marks.identity(pod) == (study_id, *split_name(name)):
                 return self._runs.put(pod)
         return None
+
+    def _found(self, pod: Pod, study_id: str, name: str) -> Run | None:
+        """The run, if it is its Pod. One whose labels somebody has changed while no manager was there to see it would be named
+        by no list and no event: it has strayed, and gets them again."""
+        if marks.identity(pod) != (study_id, *split_name(name)) and not marks.is_driven(pod):
+            return None
+        labels = pod["metadata"].get("labels") or {}
+        own = labels | marks.own_labels(study_id, name, self._policy.installation)
+        with self._runs.lock:
+            run = self._runs.put({**pod, "metadata": {**pod["metadata"], "labels": own}})
+            if run is not None and labels != own:
+                run.strayed = True
+        return run
 
     def where(self, study_id: str) -> Sequence[str]:
         """The namespaces where the Pods of a study are: the one where they have been seen, or all that may be."""

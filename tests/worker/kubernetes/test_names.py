@@ -231,6 +231,30 @@ def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lo
     assert driver.ended(name).reason == "Stopped"
 
 
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [*((label, None) for label in OWN), *((label, "other") for label in OWN if label != LABEL_STUDY)],
+)
+def test_a_pod_whose_label_was_changed_while_no_manager_was_there_has_it_again_and_its_run_is_seen_to_end(
+    api, driver, new_worker, tmp_path, label, value
+):
+    name = driver.start("sh", "-c", f"echo here; until test -e {tmp_path}/over; do sleep 0.1; done; echo there")
+    driver.printed(name, "here")
+    driver.worker.close()
+    before = api.get(name)["metadata"]
+    change_label(api, name, label, value)
+    other = successor(driver, new_worker)
+    # As a manager does that misses a run.
+    other.statuses()
+    other.worker.output(driver.study_id, name, "", 0)
+    assert other.status(name).phase is RunPhase.RUNNING
+    until("its label is not set again", lambda: api.get(name)["metadata"]["labels"] == before["labels"])
+    (tmp_path / "over").touch()
+    assert other.ended(name).phase is RunPhase.SUCCEEDED
+    assert other.texts(name) == ["here", "there"]
+    assert api.get(name)["metadata"]["uid"] == before["uid"]
+
+
 @pytest.mark.parametrize("label", [LABEL_STUDY, LABEL_TRIAL, LABEL_ATTEMPT])
 def test_a_pod_whose_label_was_changed_while_no_manager_was_there_is_ended_before_its_name_is_given_up(
     api, driver, new_worker, label
