@@ -6,6 +6,7 @@ import pytest
 
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import observations
+from tests.storage import servers
 from tests.storage.builders import COMPLETED, curves_of, go, make_study, observe, running
 
 TAKEN = (4, 4, 4, 25, 1, 0, 10)
@@ -51,6 +52,32 @@ def test_what_is_not_looked_at_is_not_read(storage, trials, monkeypatch):
     next(iter(storage.curves(trials, ["accuracy"])))
 
     assert 0 < len(read) <= 10
+
+
+def test_a_server_whose_statistics_are_old_does_not_go_through_all_values(server_url):
+    """As after a copy was put back: a table of which it believes that it is empty is read from its beginning to its end."""
+    with closing(open_storage(server_url)) as storage, servers.connect(server_url) as cursor:
+        made = running(storage, storage.create_study(make_study()), 20)
+        for trial in made:
+            storage.report(trial.id, 0, [observe(float(i)) for i in range(20)])
+        cursor.execute("UPDATE mysql.innodb_table_stats SET n_rows = 0 WHERE table_name = 'observations'")
+        cursor.execute("UPDATE mysql.innodb_index_stats SET stat_value = 1 WHERE table_name = 'observations'")
+        cursor.connection.commit()
+        cursor.execute("FLUSH TABLES observations")
+        cursor.execute("SELECT VERSION()")
+        # MySQL's own is a tree, which MariaDB has not.
+        form = "" if "MariaDB" in cursor.fetchone()[0] else "FORMAT=TRADITIONAL "
+        dialect = storage.database._connections.dialect
+        found = {}
+        for statement in (observations._last_values(1), observations._curves(1, 1)):
+            sql, names, _ = statement.compiled(dialect)
+            values = [made[0].id if name.startswith("trial") else "accuracy" for name in names]
+            cursor.execute(f"EXPLAIN {form}{sql}", values)
+            columns = [column[0] for column in cursor.description]
+            rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+            found[sql] = [row["type"] for row in rows if row["table"] == "observations"]
+        assert len(found) == 2
+        assert {sql: kinds for sql, kinds in found.items() if {"ALL", "index"} & set(kinds)} == {}
 
 
 def test_a_trial_that_ends_while_the_curves_are_read_is_in_them_once(storage, trials):
