@@ -1,12 +1,15 @@
 """A manager that goes away and comes back, and a dashboard behind a path."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from katib.domain.study import Limits
 from tests.dashboard.browser.conftest import SHOTS, Eyes, printed, watched
-from tests.e2e.harness import World, study, until
+from tests.e2e.harness import World, finished, study, until
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +70,29 @@ def test_a_manager_that_goes_away_is_said_so_and_pages_come_back_by_themselves(e
     expect(page.locator("#away")).to_be_hidden()
     expect(other.locator("h1")).to_have_text("Studies")
     expect(other.get_by_role("link", name="patient")).to_be_visible()
+
+
+def test_trials_that_a_copy_that_is_put_back_does_not_have_go_from_an_open_page(
+    eyes: Eyes, katib: World, tmp_path: Path
+) -> None:
+    eyes.expected += ["503", "504"]
+    katib.suggestion("random")
+    with katib.client() as client:
+        study_id = client.create_study(study("restored", limits={"max_trials": 1}))
+        finished(client, study_id)
+    katib.processes[0].end()
+    database = katib.folder / "data" / "katib.db"
+    copy = shutil.copyfile(database, tmp_path / "copy")
+    katib.processes[0] = katib.manager()
+    with katib.client() as client:
+        client.update_study(study_id, Limits(max_trials=3))
+        finished(client, study_id)
+    page = eyes.go(f"/studies/{study_id}")
+    rows = page.locator("#trial-table tbody tr")
+    expect(rows).to_have_count(3)
+    expect(page.locator("#study[data-ready]")).to_be_attached()
+    katib.processes[0].end()
+    shutil.copyfile(copy, database)
+    katib.processes[0] = katib.manager()
+    # Of a study that has ended the page asks seldom.
+    expect(rows).to_have_count(1, timeout=60_000)

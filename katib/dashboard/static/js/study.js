@@ -146,6 +146,11 @@ const poll = repeat(async () => {
   let next = changes(trials.revision);
   do {
     change = await next;
+    if (change.revision < trials.revision) {
+      // A copy of the database was put back: what is here need not be so any more.
+      location.reload();
+      return LIVE_MS;
+    }
     // The manager finds the next part while this one is taken in.
     if (change.more) {
       next = changes(change.revision);
