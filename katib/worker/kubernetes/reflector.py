@@ -118,6 +118,12 @@ class Reflector:
         if age > self._stale_s:
             raise UnavailableError(f"nothing has been heard of the Pods of {self._where} for {age:.0f} s: {trouble}")
 
+    def require_once(self, wait_s: float) -> None:
+        """Returns when there has been a copy, however old it is now, or it was said that there is nothing to see. Raises
+        UnavailableError when there has been neither after `wait_s`."""
+        if not self._answered.wait(wait_s):
+            raise UnavailableError(f"the Pods of {self._where} are not known yet: {self._trouble}")
+
     @property
     def stale(self) -> bool:
         """Whether there has been no contact for too long."""

@@ -281,6 +281,8 @@ class KubernetesWorker:
         unseen = ""
         for reflector in self._reflectors:
             if reflector.namespace and reflector.namespace not in where:
+                # It has moved from there, maybe, and some of its Pods are there still.
+                reflector.require_once(max(deadline - time.monotonic(), 0.0))
                 continue
             try:
                 reflector.require(max(deadline - time.monotonic(), 0.0))

@@ -138,3 +138,22 @@ def test_a_namespace_that_trials_are_to_leave_and_another_change_places_while_th
     assert {pod["metadata"]["namespace"] for pod in api.pods.values()} == {"default", "other"}
     after.worker.stop(after.study_id, name)
     assert after.ended(name).reason == "Stopped"
+
+
+def test_what_runs_where_trials_are_to_leave_is_not_missed_by_a_manager_that_sees_the_new_namespace_first(
+    api, node, new_worker, monkeypatch
+):
+    monkeypatch.setattr("katib.worker.kubernetes.worker._SYNC_S", 0.5)
+    before = Driver(new_worker(reflector_options=QUICK), SPEC, DEADLINE_S)
+    old = before.start("sleep", "600")
+    policy = Policy(namespace="other", namespaces=("default",))
+    new = successor(before, new_worker, policy=policy).start("sleep", "600")
+    answer = refusal(500, "etcdserver: request timed out", "InternalError")
+    api.faults.append(lambda r: answer if r.namespace == "default" and r.verb == "list" else None)
+    restarted = successor(before, new_worker, policy=policy)
+    until("the new namespace is not seen", lambda: restarted.worker._runs.get(new) is not None)
+    with pytest.raises(UnavailableError, match="the Pods of namespace default are not known yet"):
+        restarted.statuses()
+    api.faults.clear()
+    until("the other is not seen", lambda: restarted.worker._runs.get(old) is not None)
+    assert restarted.statuses().keys() == {old, new}
