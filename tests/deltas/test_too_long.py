@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -195,6 +196,30 @@ def test_what_trials_have_reported_counts_where_a_history_is_cut_into_parts(monk
         "20",
     ]
     assert history.read == 20_000
+
+
+def test_what_running_trials_have_reported_makes_no_question_smaller_that_it_is_too_long_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor those about other studies, from then on."""
+    monkeypatch.setattr(deltas, "MAX_MESSAGE_BYTES", MIB)
+    monkeypatch.setattr(curves, "MAX_MESSAGE_BYTES", MIB)
+    server = rpc.Server(("api.Suggestion",), threads=2)
+    servicer = SuggestionServicer(Counting(History.CURVES), Histories(100 * MIB))
+    api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server.grpc)  # type: ignore[no-untyped-call]
+    history = Long(1000, 20)
+    unfinished = [replace(t, id=f"u{i:015}", state=TrialState.RUNNING) for i, t in enumerate(Heavy(0, 30).all())]
+    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
+        server.listen(f"unix:{folder}/mirror")
+        server.start()
+        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
+        services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
+        request = SuggestionRequest(STUDY_ID, SPEC, Long(1000, 2), unfinished, 2, 30, 33)
+        with pytest.raises(ResourceExhaustedError, match=r"has more than 1,\d{3},\d{3} bytes, .* stop the study"):
+            services.generate("mirror", request).result(30)
+        with pytest.raises(AskAgainError, match="has been sent 6 of the study's 20 trials so far"):
+            services.generate("mirror", SuggestionRequest("o" * 16, SPEC, history, (), 20, 0, 21)).result(30)
+        server.drain(0)
 
 
 class Verbose(api_pb2_grpc.SuggestionServicer):

@@ -112,7 +112,7 @@ class RemoteSuggestionServices:
     ) -> "Future[SuggestionReply]":
         sent = delta.trials or ()
         asked = request if delta.count is None else _without_room(request, delta.count)
-        message = pb.GenerateTrialsDeltaRequest(question=_question(asked, sent), base=delta.base, cursor=delta.cursor)
+        message = pb.GenerateTrialsDeltaRequest(question=_question(asked, ()), base=delta.base, cursor=delta.cursor)
         types = {p.name: p.type for p in request.spec.parameters}
         who, total = _who(algorithm), request.finished_count
 
@@ -148,8 +148,13 @@ class RemoteSuggestionServices:
             return AskAgainError(f"{who} has to be sent all trials each time")
 
         try:
-            # Those of the trials that run come first: they are in it however few of the finished ones are.
-            add_curves(message.question, history.curves((*asked.unfinished, *sent)))
+            add_curves(message.question, history.curves(asked.unfinished))
+        except MessageTooLargeError as error:
+            # However few of the finished ones are in it.
+            return calls.failed(_too_long(error))
+        message.question.completed_trials.extend(map(trial_to_proto, sent))
+        try:
+            add_curves(message.question, history.curves(sent))
         except MessageTooLargeError as error:
             return calls.failed(failed(error))
         return calls.start(
