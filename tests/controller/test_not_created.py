@@ -54,3 +54,29 @@ def test_a_study_that_is_held_up_for_a_moment_again_and_again_is_told_of_once_in
     study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 6, "max_parallel": 1}))
     assert desk.finish(study_id).completed == 6
     assert len([record for record in caplog.records if "a study is held up" in record.getMessage()]) == lines
+
+
+@pytest.mark.long
+def test_a_study_that_stays_held_up_is_told_of_in_the_end_though_it_was_for_a_moment_just_before(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("katib.manager.controller.doing._WORKER_RETRY", timedelta(0))
+    real, tries = desk.worker.create, list[str]()
+
+    def create(run: RunSpec) -> None:
+        tries.append(run.trial_id)
+        if len(tries) != 2:
+            raise UnavailableError("too many requests")
+        real(run)
+
+    def lines() -> int:
+        return len([record for record in caplog.records if "a study is held up" in record.getMessage()])
+
+    monkeypatch.setattr(desk.worker, "create", create)
+    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 2, "max_parallel": 1}))
+    until(lambda: desk.work(study_id) or len(tries) > 4)
+    assert lines() == 1
+    monkeypatch.setattr("katib.manager.controller.doing._SAY_AGAIN", timedelta(0))
+    for _ in range(3):
+        desk.work(study_id)
+    assert lines() == 2

@@ -118,6 +118,7 @@ class Doing:
             wake_at = soonest(wake_at, self._create_runs(todo))
         self._note_worker(todo)
         self._store(todo, taken)
+        self._say_held_up()
         unfinished = _after(trials, todo.moves)
         for action in todo.later:
             self._do_later(action, unfinished)
@@ -193,8 +194,8 @@ class Doing:
         self._study = applied.study
         self._memory.remember(before.revision, applied.study.revision, applied.trials.values())
         self._log_moves(todo.moves, applied.refused)
-        if applied.study.reason in _HELD_UP and applied.study.reason != before.reason:
-            self._say_held_up(applied.study)
+        if applied.study.reason != before.reason:
+            self._memory.untold = applied.study.reason in _HELD_UP
         if applied.refused:
             # Somebody else moved first: read again what is.
             self._memory.readings.clear()
@@ -205,11 +206,15 @@ class Doing:
         if stops:
             self._means.wake(before.id)
 
-    def _say_held_up(self, study: Study) -> None:
-        """For who looks after the manager, and not at each study. One that is throttled is held up ever again, for a moment."""
-        said_at = self._memory.held_up_at
-        if study.reason not in said_at or self._steady - said_at[study.reason] >= _SAY_AGAIN:
-            said_at[study.reason] = self._steady
+    def _say_held_up(self) -> None:
+        """For who looks after the manager, and not at each study. One that is throttled is held up ever again, for a moment;
+        one that stays so is told of in the end."""
+        study, memory = self._study, self._memory
+        # Somebody else may have paused it meanwhile.
+        memory.untold = memory.untold and study.reason in _HELD_UP
+        said_at = memory.held_up_at.get(study.reason)
+        if memory.untold and (said_at is None or self._steady - said_at >= _SAY_AGAIN):
+            memory.untold, memory.held_up_at[study.reason] = False, self._steady
             _log.warning("a study is held up: %s", study.message, extra={"study_id": study.id})
 
     def _log_moves(self, moves: Sequence[TrialMove], refused: frozenset[str]) -> None:

@@ -36,8 +36,9 @@ class Memory:
     # The unfinished trials as they were at this revision of the study; every change of one raises it.
     trials: tuple[Trial, ...] = ()
     revision: int = -1
-    # When its being held up was last written into the log, by reason.
+    # When its being held up was last written into the log, by reason; and whether the log does not tell of it this time yet.
     held_up_at: dict[str, datetime] = field(default_factory=dict)
+    untold: bool = False
     # The term of the lease in which the present pass began.
     term: int | None = None
 
