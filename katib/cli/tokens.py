@@ -21,6 +21,8 @@ from katib.domain.errors import FailedPreconditionError
 from katib.domain.tokens import PREFIX, Token
 from katib.domain.views import every
 
+# Of a file it tells whether that is a token.
+_MOST_OF_A_TOKEN: Final = 1024
 TOKEN_FIELDS: Final = (
     *("id", "name", "owner", "kind", "roles", "groups"),
     *("created_at", "expires_at", "last_used_at"),
@@ -197,18 +199,23 @@ def _holds_token(path: Path) -> bool:
     """
     try:
         # Whoever reads a pipe may wait for ever, and a device would be replaced by a file.
-        text = path.read_text(errors="replace") if path.is_file() or not path.exists() else "a device"
+        text = _beginning(path) if path.is_file() or not path.exists() else "a device"
     except FileNotFoundError:
         return False
     except OSError as error:
         raise FailedPreconditionError(
             f"{path} is there and cannot be read: {error.strerror}; no token is made: name another file, or remove it"
         ) from error
-    if text and not text.startswith(PREFIX):
+    if text and not (text.startswith(PREFIX) and len(text.split()) == 1 and len(text) < _MOST_OF_A_TOKEN):
         raise FailedPreconditionError(
             f"{path} is there and holds no token; none is made: name another file, or remove it"
         )
     return bool(text)
+
+
+def _beginning(path: Path) -> str:
+    with path.open(errors="replace") as file:
+        return file.read(_MOST_OF_A_TOKEN)
 
 
 def token_document(token: Token) -> Document:

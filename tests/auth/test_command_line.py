@@ -86,9 +86,10 @@ def test_a_token_takes_the_place_of_a_token_and_of_no_other_file(
     guarded: Guarded, person: Person, tmp_path: Path
 ) -> None:
     person.token_file = str(guarded.world.folder / "bootstrap")
-    file, other, pipe = tmp_path / "token", tmp_path / "thesis", tmp_path / "pipe"
+    file, other, notes, pipe = (tmp_path / name for name in ("token", "thesis", "notes", "pipe"))
     file.touch()
     other.write_text("years of work")
+    notes.write_text("katib_study = 7\n")
     os.mkfifo(pipe)
     asked = ("create-token", "--owner", "zoe", "--to-file")
     assert "in place of" not in person.run(*asked, str(file)).stderr
@@ -96,10 +97,10 @@ def test_a_token_takes_the_place_of_a_token_and_of_no_other_file(
     again = person.run(*asked, str(file)).stderr
     assert f"It is in {file}, in place of another, which is not revoked by that." in again
     assert file.read_text() != first
-    for there in (other, pipe):
+    for there in (other, notes, pipe):
         refused = person.run(*asked, str(there), code=1).stderr
         assert f"{there} is there and holds no token; none is made: name another file, or remove it" in refused
-    assert other.read_text() == "years of work"
+    assert (other.read_text(), notes.read_text()) == ("years of work", "katib_study = 7\n")
     assert len(json.loads(person.run("list-tokens", "--owner", "zoe", "-o", "json").stdout)) == 2
 
 
