@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from katib.api import api_pb2 as pb
-from katib.domain.errors import InternalError, KatibError, UnavailableError, UnimplementedError
+from katib.domain.errors import InternalError, KatibError, ResourceExhaustedError, UnavailableError, UnimplementedError
 from katib.domain.study import Setting, Study, StudyReason, StudySpec
 from katib.domain.trial import Trial
 from katib.earlystopping import messages
@@ -282,6 +282,34 @@ def test_a_question_in_full_that_takes_long_to_make_is_made_seldom(desk: Desk, m
     next_time = desk.ruling.next_time(desk.read(), asked)
     assert next_time is not None
     assert timedelta(seconds=1.8) <= next_time - asked < timedelta(minutes=1)
+
+
+def test_a_question_in_full_that_takes_long_to_make_is_made_as_seldom_where_it_fails(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that no message can hold, of which that is known when it has been made."""
+    desk.service.old = True
+    trial, _ = running(desk.storage, desk.study, 2)
+    desk.report(trial, 0.5)
+    monkeypatch.setattr(desk.storage, "finished_trials", lambda _study: time.sleep(0.5) or [])
+    desk.ask()
+    monkeypatch.setattr(desk.service, "should_stop", lambda *_: desk.service._future("in full", lambda: 1 / 0))
+    desk.service.error = ResourceExhaustedError("it is too long")
+    desk.ruling.metrics_came()
+    desk.now += timedelta(minutes=1)
+    desk.ruling.ask(desk.read(), desk.storage.unfinished_trials(desk.study.id), desk.now)
+    desk.ruling.take(desk.read(), desk.now)
+    failed = desk.now
+    desk.service.error = None
+    for _ in range(2):
+        desk.now = desk.ruling.next_time(desk.read(), desk.now) or desk.now
+        desk.ruling.ask(desk.read(), desk.storage.unfinished_trials(desk.study.id), desk.now)
+        desk.ruling.take(desk.read(), desk.now)
+
+    next_time = desk.ruling.next_time(desk.read(), desk.now)
+    assert desk.service.asked[-4:] == ["in full", "in full", "more", "settings"]
+    assert next_time is not None
+    assert timedelta(seconds=4.5) <= next_time - failed < timedelta(minutes=1)
 
 
 def test_after_a_failure_it_is_told_its_settings_again_and_the_study_says_so_meanwhile(desk: Desk) -> None:

@@ -73,6 +73,8 @@ class Ruling:
         # Somebody before us may have stored some that no rule has seen yet.
         self._new_metrics = True
         self._next: datetime | None = None
+        # Before this none is made in full, whatever comes in between.
+        self._next_in_full: datetime | None = None
         self._failures = 0
         self._trouble: tuple[str, str] | None = None
 
@@ -116,6 +118,8 @@ class Ruling:
         self._new_metrics = False
         rest = timedelta(seconds=_REST * (time.monotonic() - began))
         self._next = now + max(_interval(study) or _LEAST_INTERVAL, rest)
+        if self._in_full is not None:
+            self._next_in_full = now + rest
         call.add_done_callback(lambda _: self._wake())
 
     def _everything(self, study: Study, trials: Sequence[Trial]) -> StoppingRequest:
@@ -164,6 +168,8 @@ class Ruling:
             # The question proper comes next.
             self._new_metrics = True
             self._next = now
+            if self._lacks > _LACKS and self._accepted == study.spec and self._next_in_full is not None:
+                self._next = max(now, self._next_in_full)
             return {}
         self._trouble = None
         self._failures = 0
