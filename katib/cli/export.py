@@ -124,20 +124,19 @@ def _ahead(function: "Callable[[T], U]", arguments: "Iterable[T]") -> "Iterator[
     """Each argument with what the function makes of it, in order, some of which are under way: to wait for one after the
     other is most of what thousands of short calls take."""
     under_way: deque[tuple[T, Future[U]]] = deque()
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        try:
-            for argument in arguments:
-                under_way.append((argument, threads.submit(function, argument)))
-                if len(under_way) > 2 * _AT_ONCE:
-                    argument, future = under_way.popleft()
-                    yield argument, future.result()
-            while under_way:
+    threads = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        for argument in arguments:
+            under_way.append((argument, threads.submit(function, argument)))
+            if len(under_way) > 2 * _AT_ONCE:
                 argument, future = under_way.popleft()
                 yield argument, future.result()
-        finally:
-            # One has failed, or nobody looks at them any more.
-            for _, future in under_way:
-                future.cancel()
+        while under_way:
+            argument, future = under_way.popleft()
+            yield argument, future.result()
+    finally:
+        # One has failed, or nobody looks at them any more: those that are out end with their connection.
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _print_csv(rows: "Iterator[Document]") -> None:

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
-from threading import Barrier
+import signal
+import subprocess
+from threading import Barrier, Event
 
 import pytest
 
 from katib.domain.metrics import Observation
-from tests.cli.conftest import Cli
+from tests.cli.conftest import PROGRAM, Cli
 from tests.cli.scripted import NOW, ScriptedManager, study, trial
 
 A = "a" + "0" * 15
@@ -74,6 +76,21 @@ def test_the_next_trials_are_asked_for_while_one_is_printed(cli: Cli, observed: 
         ("3", "0.3"),
         ("4", "0.4"),
     ]
+
+
+@pytest.mark.long
+def test_an_interrupt_waits_for_none_of_what_was_asked_for(server: str, observed: ScriptedManager) -> None:
+    asked, ended = Event(), Event()
+    observed.observing = lambda: (asked.set(), ended.wait(30))
+    process = subprocess.Popen([str(PROGRAM), "-s", server, "export", A], stderr=subprocess.PIPE, text=True)
+    assert asked.wait(30)
+    process.send_signal(signal.SIGINT)
+    try:
+        _, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        ended.set()
+    assert (process.returncode, err.strip()) == (130, "Interrupted.")
 
 
 def test_a_metric_of_the_study_that_nobody_has_reported_is_no_error(cli: Cli, observed: ScriptedManager) -> None:
