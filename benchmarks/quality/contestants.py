@@ -12,7 +12,7 @@ from benchmarks.quality.peers.base import Contestant
 from benchmarks.quality.peers.table import PEERS
 from benchmarks.quality.problems import Problem, Values
 from katib.api import plugins
-from katib.domain.study import Objective, Setting, StudySpec
+from katib.domain.study import Limits, Objective, Setting, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 from katib.suggestion.server import GROUP
@@ -29,6 +29,7 @@ class Ours:
         self._algorithm = plugins.find(GROUP, "algorithm", algorithm)
         self._settings = (Setting("Seed", str(seed)), *(Setting(k, v) for k, v in settings.items()))
         self._limit = Setting(SUGGESTION_NUM.name, str(trials))
+        self._limits = Limits(max_trials=trials)
         self.trials: list[Trial] = []
 
     def ask(self, count: int) -> list[tuple[int, Values]]:
@@ -42,6 +43,7 @@ class Ours:
             parameters=self._problem.parameters,
             algorithm=self._algorithm.name,
             settings=(*self._settings, room, self._limit),
+            limits=self._limits,
         )
         begin = len(self.trials)
         call = Call("a" * 16, spec, len(finished), len(running), begin + 1, finished, running)

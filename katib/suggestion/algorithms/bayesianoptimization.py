@@ -87,7 +87,7 @@ TRADE_OFF: Final = real(
     "weight of the deviation, in deviations of the objective.",
     least=0.0,
     most=100.0,
-    default_text="0.002 for ei, 0.01 for pi, 2 for lcb",
+    default_text="0.002 for ei, and 0 in every second one of the last tenth of max_trials; 0.01 for pi, 2 for lcb",
 )
 WARPING: Final = choice(
     "input_warping",
@@ -165,6 +165,8 @@ class BayesianOptimization:
                 warping=values[WARPING] == "yes",
                 trees=values[TREES],
                 columns=values[COLUMNS],
+                # Not the setting: to a question of a client it may say how far that one goes.
+                trials=problem.spec.limits.max_trials,
             ),
         )
         suggestions = []

@@ -24,6 +24,9 @@ KERNELS: Final = {
 }
 # For `ei` enough that the last digits of a known optimum are left alone, and another one is looked for.
 TRADE_OFF: Final = {"ei": 0.002, "pi": 0.01, "lcb": 2.0}
+# In this last share of a study's trials every second one is after those digits: any improvement counts. With all of them a
+# search that has not seen the best place yet would stay beside it.
+POLISHED: Final = 0.1
 # Of more trials than this the likelihood, and the predictions, see a part.
 FITTED: Final = 160
 MODELLED: Final = 400
@@ -49,7 +52,7 @@ _FIT, _DESIGN, _SEARCH = range(3)
 
 @dataclass(frozen=True)
 class Style:
-    """The study's settings; None: our own."""
+    """The study's settings; None: our own. `trials`: how many it has in all; None: that is not known."""
 
     model: str = "gp"
     kernel: str = "matern2.5"
@@ -62,6 +65,7 @@ class Style:
     warping: bool = False
     trees: int | None = None
     columns: str | float | None = None
+    trials: int | None = None
 
 
 class Surrogate(Protocol):
@@ -190,7 +194,7 @@ class Optimizer:
         encoding = self._encoding
         if not len(encoding):
             return None
-        landscape = self.landscape()
+        landscape = self.landscape(number)
         size = encoding.space.cardinality
         if size is not None and size <= search.ENUMERATED:
             every = encoding.every_row()
@@ -201,8 +205,8 @@ class Optimizer:
             encoding, landscape, self._region, self._incumbents, self.taken, rng, self._style.candidates
         )
 
-    def landscape(self) -> Landscape:
-        """What is to be maximised now."""
+    def landscape(self, number: int) -> Landscape:
+        """What is to be maximised for trial `number`."""
         if not self._members:
             self._prepare()
         weights: list[Weight] = [] if self._well is None else [self._well]
@@ -212,12 +216,19 @@ class Optimizer:
         if self._running:
             weights.append(Crowd(self._encoding, np.array(self._running)))
         width = MODELLED + len(self._running) + sum(column.choices or 1 for column in self._encoding.columns)
-        return Landscape(self._members, self._promise, weights, width)
+        trade_off = self._trade_off(number)
+        return Landscape(self._members, lambda best: self._promise(best, trade_off), weights, width)
 
-    def _promise(self, best: float) -> acquisition.Acquisition:
-        mode, trade_off = self._style.mode, self._style.trade_off
-        if trade_off is None:
-            trade_off = TRADE_OFF[mode]
+    def _trade_off(self, number: int) -> float:
+        style = self._style
+        if style.trade_off is not None:
+            return style.trade_off
+        # Where all numbers have steps there are no last digits.
+        last = style.trials is not None and number > (1.0 - POLISHED) * style.trials and len(self._encoding.smooth) > 0
+        return 0.0 if style.mode == "ei" and last and number % 2 == 0 else TRADE_OFF[style.mode]
+
+    def _promise(self, best: float, trade_off: float) -> acquisition.Acquisition:
+        mode = self._style.mode
         if mode == "lcb":
             return acquisition.lower_confidence_bound(trade_off)
         if mode == "pi":

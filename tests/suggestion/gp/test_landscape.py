@@ -22,7 +22,7 @@ def test_its_slopes_are_those_of_differences(failures: int, running: int, mode: 
     past = Past(x, y, rng.random((failures, 3)) * 0.5, rng.random((running, 3)), frozenset())
     optimizer = Optimizer(encoding, past, 1, Style(mode=mode))
 
-    landscape = optimizer.landscape()
+    landscape = optimizer.landscape(1)
 
     rows = rng.random((5, 3))
     found = landscape.slopes(rows)
@@ -44,7 +44,7 @@ def test_a_suggestion_of_the_same_answer_counts_to_the_last_digit_as_it_will_be_
     next_question = Optimizer(encoding, replace(past, pending=encoding.rows(parameters)[0]), 1, style)
 
     rows = rng.random((50, 6))
-    assert (one_answer.landscape().values(rows) == next_question.landscape().values(rows)).all()
+    assert (one_answer.landscape(9).values(rows) == next_question.landscape(9).values(rows)).all()
 
 
 def _differences(landscape: Landscape, rows: Floats, step: float = 1e-6) -> Floats:
