@@ -5,7 +5,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from enum import Enum
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FIELDS: Final = ("trial_number", "trial_id", "attempt", "name", "value", "step", "time", "source")
 _OBSERVATIONS: Final = 10_000
 _AT_ONCE: Final = 4
+# An interrupt that comes just as Python begins to wait is seen when that is over.
+_LOOK_S: Final = 0.5
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -130,13 +132,19 @@ def _ahead(function: "Callable[[T], U]", arguments: "Iterable[T]") -> "Iterator[
             under_way.append((argument, threads.submit(function, argument)))
             if len(under_way) > 2 * _AT_ONCE:
                 argument, future = under_way.popleft()
-                yield argument, future.result()
+                yield argument, _result(future)
         while under_way:
             argument, future = under_way.popleft()
-            yield argument, future.result()
+            yield argument, _result(future)
     finally:
         # One has failed, or nobody looks at them any more: those that are out end with their connection.
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: "Future[U]") -> "U":
+    while not wait((future,), _LOOK_S).done:
+        pass
+    return future.result()
 
 
 def _print_csv(rows: "Iterator[Document]") -> None:

@@ -89,6 +89,7 @@ def test_an_interrupt_waits_for_none_of_what_was_asked_for(server: str, observed
         _, err = process.communicate(timeout=10)
     finally:
         process.kill()
+        process.wait()
         ended.set()
     assert (process.returncode, err.strip()) == (130, "Interrupted.")
 
