@@ -32,6 +32,10 @@ _OVERDUE: Final = timedelta(seconds=20)
 _CLOSE_S: Final = 10.0
 # Longer than managers are away.
 _FORSAKEN: Final = timedelta(days=1)
+# Whoever was to let go of it may have been ended meanwhile: the study's controller is reminded after so many fences, and so
+# often.
+_FENCES: Final = 2.0
+_REMIND_S: Final = 60.0
 # A run without a Pod, of a study that moved to another manager.
 _FORGET_S: Final = 600.0
 # Requests in one round, so that thousands of Pods that are due at once do not hold up anything else.
@@ -236,6 +240,9 @@ class Rounds:
             ended = run.diagnosis.ended_at or now
             if ended + self._policy.keep_time + _FORSAKEN <= now:
                 run.let_go_at, run.unwanted = monotonic, True
+            elif ended + timedelta(seconds=_FENCES * self._fence_s) <= now:
+                run.act_after = monotonic + _REMIND_S
+                self._runs.remind(run)
 
     def _bury(self, run: Run, monotonic: float) -> int:
         """A run whose Pod went before its time: its name is held in another way."""

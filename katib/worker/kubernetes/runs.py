@@ -254,6 +254,10 @@ class Runs:
             run.hindrance = why
             self._wake(run.study_id)
 
+    def remind(self, run: Run) -> None:
+        """It has long ended, and nobody has let go of it."""
+        self._wake(run.study_id)
+
     def give_up(self, run: Run, message: str) -> None:
         """Its Pod does not go, and nobody waits for it any longer: whatever is heard of it, the run has FAILED."""
         with self.lock:

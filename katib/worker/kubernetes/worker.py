@@ -193,7 +193,8 @@ class KubernetesWorker:
             return
         with self._runs.lock:
             if run.let_go_at is None:
-                run.let_go_at = time.monotonic()
+                # From now on it is looked at for another reason.
+                run.let_go_at, run.act_after = time.monotonic(), 0.0
             if run.log is not None and run.ended:
                 self._outputs.drop(run.log)
         if not run.ended:

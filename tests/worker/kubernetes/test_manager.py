@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,12 @@ def katib(tmp_path: Path, api: ApiServer, node: Node) -> Iterator[World]:
         yield it
 
 
-def start(katib: World, api: ApiServer):
+def start(katib: World, api: ApiServer, **options: Any):
     file = katib.folder / "kubeconfig"
     file.write_text(kubeconfig(api.url))
-    options = (f"kubeconfig={file}", "keep=none")
-    words = [word for option in options for word in ("--worker-option", option)]
-    return katib.manager("--worker", "kubernetes", "--lease", "1", *words)
+    given = (f"kubeconfig={file}", "keep=none")
+    words = [word for option in given for word in ("--worker-option", option)]
+    return katib.manager("--worker", "kubernetes", "--lease", "1", *words, **options)
 
 
 def test_a_study_costs_three_requests_a_trial(katib: World, api: ApiServer) -> None:
@@ -79,6 +80,27 @@ def test_the_pods_of_a_study_that_has_ended_go_though_its_manager_is_replaced(ka
     manager.kill()
     assert len(api.pods) == 3
     start(katib, api)
+    until(lambda: not api.pods, STUDY_S)
+
+
+def test_the_pods_of_a_study_that_has_ended_go_though_its_manager_does_not_come_back(
+    katib: World, api: ApiServer
+) -> None:
+    """Another one, which was there all the time, takes them away."""
+    manager = start(katib, api)
+    with katib.client() as client:
+        spec = study(image="image", script="sleep 4; echo acc=1", limits={"max_trials": 2, "max_parallel": 2})
+        study_id = client.create_study(spec)
+        start(
+            katib,
+            api,
+            address=f"unix:{katib.sockets}/m2",
+            data=katib.folder / "other",
+            database=f"sqlite:///{katib.folder}/data/katib.db",
+        )
+        assert finished(client, study_id, STUDY_S).completed == 2
+    manager.kill()
+    assert len(api.pods) == 2
     until(lambda: not api.pods, STUDY_S)
 
 

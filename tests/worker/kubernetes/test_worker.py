@@ -12,7 +12,7 @@ from katib.worker.base import RunPhase, WorkerSettings
 from katib.worker.kubernetes.policy import KEEP_ALL, Policy, Waits
 from katib.worker.kubernetes.worker import create_worker
 from tests.worker.driving import Driver
-from tests.worker.kubernetes.driving import DEADLINE_S, SPEC, successor, until
+from tests.worker.kubernetes.driving import DEADLINE_S, QUICK, SPEC, successor, until
 
 
 @pytest.mark.long
@@ -268,6 +268,20 @@ def test_whoever_begins_to_watch_is_told_of_the_studies_whose_pods_are_there(api
     woken = []
     late.watch(woken.append)
     assert woken == [driver.study_id]
+
+
+@pytest.mark.long
+def test_who_watches_is_told_again_of_a_study_whose_ended_pods_nobody_has_let_go_of(api, driver, new_worker):
+    """The manager that was to do so may have been ended before it could."""
+    other = new_worker(fence_s=1.0, reflector_options=QUICK)
+    woken = []
+    other.watch(woken.append)
+    name = driver.start("true")
+    driver.ended(name)
+    until("the other does not see it end", lambda: other._runs.get(name) and other._runs.get(name).ended)
+    time.sleep(0.5)
+    woken.clear()
+    until("it is not told again", lambda: woken == [driver.study_id])
 
 
 def test_the_pods_of_a_deleted_study_go(api, node, new_worker):
