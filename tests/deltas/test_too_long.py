@@ -4,7 +4,7 @@ import gc
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,25 +123,38 @@ def test_more_trials_than_a_question_holds_are_told_with_what_to_do(
     assert "--max-message" not in caught.value.message
 
 
-def test_more_trials_than_a_question_holds_are_sent_in_parts_by_our_limit_too() -> None:
+@contextmanager
+def counting(needs: History) -> Iterator[RemoteSuggestionServices]:
     """With a service that takes as much as ours do."""
     server = rpc.Server(("api.Suggestion",), threads=2)
-    servicer = SuggestionServicer(Counting(History.FINALS), Histories(100 * MIB))
+    servicer = SuggestionServicer(Counting(needs), Histories(100 * MIB))
     api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server.grpc)  # type: ignore[no-untyped-call]
-    history = Heavy(MIB, 70)
     with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
         server.listen(f"unix:{folder}/mirror")
         server.start()
         services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
         services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
-        request = SuggestionRequest(STUDY_ID, SPEC, history, (), 70, 0, 71)
-        said = []
-        for _ in range(2):
-            try:
-                said.append(services.generate("mirror", request).result(60).suggestions[0].parameters[0].value)
-            except AskAgainError as error:
-                said.append(error.message)
-        server.drain(0)
+        try:
+            yield services
+        finally:
+            server.drain(0)
+
+
+def told(services: RemoteSuggestionServices, history: Heavy, count: int, questions: int) -> list[str]:
+    """What so many questions in a row about a study of `count` finished trials come to."""
+    request = SuggestionRequest(STUDY_ID, SPEC, history, (), count, 0, count + 1)
+    said = []
+    for _ in range(questions):
+        try:
+            said.append(services.generate("mirror", request).result(60).suggestions[0].parameters[0].value)
+        except AskAgainError as error:
+            said.append(error.message)
+    return said
+
+
+def test_more_trials_than_a_question_holds_are_sent_in_parts_by_our_limit_too() -> None:
+    with counting(History.FINALS) as services:
+        said = told(services, Heavy(MIB, 70), 70, questions=2)
 
     assert said == [
         "suggestion-mirror has been sent 31 of the study's 70 trials so far",
@@ -172,23 +185,9 @@ def test_what_trials_have_reported_counts_where_a_history_is_cut_into_parts(monk
     """Else such a question is made and found too large again and again, each time with half as many trials."""
     monkeypatch.setattr(deltas, "MAX_MESSAGE_BYTES", MIB)
     monkeypatch.setattr(curves, "MAX_MESSAGE_BYTES", MIB)
-    server = rpc.Server(("api.Suggestion",), threads=2)
-    servicer = SuggestionServicer(Counting(History.CURVES), Histories(100 * MIB))
-    api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server.grpc)  # type: ignore[no-untyped-call]
     history = Long(1000, 20)
-    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
-        server.listen(f"unix:{folder}/mirror")
-        server.start()
-        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
-        services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
-        request = SuggestionRequest(STUDY_ID, SPEC, history, (), 20, 0, 21)
-        said = []
-        for _ in range(3):
-            try:
-                said.append(services.generate("mirror", request).result(60).suggestions[0].parameters[0].value)
-            except AskAgainError as error:
-                said.append(error.message)
-        server.drain(0)
+    with counting(History.CURVES) as services:
+        said = told(services, history, 20, questions=3)
 
     assert said == [
         "suggestion-mirror has been sent 6 of the study's 20 trials so far",
@@ -204,22 +203,14 @@ def test_what_running_trials_have_reported_makes_no_question_smaller_that_it_is_
     """Nor those about other studies, from then on."""
     monkeypatch.setattr(deltas, "MAX_MESSAGE_BYTES", MIB)
     monkeypatch.setattr(curves, "MAX_MESSAGE_BYTES", MIB)
-    server = rpc.Server(("api.Suggestion",), threads=2)
-    servicer = SuggestionServicer(Counting(History.CURVES), Histories(100 * MIB))
-    api_pb2_grpc.add_SuggestionServicer_to_server(servicer, server.grpc)  # type: ignore[no-untyped-call]
     history = Long(1000, 20)
     unfinished = [replace(t, id=f"u{i:015}", state=TrialState.RUNNING) for i, t in enumerate(Heavy(0, 30).all())]
-    with TemporaryDirectory(prefix="kt-") as folder, closing(Channels()) as channels:
-        server.listen(f"unix:{folder}/mirror")
-        server.start()
-        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{folder}/{{algorithm}}"), channels)
-        services.set_parameters("mirror", STUDY_ID, SPEC).result(30)
+    with counting(History.CURVES) as services:
         request = SuggestionRequest(STUDY_ID, SPEC, Long(1000, 2), unfinished, 2, 30, 33)
         with pytest.raises(ResourceExhaustedError, match=r"has more than 1,\d{3},\d{3} bytes, .* stop the study"):
             services.generate("mirror", request).result(30)
         with pytest.raises(AskAgainError, match="has been sent 6 of the study's 20 trials so far"):
             services.generate("mirror", SuggestionRequest("o" * 16, SPEC, history, (), 20, 0, 21)).result(30)
-        server.drain(0)
 
 
 class Verbose(api_pb2_grpc.SuggestionServicer):

@@ -75,8 +75,8 @@ def start(
     return future
 
 
-def failed(error: KatibError) -> "Future[Any]":
-    """Of a call that was not even started."""
+def unsent(error: KatibError) -> "Future[Any]":
+    """Of a call that was not even begun."""
     future: Future[Any] = Future()
     future.set_exception(error)
     return future

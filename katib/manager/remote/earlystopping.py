@@ -55,7 +55,7 @@ class RemoteEarlyStoppingServices:
         try:
             add_curves(message, request.curves)
         except MessageTooLargeError as error:
-            return calls.failed(_too_long(error))
+            return calls.unsent(_too_long(error))
         return calls.start(
             self._channels,
             self._template.address("early_stopping_algorithm", rule),

@@ -96,7 +96,7 @@ class RemoteSuggestionServices:
             try:
                 add_curves(message, history.curves((*request.unfinished, *finished)))
             except MessageTooLargeError as error:
-                return calls.failed(_too_long(error))
+                return calls.unsent(_too_long(error))
         types = {p.name: p.type for p in request.spec.parameters}
         return calls.start(
             self._channels,
@@ -151,12 +151,12 @@ class RemoteSuggestionServices:
             add_curves(message.question, history.curves(asked.unfinished))
         except MessageTooLargeError as error:
             # However few of the finished ones are in it.
-            return calls.failed(_too_long(error))
+            return calls.unsent(_too_long(error))
         message.question.completed_trials.extend(map(trial_to_proto, sent))
         try:
             add_curves(message.question, history.curves(sent))
         except MessageTooLargeError as error:
-            return calls.failed(failed(error))
+            return calls.unsent(failed(error))
         return calls.start(
             self._channels,
             line.address,
