@@ -22,6 +22,7 @@ from katib.manager.auth.askers import Askers
 from katib.manager.auth.cache import CachedTokens
 from katib.manager.auth.open import open_guard
 from katib.manager.controller.loop import Controller
+from katib.manager.controller.means import Outside
 from katib.manager.http import HttpServer
 from katib.manager.identity import own_identity
 from katib.manager.keeper import Keeper
@@ -81,17 +82,10 @@ class Manager:
         room = Room(self._storage, limits.quotas(settings))
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
-        self._controller = Controller(
-            own_identity(),
-            self._storage,
-            suggestions,
-            rules,
-            self._worker,
-            self._metrics,
-            settings.lease,
-            access.environment,
-            room,
+        outside = Outside(
+            self._storage, self._worker, suggestions, rules, self._metrics, environment=access.environment, room=room
         )
+        self._controller = Controller(own_identity(), outside, settings.lease)
         self.service: Final = ManagerService(
             Context(
                 storage=self._storage,

@@ -14,6 +14,7 @@ from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import Applied, StudyChanges
+from katib.manager.controller.means import Means, Outside
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.ports import Storage
@@ -101,16 +102,15 @@ class Desk:
         # By how much the clock has been set.
         self.set = timedelta()
         self.term = 1
+        self.outside = Outside(self.storage, self.worker, self.service, rules, Metrics())  # type: ignore[arg-type]
         self.reconciler = Reconciler(
-            manager_id,
-            self.storage,
-            self.service,
-            rules,  # type: ignore[arg-type]
-            self.worker,
-            self.woken.append,
-            Metrics(),
-            clock=lambda: datetime.now(UTC) + self.set,
-            term=lambda: self.term if self.lease else None,
+            Means(
+                manager_id,
+                self.outside,
+                self.woken.append,
+                term=lambda: self.term if self.lease else None,
+                clock=lambda: datetime.now(UTC) + self.set,
+            )
         )
 
     def create(self, spec: StudySpec) -> str:

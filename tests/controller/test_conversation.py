@@ -14,8 +14,10 @@ from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Study, StudyReason, StudySpec, StudyState
 from katib.domain.trial import NewTrial, Tag
 from katib.manager.controller.asking import MAX_TAG_CHARACTERS, Conversation
+from katib.manager.controller.means import Means, Outside
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
+from katib.manager.quotas import Room
 from katib.manager.service_ports import History, Suggestion, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
 from katib.worker.local.worker import LocalWorker
@@ -82,7 +84,8 @@ def test_suggestions_that_cannot_be_stored_at_once_are_stored_later_or_begun_ane
     tmp_path: Path, trouble: str, told: int, points: list[str]
 ) -> None:
     storage, service, worker = Away(), Counting(), LocalWorker(tmp_path)
-    reconciler = Reconciler(ME, storage, service, None, worker, lambda _: None, Metrics())  # type: ignore[arg-type]
+    outside = Outside(storage, worker, service, None, Metrics())  # type: ignore[arg-type]
+    reconciler = Reconciler(Means(ME, outside, lambda _: None))
     spec = study(script="echo acc=1", limits={"max_trials": 4, "max_parallel": 2})
     made = storage.create_study(Study(new_id(), spec, StudyState.RUNNING, datetime.now(UTC), 1, manager=ME))
 
@@ -120,7 +123,8 @@ def test_suggestions_that_cannot_be_stored_at_once_are_stored_later_or_begun_ane
 
 def test_a_pause_in_the_very_moment_of_storing_loses_no_suggestion(tmp_path: Path) -> None:
     storage, service, worker = Away(), Counting(), LocalWorker(tmp_path)
-    reconciler = Reconciler(ME, storage, service, None, worker, lambda _: None, Metrics())  # type: ignore[arg-type]
+    outside = Outside(storage, worker, service, None, Metrics())  # type: ignore[arg-type]
+    reconciler = Reconciler(Means(ME, outside, lambda _: None))
     spec = study(script="echo acc=1", limits={"max_trials": 2, "max_parallel": 2})
     made = storage.create_study(Study(new_id(), spec, StudyState.RUNNING, datetime.now(UTC), 1, manager=ME))
     add, paused = storage.add_trials, []
@@ -164,7 +168,7 @@ def test_more_than_is_kept_is_refused_and_the_study_says_so(suggestion: Suggesti
     storage = MemoryStorage()
     spec = study(limits={"max_trials": 1})
     made = storage.create_study(Study(new_id(), spec, StudyState.RUNNING, datetime.now(UTC), 1, manager=ME))
-    conversation = Conversation(Talkative(), storage, lambda: None)
+    conversation = Conversation(Talkative(), storage, lambda: None, Room(storage))
     conversation.prepared(spec, History.FINALS)
     conversation.ask(made, [], 1)
     assert conversation.take(made, datetime.now(UTC)) == []

@@ -13,7 +13,6 @@ from sqlalchemy import event
 from katib.domain.study import StudyState
 from katib.manager.changes import StudyChanges, StudyMove
 from katib.manager.controller.loop import Controller, Identity
-from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
 from tests.controller.desk import ME, Desk
 from tests.e2e.harness import study, until
@@ -95,14 +94,7 @@ def test_a_tick_costs_the_same_with_a_thousand_finished_trials_and_many_finished
             for _ in range(100):
                 ended = desk.storage.create_study(make_study(manager=ME))
                 desk.storage.apply(ended.id, StudyChanges(study=StudyMove(StudyState.STOPPED, "StoppedByUser", "")))
-        controller = Controller(
-            Identity(ManagerRecord(ME, "h", "1")),
-            desk.storage,
-            desk.service,
-            None,  # type: ignore[arg-type]
-            desk.worker,
-            Metrics(),
-        )
+        controller = Controller(Identity(ManagerRecord(ME, "h", "1")), desk.outside)
         controller.start()
         # The studies are looked at once; from then on nothing happens but ticks.
         time.sleep(2.0)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,6 @@ from katib.domain.study import Study
 from katib.manager.changes import Applied
 from katib.manager.controller import loop
 from katib.manager.controller.loop import THREADS, Controller, Identity
-from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
 from katib.worker.base import RunStatus
 from tests.controller.desk import ME, Desk
@@ -41,15 +41,7 @@ class Unreadable:
 
 def controller_of(desk: Desk, storage: Any, lease_s: float = loop.LEASE_S) -> Controller:
     """Of the desk's parts, but for the storage."""
-    return Controller(
-        Identity(ManagerRecord(ME, "host", "")),
-        storage,
-        desk.service,
-        None,  # type: ignore[arg-type]
-        desk.worker,
-        Metrics(),
-        lease_s=lease_s,
-    )
+    return Controller(Identity(ManagerRecord(ME, "host", "")), replace(desk.outside, storage=storage), lease_s=lease_s)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from benchmarks.controller.worker import SimulatedWorker
 from katib.domain.study import StudyState
 from katib.manager.controller.loop import Controller, Identity
+from katib.manager.controller.means import Means
 from katib.manager.controller.reconcile import Reconciler
-from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
 from katib.worker.base import WorkerSettings
 from tests.controller.desk import ME, Desk
@@ -32,14 +33,7 @@ class Manager:
 
     def __init__(self, desk: Desk, folder: Path, **options: str) -> None:
         self.worker = SimulatedWorker(WorkerSettings(folder, options))
-        self.controller = Controller(
-            Identity(ManagerRecord(ME, "h", "1")),
-            desk.storage,
-            desk.service,
-            None,
-            self.worker,
-            Metrics(),  # type: ignore[arg-type]
-        )
+        self.controller = Controller(Identity(ManagerRecord(ME, "h", "1")), replace(desk.outside, worker=self.worker))
         self.controller.start()
 
     def stop(self) -> None:
@@ -86,8 +80,7 @@ def test_a_runs_end_costs_the_same_statements_beside_many_live_trials(desk: Desk
     for parallel in (2, 60):
         worker = SimulatedWorker(WorkerSettings(tmp_path / str(parallel), {}))
         study_id = desk.create(study(limits={"max_trials": 100_000, "max_parallel": parallel}))
-        services = (desk.service, None)
-        reconciler = Reconciler(ME, desk.storage, *services, worker, desk.woken.append, Metrics())  # type: ignore[arg-type]
+        reconciler = Reconciler(Means(ME, replace(desk.outside, worker=worker), desk.woken.append))
 
         def all_run(reconciler=reconciler, worker=worker, study_id=study_id, parallel=parallel) -> bool:  # type: ignore[no-untyped-def]
             reconciler.reconcile(study_id)

@@ -11,7 +11,6 @@ import pytest
 from katib.domain.names import new_id
 from katib.domain.study import Study, StudyState
 from katib.manager.controller.loop import Controller, Identity
-from katib.manager.metrics import Metrics
 from katib.manager.ports import ManagerRecord
 from tests.controller.desk import Desk
 from tests.e2e.harness import study, until
@@ -53,16 +52,7 @@ def manager(tmp_path: Path) -> Iterator[Callable[[str], Manager]]:
         desk = Desk(tmp_path, id_)
         # None can look whether another's process has ended, as on hosts of their own.
         identity = Identity(ManagerRecord(id_, f"host of {id_}", ""), lambda other: other.id == gone)
-        controller = Controller(
-            identity,
-            desk.storage,
-            desk.service,
-            None,  # type: ignore[arg-type]
-            desk.worker,
-            Metrics(),
-            lease_s,
-        )
-        made.append(Manager(desk, controller))
+        made.append(Manager(desk, Controller(identity, desk.outside, lease_s)))
         return made[-1]
 
     yield make
@@ -170,15 +160,8 @@ def test_a_manager_whose_process_is_known_to_have_ended_is_not_waited_for(tmp_pa
     desk = Desk(tmp_path, B)
     held = studies(desk, 3, driver=A)
     beat(desk, A)
-    controller = Controller(
-        Identity(ManagerRecord(B, "h", ""), lambda other: other.id == A),
-        desk.storage,
-        desk.service,
-        None,  # type: ignore[arg-type]
-        desk.worker,
-        Metrics(),
-        lease_s=3600,
-    )
+    identity = Identity(ManagerRecord(B, "h", ""), lambda other: other.id == A)
+    controller = Controller(identity, desk.outside, lease_s=3600)
     controller.start()
     try:
         until(lambda: {driver_of(desk, s) for s in held} == {B})

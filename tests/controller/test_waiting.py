@@ -13,10 +13,12 @@ from katib.domain.names import new_id
 from katib.domain.study import Limits, Study, StudyReason, StudySpec, StudyState
 from katib.manager.changes import StudyMove
 from katib.manager.controller.asking import Conversation
+from katib.manager.controller.means import Means, Outside
 from katib.manager.controller.observed import Asking, Observed
 from katib.manager.controller.plan import plan
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
+from katib.manager.quotas import Room
 from katib.manager.service_ports import History, MoreToTellError, SuggestionReply, SuggestionRequest
 from katib.manager.storage.memory import MemoryStorage
 from katib.worker.local.worker import LocalWorker
@@ -59,7 +61,7 @@ def silent() -> Silent:
 @pytest.fixture
 def conversation(made: Study, silent: Silent, storage: MemoryStorage) -> Conversation:
     """A question has gone out at NOW."""
-    it = Conversation(silent, storage, lambda: None)
+    it = Conversation(silent, storage, lambda: None, Room(storage))
     it.prepared(made.spec, History.FINALS)
     it.take(made, NOW)
     it.ask(made, [], 1)
@@ -97,7 +99,8 @@ def test_a_study_is_looked_at_when_its_question_is_to_be_shown_though_nothing_ha
 ) -> None:
     made = storage.create_study(Study(new_id(), study(), StudyState.RUNNING, datetime.now(UTC), 1, manager="a" * 16))
     worker = LocalWorker(tmp_path)
-    reconciler = Reconciler("a" * 16, storage, silent, None, worker, lambda _: None, Metrics())  # type: ignore[arg-type]
+    outside = Outside(storage, worker, silent, None, Metrics())  # type: ignore[arg-type]
+    reconciler = Reconciler(Means("a" * 16, outside, lambda _: None))
 
     def look() -> float:
         again = reconciler.reconcile(made.id)
@@ -111,7 +114,8 @@ def test_a_study_is_looked_at_when_its_question_is_to_be_shown_though_nothing_ha
 
 
 def test_settings_that_are_not_accepted_yet_are_shown_too(made: Study, silent: Silent) -> None:
-    conversation = Conversation(silent, MemoryStorage(), lambda: None)
+    storage = MemoryStorage()
+    conversation = Conversation(silent, storage, lambda: None, Room(storage))
     conversation.take(made, NOW)
     conversation.ask(made, [], 1)
     assert shown(conversation, made, 6).trouble == said(5)

@@ -12,7 +12,7 @@ from katib.domain.errors import KatibError, UnavailableError
 from katib.domain.study import Intent, Study
 from katib.domain.views import ServiceKind, ServiceStatus
 from katib.manager.access import RunAccess
-from katib.manager.controller.means import LeaseOverError
+from katib.manager.controller.means import LeaseOverError, Means, Outside
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.metrics import Metrics
 from katib.manager.modelstore.memory import MemoryModelStore
@@ -121,16 +121,14 @@ class Manager:
         world.place.wakes.append(self.wake)
         world.ledger.heartbeat(ManagerRecord(manager_id, "host", manager_id))
         self.reconciler = Reconciler(
-            manager_id,
-            storage,
-            suggestions,
-            rules,
-            worker,
-            self.wake,
-            _METRICS,
-            lambda: world.now,
-            term=lambda: 1 if self.lease else None,
-            steady=lambda: world.now,
+            Means(
+                manager_id,
+                Outside(storage, worker, suggestions, rules, _METRICS),
+                self.wake,
+                term=lambda: 1 if self.lease else None,
+                clock=lambda: world.now,
+                steady=lambda: world.now,
+            )
         )
         self.service = ManagerService(
             Context(

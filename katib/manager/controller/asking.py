@@ -59,10 +59,8 @@ _FULL: Final = timedelta(seconds=10)
 class Conversation:
     """One study's. Used by the thread that reconciles the study; `wake` is called from any when an answer has come."""
 
-    def __init__(
-        self, services: SuggestionServices, storage: Storage, wake: Callable[[], None], room: Room | None = None
-    ) -> None:
-        self._room = room or Room(storage)
+    def __init__(self, services: SuggestionServices, storage: Storage, wake: Callable[[], None], room: Room) -> None:
+        self._room = room
         self._services = services
         self._storage = storage
         self._wake = wake

@@ -94,6 +94,7 @@ class Doing:
 
     def __init__(self, means: Means, memory: Memory, study: Study, steady: datetime, ahead: timedelta) -> None:
         self._means = means
+        self._outside = means.outside
         self._memory = memory
         self._study = study
         self._steady = steady
@@ -130,7 +131,7 @@ class Doing:
 
     def _create_runs(self, todo: _Sorted) -> datetime | None:
         memory = self._memory
-        created = create_all(todo.new, self._create, self._means.worker.creates_at_once)
+        created = create_all(todo.new, self._create, self._outside.worker.creates_at_once)
         todo.moves += created.moves
         memory.worker_trouble, memory.worker_retry = "", None
         # After the others, next time: were it only these, they would hold up all.
@@ -155,7 +156,7 @@ class Doing:
         self._means.hold(self._memory.term)
         # Before it, since a short run can have ended when `create` returns.
         begin = self._means.clock()
-        self._means.worker.create(
+        self._outside.worker.create(
             RunSpec(
                 name=name,
                 study_id=study.id,
@@ -165,7 +166,7 @@ class Doing:
                 arguments=tuple(f"{p.name}={p.value}" for p in trial.parameters),
                 study=study.spec,
                 environment={
-                    **self._means.environment(trial.id, trial.attempt),
+                    **self._outside.environment(trial.id, trial.attempt),
                     **collect_environment(study.spec.collector, study.spec.metric_names),
                 },
             )
@@ -190,7 +191,7 @@ class Doing:
         if not changes:
             return
         before = self._study
-        applied = self._means.storage.apply(before.id, changes, self._means.manager_id)
+        applied = self._outside.storage.apply(before.id, changes, self._means.manager_id)
         self._study = applied.study
         self._memory.remember(before.revision, applied.study.revision, applied.trials.values())
         self._log_moves(todo.moves, applied.refused)
@@ -221,7 +222,7 @@ class Doing:
         for move in moves:
             if move.trial_id in refused:
                 continue
-            self._means.metrics.trial_moved(move.to_state, move.reason)
+            self._outside.metrics.trial_moved(move.to_state, move.reason)
             _log.log(
                 logging.WARNING if move.to_state is TrialState.ERROR else logging.DEBUG,
                 "trial %s",
@@ -254,8 +255,8 @@ class Doing:
                 self._means.hold(memory.term)
                 memory.conversation.stop(study)
                 with at_worker():
-                    self._means.worker.delete_study(study.id)
-                self._means.storage.delete_study(study.id)
+                    self._outside.worker.delete_study(study.id)
+                self._outside.storage.delete_study(study.id)
                 _log.info("study deleted", extra={"study_id": study.id})
 
     # Runs that are to end or to go, each without the others
@@ -287,7 +288,7 @@ class Doing:
         begin = time.monotonic()
         try:
             with at_worker():
-                self._means.worker.stop(self._study.id, run)
+                self._outside.worker.stop(self._study.id, run)
         except WorkerAwayError as error:
             self._in_vain_s += time.monotonic() - begin
             tries = known.tries + 1 if known is not None else 1
@@ -316,7 +317,7 @@ class Doing:
         self._means.hold(self._memory.term)
         try:
             with at_worker():
-                self._means.worker.delete(self._study.id, run)
+                self._outside.worker.delete(self._study.id, run)
         except WorkerAwayError as error:
             # Its worker names it until that is done.
             _log.debug("run %s cannot be let go: %s", run, error, extra={"study_id": self._study.id})

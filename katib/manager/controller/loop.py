@@ -7,23 +7,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.study import Study
-from katib.manager.controller.means import LeaseOverError
+from katib.manager.controller.means import LeaseOverError, Means, Outside
 from katib.manager.controller.queue import KeyedQueue
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.controller.stranded import Stranded
-from katib.manager.metrics import Metrics
-from katib.manager.ports import ManagerRecord, Storage
-from katib.manager.quotas import Room
+from katib.manager.ports import ManagerRecord
 from katib.manager.seldom import Seldom
-from katib.manager.service_ports import EarlyStoppingServices, History, SuggestionServices
-from katib.worker.base import Worker
+from katib.manager.service_ports import History
 
 _log: Final = logging.getLogger(__name__)
 
@@ -71,39 +68,16 @@ class Identity:
 class Controller:
     """Drives this manager's studies from `start` to `stop`."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        storage: Storage,
-        suggestions: SuggestionServices,
-        rules: EarlyStoppingServices,
-        worker: Worker,
-        metrics: Metrics,
-        lease_s: float = LEASE_S,
-        environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {},
-        room: Room | None = None,
-    ) -> None:
-        """`environment(trial_id, attempt)`: variables for a run."""
+    def __init__(self, identity: Identity, outside: Outside, lease_s: float = LEASE_S) -> None:
         self._identity = identity
-        self._storage = storage
-        self._worker = worker
-        self._metrics = metrics
+        self._storage = outside.storage
+        self._worker = outside.worker
+        self._metrics = outside.metrics
         self._lease_s = lease_s
         self._look_s = min(_LOOK_S, lease_s / _LOOKS_PER_LEASE)
         self._queue = KeyedQueue()
-        self._reconciler = Reconciler(
-            identity.record.id,
-            storage,
-            suggestions,
-            rules,
-            worker,
-            self.wake,
-            metrics,
-            term=self._term,
-            environment=environment,
-            room=room,
-        )
-        self._stranded = Stranded(storage, worker.placement, lease_s)
+        self._reconciler = Reconciler(Means(identity.record.id, outside, self.wake, self._term))
+        self._stranded = Stranded(self._storage, self._worker.placement, lease_s)
         self._failures: dict[str, int] = {}
         # By the monotonic clock: a study whose pass failed rests until then, however often it is woken.
         self._rests: dict[str, float] = {}

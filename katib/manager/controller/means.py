@@ -1,11 +1,14 @@
-"""What a manager acts with, on any of its studies."""
+"""What a manager drives its studies with: everything outside of the controller, and its own right to act."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from katib.manager.controller.moments import steady_clock
 from katib.manager.metrics import Metrics
 from katib.manager.ports import Storage
+from katib.manager.quotas import Room
+from katib.manager.service_ports import EarlyStoppingServices, SuggestionServices
 from katib.worker.base import Worker
 
 
@@ -14,20 +17,31 @@ class LeaseOverError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """`term()`: for how long this manager's lease has held on end, as a number that is another one after each lapse; None
-    while it is over. `clock` is the time of day, which is stored and may be set; `steady` one that only ever goes on.
-    `environment(trial_id, attempt)`: variables for a run. `wake(study_id)`: to have another pass soon."""
+class Outside:
+    """What the controller works on and asks, by its protocols. `environment(trial_id, attempt)`: variables for a run. `room`:
+    for how many trials there is room beside a study's own limit; None: for any number."""
 
-    manager_id: str
     storage: Storage
     worker: Worker
+    suggestions: SuggestionServices
+    rules: EarlyStoppingServices
     metrics: Metrics
+    environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {}
+    room: Room | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """`wake(study_id)`: to have another pass soon. `term()`: for how long this manager's lease has held on end, as a number
+    that is another one after each lapse; None while it is over. `clock` is the time of day, which is stored and may be set;
+    `steady` one that only ever goes on."""
+
+    manager_id: str
+    outside: Outside
     wake: Callable[[str], None]
-    clock: Callable[[], datetime]
-    steady: Callable[[], datetime]
-    term: Callable[[], int | None]
-    environment: Callable[[str, int], Mapping[str, str]]
+    term: Callable[[], int | None] = lambda: 1
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    steady: Callable[[], datetime] = field(default_factory=steady_clock)
 
     def hold(self, term: int | None) -> None:
         """To be called right before anything is done in the world; raises LeaseOverError. That the lease is valid is not

@@ -13,9 +13,9 @@ stands in docs/adr/0005.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from katib.domain.errors import AbortedError, KatibError, NotFoundError, UnavailableError
@@ -28,16 +28,13 @@ from katib.manager.controller.doing import Doing
 from katib.manager.controller.looking import Lookout, WorkerAwayError
 from katib.manager.controller.means import Means
 from katib.manager.controller.memory import Memory
-from katib.manager.controller.moments import soonest, steady_clock
+from katib.manager.controller.moments import soonest
 from katib.manager.controller.observed import Observed
 from katib.manager.controller.plan import plan
 from katib.manager.controller.ruling import Ruling, asked_to_stop
 from katib.manager.controller.tidying import tidy
-from katib.manager.metrics import Metrics
-from katib.manager.ports import Storage
 from katib.manager.quotas import Room
-from katib.manager.service_ports import EarlyStoppingServices, History, SuggestionServices
-from katib.worker.base import Worker
+from katib.manager.service_ports import History
 
 _log: Final = logging.getLogger(__name__)
 
@@ -47,29 +44,12 @@ _FILE_LOOK: Final = timedelta(seconds=1)
 class Reconciler:
     """Safe from several threads as long as each study is in the hands of one at a time."""
 
-    def __init__(
-        self,
-        manager_id: str,
-        storage: Storage,
-        suggestions: SuggestionServices,
-        rules: EarlyStoppingServices,
-        worker: Worker,
-        wake: Callable[[str], None],
-        metrics: Metrics,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        term: Callable[[], int | None] = lambda: 1,
-        steady: Callable[[], datetime] | None = None,
-        environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {},
-        room: Room | None = None,
-    ) -> None:
-        """What is not said here is said at Means."""
-        steady = steady or steady_clock()
-        self._means = Means(manager_id, storage, worker, metrics, wake, clock, steady, term, environment)
-        self._storage = storage
-        self._suggestions = suggestions
-        self._rules = rules
-        self._lookout = Lookout(worker, storage)
-        self._room = room or Room(storage)
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._outside = means.outside
+        self._storage = self._outside.storage
+        self._lookout = Lookout(self._outside.worker, self._storage)
+        self._room = self._outside.room or Room(self._storage)
         self._memories: dict[str, Memory] = {}
 
     def prime(self, study: Study, history: History | None) -> None:
@@ -92,7 +72,7 @@ class Reconciler:
             return None
         if study.state.finished and study.intent is Intent.NONE:
             self.forget(study_id)
-            tidy(study, self._storage, self._means.worker, self._means.wake, lambda: self._means.hold(term))
+            tidy(study, self._storage, self._outside.worker, self._means.wake, lambda: self._means.hold(term))
             return None
         if study.manager != self._means.manager_id:
             self.forget(study_id)
@@ -211,7 +191,7 @@ class Reconciler:
         def wake() -> None:
             self._means.wake(study_id)
 
-        conversation = Conversation(self._suggestions, self._storage, wake, self._room)
-        made = Memory(conversation, Ruling(self._rules, self._storage, wake))
+        conversation = Conversation(self._outside.suggestions, self._storage, wake, self._room)
+        made = Memory(conversation, Ruling(self._outside.rules, self._storage, wake))
         # The thread that created the study and the one that reconciles it may both come first.
         return self._memories.setdefault(study_id, made)
