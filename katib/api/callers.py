@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
 
@@ -37,48 +38,44 @@ class Job:
             self.future.set_result(result)
 
 
-class Caller:
-    __slots__ = (
-        "begun",
-        "cost",
-        "crowd_until",
-        "flood_until",
-        "held",
-        "mark",
-        "name",
-        "not_before",
-        "paid_until",
-        "queue",
-        "ready",
-        "running",
-        "seen",
-        "total",
-        "trial",
-        "used",
-        "waiting",
-    )
+class Turn(Enum):
+    """How a caller stands in line. From NONE it comes to one of the others when it may begin a call (`Turns._consider`); from
+    READY back when a thread takes its call, from PAUSES when its pause is over."""
 
-    def __init__(self, asker: Asker) -> None:
-        self.name: Final = asker.name
-        self.trial: Final = asker.trial
-        self.queue: Final[deque[Job]] = deque()
-        self.running = 0
-        # Of these, those that wait for somebody else.
-        self.waiting = 0
-        # By the clock of its thread's processor time: when each that is in hand was begun, and what that clock said. None where
-        # the system has no such clocks: then a call is known for a long one when it has ended.
-        self.begun: Final[dict[int | None, tuple[float, float]]] = {}
-        # In the heap; or waiting for its pause to end.
-        self.ready = False
-        self.held = False
-        self.seen = 0.0
-        self.used = 0.0
-        self.cost = 0.0
-        # What it has taken so far; and what that was, and all, when it was measured last.
-        self.total = 0.0
-        self.mark = (0.0, 0.0, 0.0)
-        self.crowd_until = 0.0
-        self.flood_until = 0.0
-        self.not_before = 0.0
-        # By when its long calls so far will have been within its share.
-        self.paid_until = 0.0
+    NONE = 0  # nothing waits, or as many of its calls are in hand as may be
+    READY = 1  # its next call is the next free thread's, once nobody comes before it
+    PAUSES = 2  # its next call may not begin before a time
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """What the server knows of one. `Turns` keeps its place in line, `Shares` what its calls have cost."""
+
+    name: str
+    trial: bool
+    # Calls that are not in hand yet.
+    queue: deque[Job] = field(default_factory=deque)
+    turn: Turn = Turn.NONE
+    # In hand; and of these, those that wait for somebody else.
+    running: int = 0
+    waiting: int = 0
+    # By the clock of its thread's processor time: when each that is in hand was begun, and what that clock said. None where
+    # the system has no such clocks: then a call is known for a long one when it has ended.
+    begun: dict[int | None, tuple[float, float]] = field(default_factory=dict)
+    # How much of the processor it has had, as that counts for whose turn it is.
+    used: float = 0.0
+
+    # When it called last.
+    seen: float = 0.0
+    # What its next call will cost, as an estimate; what it has taken so far; when that was measured last, and what it was then,
+    # of this caller and of all.
+    cost: float = 0.0
+    total: float = 0.0
+    mark: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    # Until when it counts as a crowd, and as one that floods.
+    crowd_until: float = 0.0
+    flood_until: float = 0.0
+    # Its next call may not begin before.
+    not_before: float = 0.0
+    # By when its long calls so far will have been within its share.
+    paid_until: float = 0.0

@@ -108,7 +108,7 @@ def test_of_a_flood_few_calls_wait_for_a_service_at_once_and_their_pauses_add_up
 
     for _ in range(20):
         turns.offer(ANN, ask, ())
-    ann = turns._callers["ann"]
+    ann = turns._shares.callers["ann"]
     until(lambda: ann.waiting == 4)
     time.sleep(0.1)
     assert len(begun) == 4
@@ -121,7 +121,7 @@ def test_of_a_flood_few_calls_wait_for_a_service_at_once_and_their_pauses_add_up
 def test_who_is_refused_one_call_because_others_have_all_places_does_not_flood(times: Times) -> None:
     turns, gate = Turns(times, threads=1, waiting=3, clock=lambda: times.now), threading.Event()
     turns.offer(BOB, gate.wait, (S,))
-    until(lambda: turns._callers["bob"].running == 1)
+    until(lambda: turns._shares.callers["bob"].running == 1)
     for _ in range(3):
         assert isinstance(turns.offer(BOB, gate.wait, (S,)), Future)
     assert isinstance(turns.offer(ANN, compute, (0.0,)), ResourceExhaustedError)
@@ -194,10 +194,10 @@ def test_after_a_flood_has_begun_others_count_longer_than_they_are_seen(times: T
     assert len(begun) <= max(before, 4)
     gate.set()
     deadline = time.monotonic() + S
-    while turns._callers["ann"].running:
+    while turns._shares.callers["ann"].running:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    assert not turns._is_alone(turns._callers["ann"], times.now)
+    assert not turns._shares.is_alone(turns._shares.callers["ann"], times.now)
     turns.close()
 
 

@@ -153,13 +153,13 @@ def test_who_makes_long_calls_beside_others_that_work_makes_one_at_a_time_and_pa
 
     other = threading.Thread(target=keep_calling)
     other.start()
-    until(lambda: turns._total > 0.1)
+    until(lambda: turns._shares.total > 0.1)
     # What its calls cost is known after some, and the first of them are free.
     for _ in range(3):
         turns.offer(asker("ann"), long_call, ()).result(S)  # type: ignore[union-attr]
-    assert turns._callers["ann"].not_before == 0.0
+    assert turns._shares.callers["ann"].not_before == 0.0
     turns.offer(asker("ann"), compute, (0.8,)).result(S)  # type: ignore[union-attr]
-    until(lambda: turns._callers["ann"].not_before > 0.0)
+    until(lambda: turns._shares.callers["ann"].not_before > 0.0)
     calls = [turns.offer(asker("ann"), long_call, ()) for _ in range(4)]
     for call in calls:
         call.result(S)  # type: ignore[union-attr]
@@ -179,7 +179,7 @@ def test_calls_are_known_for_long_ones_before_the_first_has_ended(later: Later) 
             pass
 
     turns.offer(asker("ann"), compute_on, ())
-    until(lambda: turns._has_long(turns._callers["ann"], time.monotonic()))
+    until(lambda: turns._shares.has_long(turns._shares.callers["ann"], time.monotonic()))
     work = Work()
     offered(turns, asker("ann"), work.hold, 6)
     until(lambda: work.running == 1)
@@ -199,8 +199,8 @@ def test_what_a_call_computes_for_others_does_not_count_as_its_callers(later: La
     for call in (for_others, lambda: compute(0.05)):
         turns = Turns(later, threads=6)
         turns.offer(asker("ann"), call, ()).result(S)  # type: ignore[union-attr]
-        until(lambda turns=turns: turns._callers["ann"].running == 0)
-        totals.append(turns._callers["ann"].total)
+        until(lambda turns=turns: turns._shares.callers["ann"].running == 0)
+        totals.append(turns._shares.callers["ann"].total)
         turns.close()
     assert totals[0] < 0.025
     assert totals[1] >= 0.05
@@ -210,7 +210,7 @@ def test_who_makes_long_calls_alone_makes_no_pause_and_two_at_once(later: Later)
     turns = Turns(later, threads=6)
     for _ in range(5):
         turns.offer(asker("ann"), compute, (0.03,)).result(S)  # type: ignore[union-attr]
-    assert turns._callers["ann"].not_before == 0.0
+    assert turns._shares.callers["ann"].not_before == 0.0
     work = Work()
     offered(turns, asker("ann"), work.hold, 6)
     until(lambda: work.running == 2)
@@ -248,8 +248,8 @@ def test_a_long_call_that_waits_for_somebody_else_does_not_hold_up_its_callers_n
     work.gate.set()
     for call in calls:
         call.result(S)  # type: ignore[attr-defined]
-    until(lambda: turns._callers["ann"].running == 0)
-    assert turns._callers["ann"].waiting == 0
+    until(lambda: turns._shares.callers["ann"].running == 0)
+    assert turns._shares.callers["ann"].waiting == 0
     turns.close()
 
 
@@ -286,7 +286,7 @@ def test_callers_that_have_gone_are_forgotten(later: Later) -> None:
         now[0] += 0.1
         (call,) = offered(turns, asker(f"caller {i}"), work.note, 1)
         call.result(S)  # type: ignore[attr-defined]
-    assert len(turns._callers) < 30
+    assert len(turns._shares.callers) < 30
     turns.close()
 
 
