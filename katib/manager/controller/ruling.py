@@ -1,5 +1,12 @@
 """A study's conversation with its early-stopping service: asked when new metrics came, one call at a time, never waited for.
 
+A pass takes the answer that has come (`take`), and if its plan says so begins the next call (`ask`). Which one that is:
+
+- a delta (`Telling`): at first, and again after every failure. Where more has come than fits in one, further ones follow at
+  once, and the last of them is the question.
+- in full, where the service lacked what it had been told more than _LACKS times in a row, or knows no deltas: first its
+  settings, unless it has accepted these, then the question with everything.
+
 What is remembered here is lost with the process, and costs one question more then.
 """
 
@@ -8,9 +15,9 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from katib.domain.errors import (
     DeadlineExceededError,
@@ -52,6 +59,21 @@ class _NoRoomError(ResourceExhaustedError):
     """Of a service that does not keep a study too long to be asked about in full."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Delta:
+    call: Future[StoppingAnswer]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    call: Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _InFull:
+    call: Future[Mapping[str, str]]
+
+
 class Ruling:
     """One study's. Used by the thread that reconciles the study; `wake` is called from any when an answer has come."""
 
@@ -60,10 +82,7 @@ class Ruling:
         self._storage = storage
         self._wake = wake
         self._telling = Telling(storage)
-        # One of these is out, at most.
-        self._call: Future[StoppingAnswer] | None = None
-        self._in_full: Future[Mapping[str, str]] | None = None
-        self._preparing: Future[None] | None = None
+        self._out: _Delta | _Settings | _InFull | None = None
         # By trial, the attempt that the question which is out tells of: what is answered says nothing of a later one.
         self._attempts: Mapping[str, int] = {}
         # How often in a row the service did not have what it was told; more than _LACKS: it is asked in full.
@@ -88,39 +107,37 @@ class Ruling:
         self._new_metrics = True
 
     def due(self, study: Study, now: datetime) -> bool:
-        if not study.spec.rule or self._out or not (self._new_metrics or _interval(study)):
-            return False
-        return self._next is None or self._next <= now
+        at = self.next_time(study, now)
+        return at is not None and at <= now
 
     def next_time(self, study: Study, now: datetime) -> datetime | None:
-        """When `due` may become true by the passing of time alone."""
-        if not study.spec.rule or self._out or not (self._new_metrics or _interval(study)):
+        """When `due` is true, or may become so by the passing of time alone."""
+        if not study.spec.rule or self._out is not None or not (self._new_metrics or _interval(study)):
             return None
         return max(self._next or now, now)
 
     @property
-    def _out(self) -> bool:
-        return not (self._call is None and self._in_full is None and self._preparing is None)
+    def _asks_in_full(self) -> bool:
+        return self._lacks > _LACKS
 
     def ask(self, study: Study, trials: Sequence[Trial], now: datetime) -> None:
         rule = study.spec.rule
         began = time.monotonic()
-        call: Future[Any]
-        if self._lacks <= _LACKS:
-            call = self._call = self._services.should_stop_delta(rule, self._telling.question(study))
+        if not self._asks_in_full:
+            self._out = _Delta(self._services.should_stop_delta(rule, self._telling.question(study)))
             self._attempts = self._telling.attempts()
         elif self._accepted != study.spec:
-            call = self._preparing = self._services.set_parameters(rule, study.id, study.spec)
+            self._out = _Settings(self._services.set_parameters(rule, study.id, study.spec))
         else:
             everything = self._everything(study, trials)
-            call = self._in_full = self._services.should_stop(rule, everything)
+            self._out = _InFull(self._services.should_stop(rule, everything))
             self._attempts = {trial.id: trial.attempt for trial in everything.running}
         self._new_metrics = False
         rest = timedelta(seconds=_REST * (time.monotonic() - began))
         self._next = now + max(_interval(study) or _LEAST_INTERVAL, rest)
-        if self._in_full is not None:
+        if isinstance(self._out, _InFull):
             self._next_in_full = now + rest
-        call.add_done_callback(lambda _: self._wake())
+        self._out.call.add_done_callback(lambda _: self._wake())
 
     def _everything(self, study: Study, trials: Sequence[Trial]) -> StoppingRequest:
         running = [t for t in trials if t.state is TrialState.RUNNING and not t.stop_reason]
@@ -148,27 +165,27 @@ class Ruling:
 
     def _answer(self, study: Study, now: datetime) -> Mapping[str, str]:
         """Empty where none has come, or only one on the way to one. Raises the call's KatibError."""
-        stopped: Mapping[str, str] | None = None
-        if self._call is not None and self._call.done():
-            call, self._call = self._call, None
-            try:
-                stopped = self._delta_answered(call.result())
-            except UnimplementedError:
-                self._lacks = _LACKS + 1
-        elif self._preparing is not None and self._preparing.done():
-            preparing, self._preparing = self._preparing, None
-            preparing.result()
-            self._accepted = study.spec
-        elif self._in_full is not None and self._in_full.done():
-            in_full, self._in_full = self._in_full, None
-            stopped = in_full.result()
-        else:
+        out = self._out
+        if out is None or not out.call.done():
             return {}
+        self._out = None
+        stopped: Mapping[str, str] | None = None
+        match out:
+            case _Delta(call):
+                try:
+                    stopped = self._delta_answered(call.result())
+                except UnimplementedError:
+                    self._lacks = _LACKS + 1
+            case _Settings(call):
+                call.result()
+                self._accepted = study.spec
+            case _InFull(call):
+                stopped = call.result()
         if stopped is None:
             # The question proper comes next.
             self._new_metrics = True
             self._next = now
-            if self._lacks > _LACKS and self._accepted == study.spec and self._next_in_full is not None:
+            if self._asks_in_full and self._accepted == study.spec and self._next_in_full is not None:
                 self._next = max(now, self._next_in_full)
             return {}
         self._trouble = None
@@ -179,7 +196,7 @@ class Ruling:
         if not self._telling.answered(answer):
             self._lacks += 1
             lost = self._telling.lost
-            if self._lacks > _LACKS and lost > _MOST_IN_FULL:
+            if self._asks_in_full and lost > _MOST_IN_FULL:
                 raise _NoRoomError(
                     f"it does not keep the study's values, of which it had been told {lost:,}: begin it with a larger "
                     "--curves-cache-mib (KATIB_CURVES_CACHE_MIB), and have one alone serve at its address"
