@@ -1,13 +1,34 @@
-"""What an exit code says, in words for the trial's owner; and whether the kernel ran out of memory."""
+"""How a run ended, and what that says to the trial's owner; and whether the kernel ran out of memory."""
 
 from collections import deque
 from typing import Final
 
+from katib.domain.trial import TrialReason
 from katib.worker import exit_codes
-from katib.worker.local.folder import Verdict
+from katib.worker.local.folder import REPLACED, Started, StartedBy, Verdict
 
+VANISHED: Final = Verdict(
+    None, TrialReason.PROCESS_VANISHED, "its process is gone and left no exit code: it was killed from outside"
+)
+REBOOTED: Final = Verdict(None, TrialReason.PROCESS_VANISHED, "the machine was restarted while it ran")
+NEVER_BEGAN: Final = Verdict(
+    None, TrialReason.START_FAILED, "its process ended before it could begin; is there room on the disk?"
+)
+FENCED: Final = Verdict(None, TrialReason.START_FAILED, "it was stopped before it started")
 DISK_FULL: Final = "its disk was full at that time: make room"
 OUT_OF_MEMORY: Final = "the kernel ran out of memory at that time; give it more, or run fewer trials at once"
+
+
+def end_of(recorded: Verdict | None, code: int | None, started: Started | None) -> Verdict:
+    """How a run ended of which nothing is left. What its folder has recorded counts before the exit code of its wrapper, which
+    its parent alone knows, and that before what can be told from how it began (`started`)."""
+    if recorded is not None and recorded != REPLACED:
+        return recorded
+    if code is not None:
+        return Verdict(code)
+    if recorded is not None or (started is not None and started.by is StartedBy.STRANGER):
+        return REPLACED
+    return NEVER_BEGAN if started is None or started.by is StartedBy.UNKNOWN else VANISHED
 
 
 def explain(code: int, hint: str = "") -> Verdict:

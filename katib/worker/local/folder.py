@@ -28,6 +28,7 @@ import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from katib.domain.errors import UnavailableError
@@ -61,18 +62,22 @@ _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class StartedBy(Enum):
+    """Who created `started`, as far as it says."""
+
+    WRAPPER = "wrapper"  # known by its number and the boot
+    UNKNOWN = "unknown"  # a wrapper that has not come to writing down who it is, or died over it
+    FENCE = "fence"  # a worker, so that no wrapper ever executes the run
+    STRANGER = "stranger"  # it is not there any more: what stands in its place nobody of ours has written
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Who created `started`. `pid` 0: a worker, to fence the run; None: a wrapper, of which nothing more is known. `replaced`:
-    what stands there now nobody of ours has written."""
+    """`pid` and `boot_id` are a WRAPPER's."""
 
-    pid: int | None
+    by: StartedBy
+    pid: int = 0
     boot_id: str = ""
-    replaced: bool = False
-
-    @property
-    def fenced(self) -> bool:
-        return self.pid == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +202,17 @@ def read_started(folder: str) -> Started | None:
     try:
         text = _read(f"{folder}/{STARTED}")
     except _NotAFileError:
-        return Started(None, replaced=True)
+        return Started(StartedBy.STRANGER)
     if text is None:
         return None
     if not text.endswith("\n"):
-        return Started(None)
+        return Started(StartedBy.UNKNOWN)
     words = text.split()
     if words[:1] == [_FENCED]:
-        return Started(0)
+        return Started(StartedBy.FENCE)
     if len(words) == 2 and words[0].isdecimal() and int(words[0]) > 0:
-        return Started(int(words[0]), words[1])
-    return Started(None)
+        return Started(StartedBy.WRAPPER, int(words[0]), words[1])
+    return Started(StartedBy.UNKNOWN)
 
 
 def fence(folder: str) -> bool:

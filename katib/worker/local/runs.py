@@ -18,6 +18,16 @@ it was killed or frozen:
 - a frozen worker that thaws and judges a run does nothing that its successor might not do at the same moment: the first
   verdict stays (O_EXCL), signals go to what is identified as the run's, and only the parent collects a child.
 
+**What a run is to this process**, and by which method it becomes what:
+
+    new      not begun yet, as far as is known   begin: a child; adopt: adopted, left or over; fail_start: over
+    child    its wrapper lives, and is ours      _gone: left or over; where another wrapper was first, as by `adopt`
+    adopted  its wrapper lives                   _gone: left or over
+    left     its wrapper is gone, not all of it  _gone, again and again: over
+    over     `final` says how it ended
+
+A child's `pid` is its own until it has been collected; an adopted one's may be another process's at any moment.
+
 **When a run is over.** When its wrapper is gone, so that the command it executed has ended, and everything else of it too. What
 the command left running in its process group is killed by the wrapper as its last act, so a background process that holds the
 output open does not keep the run. What has left the group (a daemon, the workers of a launcher that was killed) is asked to
@@ -39,13 +49,23 @@ from typing import Final
 
 from katib.domain.trial import TrialReason
 from katib.worker.base import RunPhase, RunStatus
-from katib.worker.local.diagnosis import DISK_FULL, OUT_OF_MEMORY, OutOfMemoryCount, explain
+from katib.worker.local.diagnosis import (
+    DISK_FULL,
+    FENCED,
+    NEVER_BEGAN,
+    OUT_OF_MEMORY,
+    REBOOTED,
+    OutOfMemoryCount,
+    end_of,
+    explain,
+)
 from katib.worker.local.folder import (
     EXIT,
     OUTPUT,
     REPLACED,
     STARTED,
     Started,
+    StartedBy,
     Verdict,
     fence,
     is_full,
@@ -67,14 +87,6 @@ _YOUNG_S: Final = 0.2
 # A disk that is full now was full when a program failed so little ago, and says nothing of one that failed before.
 _JUST_S: Final = 30.0
 _KILLED: Final = 128 + signal.SIGKILL
-_VANISHED: Final = Verdict(
-    None, TrialReason.PROCESS_VANISHED, "its process is gone and left no exit code: it was killed from outside"
-)
-_REBOOTED: Final = Verdict(None, TrialReason.PROCESS_VANISHED, "the machine was restarted while it ran")
-_NEVER_BEGAN: Final = Verdict(
-    None, TrialReason.START_FAILED, "its process ended before it could begin; is there room on the disk?"
-)
-_FENCED: Final = Verdict(None, TrialReason.START_FAILED, "it was stopped before it started")
 
 
 @dataclass(slots=True, eq=False)
@@ -126,10 +138,10 @@ class Runs:
         with self.lock:
             run.pid, run.child = 0, False
             run.started_at = _written(f"{run.folder}/{STARTED}")
-            if started.fenced:
-                self._finish(run, read_verdict(run.folder) or _FENCED)
-            elif started.pid is not None and started.boot_id != boot_id():
-                self._finish(run, read_verdict(run.folder) or self._record(run, _REBOOTED))
+            if started.by is StartedBy.FENCE:
+                self._finish(run, read_verdict(run.folder) or FENCED)
+            elif started.by is StartedBy.WRAPPER and started.boot_id != boot_id():
+                self._finish(run, read_verdict(run.folder) or self._record(run, REBOOTED))
             elif history and (verdict := read_verdict(run.folder)) is not None:
                 self._finish(run, verdict)
             elif (pid := _wrapper(run, started)) is not None:
@@ -144,7 +156,7 @@ class Runs:
         """No command can be executed for the run."""
         with self.lock:
             if not fence(run.folder):
-                self.adopt(run, read_started(run.folder) or Started(None))
+                self.adopt(run, read_started(run.folder) or Started(StartedBy.UNKNOWN))
             else:
                 self._finish(run, self._record(run, Verdict(None, TrialReason.START_FAILED, message)))
 
@@ -222,23 +234,21 @@ class Runs:
             # From here on its number may be another's.
             code = collect(run.pid) if run.child else None
             run.child = False
-            if verdict is None:
-                verdict = self._record(run, self._unrecorded(run, code))
-            elif verdict == REPLACED and code is not None:
-                verdict = Verdict(code)
-            self._finish(run, verdict)
+            started = read_started(run.folder) if verdict is None and code is None else None
+            end = end_of(verdict, code, started)
+            self._finish(run, self._record(run, end) if verdict is None else end)
 
     def _was_executed(self, run: Run) -> bool:
         """Whether it was our wrapper that executed the run. If not, the run is given to whoever it is."""
         started = read_started(run.folder)
-        if started is not None and (started.pid == run.pid or started.replaced):
+        if started is not None and (started.pid == run.pid or started.by is StartedBy.STRANGER):
             return True
         if started is None and not os.path.isdir(run.folder):
             return True  # and removed its own folder
         code = collect(run.pid)
         run.child = False
         if started is None:
-            message = _FENCED.message if run.stopping else f"{_NEVER_BEGAN.message} (code {code})"
+            message = FENCED.message if run.stopping else f"{NEVER_BEGAN.message} (code {code})"
             self.fail_start(run, message)
         else:
             self.adopt(run, started)
@@ -253,14 +263,6 @@ class Runs:
             numbers = ", ".join(str(member.pid) for member in left[:5])
             run.message = f"waiting for {len(left)} of its processes to end ({numbers})"
         return bool(left)
-
-    def _unrecorded(self, run: Run, code: int | None) -> Verdict:
-        if code is not None:
-            return Verdict(code)
-        started = read_started(run.folder)
-        if started is not None and started.replaced:
-            return REPLACED
-        return _NEVER_BEGAN if started is None or started.pid is None else _VANISHED
 
     def _record(self, run: Run, verdict: Verdict) -> Verdict:
         """As it stands in the folder: another worker may have been first."""
@@ -302,7 +304,7 @@ class Runs:
 
 
 def _wrapper(run: Run, started: Started) -> int | None:
-    if started.pid is None:
+    if started.by is not StartedBy.WRAPPER:
         return find_wrapper(run.name)
     return started.pid if is_wrapper(started.pid, run.name) else None
 
