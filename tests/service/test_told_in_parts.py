@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from katib.domain.errors import UnavailableError
-from katib.manager.service import giving
+from katib.manager.service import supply
 from katib.manager.service_ports import AskAgainError, History, MoreToTellError, SuggestionReply, SuggestionRequest
 from tests.service.test_several_managers import Manager, Service, create
 
@@ -54,7 +54,7 @@ def test_a_client_gets_its_trials_however_many_parts_the_history_has(manager: Ma
 def test_a_client_is_not_kept_waiting_for_all_parts(
     manager: Manager, service: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(giving, "SUGGEST_S", 0.0)
+    monkeypatch.setattr(supply, "SUGGEST_S", 0.0)
     with pytest.raises(UnavailableError, match="try again, and it is sent the rest"):
         manager.suggest(create(manager))
     assert service.parts == 19

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from datetime import datetime
 from typing import Final, TypeVar
 
-from katib.domain.counted import counted
 from katib.domain.effort import waiting
 from katib.domain.errors import (
     DeadlineExceededError,
@@ -18,7 +16,6 @@ from katib.domain.errors import (
 from katib.domain.metrics import MAX_SOURCE, REPORT_SOURCE, Observation
 from katib.domain.names import is_id
 from katib.domain.search_space import check_name
-from katib.domain.study import Study, effective_max_trials
 from katib.domain.trial import Trial
 
 DEFAULT_PAGE: Final = 100
@@ -117,31 +114,3 @@ def answer(call: "Future[Reply]", seconds: float, who: str) -> Reply:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
-
-
-def is_to_end(study: Study) -> bool:
-    """Whether a pass is to end it now; of what else may, the controller learns in time."""
-    return bool(_limit_reached(study))
-
-
-def why_over(study: Study, now: datetime) -> str:
-    """Why a study would end at once that went on now, and what to change for it; empty where it would not."""
-    longest = study.spec.limits.max_duration
-    if longest is not None and study.created_at + longest <= now:
-        return "its max_duration is over; a longer one lets it go on"
-    return _limit_reached(study)
-
-
-def _limit_reached(study: Study) -> str:
-    most, most_failed = effective_max_trials(study.spec), study.spec.limits.max_failed_trials
-    best = study.best_objective
-    if best is not None and study.spec.reaches_goal(best):
-        goal = study.spec.goal
-        return f"{study.spec.objective_name} has reached {best!r}, and the goal is {goal!r}; another one lets it go on"
-    if most_failed is not None and study.failed >= most_failed:
-        failed = counted(study.failed, "trial", "have")
-        return f"{failed} failed, and max_failed_trials is {most_failed}; a higher one lets it go on"
-    if most is not None and study.finished_trials >= most:
-        finished = counted(study.finished_trials, "trial", "have")
-        return f"{finished} finished, and max_trials is {most}; a higher one lets it go on"
-    return ""

@@ -15,13 +15,14 @@ from katib.manager.service.checks import (
     answer,
     check_attempt,
     check_observations,
-    is_to_end,
     reporter_of,
     study_id_of,
     trial_id_of,
 )
 from katib.manager.service.completion import completion, end_of_run, reported
-from katib.manager.service.giving import SUGGEST_S, Given, GivingUseCases
+from katib.manager.service.ends import is_to_end
+from katib.manager.service.giving import Given, GivingUseCases
+from katib.manager.service.supply import SUGGEST_S
 from katib.manager.service_ports import StoppingRequest
 
 
@@ -122,4 +123,4 @@ class ClientUseCases(GivingUseCases):
             spec = self._storage.get_study(study_id_of(study_id)).spec
         name = check_service_name("suggest_algorithm", algorithm or spec.algorithm)
         asked = replace(spec, settings=settings or spec.settings)
-        self._settings_taken(name, study_id, asked, deadline)
+        self._supply.settings_taken(name, study_id, asked, deadline)

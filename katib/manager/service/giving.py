@@ -15,45 +15,33 @@ from katib.domain.errors import (
     FailedPreconditionError,
     KatibError,
     ResourceExhaustedError,
-    UnavailableError,
 )
 from katib.domain.names import new_id
-from katib.domain.nearest import advice
 from katib.domain.study import (
     Intent,
     Study,
     StudyReason,
-    StudySpec,
     StudyState,
-    effective_max_trials,
 )
 from katib.domain.trial import NewTrial, Trial
-from katib.domain.views import ServiceKind
 from katib.manager.changes import Applied, Giving, StudyChanges, StudyMove
-from katib.manager.history import StoredHistory
 from katib.manager.service.ask import MAX_SUGGESTIONS, Ask, CheckedAsk, checked, default_algorithm
 from katib.manager.service.checks import (
-    answer,
-    is_to_end,
     study_id_of,
 )
 from katib.manager.service.context import Context, UseCases
+from katib.manager.service.ends import trials_left
 from katib.manager.service.lines import Lines, Want
-from katib.manager.service.prepared import Prepared
-from katib.manager.service.questions import asking_for, checked_suggestions, question
-from katib.manager.service.refills import Refills
-from katib.manager.service_ports import AskAgainError, History, MoreToTellError, SuggestionReply, SuggestionRequest
+from katib.manager.service.questions import checked_suggestions
+from katib.manager.service.supply import SUGGEST_S, Supply
+from katib.manager.service_ports import SuggestionReply
 from katib.manager.suggested import clients_ask, noted, nothing_more
 
 _log: Final = logging.getLogger(__name__)
 
-# How long a service may think about suggestions while a client waits.
-SUGGEST_S: Final = 60.0
 _TRIES: Final = 20
 # Of so many studies it is remembered which algorithm they name.
 _NAMES: Final = 1024
-# A service that lacks what it was sent before has it after three questions.
-_ASKED_AGAIN: Final = 5
 # After a race that was lost: up to so long, doubling.
 _PAUSE_FIRST_S: Final = 0.002
 _PAUSE_MOST_S: Final = 0.25
@@ -65,8 +53,7 @@ Given = tuple[Sequence[Trial], bool]
 class GivingUseCases(UseCases):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._prepared = Prepared()
-        self._refills = Refills(self._prepared, context.suggestions)
+        self._supply = Supply(context)
         self._lines = Lines()
         # Nobody changes the tags of a study.
         self._default = lru_cache(_NAMES)(lambda study_id: default_algorithm(self._storage.get_study(study_id).spec))
@@ -118,7 +105,7 @@ class GivingUseCases(UseCases):
                     trials = self._own(study_id, client_id, count, period, again=True)
                     completed = completed and not trials
                 return trials, completed and not self._may_be_handed_on(study_id, lease)
-            if self._prepared.has_some(study_id, name):
+            if self._supply.has_some(study_id, name):
                 continue
             # Apart from whom it met.
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
@@ -153,7 +140,7 @@ class GivingUseCases(UseCases):
 
     def _giving_prepared(self, study_id: str, ask: CheckedAsk) -> Giving | None:
         """What may be given by a write alone, if anything."""
-        if not self._prepared.has_some(study_id, ask.algorithm):
+        if not self._supply.has_some(study_id, ask.algorithm):
             return None
 
         counting = self._room.counting()
@@ -161,8 +148,8 @@ class GivingUseCases(UseCases):
         def choose(study: Study, lacking: int) -> Sequence[NewTrial]:
             counting.begin()
             _check_gives(study)
-            room = min(lacking, _left(study), self._room_of(study, lacking))
-            found = self._prepared.take(study, ask.algorithm, room)
+            room = min(lacking, trials_left(study), self._room_of(study, lacking))
+            found = self._supply.prepared(study, ask.algorithm, room)
             if found is None:
                 raise AbortedError(f"suggestion-{ask.algorithm} has to be asked first")
             counting.added(study, len(found))
@@ -172,7 +159,7 @@ class GivingUseCases(UseCases):
 
     def _look_ahead(self, applied: Applied, algorithm: str) -> None:
         """After trials were given: so that the next clients find something prepared."""
-        self._refills.look(applied.study, _left(applied.study), len(applied.given or ()), algorithm)
+        self._supply.look_ahead(applied.study, len(applied.given or ()), algorithm)
 
     def _reply(self, study_id: str, trials: Sequence[Trial], ask: CheckedAsk) -> Given:
         return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
@@ -182,20 +169,15 @@ class GivingUseCases(UseCases):
 
         def serve(wants: Sequence[Want]) -> None:
             study = self._client_driven(study_id)
-            if self._prepared.take(study, algorithm, sum(want.count for want in wants)) is not None:
+            if self._supply.prepared(study, algorithm, sum(want.count for want in wants)) is not None:
                 # Brought by the question that they have waited for.
                 return
             wants = self._lacking(study_id, wants)
-            count = min(sum(want.count - len(want.own) for want in wants), _left(study))
+            count = min(sum(want.count - len(want.own) for want in wants), trials_left(study))
             reply: SuggestionReply | None = SuggestionReply((), completed=True)
             if count > 0:
                 count = min(count, self._room_of(study, count))
-                spec = asking_for(study, count)
-                needs = self._settings_taken(algorithm, study_id, spec, deadline)
-                if needs is History.NONE:
-                    reply = self._prepare(study, count, algorithm)
-                else:
-                    reply = self._generate(study, spec, algorithm, needs)
+                reply = self._supply.ask(study, count, algorithm, deadline)
             if reply is not None:
                 self._share_out(study, algorithm, wants, reply, count)
                 self._tell(study, reply.note)
@@ -271,35 +253,6 @@ class GivingUseCases(UseCases):
         self._storage.apply(study.id, StudyChanges(study=move))
         self._context.controller.wake(study.id)
 
-    def _prepare(self, study: Study, count: int, algorithm: str) -> SuggestionReply | None:
-        """Asks for more than is needed, and puts it where `_give` finds it. The reply where there is nothing in it."""
-        ahead = self._prepared.ahead(study.id, algorithm)
-        spec = asking_for(study, max(1, min(count + ahead, _left(study))))
-        reply = self._generate(study, spec, algorithm, History.NONE)
-        if reply is None or not reply.suggestions:
-            return reply
-        self._prepared.put(study, algorithm, checked_suggestions(study, reply), last=len(reply.suggestions) < count)
-        return None
-
-    def _generate(self, study: Study, spec: StudySpec, algorithm: str, needs: History) -> SuggestionReply | None:
-        """None when another client was faster."""
-        who = f"suggestion-{algorithm}"
-        lacked = 0
-        until = time.monotonic() + SUGGEST_S
-        while lacked < _ASKED_AGAIN:
-            request = self._question(study, spec, needs)
-            if request is None:
-                return None
-            try:
-                return answer(self._context.suggestions.generate(algorithm, request), SUGGEST_S, who)
-            except MoreToTellError as error:
-                if time.monotonic() >= until:
-                    raise UnavailableError(f"{error.message}; try again, and it is sent the rest") from error
-            except AskAgainError as error:
-                lacked += 1
-                last = error.message
-        raise UnavailableError(f"{who} could not be asked {_ASKED_AGAIN} times ({last}); try again")
-
     def _tell(self, study: Study, note: str) -> None:
         """Shows what the algorithm says of itself where nothing more urgent is shown, until it says something else."""
         message = clients_ask(noted(note))
@@ -311,33 +264,6 @@ class GivingUseCases(UseCases):
         except KatibError as error:
             # The trials are there, which counts; the next answer says it again.
             _log.info("what %s uses could not be shown: %s", study.id, error.message)
-
-    def _question(self, study: Study, spec: StudySpec, needs: History) -> SuggestionRequest | None:
-        """With the trials as they are at one revision of the study."""
-        if needs is History.NONE:
-            return question(study, spec)
-        for _ in range(_TRIES):
-            unfinished = self._storage.unfinished_trials(study.id)
-            now = self._storage.get_study(study.id)
-            if now.suggested != study.suggested:
-                return None
-            # None has begun, so as many are the same ones: none has finished between the two.
-            if now.unfinished_trials == len(unfinished):
-                return question(now, spec, StoredHistory(self._storage, now, needs), unfinished)
-        return None
-
-    def _settings_taken(self, algorithm: str, study_id: str, spec: StudySpec, deadline: float) -> History:
-        services = self._context.suggestions
-        asked = self._context.patience.ask(
-            lambda: services.set_parameters(algorithm, study_id, spec), f"suggestion-{algorithm}", SUGGEST_S, deadline
-        )
-        try:
-            return asked.answer()
-        except UnavailableError as error:
-            there = self._context.directory.names(ServiceKind.SUGGESTION)
-            raise UnavailableError(
-                f"no service answers as {asked.who} ({error.message}); {advice(algorithm, there)}"
-            ) from error
 
     def _client_driven(self, study_id: str) -> Study:
         study = self._storage.get_study(study_id)
@@ -356,12 +282,3 @@ def _check_gives(study: Study) -> None:
         raise FailedPreconditionError(
             f"study {study.id} is {study.state.value} ({study.reason}): only a running one has trials to give"
         )
-
-
-def _left(study: Study) -> int:
-    """How many trials it may still get; more than anybody asks for where there is no limit. None once it is about to end, as by
-    the trial that reached its goal: they would be ended with it."""
-    if is_to_end(study):
-        return 0
-    limit = effective_max_trials(study.spec)
-    return 2**31 if limit is None else limit - study.suggested

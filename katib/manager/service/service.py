@@ -1,4 +1,15 @@
-"""The manager's use cases in one place: what its servicer, and a test in process, call."""
+"""The manager's use cases in one place: what its servicer, and a test in process, call.
+
+Each group of them is a class in a module of its own, made from the same `Context`, and knows nothing of the others:
+
+    studies, trials, models, tokens   look, change, report
+    clients                           0.1's loop: a client asks for trials and completes them. `giving` decides who gets which
+                                      and stores that, with `lines` for those that wait for the same service; `supply` has the
+                                      suggestions, from `prepared`, which `refills` fills ahead, or from the service
+    watch                             streams of what changes; `looks` shares the processor among them
+
+Checks of what a request carries stand in `checks`, what the counters say of a study's end in `ends`.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar

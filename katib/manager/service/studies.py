@@ -36,8 +36,9 @@ from katib.domain.study_checks import MAX_STUDY_NAME, check_limits, check_study
 from katib.domain.views import Page, ServiceKind, StudyDetail, StudySummary, summary
 from katib.manager.patterns import check_sdk_pattern, compile_pattern
 from katib.manager.ports import StudyFilter
-from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of, why_over
+from katib.manager.service.checks import MAX_REQUEST_ID, label_of, page_size_of, study_id_of
 from katib.manager.service.context import UseCases
+from katib.manager.service.ends import why_over
 from katib.manager.service.patience import Asked, Reply
 from katib.manager.service.same import difference
 from katib.manager.service_ports import History
