@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,6 +20,7 @@ from katib.api.callers import Asker
 from katib.api.channel import open_channel
 from katib.api.processors import Load, Processors
 from katib.api.rpc import Server
+from tests.waiting import until
 
 S = 30
 CPUS = sorted(os.sched_getaffinity(0))
@@ -76,13 +76,6 @@ class Busy:
     def close(self) -> None:
         self._end.set()
         self._thread.join()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -15,23 +15,11 @@ from katib.api.later import Later
 from katib.api.turns import Turns
 from katib.domain.effort import for_flood, waiting
 from katib.domain.errors import ResourceExhaustedError
+from tests.waiting import compute, until
 
 S = 30
 ANN, BOB = Asker("ann", "ann", "ann"), Asker("bob", "bob", "bob")
 TRIAL = Asker("trial", "trial", "trial", trial=True)
-
-
-def compute(seconds: float) -> None:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-
-
-def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + S
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Times(Later):

@@ -13,6 +13,7 @@ from katib.api.rates import BURST_S, Rates
 from katib.api.turns import Turns
 from katib.domain.effort import spend_for_others, waiting
 from katib.domain.errors import ResourceExhaustedError
+from tests.waiting import compute, until
 
 S = 30
 
@@ -48,13 +49,6 @@ class Work:
         self.gate.wait(S)
         with self._lock:
             self.running -= 1
-
-
-def until(what: object, seconds: float = S) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def offered(turns: Turns, who: Asker, function: object, count: int) -> list[object]:
@@ -125,12 +119,6 @@ def test_a_crowd_gets_one_call_at_a_time_beside_others_and_all_of_them_in_the_en
     for call in calls:
         call.result(S)  # type: ignore[attr-defined]
     turns.close()
-
-
-def compute(seconds: float) -> None:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
 
 
 @pytest.mark.long

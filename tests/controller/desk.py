@@ -1,12 +1,10 @@
 """A reconciler over a real database and real processes, whose parts fail when they are told to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id
@@ -149,13 +147,6 @@ class Desk:
             until(lambda: all(run.phase.ended for run in self.worker.list(study_id)))  # noqa: B023 - called at once
         self.worker.close()
         self.storage.close()
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    it = Desk(tmp_path)
-    yield it
-    it.close()
 
 
 def running(desk: Desk, study_id: str, count: int = 1) -> list[Trial]:

@@ -1,21 +1,12 @@
 """Two managers of one database, of which one is held up in the middle of what it does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from katib.domain.trial import Trial, TrialState
-from tests.controller.desk import ME, OTHER, Desk
-from tests.e2e.harness import Value, until
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Desk]:
-    it = Desk(tmp_path, OTHER)
-    yield it
-    it.close()
+from tests.controller.desk import ME, Desk
+from tests.waiting import Value, until
 
 
 def take_over(desk: Desk, study_id: str, from_: str = ME) -> None:

@@ -1,10 +1,6 @@
 """Clients that act in the middle of a pass over the study that they drive."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from katib.domain.names import new_id
 from katib.domain.search_space import Parameter, ParameterType
@@ -12,13 +8,6 @@ from katib.domain.study import StudyReason
 from katib.domain.trial import NewTrial
 from tests.controller.desk import Desk
 from tests.e2e.harness import study
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    it = Desk(tmp_path)
-    yield it
-    it.close()
 
 
 def test_a_study_does_not_end_while_a_client_takes_a_trial(desk: Desk) -> None:

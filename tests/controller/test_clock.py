@@ -1,6 +1,6 @@
 """A clock that is set, back or forward, while studies are under way: nothing waits for it, and nothing ends because of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,16 +13,10 @@ from katib.domain.trial import TrialReason, TrialState
 from katib.manager.service_ports import StoppingAnswer, StoppingDelta, SuggestionReply, SuggestionRequest
 from katib.worker.base import RunSpec
 from tests.controller.desk import Desk, running
-from tests.e2e.harness import Value, study, until
+from tests.e2e.harness import study
+from tests.waiting import Value, until
 
 BOTH_WAYS = pytest.mark.parametrize("set_by", [timedelta(hours=-1), timedelta(hours=1)], ids=["back", "forward"])
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    it = Desk(tmp_path)
-    yield it
-    it.close()
 
 
 def work_until(desk: Desk, study_id: str, what: Callable[[], Value | None]) -> Value:

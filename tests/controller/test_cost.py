@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,13 +44,6 @@ class Statements:
     def counted(self) -> Iterator[None]:
         self.kinds, self.steps = Counter(), 0
         yield
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    it = Desk(tmp_path)
-    yield it
-    it.close()
 
 
 def let_trials_end(desk: Desk, study_id: str, count: int) -> None:

@@ -3,9 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,13 +41,6 @@ class Unreadable:
 def controller_of(desk: Desk, storage: Any, lease_s: float = loop.LEASE_S) -> Controller:
     """Of the desk's parts, but for the storage."""
     return Controller(Identity(ManagerRecord(ME, "host", "")), replace(desk.outside, storage=storage), lease_s=lease_s)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    it = Desk(tmp_path)
-    yield it
-    it.close()
 
 
 def test_studies_that_cannot_be_read_do_not_keep_the_others_from_their_end(desk: Desk) -> None:

@@ -18,10 +18,8 @@ from katib.manager.controller import output as taking
 from katib.worker.base import Output, RunPhase
 from katib.worker.local import output as reading
 from tests.controller import planning
-from tests.controller.desk import Desk, desk, running
+from tests.controller.desk import Desk, running
 from tests.e2e.harness import study, until
-
-__all__ = ["desk"]
 
 # One of the trials does something in its folder when it is told to, and ends when it is told to.
 SCRIPT = """

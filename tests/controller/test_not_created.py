@@ -7,10 +7,8 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.domain.trial import TrialReason, TrialState
 from katib.worker.base import RunSpec
-from tests.controller.desk import Desk, desk
+from tests.controller.desk import Desk
 from tests.e2e.harness import study, until
-
-__all__ = ["desk"]
 
 
 @pytest.mark.long

@@ -15,10 +15,8 @@ from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.controller.looking import WorkerAwayError
 from katib.manager.storage.open import open_storage
 from katib.worker.base import RunSpec
-from tests.controller.desk import ME, OTHER, Desk, desk, running
+from tests.controller.desk import ME, OTHER, Desk, running
 from tests.e2e.harness import study, until
-
-__all__ = ["desk"]
 
 
 def test_a_change_made_through_another_connection_is_seen_by_the_next_pass(desk: Desk, tmp_path: Path) -> None:

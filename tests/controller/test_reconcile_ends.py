@@ -23,10 +23,8 @@ from katib.manager.service_ports import (
     StoppingDelta,
 )
 from katib.worker.base import RunSpec, RunStatus
-from tests.controller.desk import ME, Desk, desk, running
+from tests.controller.desk import ME, Desk, running
 from tests.e2e.harness import study, until
-
-__all__ = ["desk"]
 
 
 def test_a_pause_that_comes_in_the_middle_of_a_pass_stays(desk: Desk) -> None:

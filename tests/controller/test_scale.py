@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +18,6 @@ from tests.controller.desk import ME, Desk
 from tests.controller.test_cost import Statements
 from tests.e2e.harness import study, until
 from tests.storage.builders import make_study, running
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    it = Desk(tmp_path)
-    yield it
-    it.close()
 
 
 class Manager:

@@ -14,11 +14,9 @@ from katib.domain.study import Intent, Limits
 from katib.domain.trial import NewTrial, TrialReason, TrialState
 from katib.manager.controller.means import LeaseOverError
 from katib.worker.base import RunPhase, RunSpec
-from tests.controller.desk import Desk, desk, running
-from tests.controller.managers import asked, begun, counting, once, other, running_at, take_over, work_until
+from tests.controller.desk import Desk, running
+from tests.controller.managers import asked, begun, counting, once, running_at, take_over, work_until
 from tests.e2e.harness import study, until
-
-__all__ = ["desk", "other"]
 
 
 def test_a_lease_that_runs_out_in_the_middle_of_a_pass_ends_it_before_anything_is_done(

@@ -13,11 +13,9 @@ from katib.domain.study import Study, StudyState
 from katib.domain.trial import Trial, TrialState
 from katib.manager.controller.means import LeaseOverError
 from katib.worker.base import RunPhase, RunSpec
-from tests.controller.desk import ME, OTHER, Desk, desk, running
-from tests.controller.managers import begun, counting, once, other, take_over, work_until
+from tests.controller.desk import ME, OTHER, Desk, running
+from tests.controller.managers import begun, counting, once, take_over, work_until
 from tests.e2e.harness import study, until
-
-__all__ = ["desk", "other"]
 
 
 def gated(tmp_path: Path, max_trials: int) -> dict[str, Any]:

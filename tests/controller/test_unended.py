@@ -15,10 +15,8 @@ from katib.domain.study import Intent, StudyReason, StudyState
 from katib.domain.trial import Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges
 from katib.worker.base import Output
-from tests.controller.desk import Desk, desk, running
+from tests.controller.desk import Desk, running
 from tests.e2e.harness import study, until
-
-__all__ = ["desk"]
 
 SAID = "it cannot be ended yet, which is tried again: hands off"
 

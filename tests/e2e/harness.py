@@ -7,11 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import grpc
 import psutil
@@ -24,24 +23,9 @@ from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterT
 from katib.domain.study import Limits, Objective, StudySpec
 from katib.domain.trial import Trial
 from katib.domain.views import StudySummary
+from tests.waiting import PATIENCE_S, until
 
 BIN = Path(sys.executable).parent
-# For what takes a second; on a machine under load it may take many.
-PATIENCE_S = 40.0
-
-Value = TypeVar("Value")
-
-
-def until(what: Callable[[], Value | None], seconds: float = PATIENCE_S, poll: float = 0.05) -> Value:
-    """The first value of `what()` that is not false; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = what()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s; at last it was {value!r}")
-        time.sleep(poll)
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """The keeper: every finished trial has one model record, whatever crashes, and retention removes what is its own."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,7 @@ from tests.storage.builders import (
     move,
     observe,
 )
+from tests.waiting import until
 
 __all__ = ["keeper", "storage", "store", "worker"]
 
@@ -243,13 +243,6 @@ def test_what_a_client_has_saved_outlives_retention(storage, store, worker, keep
 
 
 # The thread
-
-
-def until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

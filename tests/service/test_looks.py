@@ -9,18 +9,13 @@ import pytest
 from katib.domain.effort import working_for
 from katib.manager.service.looks import Looks
 from tests.e2e.harness import until
+from tests.waiting import compute
 
 S = 30
 
 
 def never() -> bool:
     return False
-
-
-def compute(seconds: float) -> None:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
 
 
 class Watcher:
