@@ -168,7 +168,7 @@ def test_a_write_that_knows_nothing_of_the_others_finds_what_they_did_and_is_not
             seen.append(studies.get_study(session, study.id).completed)
             managers.release(session, "gone")
 
-        storage.database.write(function)
+        storage.database.write(function, study.id)
 
     calls(storage, complete(storage, trials[0]), give_up, complete(storage, trials[1]))
     after = storage.get_study(study.id)

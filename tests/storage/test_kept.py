@@ -248,7 +248,7 @@ def test_after_a_write_that_knows_nothing_of_the_others_only_what_it_left_alone_
     manager = "gone" if changes_it else "another"
 
     def give_up():
-        one.database.write(lambda session: managers.release(session, manager))
+        one.database.write(lambda session: managers.release(session, manager), study.id)
 
     calls(one, lambda: loop(one, trial), give_up, report(one, second, 0.3))
     watched = Assumptions(one)

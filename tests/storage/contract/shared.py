@@ -234,13 +234,13 @@ class SharedDatabaseContract:
         add(a, study, 600)
         write, calls = a.database.write, []
 
-        def break_off(function):
+        def break_off(function, study_id):
             calls.append(1)
             if len(calls) == 3:
                 if by == "another":
                     a.deletions.close()
                 raise UnavailableError("away for a moment")
-            return write(function)
+            return write(function, study_id)
 
         if by == "another":
             monkeypatch.setattr(deletion, "_LOOK_S", 0.2)

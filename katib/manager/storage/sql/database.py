@@ -58,15 +58,16 @@ class Database:
                 connection.close()
         raise AssertionError  # the last time round returns or raises
 
-    def write(self, function: Callable[[Session], T]) -> T:
-        """See Writer.write. For what concerns a study the function calls `Session.touch`."""
-        return self._writer.write(function)
+    def write(self, function: Callable[[Session], T], study_id: str = "") -> T:
+        """See Writer.write. For what concerns a study the function calls `Session.touch`. `study_id`: the one that it locks, if
+        it does."""
+        return self._writer.write(function, study_id=study_id)
 
-    def write_study(self, function: Callable[[Session], T], about: About | None = None) -> T:
+    def write_study(self, function: Callable[[Session], T], about: About | None = None, study_id: str = "") -> T:
         """As `write`, for a function that locks a study before it reads or writes anything of it, and changes it and its trials
         by `changes` and `store_study` alone: it shares with those beside it what is held (held.py). `about`: what it will ask
-        for."""
-        return self._writer.write(function, shares=True, about=about)
+        for; `study_id`: the one that it locks, where `about` does not say."""
+        return self._writer.write(function, shares=True, about=about, study_id=study_id)
 
     def write_apart(self, function: Callable[[Session], T]) -> T:
         """As `write`, but waits for none of the writes there, which a locked study may hold up: for what keeps a manager alive.

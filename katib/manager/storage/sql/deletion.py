@@ -95,7 +95,7 @@ class Deletions:
             self._under_way.add(study_id)
         whole = False
         try:
-            if self._database.write(lambda session: _mark(session, study_id)):
+            if self._database.write(lambda session: _mark(session, study_id), study_id):
                 _remove(self._database, study_id)
             whole = True
         finally:
@@ -142,7 +142,7 @@ class Deletions:
 
 
 def _remove(database: Database, study_id: str) -> None:
-    while database.write(lambda session: _delete_chunk(session, study_id)):
+    while database.write(lambda session: _delete_chunk(session, study_id), study_id):
         time.sleep(_PAUSE_S)
 
 

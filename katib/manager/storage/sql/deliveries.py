@@ -50,7 +50,7 @@ class SqlDeliveries:
         return 0 if row is None else int(row[0])
 
     def advance(self, store: str, study_id: str, revision: int) -> None:
-        self._database.write(lambda session: _advance(session, store, study_id, revision))
+        self._database.write(lambda session: _advance(session, store, study_id, revision), study_id)
 
 
 def _advance(session: Session, store: str, study_id: str, revision: int) -> None:

@@ -159,9 +159,10 @@ class MySqlSession(Session):
 
     def __init__(self, connection: DBAPIConnection, dialect: Dialect, clock: DatabaseClock) -> None:
         super().__init__(connection, dialect, clock)
-        # Each with how many rows it must find, or None; of a guard, which must find one, the study; of inserts the rows, in
-        # groups that fit in a packet.
-        self._put_off: list[tuple[str, int | str | None] | tuple[str, list[str]]] = []
+        # Each with how many rows it must find, or None; of inserts the rows, in groups that fit in a packet.
+        self._put_off: list[tuple[str, int | None] | tuple[str, list[str]]] = []
+        # By study: guards, which must find one row.
+        self._first: dict[str, str] = {}
         self._inserts: dict[Statement, list[str]] = {}
         self._length = 0
         self._escape: Callable[[Any], str] = connection.escape
@@ -209,13 +210,19 @@ class MySqlSession(Session):
         self.held, self.guards = held, dict(guards)
 
     def guard(self, study_id: str, statement: Statement, row: Mapping[str, Any]) -> None:
-        self._put_off.insert(0, (self._text(statement, row), study_id))
+        self._first[study_id] = self._text(statement, row)
 
     def flush(self) -> None:
-        if not self._put_off:
+        if not self._put_off and not self._first:
             return
         self._secure()
-        put_off, self._put_off, self._inserts, self._length = self._put_off, [], {}, 0
+        # They lock, and go by study as everybody's locks do (order.py).
+        first, self._first = sorted(self._first.items()), {}
+        put_off: list[tuple[str, int | str | None] | tuple[str, list[str]]] = [
+            *((text, study_id) for study_id, text in first),
+            *self._put_off,
+        ]
+        self._put_off, self._inserts, self._length = [], {}, 0
         texts = [text if not isinstance(what, list) else text + ",".join(what) for text, what in put_off]
         found: list[int] = []
         try:

@@ -65,7 +65,9 @@ class SqlStorage:
         return self.database.read(lambda session: studies.list_studies(session, filter_, page_size, page_token))
 
     def update_study(self, study_id: str, change: Callable[[Study], Study]) -> Study:
-        return self.database.write_study(lambda session: studies.update_study(session, study_id, change))
+        return self.database.write_study(
+            lambda session: studies.update_study(session, study_id, change), study_id=study_id
+        )
 
     def delete_study(self, study_id: str) -> None:
         self.deletions.delete(study_id)
@@ -88,7 +90,8 @@ class SqlStorage:
         return self.database.write_study(
             lambda session: changes_.add_trials(
                 session, study_id, expected_suggested, trials, at, client_id, manager_id, running, lease, own or {}
-            )
+            ),
+            study_id=study_id,
         )
 
     def hand_out(
@@ -100,11 +103,15 @@ class SqlStorage:
         )
 
     def give_trials(self, give: Giving) -> Applied:
-        return self.database.write_study(lambda session: changes_.give_trials(session, give), _about("", give))
+        return self.database.write_study(
+            lambda session: changes_.give_trials(session, give), _about("", give), give.study_id
+        )
 
     def apply(self, study_id: str, changes: StudyChanges, manager_id: str | None = None) -> Applied:
         check_changes(changes)
-        return self.database.write_study(lambda session: changes_.apply(session, study_id, changes, manager_id))
+        return self.database.write_study(
+            lambda session: changes_.apply(session, study_id, changes, manager_id), study_id=study_id
+        )
 
     def apply_to(
         self,
@@ -152,7 +159,7 @@ class SqlStorage:
         found = self.database.read(lambda session: trials.has_trials_for(session, study_id, client_id))
         if not found and self.database.clock.is_due(study_id):
             # Nobody would come to its leases otherwise, where nothing is new any more.
-            self.database.write_study(lambda session: locking.mend_study(session, study_id))
+            self.database.write_study(lambda session: locking.mend_study(session, study_id), study_id=study_id)
         return found
 
     def has_leases(self, study_id: str) -> bool:

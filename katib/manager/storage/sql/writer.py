@@ -1,7 +1,8 @@
 """One writer at a time in a process, and group commit.
 
 A write is a function of a Session. What is queued while another write is at work (see group.py) runs in one transaction and is
-committed once, without waiting for more: under load the cost of a commit is shared, alone nobody waits for company.
+committed once, without waiting for more: under load the cost of a commit is shared, alone nobody waits for company. The order
+in which they run is that of order.py.
 
 What happens when something fails:
 
@@ -25,7 +26,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.pool import PoolProxiedConnection
@@ -37,6 +37,7 @@ from katib.manager.storage.sql.failures import Failure, failure_of
 from katib.manager.storage.sql.group import Group, Job
 from katib.manager.storage.sql.held import About, Held
 from katib.manager.storage.sql.kept import Kept, assume
+from katib.manager.storage.sql.order import Order, Write
 from katib.manager.storage.sql.session import Session, StaleError, make_session
 
 T = TypeVar("T")
@@ -52,15 +53,6 @@ _PAUSES_S: Final = (0.05, 0.1, 0.2)
 _LOCKED_AT_MOST: Final = 3
 # Longer than all tries and lock waits of a batch that goes wrong.
 _DEADLINE_S: Final = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """`shares`: it knows of what is held (held.py). `about`: what it will ask for, if that is known."""
-
-    function: Callable[[Session], Any]
-    shares: bool = False
-    about: About | None = None
 
 
 class _NotBegunError(UnavailableError):
@@ -90,16 +82,19 @@ class Writer:
         self._clock = clock or DatabaseClock()
         self._connection: PoolProxiedConnection | None = None
         self._kept = Kept()
+        self._order = Order()
         self._group: Group[Write] = Group(self._work_or_drop, MAX_BATCH, _DEADLINE_S, connections.where)
 
-    def write(self, function: Callable[[Session], T], *, shares: bool = False, about: About | None = None) -> T:
+    def write(
+        self, function: Callable[[Session], T], *, shares: bool = False, about: About | None = None, study_id: str = ""
+    ) -> T:
         """The function's result, once it is committed. The function may run more than once and must not wait for others.
-        `shares` and `about` as in Write.
+        The rest as in Write.
 
         Raises what the function raised; UnavailableError when the database does not work; DeadlineExceededError when it took
         too long.
         """
-        result: T = self._group.do(Write(function, shares, about))
+        result: T = self._group.do(Write(function, shares, about, study_id))
         return result
 
     def close(self) -> None:
@@ -162,11 +157,11 @@ class Writer:
     def _transact(self, jobs: Sequence[Job[Write]]) -> None:
         """One transaction. Either it is committed and every job is at its end, or it raises: then, but for
         _UnknownOutcomeError, nothing has happened."""
-        abouts = [job.function.about for job in jobs if job.function.about is not None]
+        abouts = _abouts_of(jobs)
         assumed = self._kept.assume(abouts) if len(abouts) == len(jobs) else None
         if assumed is not None:
             try:
-                self._try(jobs, abouts, assumed)
+                self._try(jobs, assumed)
                 return
             except (_NotBegunError, _UnknownOutcomeError):
                 raise
@@ -183,33 +178,34 @@ class Writer:
                 if self._connection is None:
                     raise
                 _log.debug("a batch of %d writes is run again, and assumes nothing", len(jobs), exc_info=True)
-        self._try(jobs, abouts, None)
+        self._try(jobs, None)
 
-    def _try(self, jobs: Sequence[Job[Write]], abouts: Sequence[About], assumed: Held | None) -> None:
+    def _try(self, jobs: Sequence[Job[Write]], assumed: Held | None) -> None:
         began = time.monotonic()
         session = self._begin()
         done: list[tuple[Job[Write], Any, KatibError | None]] = []
         job: Job[Write] | None = None
         try:
-            if assumed is None:
-                session.expected = abouts
-            else:
+            if assumed is not None:
                 assume(session, assumed)
-            for job in jobs:
-                # What it reads is as the others have left it, and what it changes they must not take for known.
-                alone = not job.function.shares
-                if alone:
-                    session.settle()
-                writes = session.writes
-                try:
-                    result = job.function.function(session)
+            for run in self._runs(session, jobs, assumed):
+                if assumed is None:
+                    session.expected = _abouts_of(run)
+                for job in run:
+                    # What it reads is as the others have left it, and what it changes they must not take for known.
+                    alone = not job.function.shares
                     if alone:
                         session.settle()
-                    done.append((job, result, None))
-                except KatibError as error:
-                    if session.writes != writes:
-                        raise
-                    done.append((job, None, error))
+                    writes = session.writes
+                    try:
+                        result = job.function.function(session)
+                        if alone:
+                            session.settle()
+                        done.append((job, result, None))
+                    except KatibError as error:
+                        if session.writes != writes:
+                            raise
+                        done.append((job, None, error))
             if assumed is not None:
                 self._kept.check(assumed)
             session.settle()
@@ -232,10 +228,19 @@ class Writer:
             else:
                 job.fail(refusal)
 
+    def _runs(
+        self, session: Session, jobs: Sequence[Job[Write]], assumed: Held | None
+    ) -> Sequence[Sequence[Job[Write]]]:
+        # SQLite's one lock is there already, and what is assumed is locked by the session, all at once.
+        if self._dialect.name == "sqlite" or assumed is not None:
+            return [jobs]
+        return self._order.runs(session, jobs)
+
     def _learn(self, settled: Iterable[Held]) -> None:
         try:
             for held in settled:
                 self._kept.learn(held)
+                self._order.learn(held)
         except Exception:  # noqa: BLE001 - it is committed, and nothing is lost by knowing nothing
             self._kept.clear()
             _log.exception("what was written is not kept")
@@ -309,6 +314,10 @@ class Writer:
         if connection is not None:
             connection.invalidate()
             connection.close()
+
+
+def _abouts_of(jobs: Sequence[Job[Write]]) -> list[About]:
+    return [job.function.about for job in jobs if job.function.about is not None]
 
 
 def _fail_all(jobs: Sequence[Job[Write]], error: KatibError) -> None:
