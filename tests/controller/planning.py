@@ -9,7 +9,7 @@ from katib.domain.search_space import FeasibleSpace, Parameter, ParameterConfig,
 from katib.domain.study import Limits, Objective, Study, StudySpec, StudyState
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import TrialMove
-from katib.manager.controller.observed import Observed
+from katib.manager.controller.observed import Heard, Observed
 from katib.manager.controller.plan import plan
 from katib.worker.base import RunPhase, RunStatus
 
@@ -59,10 +59,19 @@ def run(t: Trial, phase: RunPhase = RunPhase.RUNNING, **changes: Any) -> RunStat
     return replace(base, **changes)
 
 
-def observed(s: Study, trials: list[Trial] | None = None, runs: list[RunStatus] | None = None, **more: Any) -> Observed:
+def observed(
+    s: Study,
+    trials: list[Trial] | None = None,
+    runs: list[RunStatus] | None = None,
+    *,
+    drained: bool = True,
+    heard: dict[str, Heard] | None = None,
+    **more: Any,
+) -> Observed:
+    """`drained`: of the runs that have ended all output is taken in, unless `heard` says otherwise."""
     runs = runs or []
-    more.setdefault("drained", frozenset(r.name for r in runs if r.phase.ended))
-    return Observed(study=s, trials=trials or [], runs={r.name: r for r in runs}, **more)
+    of_runs = {r.name: Heard(drained=drained and r.phase.ended) for r in runs} | (heard or {})
+    return Observed(study=s, trials=trials or [], runs={r.name: r for r in runs}, heard=of_runs, **more)
 
 
 def actions(o: Observed, kind: type, now: datetime = NOW) -> list[Any]:

@@ -43,8 +43,7 @@ def state(
     s = study(suggested=1, **counters, **{"spec": {"limits": {"max_trials": 1}}, **study_changes})
     failure = {"reason": "ExitCode", "message": "exited with code 1"} if phase is RunPhase.FAILED else {}
     runs = [] if phase is None else [run(t, phase, **{**failure, **(run_changes or {})})]
-    names = frozenset(r.name for r in runs if r.phase.ended and drained)
-    return observed(s, [t] if trial_state else [], runs, drained=names)
+    return observed(s, [t] if trial_state else [], runs, drained=drained)
 
 
 def done(o: Observed) -> list[str]:
@@ -230,14 +229,14 @@ def test_in_every_state_there_is_the_plan_keeps_its_rules(study_changes: dict[st
             name = run_name(move.trial_id, move.attempt)
             if name in runs:
                 assert runs[name].phase.ended
-                assert name in o.drained
+                assert o.heard[name].drained
             else:
                 assert move.from_state is PENDING
                 assert kinds.index(FenceRun) < planned.actions.index(move)
         for delete in (a for a in planned.actions if isinstance(a, DeleteRun)):
             unfinished = {run_name(t.id, t.attempt) for t in o.trials}
             assert runs[delete.run].phase.ended
-            assert delete.run in o.drained or delete.run not in unfinished
+            assert o.heard[delete.run].drained or delete.run not in unfinished
         ends = RemoveStudy in kinds or any(isinstance(a, StudyMove) and a.state.finished for a in planned.actions)
         if ends:
             assert not o.trials

@@ -11,6 +11,7 @@ from katib.domain.study import PAUSED_MESSAGE, Intent, StudyReason, StudyState
 from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, TrialReason
 from katib.manager.changes import StopRequest, StudyMove, TrialMove, TrialNote
 from katib.manager.controller.actions import Ask, CreateRun, DeleteRun, FenceRun, StopRun
+from katib.manager.controller.observed import Heard
 from katib.manager.controller.plan import Plan, plan
 from katib.manager.controller.settling import FENCE_LOOK, ON_ITS_WAY, RETRY_MOST
 from katib.worker.base import RunPhase
@@ -61,14 +62,14 @@ def test_a_run_that_ended_while_the_manager_was_down_completes_its_trial() -> No
 def test_what_could_not_be_read_of_a_trial_that_has_its_objective_is_said_on_it() -> None:
     t = trial(1, RUNNING, objective=0.5)
     ended = run(t, RunPhase.SUCCEEDED)
-    o = observed(study(), [t], [ended], drained=frozenset({ended.name}), warnings={ended.name: "m cannot be read"})
+    o = observed(study(), [t], [ended], heard={ended.name: Heard(drained=True, warning="m cannot be read")})
     (move,) = actions(o, TrialMove)
     assert (move.to_state, move.message) == (COMPLETED, "m cannot be read")
 
 
 def test_a_trial_is_not_completed_before_its_output_is_taken_in_whole() -> None:
     t = trial(1, RUNNING, objective=0.9)
-    o = observed(study(suggested=1, running=1), [t], [run(t, RunPhase.SUCCEEDED)], drained=frozenset())
+    o = observed(study(suggested=1, running=1), [t], [run(t, RunPhase.SUCCEEDED)], drained=False)
     assert moves(o) == []
     assert actions(o, DeleteRun) == []
     # At once where a pass has found more; here it waits for the worker.
@@ -154,7 +155,12 @@ def test_a_run_that_is_not_there_is_looked_up_although_a_clock_was_set_back() ->
 def test_a_run_that_ends_well_without_its_objective_is_an_error_that_shows_its_last_lines() -> None:
     t = trial(1, RUNNING)
     r = run(t, RunPhase.SUCCEEDED)
-    o = observed(study(running=1, spec={"limits": {"retry_limit": 5}}), [t], [r], tails={r.name: "loss=3 | bye"})
+    o = observed(
+        study(running=1, spec={"limits": {"retry_limit": 5}}),
+        [t],
+        [r],
+        heard={r.name: Heard(drained=True, tail="loss=3 | bye")},
+    )
     (move,) = actions(o, TrialMove)
     assert (move.to_state, move.reason) == (ERROR, TrialReason.METRICS_UNAVAILABLE)
     assert "acc" in move.message
@@ -163,7 +169,7 @@ def test_a_run_that_ends_well_without_its_objective_is_an_error_that_shows_its_l
 
 def test_a_trial_whose_run_has_ended_says_after_a_while_that_its_output_is_still_being_read() -> None:
     t = trial(1, RUNNING)
-    o = observed(study(running=1), [t], [run(t, RunPhase.SUCCEEDED, ended_at=NOW)], drained=frozenset())
+    o = observed(study(running=1), [t], [run(t, RunPhase.SUCCEEDED, ended_at=NOW)], drained=False)
     assert actions(o, TrialNote, NOW + timedelta(seconds=1)) == []
     (note,) = actions(o, TrialNote, NOW + timedelta(seconds=2))
     assert note.message == "it has ended, and what it printed or wrote is still being read"
@@ -174,7 +180,10 @@ def test_a_trial_whose_run_has_ended_says_after_a_while_that_its_output_is_still
 def test_a_trial_that_was_stopped_says_that_some_of_its_output_was_lost_beside_why() -> None:
     t = trial(1, RUNNING, stop_reason=TrialReason.STOPPED_BY_USER, stop_message="stopped by a user")
     ended = run(t, RunPhase.FAILED)
-    (move,) = actions(observed(study(running=1), [t], [ended], warnings={ended.name: "some was lost"}), TrialMove)
+    (move,) = actions(
+        observed(study(running=1), [t], [ended], heard={ended.name: Heard(drained=True, warning="some was lost")}),
+        TrialMove,
+    )
     assert (move.to_state, move.message) == (KILLED, "stopped by a user; some was lost")
 
 
@@ -354,7 +363,9 @@ def test_a_trial_that_could_not_be_begun_once_and_waits_for_a_slot_says_that() -
 def test_a_study_that_is_to_end_says_which_run_is_out_of_sight() -> None:
     live = trial(1, RUNNING)
     s = replace(study(running=1, suggested=1), intent=Intent.STOP)
-    (move,) = actions(observed(s, [live], unseen={run_name(live.id, 1): "grant the verb get on pods"}), StudyMove)
+    (move,) = actions(
+        observed(s, [live], heard={run_name(live.id, 1): Heard(unseen="grant the verb get on pods")}), StudyMove
+    )
     assert (
         move.message == f"run {run_name(live.id, 1)} cannot be ended yet: grant the verb get on pods; stopped by a user"
     )

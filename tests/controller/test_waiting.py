@@ -227,7 +227,7 @@ def test_an_answer_ends_the_wait_and_a_failure_is_shown_in_its_place(
 def test_a_study_with_room_is_looked_at_again_when_it_shows_something_else(made: Study) -> None:
     until = NOW + timedelta(seconds=5)
     asking = Asking(in_flight=True, history=History.FINALS, trouble=said(5), trouble_until=until)
-    observed = Observed(made, (), {}, frozenset(), asking=asking)
+    observed = Observed(made, (), {}, asking=asking)
     todo = plan(observed, NOW)
     assert todo.wake_at == until
     assert [(a.reason, a.message) for a in todo.actions if isinstance(a, StudyMove)] == [said(5)]

@@ -46,8 +46,10 @@ class Lookout:
         self._drop_if_old(trials, runs)
         with at_worker():
             taken = take_in(self._worker, study, trials, runs, readings)
-        taken.unseen = unseen
-        silent = {t.id for t in taken.trials if t.objective is None and run_name(t.id, t.attempt) in taken.drained}
+        for name, why in unseen.items():
+            taken.heard[name].unseen = why
+        drained = {name for name, heard in taken.heard.items() if heard.drained}
+        silent = {t.id for t in taken.trials if t.objective is None and run_name(t.id, t.attempt) in drained}
         if silent:
             # What a run reported as its last act may have come after the trials were read, and before it ended.
             fresh = {t.id: t.objective for t in self._storage.unfinished_trials(study.id)}
@@ -55,7 +57,7 @@ class Lookout:
             for trial in taken.trials:
                 name = run_name(trial.id, trial.attempt)
                 if trial.id in silent and trial.objective is None and runs[name].phase is RunPhase.SUCCEEDED:
-                    taken.missing[name] = self._missing(study, trial, name, readings[name])
+                    taken.heard[name].missing = self._missing(study, trial, name, readings[name])
         return runs, taken
 
     def _missing(self, study: Study, trial: Trial, run: str, reading: Reading) -> str:

@@ -35,14 +35,31 @@ class Asking:
     note: str | None = None
 
 
+@dataclass(slots=True)
+class Heard:
+    """What a pass has heard of a run, beside its status."""
+
+    # It has ended, and its output has been taken in whole.
+    drained: bool = False
+    # Its last lines, where it failed or ended well without its objective; and why there is none in the latter case.
+    tail: str = ""
+    missing: str = ""
+    # What its trial is to say that has its objective all the same.
+    warning: str = ""
+    # Why its output could not be read now; and why its worker cannot say now whether it is there.
+    unread: str = ""
+    unseen: str = ""
+
+
+NOTHING_HEARD: Final = Heard()
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that the plan may know.
 
-    `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass; `drained`
-    names the ended runs whose output has been taken in whole; `tails` holds the last lines of those that failed, or ended well
-    without their objective, and `missing` says of the latter why; `unread` why some could not be read now; `unseen` why of
-    some the worker cannot say now whether they are there; `warnings` is what is to be said of those that have an objective.
+    `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass. `runs`, and
+    what was `heard` of them, by name.
     `rule_due`: the early-stopping rule should be asked now. `worker_trouble`: why the worker could create no run; it is tried
     again at `worker_retry`, and the trials in `create_last` after all others. `unended`: why runs that are to end could not be
     ended yet.
@@ -51,12 +68,7 @@ class Observed:
     study: Study
     trials: Sequence[Trial]
     runs: Mapping[str, RunStatus]
-    drained: frozenset[str]
-    tails: Mapping[str, str] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
-    unseen: Mapping[str, str] = field(default_factory=dict)
-    warnings: Mapping[str, str] = field(default_factory=dict)
+    heard: Mapping[str, Heard] = field(default_factory=dict)
     asking: Asking = field(default_factory=Asking)
     rule_due: bool = False
     rule_trouble: tuple[str, str] | None = None

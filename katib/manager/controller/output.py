@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -16,6 +17,7 @@ from katib.domain.study import Study, StudySpec
 from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import Intake
 from katib.manager.controller.files import TROUBLE_S, FileReading
+from katib.manager.controller.observed import Heard
 from katib.manager.patterns import compile_pattern
 from katib.worker.base import Output, RunPhase, RunStatus, Worker
 from katib.worker.lines import line_text
@@ -66,21 +68,14 @@ class Reading:
 class Taken:
     """What one pass took in.
 
-    `trials` are those given, with the objective that `intakes`, once stored, will give them. `drained` names the ended runs
-    whose output is taken in whole, `tails` the last lines of those that failed or have no objective, `missing` why those that
-    ended well have none, `unread` why some could not be read now, `unseen` why of some the worker cannot say now whether they
-    are there. `warnings` is what the trials are to say that have one all the same. `metrics`: there were new values. `more`:
-    there is output left for another pass at once. `waiting`: something is to be read again in a while.
+    `trials` are those given, with the objective that `intakes`, once stored, will give them. `heard`, by the runs' names.
+    `metrics`: there were new values. `more`: there is output left for another pass at once. `waiting`: something is to be read
+    again in a while.
     """
 
     intakes: list[Intake] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
-    drained: set[str] = field(default_factory=set)
-    tails: dict[str, str] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    unread: dict[str, str] = field(default_factory=dict)
-    unseen: dict[str, str] = field(default_factory=dict)
-    warnings: dict[str, str] = field(default_factory=dict)
+    heard: defaultdict[str, Heard] = field(default_factory=lambda: defaultdict(Heard))
     metrics: bool = False
     more: bool = False
     waiting: bool = False
@@ -139,18 +134,17 @@ def _read_or_note(
 
 def _drain(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> None:
     """The run has ended and all of it is read: what is left to say of that."""
-    taken.drained.add(run.name)
-    warnings = [text for text in (reading.loss, reading.files.warning if reading.files else "") if text]
-    if warnings:
-        taken.warnings[run.name] = "; ".join(warnings)
+    heard = taken.heard[run.name]
+    heard.drained = True
+    heard.warning = "; ".join(filter(None, (reading.loss, reading.files.warning if reading.files else "")))
     failed = run.phase is RunPhase.FAILED
     if trial.stop_reason or not (failed or trial.objective is None):
         return
     if not reading.cause:
-        taken.tails[run.name] = _tail(worker, study.id, run.name)
+        heard.tail = _tail(worker, study.id, run.name)
     elif failed:
         # Asked for once more it might take half a minute to be refused, and the others wait.
-        taken.tails[run.name] = f"({reading.cause})"
+        heard.tail = f"({reading.cause})"
 
 
 def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:
@@ -186,7 +180,7 @@ def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: R
 def _not_read(study: Study, run: RunStatus, reading: Reading, trouble: str, taken: Taken, *, for_good: bool) -> None:
     """It is looked at again in a while: the others go on. `for_good`: in the end it costs its own run its values."""
     now = time.monotonic()
-    taken.unread[run.name] = trouble
+    taken.heard[run.name].unread = trouble
     if trouble != reading.trouble:
         _log.warning("output of %s: %s", run.name, trouble, extra={"study_id": study.id})
     reading.trouble, reading.version = trouble, -1

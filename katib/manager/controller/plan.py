@@ -158,7 +158,8 @@ class _Planner:
             # What ends in this pass is behind the next one. Of runs that are left their worker tells.
             self.settling.wake(self.now if self.observed.trials else self.now + UNREAD_LOOK)
         reason = StudyReason.DELETING if self.study.intent is Intent.DELETE else StudyReason.STOPPING
-        kept = {**self.observed.unseen, **self.observed.unended}
+        unseen = {run: heard.unseen for run, heard in self.observed.heard.items() if heard.unseen}
+        kept = {**unseen, **self.observed.unended}
         held = [f"run {run} cannot be ended yet: {trouble}" for run, trouble in kept.items()]
         # Before the rest, of which a later pass takes what its service said.
         self._note(reason, "; ".join([*held[:1], self._told(end.message)]))

@@ -9,7 +9,7 @@ from katib.domain.study import Limits
 from katib.domain.trial import DISRUPTIONS, MAX_DISRUPTIONS, Trial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, TrialMove, TrialNote
 from katib.manager.controller.actions import Action, FenceRun, StopRun
-from katib.manager.controller.observed import Observed
+from katib.manager.controller.observed import NOTHING_HEARD, Heard, Observed
 from katib.worker.base import RunPhase, RunStatus
 
 # The wait before attempt k + 1 doubles with k, from RETRY_FIRST to RETRY_MOST.
@@ -61,7 +61,7 @@ class Settling:
         elif run is None:
             self._settle_unseen(trial, name)
         elif run.phase.ended:
-            if name in self.observed.drained:
+            if self._heard(name).drained:
                 self.deletes.append(name)
                 self._ended(trial, run)
             else:
@@ -108,7 +108,7 @@ class Settling:
     def _settle_unseen(self, trial: Trial, name: str) -> None:
         """On its way, or lost. Stopping it makes sure that it is one or the other: the worker shows it from then on."""
         self.open.append(trial)
-        unseen = self.observed.unseen.get(name)
+        unseen = self._heard(name).unseen
         if unseen and not trial.stop_reason:
             # It may run well, out of sight.
             self.wake(self.now + UNREAD_LOOK)
@@ -131,7 +131,7 @@ class Settling:
     def _read_on(self, trial: Trial, run: RunStatus) -> None:
         """It has ended, and not all that it said has been read. Where there is more of it already the pass goes on at once."""
         self.open.append(trial)
-        unread = self.observed.unread.get(run.name)
+        unread = self._heard(run.name).unread
         self.wake(self.now + (UNREAD_LOOK if unread else FENCE_LOOK))
         begin = _UNREAD if unread else _READING
         if run.ended_at is not None and run.ended_at + READING <= self.now and not trial.message.startswith(begin):
@@ -142,25 +142,24 @@ class Settling:
         # One that its rule has stopped may well end by itself and with exit code 0 for that, as when it saves its model first:
         # it did not come to its end.
         early = trial.stop_reason == TrialReason.EARLY_STOPPED
+        heard = self._heard(run.name)
         if run.phase is RunPhase.SUCCEEDED and trial.objective is not None and not early:
-            self.finish(trial, TrialState.COMPLETED, "", self.observed.warnings.get(run.name, ""), at)
+            self.finish(trial, TrialState.COMPLETED, "", heard.warning, at)
         elif trial.stop_reason == TrialReason.DEADLINE_EXCEEDED:
             self._fail(trial, trial.stop_reason, trial.stop_message, at)
         elif trial.stop_reason:
-            message = "; ".join(filter(None, (trial.stop_message, self.observed.warnings.get(run.name, ""))))
+            message = "; ".join(filter(None, (trial.stop_message, heard.warning)))
             self.finish(trial, TrialState.KILLED, trial.stop_reason, message, at)
         elif run.phase is RunPhase.SUCCEEDED:
-            self.finish(trial, TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE, self._no_metrics(run.name), at)
+            self.finish(trial, TrialState.ERROR, TrialReason.METRICS_UNAVAILABLE, self._no_metrics(heard), at)
         else:
-            tail = self.observed.tails.get(run.name, "")
-            self._fail(trial, run.reason, f"{run.message}: {tail}" if tail else run.message, at)
+            self._fail(trial, run.reason, f"{run.message}: {heard.tail}" if heard.tail else run.message, at)
 
-    def _no_metrics(self, run: str) -> str:
-        tail = self.observed.tails.get(run, "")
-        text = self.observed.missing.get(run, f"it ended well but reported no value of {self.spec.objective_name}")
-        if tail:
-            return f"{text}; its last lines: {tail}"
-        return text if run in self.observed.warnings else f"{text}; it printed nothing"
+    def _no_metrics(self, heard: Heard) -> str:
+        text = heard.missing or f"it ended well but reported no value of {self.spec.objective_name}"
+        if heard.tail:
+            return f"{text}; its last lines: {heard.tail}"
+        return text if heard.warning else f"{text}; it printed nothing"
 
     def _fail(self, trial: Trial, reason: str, message: str, at: datetime | None = None) -> None:
         further = self.limits.retry_limit or 0
@@ -237,6 +236,9 @@ class Settling:
                 self.deletes.append(name)
             elif run.phase is not RunPhase.STOPPING:
                 self.actions.append(StopRun(name))
+
+    def _heard(self, run: str) -> Heard:
+        return self.observed.heard.get(run, NOTHING_HEARD)
 
     def lies_ahead(self, at: datetime, most: timedelta) -> bool:
         """Whether a time that was at most so far ahead is still to come. Further ahead it can only be because a clock was set
