@@ -115,6 +115,18 @@ def test_the_links_of_a_page_lead_to_files_and_headings(page: str) -> None:
     assert lost == []
 
 
+def test_the_walks_through_the_code_name_modules_that_are_there() -> None:
+    page = PAGES["docs/architecture.md"].partition("\n## Reading the code\n")[2]
+    walks = re.findall(r"^- (.*(?:\n  .*)*)", page, re.MULTILINE)
+    assert len(walks) > 4
+    for walk in walks:
+        folders = [ROOT / "docs" / link for link in _LINK.findall(walk) if not link.endswith(".md")]
+        there = {module.stem for folder in folders for module in folder.glob("*.py")}
+        named = re.findall(r"`(\w+)`", walk)
+        assert named
+        assert [name for name in named if name not in there] == []
+
+
 def _anchors(path: Path) -> set[str]:
     """As GitHub makes them of headings."""
     text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
