@@ -106,6 +106,11 @@ def check_loop(limit: object, client: object, patience: object, algorithm: objec
         raise InvalidArgumentError(found)
     if asked := text_of("algorithm", algorithm, "expected the name of an algorithm"):
         check_service_name("algorithm", asked)
+    check_patience(patience)
+
+
+def check_patience(patience: object) -> None:
+    """Raises InvalidArgumentError."""
     seconds = _number("patience", patience)
     if seconds is None or not seconds >= 0:
         raise InvalidArgumentError.of("patience", patience, "expected seconds, 0 or more")

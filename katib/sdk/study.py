@@ -28,7 +28,7 @@ from katib.domain.study import StudyReason
 from katib.domain.trial import Trial as StoredTrial
 from katib.domain.views import Page, StudyDetail, every
 from katib.sdk.algorithms import check_algorithm, without_rule
-from katib.sdk.arguments import as_written, check_loop, check_server, spec_of, text_of
+from katib.sdk.arguments import as_written, check_loop, check_patience, check_server, spec_of, text_of
 from katib.sdk.patience import patiently
 from katib.sdk.space import Range, Value, typed_value
 
@@ -41,7 +41,7 @@ _log: Final = logging.getLogger("katib")
 
 # For as long a manager may be away, as one that is upgraded, before a program that drives a study gives up.
 PATIENCE_S: Final = 600.0
-# Those who create or open a study look at the screen.
+# Those who create or open a study look at the screen; programs that are started together have nobody who does.
 OPEN_S: Final = 3.0
 DEFAULT_LEASE_S: Final = 120.0
 _PAGE: Final = 1000
@@ -78,6 +78,7 @@ def create_study(
     early_stopping_settings: Mapping[str, object] | None = None,
     metrics: Sequence[str] = (),
     exist_ok: bool = False,
+    patience: float | None = None,
     server: str | None = None,
 ) -> "Study":
     """Creates a study that is driven by programs such as this one.
@@ -88,8 +89,9 @@ def create_study(
     already. `early_stopping` with its settings is a rule that stops trials early, as `trial.should_stop()` says; `metrics` are
     those that are reported beside the objective, where a rule looks at them. `exist_ok`: a study that was created so under this
     name is opened in place of a second one, however many programs do this at the same time; it must have the same parameters,
-    objective, algorithm, rule and settings, and keeps its goal and limits. `server` is where the manager is, `HOST:PORT`,
-    `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
+    objective, algorithm, rule and settings, and keeps its goal and limits. `patience`, in seconds, is how long a manager or its
+    database may be away; where it is not said three seconds, and with `exist_ok` ten minutes, as for a loop. `server` is where
+    the manager is, `HOST:PORT`, `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
 
     Raises a katib.KatibError: InvalidArgumentError says which argument is wrong, UnavailableError that no manager answers.
     """
@@ -108,13 +110,21 @@ def create_study(
         early_stopping_settings=early_stopping_settings,
         metrics=metrics,
     )
+    if patience is None:
+        patience = PATIENCE_S if exist_ok else OPEN_S
+    check_patience(patience)
     client = connect(server)
     # Drawn once: a call whose answer was lost is made again under the same.
     request_id = f"sdk-{uuid.uuid5(uuid.NAMESPACE_OID, name) if exist_ok else uuid.uuid4()}"
-    try:
-        # One of a user's own that is away is known by the study that is to be opened.
+
+    def create() -> str:
+        # Each time: a manager that is away knows no algorithm. One of a user's own that is away is known by the study that is
+        # there already.
         check_algorithm(client, algorithm, spec, lambda: exist_ok and bool(client.list_studies(name=name).items))
-        study_id = patiently(lambda: client.create_study(spec, request_id), OPEN_S, f"creating study {name}")
+        return client.create_study(spec, request_id)
+
+    try:
+        study_id = patiently(create, patience, f"creating study {name}")
     except InvalidArgumentError as error:
         for violation in error.violations:
             if violation.field == "request_id":
@@ -128,8 +138,10 @@ def create_study(
     return Study(client, study_id)
 
 
-def open_study(study: str, *, server: str | None = None) -> "Study":
-    """A study by its id or name. Raises NotFoundError where there is none, InvalidArgumentError where several have the name."""
+def open_study(study: str, *, patience: float = OPEN_S, server: str | None = None) -> "Study":
+    """A study by its id or name. `patience`, in seconds: how long a manager may be away. Raises NotFoundError where there is
+    none, InvalidArgumentError where several have the name."""
+    check_patience(patience)
     text_of("study", study, "expected a text, the id or the name of a study")
     if not study.strip():
         # To the manager an empty name is any.
@@ -137,9 +149,9 @@ def open_study(study: str, *, server: str | None = None) -> "Study":
     client = connect(server)
     if is_id(study):
         found = Study(client, study)
-        found.detail()
+        found._detail(patience)
         return found
-    page = patiently(lambda: client.list_studies(name=study, page_size=_NAMESAKES), OPEN_S, f"opening study {study}")
+    page = patiently(lambda: client.list_studies(name=study, page_size=_NAMESAKES), patience, f"opening study {study}")
     there = [s for s in page.items if s.reason != StudyReason.DELETING]
     if not there:
         raise NotFoundError(f"there is no study named {study!r} at {client.address}: katib-cli list studies shows them")
