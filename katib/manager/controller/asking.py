@@ -7,7 +7,7 @@ meanwhile must be told anyway.
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -56,6 +56,15 @@ MAX_TAG_CHARACTERS: Final = 64 * 1024
 _FULL: Final = timedelta(seconds=10)
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """For suggestions; and how many trials the study had, and had finished, when it was asked."""
+
+    call: Future[SuggestionReply]
+    suggested: int
+    finished: int
+
+
 class Conversation:
     """One study's. Used by the thread that reconciles the study; `wake` is called from any when an answer has come."""
 
@@ -64,25 +73,26 @@ class Conversation:
         self._services = services
         self._storage = storage
         self._wake = wake
+        # The study's settings as they were seen last; whether the service has accepted these, and what history it wants then.
         self._spec: StudySpec | None = None
         self._space: SearchSpace | None = None
         self._prepared = False
         self._history: History | None = None
-        self._preparing: Future[History] | None = None
-        self._generating: Future[SuggestionReply] | None = None
-        # The answer that `take` has given last.
-        self._taken: Future[SuggestionReply] | None = None
-        # When the present pass began, and when the call that is out.
+        # What is out: the settings, or a question; and the question whose answer `take` has given last.
+        self._out: Future[History] | _Question | None = None
+        self._taken: _Question | None = None
+        # When the present pass began, and when what is out was asked first.
         self._now: datetime | None = None
         self._asked_at: datetime | None = None
         # What was asked has to be asked again in this pass.
         self._again = False
-        self._asked_suggested = 0
-        self._asked_finished = 0
+        # In vain, on end; and before when it is not asked again.
         self._failures = 0
         self._not_before: datetime | None = None
+        # How many trials had finished when it had nothing for now, if that was its last word; since when, while nothing ran.
         self._empty_at: int | None = None
         self._empty_since: datetime | None = None
+        # The same of when it had nothing more at all; and its word for that.
         self._completed_at: int | None = None
         self._completed_reason = ""
         self._trouble: tuple[str, str] | None = None
@@ -113,7 +123,7 @@ class Conversation:
             trouble, until = (StudyReason.QUOTA, why), None
             waits = max(waits or now, now + _FULL) if (now := self._now) is not None else waits
         return Asking(
-            in_flight=self._preparing is not None or self._generating is not None,
+            in_flight=self._out is not None,
             not_before=waits and waits + ahead,
             history=self._history,
             completed_at=self._completed_at,
@@ -126,8 +136,7 @@ class Conversation:
 
     def _shown(self, study: Study) -> tuple[tuple[str, str] | None, datetime | None]:
         """What keeps the study from having trials, and until when that is to be shown."""
-        out = self._preparing is not None or self._generating is not None
-        if not out or self._asked_at is None or self._now is None:
+        if self._out is None or self._asked_at is None or self._now is None:
             return self._trouble, None
         seconds = int((self._now - self._asked_at).total_seconds())
         if seconds < _SHOWN_AFTER_S:
@@ -146,8 +155,8 @@ class Conversation:
         algorithm = study.spec.algorithm
         if not self._prepared or self._history is None:
             spec = replace(study.spec, settings=with_effective_settings(study.spec))
-            self._preparing = self._services.set_parameters(algorithm, study.id, spec)
-            self._preparing.add_done_callback(lambda _: self._wake())
+            settings = self._out = self._services.set_parameters(algorithm, study.id, spec)
+            settings.add_done_callback(lambda _: self._wake())
             return
         history = self._history
         out = len(unfinished)
@@ -162,10 +171,9 @@ class Conversation:
             unfinished_count=out,
             first_number=study.suggested + 1,
         )
-        self._asked_suggested = study.suggested
-        self._asked_finished = study.finished_trials
-        self._generating = self._services.generate(algorithm, request)
-        self._generating.add_done_callback(lambda _: self._wake())
+        call = self._services.generate(algorithm, request)
+        self._out = _Question(call, study.suggested, study.finished_trials)
+        call.add_done_callback(lambda _: self._wake())
 
     @property
     def shown_from(self) -> datetime | None:
@@ -175,21 +183,21 @@ class Conversation:
     def take(self, study: Study, now: datetime) -> list[NewTrial]:
         """The new trials of an answer that has come; they belong behind trial number `asked_suggested`. Begins a pass."""
         self._now, self._again = now, False
-        if self._preparing is not None and self._preparing.done():
-            call, self._preparing = self._preparing, None
-            try:
-                self._history = call.result()
-                self._prepared = True
-            except KatibError as error:
-                self._failed(study, error, now)
-        if self._generating is None or not self._generating.done():
+        out = self._out
+        if out is None:
+            return []
+        if not isinstance(out, _Question):
+            if out.done():
+                self._settings_answered(study, out, now)
+            return []
+        if not out.call.done():
             return []
         if study.state is not StudyState.RUNNING or study.intent is not Intent.NONE:
             # It takes no new trials. A service may count what it gives out, so the answer is kept for when the study goes on.
             return []
-        self._taken, self._generating = self._generating, None
+        self._taken, self._out = out, None
         try:
-            reply = self._taken.result()
+            reply = out.call.result()
             most = min(_allowed(study), self._room.of(study)[0])
             trials = [self._new_trial(study, s) for s in reply.suggestions[:most]]
         except AskAgainError:
@@ -199,14 +207,14 @@ class Conversation:
         except KatibError as error:
             self._failed(study, error, now)
             return []
-        if trials and study.suggested != self._asked_suggested:
+        if trials and study.suggested != out.suggested:
             # Somebody else has added some: these were suggested without knowing them.
             self.lost()
             return []
         self._note = noted(reply.note)
         self._trouble = None
         if not trials and not reply.completed:
-            self._empty(study, now)
+            self._empty(study, out, now)
             return []
         self._failures = 0
         self._not_before = None
@@ -215,17 +223,27 @@ class Conversation:
             self._empty_since = None
         else:
             # With trials it only said that these were the last; should they not be stored, it must be asked again.
-            self._completed_at = self._asked_finished
+            self._completed_at = out.finished
             self._completed_reason = reply.reason
         return trials
 
+    def _settings_answered(self, study: Study, settings: Future[History], now: datetime) -> None:
+        self._out = None
+        try:
+            self._history = settings.result()
+            self._prepared = True
+        except KatibError as error:
+            self._failed(study, error, now)
+
     @property
     def asked_suggested(self) -> int:
-        return self._asked_suggested
+        """How many trials the study had when that was asked whose answer `take` has given last."""
+        assert self._taken is not None
+        return self._taken.suggested
 
     def not_stored(self) -> None:
         """What `take` gave could not be stored now: it gives it again, unless trials have been added by then."""
-        self._generating = self._taken
+        self._out = self._taken
 
     def lost(self) -> None:
         """What the service gave is not going to be stored. If it counts what it gives out, it must begin anew."""
@@ -252,10 +270,10 @@ class Conversation:
             FREE_SLOT,
         )
 
-    def _empty(self, study: Study, now: datetime) -> None:
+    def _empty(self, study: Study, question: _Question, now: datetime) -> None:
         # Ever more seldom, as long as no other trial has finished: whoever waits for one may wait for hours.
-        self._failures = self._failures + 1 if self._empty_at == self._asked_finished else 1
-        self._empty_at = self._asked_finished
+        self._failures = self._failures + 1 if self._empty_at == question.finished else 1
+        self._empty_at = question.finished
         self._not_before = now + self._backoff(_FAILING_MOST_S if study.unfinished_trials else _NOTHING_MOST_S)
         if study.unfinished_trials == 0:
             self._empty_since = self._empty_since or now
