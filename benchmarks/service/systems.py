@@ -169,8 +169,8 @@ def fill(client: ManagerClient, storage: Storage, trials: int) -> str:
     parameters = tuple(Parameter(name, ParameterType.DOUBLE, repr(high / 3)) for name, _, high in work.PARAMETERS)
     seen = tuple(Observation(m, value, now, 1, "fill", 1, i) for i, (m, value) in enumerate(work.METRICS))
     for begin in range(0, trials, _BLOCK):
-        new = [NewTrial(new_id(), parameters) for _ in range(min(_BLOCK, trials - begin))]
-        added = storage.add_trials(study, begin, new, now, client_id="fill", running=True)
+        new = [NewTrial(new_id(), parameters, client_id="fill") for _ in range(min(_BLOCK, trials - begin))]
+        added = storage.add_trials(study, begin, new, now, running=True)
         storage.apply(
             study,
             StudyChanges(

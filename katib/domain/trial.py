@@ -105,8 +105,8 @@ class TrialAttempt:
 
 @dataclass(frozen=True, slots=True)
 class NewTrial:
-    """A suggestion that is about to become a trial; `reason` and `message` say what it waits for. `client_id` with its `lease`:
-    where it is to be another client's than those beside it."""
+    """A suggestion that is about to become a trial; `reason` and `message` say what it waits for. `client_id`, with `lease`:
+    whose it is to be, where that is known before it is stored."""
 
     id: str
     parameters: tuple[Parameter, ...]

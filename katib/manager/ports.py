@@ -105,15 +105,12 @@ class Storage(Protocol):
         expected_suggested: int,
         trials: Sequence[NewTrial],
         at: datetime,
-        client_id: str = "",
         running: bool = False,
         manager_id: str | None = None,
-        lease: timedelta | None = None,
         own: Mapping[str, Collection[str]] | None = None,
     ) -> Sequence[Trial]:
-        """Inserts trials numbered expected_suggested + 1 and on: PENDING, or `running` (attempt 1, started at `at`). With
-        `lease` they are the client's for so long from now on, by the database's clock. One that names a client of its own is
-        that one's, with its lease.
+        """Inserts trials numbered expected_suggested + 1 and on: PENDING, or `running` (attempt 1, started at `at`). One that
+        names a client is that client's, with its lease from now on, by the database's clock.
 
         Raises AbortedError, and inserts none, when `suggested` is not `expected_suggested` any more, when the study is not
         RUNNING or has an intent, or when `manager_id` is given and does not drive the study; and when a client in `own` has

@@ -12,10 +12,8 @@ from tests.e2e.harness import study
 
 def test_a_study_does_not_end_while_a_client_takes_a_trial(desk: Desk) -> None:
     study_id = desk.create(study(algorithm="", limits={"max_duration": timedelta(seconds=0.01)}))
-    new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),))
-    desk.storage.meanwhile = lambda: desk.storage.add_trials(
-        study_id, 0, [new], datetime.now(UTC), client_id="me", running=True
-    )
+    new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),), client_id="me")
+    desk.storage.meanwhile = lambda: desk.storage.add_trials(study_id, 0, [new], datetime.now(UTC), running=True)
     ended = desk.finish(study_id)
     assert desk.storage.meanwhile is None
     assert (ended.reason, ended.unfinished_trials, ended.killed) == (StudyReason.MAX_DURATION, 0, 1)

@@ -97,9 +97,9 @@ def test_a_rule_that_is_due_with_nothing_to_ask_about_does_not_wake_the_study(de
 
 def client_trial(desk: Desk, **limits: object) -> tuple[str, Trial]:
     study_id = desk.create(study(algorithm="", limits=limits))
-    new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),))
+    new = NewTrial(new_id(), (Parameter("x", ParameterType.DOUBLE, "0.1"),), client_id="me")
     began = datetime.now(UTC) - timedelta(minutes=1)
-    (trial,) = desk.storage.add_trials(study_id, 0, [new], began, client_id="me", running=True)
+    (trial,) = desk.storage.add_trials(study_id, 0, [new], began, running=True)
     return study_id, trial
 
 

@@ -45,9 +45,12 @@ def observe(value: float = 0.5, name: str = "accuracy", **fields: Any) -> Observ
     return replace(made, **fields)
 
 
-def add(storage: Storage, study: Study, n: int = 1, **arguments: Any) -> list[Trial]:
+def add(
+    storage: Storage, study: Study, n: int = 1, client_id: str = "", lease: timedelta | None = None, **arguments: Any
+) -> list[Trial]:
     suggested = storage.get_study(study.id).suggested
-    return list(storage.add_trials(study.id, suggested, new_trials(n), NOW, **arguments))
+    new = new_trials(n, client_id=client_id, lease=lease)
+    return list(storage.add_trials(study.id, suggested, new, NOW, **arguments))
 
 
 def move(trial: Trial, to: TrialState, **fields: Any) -> TrialMove:

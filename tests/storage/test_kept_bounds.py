@@ -48,7 +48,7 @@ def _held(study_id="s", clients=("c",), revision=1, trials=1, lapsed=(), stored=
 def _trial(trial_id, study_id, client):
     storage = open_storage("memory://")
     study = storage.create_study(make_study())
-    (trial,) = storage.add_trials(study.id, 0, new_trials(), NOW, client, running=True, lease=LEASE)
+    (trial,) = storage.add_trials(study.id, 0, new_trials(client_id=client, lease=LEASE), NOW, running=True)
     storage.close()
     return replace(trial, id=trial_id, study_id=study_id)
 

@@ -74,9 +74,8 @@ def bind(deed, trial_ids, study):
         return lambda storage: storage.apply(study.id, StudyChanges(stops=stops))
     if name == "add":
         n, client = arguments
-        return lambda storage: storage.add_trials(
-            study.id, len(trial_ids), fresh[:n], NOW, client, running=True, lease=LEASE
-        )
+        new = [replace(trial, client_id=client, lease=LEASE) for trial in fresh[:n]]
+        return lambda storage: storage.add_trials(study.id, len(trial_ids), new, NOW, running=True)
     if name == "state":
         return lambda storage: storage.update_study(study.id, lambda s: replace(s, state=arguments[0]))
     return lambda storage: storage.claim_studies(arguments[0], "", ["m", "n"], 1000)

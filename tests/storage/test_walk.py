@@ -99,7 +99,8 @@ def call(storage, study, trial_ids, new, name, *arguments):
         elif name == "add":
             _, running, client = arguments
             suggested = storage.get_study(study.id).suggested
-            result = storage.add_trials(study.id, suggested, new, NOW, client, running)
+            named = [replace(trial, client_id=client) for trial in new]
+            result = storage.add_trials(study.id, suggested, named, NOW, running)
         elif name == "report":
             i, attempt, seen = arguments
             trial_id = trial_ids[i] if i < len(trial_ids) else "a" * 16

@@ -61,13 +61,13 @@ def decide_trials(
     expected_suggested: int,
     trials: Sequence[NewTrial],
     at: datetime,
-    client_id: str,
     manager_id: str | None,
-    running: bool = False,
+    running: bool,
+    now: datetime,
+    client_id: str = "",
     lease: timedelta | None = None,
-    now: datetime | None = None,
 ) -> tuple[Study, Sequence[Trial]]:
-    """See Storage.add_trials. `now` by the clock of leases."""
+    """See Storage.add_trials. `now` by the clock of leases. `client_id` and `lease`: of those that name no client."""
     check_driver(study, manager_id)
     if study.suggested != expected_suggested:
         raise AbortedError(
@@ -97,7 +97,7 @@ def decide_trials(
             client_id=new.client_id or client_id,
             revision=revision,
             lease=period,
-            lease_until=None if period is None or now is None else now + period,
+            lease_until=None if period is None else now + period,
         )
         for i, new in enumerate(trials, start=1)
         for period in (new.lease if new.client_id else lease,)

@@ -108,7 +108,7 @@ def decide_given(
         return decision, given, decision.study, ()
     suggested = decision.study.suggested
     changed, added = decide_trials(
-        decision.study, suggested, new, at, client_id, None, running=True, lease=lease, now=now
+        decision.study, suggested, new, at, None, running=True, now=now, client_id=client_id, lease=lease
     )
     return decision, given, changed, added
 

@@ -80,10 +80,8 @@ class MemoryStorage(MemoryReads):
         expected_suggested: int,
         trials: Sequence[NewTrial],
         at: datetime,
-        client_id: str = "",
         running: bool = False,
         manager_id: str | None = None,
-        lease: timedelta | None = None,
         own: Mapping[str, Collection[str]] | None = None,
     ) -> Sequence[Trial]:
         with self._lock:
@@ -93,10 +91,8 @@ class MemoryStorage(MemoryReads):
                 expected_suggested,
                 trials,
                 at,
-                client_id,
                 manager_id,
                 running,
-                lease,
                 datetime.now(UTC),
             )
             if not added:

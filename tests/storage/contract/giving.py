@@ -42,8 +42,8 @@ def ids(trials):
 class GivingContract:
     def test_a_client_is_given_its_own_unfinished_trials_before_new_ones(self, storage):
         study = storage.create_study(make_study())
-        mine = storage.add_trials(study.id, 0, new_trials(3), NOW, client_id="c", running=True, lease=LEASE)
-        storage.add_trials(study.id, 3, new_trials(1), NOW, client_id="d", running=True)
+        mine = storage.add_trials(study.id, 0, new_trials(3, client_id="c", lease=LEASE), NOW, running=True)
+        storage.add_trials(study.id, 3, new_trials(client_id="d"), NOW, running=True)
         go(storage, mine[0], to=COMPLETED)
         stop = StopRequest(mine[1].id, TrialReason.STOPPED_BY_USER, "enough")
         storage.apply(study.id, StudyChanges(stops=(stop,)))
@@ -59,7 +59,7 @@ class GivingContract:
 
     def test_trials_whose_lease_is_over_come_before_new_ones(self, storage):
         study = storage.create_study(make_study())
-        (left,) = storage.add_trials(study.id, 0, new_trials(1), NOW, client_id="d", running=True, lease=timedelta(0))
+        (left,) = storage.add_trials(study.id, 0, new_trials(client_id="d", lease=timedelta(0)), NOW, running=True)
         given = storage.give_trials(Giving(study.id, "c", 2, LEASE, later(1), as_many)).given
         assert [(t.number, t.attempt, t.client_id, t.lease) for t in given] == [(1, 2, "c", LEASE), (2, 1, "c", LEASE)]
         assert given[0].id == left.id
@@ -170,7 +170,7 @@ class GivingContract:
 
     def test_trials_of_which_one_is_there_already_leave_everything_as_it_was(self, storage):
         study = storage.create_study(make_study())
-        (left,) = storage.add_trials(study.id, 0, new_trials(1), NOW, client_id="d", running=True, lease=timedelta(0))
+        (left,) = storage.add_trials(study.id, 0, new_trials(client_id="d", lease=timedelta(0)), NOW, running=True)
         before = storage.get_study(study.id)
         again = [replace(new_trials()[0], id=left.id)]
         with pytest.raises(AlreadyExistsError):

@@ -56,7 +56,7 @@ class TrialContract:
 
     def test_a_clients_trials_are_running_from_the_start(self, storage):
         study = storage.create_study(make_study())
-        (trial,) = storage.add_trials(study.id, 0, new_trials(), NOW, client_id="client 1", running=True)
+        (trial,) = storage.add_trials(study.id, 0, new_trials(client_id="client 1"), NOW, running=True)
         assert (trial.state, trial.attempt, trial.started_at, trial.client_id) == (RUNNING, 1, NOW, "client 1")
         assert storage.get_trial(trial.id) == trial
         assert storage.get_study(study.id).running == 1
@@ -95,8 +95,8 @@ class TrialContract:
 
     def test_unicode_and_empty_texts_come_back(self, storage):
         study = storage.create_study(make_study())
-        new = NewTrial("a" * 16, (), (Tag("🎲", "'\"\\ é\n"), Tag("", "")))
-        storage.add_trials(study.id, 0, [new], NOW, client_id="клиент")
+        new = NewTrial("a" * 16, (), (Tag("🎲", "'\"\\ é\n"), Tag("", "")), client_id="клиент")
+        storage.add_trials(study.id, 0, [new], NOW)
         trial = storage.get_trial(new.id)
         assert (trial.parameters, trial.tags, trial.client_id) == ((), new.tags, "клиент")
 

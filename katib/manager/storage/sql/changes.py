@@ -69,17 +69,13 @@ def add_trials(
     expected_suggested: int,
     new: Sequence[NewTrial],
     at: datetime,
-    client_id: str,
     manager_id: str | None,
     running: bool,
-    lease: timedelta | None,
     own: Mapping[str, Collection[str]],
 ) -> Sequence[Trial]:
     held = lock_clients(session, study_id, own) if own else lock_study(session, study_id)
     check_own(own, (trial for client in own for trial in session.held.of_client(study_id, client)))
-    study, added = decide_trials(
-        held.study, expected_suggested, new, at, client_id, manager_id, running, lease=lease, now=held.at
-    )
+    study, added = decide_trials(held.study, expected_suggested, new, at, manager_id, running, held.at)
     _insert(session, added)
     store_study(session, study)
     return added

@@ -81,15 +81,13 @@ class SqlStorage:
         expected_suggested: int,
         trials: Sequence[NewTrial],
         at: datetime,
-        client_id: str = "",
         running: bool = False,
         manager_id: str | None = None,
-        lease: timedelta | None = None,
         own: Mapping[str, Collection[str]] | None = None,
     ) -> Sequence[Trial]:
         return self.database.write_study(
             lambda session: changes_.add_trials(
-                session, study_id, expected_suggested, trials, at, client_id, manager_id, running, lease, own or {}
+                session, study_id, expected_suggested, trials, at, manager_id, running, own or {}
             ),
             study_id=study_id,
         )
