@@ -175,7 +175,7 @@ class Study:
     next one bears the number `suggested + 1`; `observed` counts their observations. `revision` grows with every change of the
     study or of its trials.
     `manager` is the id of the manager that drives it (empty: nobody); `placement` says which managers can (see
-    `Worker.placement`; empty: any).
+    `Worker.placement`; empty: any), and `places` where its runs may be (see `Worker.places`).
     """
 
     id: str
@@ -199,6 +199,7 @@ class Study:
     placement: str = ""
     request_id: str = ""
     observed: int = 0
+    places: tuple[str, ...] = ()
 
     @property
     def finished_trials(self) -> int:

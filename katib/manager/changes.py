@@ -87,16 +87,18 @@ class StudyMove:
 @dataclass(frozen=True, slots=True)
 class StudyChanges:
     """Applied in this order: intakes, moves, notes, stop requests, study. One that no longer fits is left out (see
-    `Applied`), the others take place."""
+    `Applied`), the others take place. `places`: where the study's runs may be from now on; None: as before."""
 
     intakes: tuple[Intake, ...] = ()
     moves: tuple[TrialMove, ...] = ()
     notes: tuple[TrialNote, ...] = ()
     stops: tuple[StopRequest, ...] = ()
     study: StudyMove | None = None
+    places: tuple[str, ...] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.intakes or self.moves or self.notes or self.stops or self.study)
+        changes = self.intakes or self.moves or self.notes or self.stops or self.study
+        return bool(changes) or self.places is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,15 @@ class Worker(Protocol):
     def placement(self) -> str:
         """Which managers can look after a study's runs: only those whose worker answers the same here. Empty: any."""
 
+    def places(self, study_id: str, spec: StudySpec) -> Sequence[str]:
+        """Where the study's runs may be, first where the next ones go: words without spaces, which mean something to this
+        worker alone. They are stored with the study before a run is created there, so that whoever looks after it later, with
+        other options, looks there too. None where `placement` says it all."""
+
+    def look_in(self, study_id: str, places: Sequence[str]) -> None:
+        """What was stored of `places`; called before `list`, and for a study that has nothing unfinished with none. Returns at
+        once."""
+
     def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
         """What of a study this worker cannot run; fields are paths below `study_config`."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from katib.domain.errors import UnavailableError
-from katib.domain.names import new_id
+from katib.domain.names import new_id, run_name
 from katib.domain.search_space import Parameter, ParameterType
 from katib.domain.study import Intent, StudyReason, StudyState
 from katib.domain.trial import NewTrial, TrialReason, TrialState
@@ -67,6 +67,33 @@ def test_a_run_created_by_a_pass_that_could_not_say_so_is_adopted(desk: Desk, tm
             desk.work(study_id)
     assert desk.finish(study_id).completed == 1
     assert (tmp_path / "begun").read_text() == "begun\n"
+
+
+def test_where_a_study_s_runs_may_be_is_stored_before_one_is_created_there_and_told_to_whoever_looks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, seen, told = ["here"], list[tuple[str, ...]](), list[tuple[str, ...]]()
+    real = desk.worker.create
+
+    def create(run: RunSpec) -> None:
+        seen.append(desk.storage.get_study(run.study_id).places)
+        real(run)
+
+    monkeypatch.setattr(desk.worker, "create", create)
+    monkeypatch.setattr(desk.worker, "places", lambda _study_id, _spec: tuple(now))
+    monkeypatch.setattr(desk.worker, "look_in", lambda _study_id, places: told.append(tuple(places)))
+    study_id = desk.create(study(script="sleep 600", limits={"max_trials": 2, "max_parallel": 1}))
+    (trial,) = running(desk, study_id)
+    # Its options change.
+    now[:] = ["there", "here"]
+    desk.work(study_id)
+    desk.worker.stop(study_id, run_name(trial.id, 1))
+    until(lambda: desk.work(study_id) or len(seen) == 2)
+    assert seen == [("here",), ("there", "here")]
+    assert list(dict.fromkeys(told)) == [(), ("here",), ("there", "here")]
+    revision = desk.storage.get_study(study_id).revision
+    desk.work(study_id, 3)
+    assert desk.storage.get_study(study_id).revision == revision
 
 
 def test_a_manager_frozen_between_asking_and_inserting_adds_no_trial_too_many(desk: Desk, tmp_path: Path) -> None:

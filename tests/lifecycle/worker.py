@@ -123,6 +123,11 @@ class ScriptedWorker:
         self._place = place
         self._owner = owner
 
+    def places(self, study_id: str, spec: StudySpec) -> Sequence[str]:
+        return ()
+
+    def look_in(self, study_id: str, places: Sequence[str]) -> None: ...
+
     def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
         return []
 

@@ -107,7 +107,7 @@ class TestUpgrade:
         trial = upgraded.get_trial("t000000000000004")
         assert (trial.state, trial.lease, trial.lease_until) == (RUNNING, None, None)
         assert trial.client_id == "worker-1" * any(
-            schema in request.node.name for schema in ("0004", "0005", "0006", "0007")
+            schema in request.node.name for schema in ("0004", "0005", "0006", "0007", "0008")
         )
         assert upgraded.hand_out(trial.study_id, "another", 9, timedelta(seconds=1), NOW) == ()
 

@@ -72,6 +72,7 @@ class Reconciler:
             return None
         if study.state.finished and study.intent is Intent.NONE:
             self.forget(study_id)
+            self._outside.worker.look_in(study_id, ())
             tidy(study, self._storage, self._outside.worker, self._means.wake, lambda: self._means.hold(term))
             return None
         if study.manager != self._means.manager_id:
@@ -123,7 +124,9 @@ class Reconciler:
         new = memory.conversation.take(study, steady)
         if new:
             study = self._insert(study, memory, new, now)
+        self._outside.worker.look_in(study.id, study.places if memory.trials else ())
         runs, taken = self._lookout.look(study, memory.trials, memory.readings)
+        study = self._place(study, memory)
         if taken.metrics:
             memory.ruling.metrics_came()
         trials, stops = asked_to_stop(taken.trials, memory.ruling.take(study, steady), runs)
@@ -158,6 +161,19 @@ class Reconciler:
         rule_at = memory.ruling.next_time(study, steady)
         # Due already and not asked: there was nothing to ask about, and a change will wake the study.
         return soonest(wake_at, rule_at + ahead if rule_at is not None and rule_at > steady else None)
+
+    def _place(self, study: Study, memory: Memory) -> Study:
+        """Stores where its runs may be, where that is not so yet, before one is created there: a manager with other options
+        would not find it."""
+        if study.spec.client_driven or not memory.trials:
+            return study
+        places = tuple(self._outside.worker.places(study.id, study.spec))
+        if places == study.places:
+            return study
+        applied = self._storage.apply(study.id, StudyChanges(places=places), self._means.manager_id)
+        memory.remember(study.revision, applied.study.revision, ())
+        _log.info("the study's runs may be in %s", ", ".join(places) or "no place", extra={"study_id": study.id})
+        return replace(study, places=places, revision=applied.study.revision)
 
     def _insert(self, study: Study, memory: Memory, new: Sequence[NewTrial], now: datetime) -> Study:
         try:

@@ -86,6 +86,7 @@ class StudyUseCases(UseCases):
             manager=self._context.controller.manager_id,
             placement="" if spec.client_driven else self._context.worker.placement,
             request_id=request_id,
+            places=() if spec.client_driven else tuple(self._context.worker.places(study_id, spec)),
         )
         quotas = self._room.quotas
         stored = self._storage.create_study(

@@ -182,6 +182,7 @@ class TrialUseCases(UseCases):
         size = min(max_bytes or _DEFAULT_LOG_BYTES, _MAX_LOG_BYTES)
         if trial.state is TrialState.PENDING and attempt == trial.attempt:
             return LogChunk(b"", max(offset, 0), finished=False)
+        self._context.worker.look_in(study.id, study.places)
         try:
             return self._context.worker.log(study.id, run_name(trial.id, attempt), offset, size)
         except NotFoundError:

@@ -127,6 +127,8 @@ def decide_changes(
         work.stop(stop)
     if changes.study is not None:
         work.move_study(changes.study)
+    if changes.places is not None:
+        work.place(changes.places)
     return work.decision()
 
 

@@ -197,6 +197,10 @@ class Work:
             # It has come to what was asked; an intent that stayed would keep a manager at it, and bar its resumption.
             self._study_fields["intent"] = Intent.NONE
 
+    def place(self, places: tuple[str, ...]) -> None:
+        if places != self._study.places:
+            self._study_fields["places"] = places
+
     def decision(self) -> Decision:
         study = self._study
         if self._changed or self._study_fields:

@@ -20,6 +20,8 @@ class Finder:
         self._selector: Final = selector
         # Where the Pods of a study go, as far as that was seen here.
         self.namespaces: Final = Remembered()
+        # Where they may be, as it was stored, with spaces between.
+        self._placed: Final = Remembered()
 
     def fetch(self, study_id: str, name: str) -> Run | None:
         """The run, asked for by its name; None: there is no Pod of it."""
@@ -47,8 +49,24 @@ class Finder:
                 run.strayed = True
         return run
 
+    def place(self, study_id: str, places: Sequence[str]) -> None:
+        if places:
+            self._placed.add(study_id, " ".join(places))
+        else:
+            self._placed.drop(study_id)
+
+    def placed(self, study_id: str) -> Sequence[str]:
+        """Where the Pods of a study may be, as it was stored; first where its runs are begun. None: nothing was."""
+        places = self._placed.get(study_id).split()
+        gone = self._policy.gone_namespaces
+        return [name for name in places if name not in gone] or [self._policy.namespace][: len(places)]
+
     def where(self, study_id: str) -> Sequence[str]:
-        """The namespaces where the Pods of a study are: the one where they have been seen, or all that may be."""
+        """The namespaces where the Pods of a study are: those that were stored, the one where they have been seen, or all that
+        may be."""
+        placed = self.placed(study_id)
+        if placed:
+            return placed
         known = self.namespaces.get(study_id)
         if known:
             return [known]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from katib.domain.errors import FieldViolation, InvalidArgumentError
 from katib.domain.pod import is_dns_label, is_label_value, is_object_name, is_qualified_name, is_resource, quantity
@@ -71,6 +71,7 @@ class Policy:
 
     namespace: str = ""
     namespaces: tuple[str, ...] = ()
+    gone_namespaces: tuple[str, ...] = ()
     service_accounts: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     pull_secrets: tuple[str, ...] = (ANY,)
@@ -105,6 +106,7 @@ class Policy:
         except InvalidArgumentError as error:
             raise InvalidArgumentError(_of_option(violation, names) for violation in error.violations) from None
         given = {row.name: values[row] for row in OPTIONS.rows if row.name in options}
+        _check_gone(given)
         waits = {name: given.pop(f"wait_{name}") for name in _WAITS if f"wait_{name}" in given}
         return replace(cls(**given), waits=replace(Waits(), **waits))  # type: ignore[arg-type]
 
@@ -112,7 +114,7 @@ class Policy:
         return spec.pod.namespace or self.namespace
 
     def allows_namespace(self, name: str) -> bool:
-        return allows((self.namespace, *self.namespaces), name)
+        return name not in self.gone_namespaces and allows((self.namespace, *self.namespaces), name)
 
     def waits_of(self, spec: StudySpec) -> Waits:
         return self.waits if spec.pod.start_timeout is None else replace(self.waits, total=spec.pod.start_timeout)
@@ -120,6 +122,16 @@ class Policy:
 
 def allows(names: tuple[str, ...], name: str) -> bool:
     return ANY in names or name in names
+
+
+def _check_gone(given: Mapping[str, Any]) -> None:
+    for name in given.get("gone_namespaces", ()):
+        if name == ANY or name in (given.get("namespace"), *given.get("namespaces", ())):
+            raise InvalidArgumentError.of(
+                "--worker-option gone_namespaces",
+                name,
+                "expected names of namespaces that are gone for good, none of which stands in namespace or namespaces",
+            )
 
 
 def _of_option(violation: FieldViolation, names: list[str]) -> FieldViolation:
@@ -199,6 +211,12 @@ OPTIONS: Final = Options(
     (
         _text("namespace", "", "where Pods go", "a namespace's name", is_dns_label, "the manager's own"),
         _names("namespaces", "further namespaces that a study may name", "namespaces", is_dns_label),
+        _names(
+            "gone_namespaces",
+            "namespaces that are gone for good: what ran there is taken for deleted",
+            "namespaces",
+            is_dns_label,
+        ),
         _names("service_accounts", "service accounts that a study may name", "service accounts", is_object_name),
         _names("secrets", "Secrets that a template may use", "Secrets", is_object_name),
         _names(

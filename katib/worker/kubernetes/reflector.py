@@ -125,6 +125,15 @@ class Reflector:
             raise UnavailableError(f"the Pods of {self._where} are not known yet: {self._trouble}")
 
     @property
+    def synced(self) -> bool:
+        """Whether there has been a copy."""
+        return self._synced.is_set()
+
+    @property
+    def in_contact(self) -> bool:
+        return self._lost_at is None
+
+    @property
     def stale(self) -> bool:
         """Whether there has been no contact for too long."""
         lost_at = self._lost_at
@@ -163,7 +172,9 @@ class Reflector:
         message = str(error) if known else f"a defect ({type(error).__name__}): the log says more"
         refused = bool(self.namespace) and isinstance(error, ApiError) and error.status in (403, 404)
         if refused:
-            message = f"{message}; if the namespace is gone, take it out of the worker's options"
+            message += (
+                "; if the namespace is gone for good, name it in the worker's option gone_namespaces and in no other"
+            )
         with self._lock:
             first = self._lost_at is None
             if first:

@@ -21,6 +21,10 @@ class Remembered:
         with self._lock:
             return self._known.get(study_id, "")
 
+    def drop(self, study_id: str) -> None:
+        with self._lock:
+            self._known.pop(study_id, None)
+
     def add(self, study_id: str, what: str = "") -> None:
         with self._lock:
             self._known.pop(study_id, None)

@@ -1,7 +1,7 @@
 """The Kubernetes worker: each run a Pod. Any number of managers may use one namespace at once; each sees all runs.
 
 What is told apart here stands elsewhere: what a Pod looks like (pods), what its status means (diagnosis, marks), requests
-(podapi), what is known (reflector, runs), where a Pod is that is not (finding), output (outputs), how a run is ended
+(podapi), what is known (reflector, runs), where a Pod is that is not (finding, sight), output (outputs), how a run is ended
 (endings), and what is done by and by (rounds).
 """
 
@@ -43,11 +43,10 @@ from katib.worker.kubernetes.reflector import Reflector
 from katib.worker.kubernetes.rounds import Rounds
 from katib.worker.kubernetes.runlog import RunLog
 from katib.worker.kubernetes.runs import Run, Runs, statuses
+from katib.worker.kubernetes.sight import Sight
 from katib.worker.metric_files import open_metric_files
 from katib.worker.names import split_name
 
-# A worker that has just been started knows its Pods within this time, or its API server is away.
-_SYNC_S: Final = 5.0
 # Each waits for the API server, which has several in hand at once.
 _CREATES: Final = 8
 # A finished Pod keeps its name for so many leases: a manager that was frozen for so long does not come back to create it.
@@ -84,21 +83,19 @@ class KubernetesWorker:
         self._runs.outputs = self._outputs
         selector = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_INSTALLATION}={self._policy.installation}"
         self._finder: Final = Finder(self._pods, self._runs, self._policy, selector)
-        self._reflectors: Final = [
-            Reflector(self._pods, namespace, selector, self._runs, **(reflector_options or {}))
-            for namespace in self._finder.watched()
-        ]
+        following = reflector_options or {}
+        self._sight: Final = Sight(
+            lambda namespace: Reflector(self._pods, namespace, selector, self._runs, **following),
+            self._finder,
+            self._runs,
+        )
         self._lock: Final = threading.Lock()
         # Studies whose output woke nobody yet.
         self._printers: set[str] = set()
         self._endings: Final = Endings(self._pods, self._runs, self._finder, self._policy.installation, self._wake)
         self._rounds: Final = Rounds(self._pods, self._runs, self._policy, self._endings, self._tick, fence_s)
-        # Studies of which not all namespaces where they may be were in sight at the last look, and why.
-        self._unseen: Final[dict[str, str]] = {}
-        self._stale: frozenset[str] = frozenset()
         self._closed = False
-        for reflector in self._reflectors:
-            reflector.start()
+        self._sight.start()
         self._rounds.start()
 
     @property
@@ -115,6 +112,14 @@ class KubernetesWorker:
         """Any manager with this driver and this installation's name can look after the runs."""
         return f"kubernetes:{self._policy.installation}"
 
+    def places(self, study_id: str, spec: StudySpec) -> Sequence[str]:
+        return self._sight.places(study_id, self._policy.namespace_of(spec))
+
+    def look_in(self, study_id: str, places: Sequence[str]) -> None:
+        check_id("study", study_id)
+        if not self._closed:
+            self._sight.look_in(study_id, places)
+
     def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
         return check_pod(spec, self._policy)
 
@@ -129,13 +134,15 @@ class KubernetesWorker:
             raise FailedPreconditionError(f"study {run.study_id} has been deleted here")
         if self._runs.get(run.name) is not None:
             return
+        self._sight.check_new(run.study_id)
         namespace = self._policy.namespace_of(run.study)
         self._runs.watched.add(run.study_id)
         self._finder.namespaces.add(run.study_id, namespace)
         try:
             pod = make_pod(run, self._policy)
         except InvalidArgumentError as error:
-            self._endings.entomb(run.study_id, run.name, namespace, DriverReason.INVALID_POD, error.message)
+            where = self._finder.where(run.study_id)[0]
+            self._endings.entomb(run.study_id, run.name, where, DriverReason.INVALID_POD, error.message)
             return
         timeout = run.study.pod.start_timeout
         if timeout is not None:
@@ -157,11 +164,13 @@ class KubernetesWorker:
     def list(self, study_id: str) -> Sequence[RunStatus]:
         check_id("study", study_id)
         self._open()
-        self._in_sight(study_id)
+        self._sight.require(study_id)
         self._runs.watched.add(study_id)
         if study_id in self._runs.deleted:
             return []
-        return statuses(self._runs.of_study(study_id), self._clock.ahead)
+        found = statuses(self._runs.of_study(study_id), self._clock.ahead)
+        self._sight.named(study_id, (status.name for status in found))
+        return found
 
     def output(self, study_id: str, name: str, cursor: str, max_bytes: int) -> Output:
         run = self._get(study_id, name)
@@ -175,10 +184,7 @@ class KubernetesWorker:
         check_id("study", study_id)
         split_name(name)
         self._open()
-        unseen = self._unseen.get(study_id)
-        if unseen is not None:
-            # It may be wanted to end only because it was not in sight, and run well.
-            raise UnavailableError(unseen)
+        self._sight.check(study_id, name)
         self._endings.end(study_id, name, DriverReason.STOPPED, "it was asked to end")
         run = self._runs.get(name)
         if run is not None and run.log is not None:
@@ -230,7 +236,7 @@ class KubernetesWorker:
     def delete_study(self, study_id: str) -> None:
         check_id("study", study_id)
         self._open()
-        self._in_sight(study_id)
+        self._sight.require(study_id)
         with self._runs.lock:
             runs = self._runs.of_study(study_id)
             alive = [run.name for run in runs if not run.ended]
@@ -239,7 +245,7 @@ class KubernetesWorker:
                     f"study {study_id} still has {len(alive)} runs ({', '.join(alive[:3])}); stop them first"
                 )
             self._runs.deleted.add(study_id)
-            self._unseen.pop(study_id, None)
+            self._sight.forget(study_id)
             for run in runs:
                 run.unwanted = True
                 if run.let_go_at is None:
@@ -256,11 +262,9 @@ class KubernetesWorker:
     def close(self) -> None:
         self._closed = True
         self._rounds.stop()
-        for reflector in self._reflectors:
-            reflector.stop()
+        self._sight.close()
         self._outputs.close()
-        for reflector in self._reflectors:
-            reflector.join(5.0)
+        self._sight.join()
         self._api.close()
 
     # Finding
@@ -269,32 +273,20 @@ class KubernetesWorker:
         check_id("study", study_id)
         split_name(name)
         self._open()
-        run = None if study_id in self._runs.deleted else self._runs.get(name) or self._finder.fetch(study_id, name)
+        run = None if study_id in self._runs.deleted else self._runs.get(name) or self._fetch(study_id, name)
         if run is None or run.study_id != study_id:
             raise NotFoundError(f"there is no run {name} of study {study_id}")
         return run
 
-    def _in_sight(self, study_id: str) -> None:
-        """Waits for the copies of all namespaces where the study may be, but for those of which the API server says that there
-        is nothing to see: unless it is known to be there, such a namespace does not hold it up."""
-        deadline = time.monotonic() + _SYNC_S
-        where = self._finder.where(study_id)
-        unseen = ""
-        for reflector in self._reflectors:
-            if reflector.namespace and reflector.namespace not in where:
-                # It has moved from there, maybe, and some of its Pods are there still.
-                reflector.require_once(max(deadline - time.monotonic(), 0.0))
-                continue
-            try:
-                reflector.require(max(deadline - time.monotonic(), 0.0))
-            except UnavailableError as error:
-                if not reflector.refused or reflector.namespace == where[0]:
-                    raise
-                unseen = error.message
-        if unseen and len(self._finder.where(study_id)) > 1:
-            self._unseen[study_id] = unseen
-        else:
-            self._unseen.pop(study_id, None)
+    def _fetch(self, study_id: str, name: str) -> Run | None:
+        try:
+            return self._finder.fetch(study_id, name)
+        except ApiError as error:
+            why = self._sight.why(study_id)
+            if not error.denied or not why:
+                raise
+            # It says what to do besides.
+            raise UnavailableError(why) from error
 
     def _open(self) -> None:
         if self._closed:
@@ -320,9 +312,7 @@ class KubernetesWorker:
             printers, self._printers = self._printers, set()
         for study_id in printers:
             self._wake(study_id)
-        stale = frozenset(reflector.namespace for reflector in self._reflectors if reflector.stale)
-        if stale - self._stale:
+        if self._sight.lost():
             # No event will come to say it: whoever asks for the runs now is told why they do not move.
             for study_id in self._runs.studies():
                 self._wake(study_id)
-        self._stale = stale

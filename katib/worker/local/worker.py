@@ -114,6 +114,12 @@ class LocalWorker:
     def placement(self) -> str:
         return _placement(self._data)
 
+    def places(self, study_id: str, spec: StudySpec) -> Sequence[str]:  # noqa: ARG002 - there is no other place
+        return ()
+
+    def look_in(self, study_id: str, places: Sequence[str]) -> None:
+        """They are nowhere else than `placement` says."""
+
     def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
         """A process needs a command, and a place that does not depend on where the manager was started. What only a container
         needs (image, scheduler, mount, pull_secret) is not looked at, and a process sees all GPUs anyway: study files of a

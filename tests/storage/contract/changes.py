@@ -323,6 +323,18 @@ class ChangeContract:
         assert set(storage.values_taken(trials).values()) == {2}
         recount(storage, study.id)
 
+    def test_where_a_study_s_runs_may_be_is_kept_through_all_that_comes_after(self, storage):
+        study = storage.create_study(make_study(places=("old",)))
+        placed = storage.apply(study.id, StudyChanges(places=("new", "old"))).study
+        assert (placed.places, placed.revision) == (("new", "old"), study.revision + 1)
+        assert storage.apply(study.id, StudyChanges(places=("new", "old"))).study == placed
+        add(storage, study)
+        storage.apply(study.id, StudyChanges(study=StudyMove(StudyState.PAUSED, "Waiting", "a while")))
+        storage.update_study(study.id, lambda there: replace(there, message="longer", places=("elsewhere",)))
+        assert storage.get_study(study.id).places == ("new", "old")
+        storage.apply(study.id, StudyChanges(places=()))
+        assert storage.get_study(study.id).places == ()
+
     def test_every_write_raises_the_revision(self, storage):
         study = storage.create_study(make_study())
         revisions = [study.revision]

@@ -45,6 +45,7 @@ class StudyContract:
             manager="m1",
             placement="host a",
             request_id="request 1",
+            places=("here", "there"),
             spec=make_spec(
                 name="naïve 🎲",
                 command=("python", "-c", "print('\\'\"\n')"),

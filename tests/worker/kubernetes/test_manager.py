@@ -23,10 +23,11 @@ def katib(tmp_path: Path, api: ApiServer, node: Node) -> Iterator[World]:
         yield it
 
 
-def start(katib: World, api: ApiServer, **options: Any):
+def start(katib: World, api: ApiServer, *further: str, **options: Any):
+    """`further`: options of the worker."""
     file = katib.folder / "kubeconfig"
     file.write_text(kubeconfig(api.url))
-    given = (f"kubeconfig={file}", "keep=none")
+    given = (f"kubeconfig={file}", "keep=none", *further)
     words = [word for option in given for word in ("--worker-option", option)]
     return katib.manager("--worker", "kubernetes", "--lease", "1", *words, **options)
 
@@ -68,6 +69,35 @@ def test_a_manager_that_is_killed_again_and_again_starts_no_attempt_twice(katib:
         found = trials(client, study_id)
     assert [trial.objective for trial in found] == pytest.approx([float(t.parameters[0].value) for t in found])
     assert sorted(begun.read_text().split()) == sorted(f"{trial.id}-1" for trial in found)
+    until(lambda: not api.pods, STUDY_S)
+
+
+def test_trials_end_in_the_namespace_where_they_were_begun_when_the_option_is_another(
+    katib: World, api: ApiServer
+) -> None:
+    manager = start(katib, api, "namespace=old")
+    go_on, begun = katib.folder / "go-on", katib.folder / "begun"
+    with katib.client() as client:
+        script = f"echo $TRIAL_ID >> {begun}; while ! test -e {go_on}; do sleep 0.1; done; echo acc=$x"
+        limits = {"max_trials": 4, "max_parallel": 2}
+        study_id = client.create_study(study(image="image", script=script, limits=limits))
+    until(lambda: begun.exists() and len(begun.read_text().split()) == 2, STUDY_S)
+    manager.kill()
+    start(katib, api, "namespace=new")
+    where = dict[str, str]()
+
+    def seen() -> bool:
+        for pod in list(api.pods.values()):
+            where[pod["metadata"]["name"]] = pod["metadata"]["namespace"]
+        return len(where) == 4
+
+    go_on.touch()
+    until(seen, STUDY_S)
+    with katib.client() as client:
+        assert finished(client, study_id, STUDY_S).completed == 4
+        found = trials(client, study_id)
+    assert [where[f"{trial.id}-1"] for trial in found] == ["old", "old", "new", "new"]
+    assert sorted(begun.read_text().split()) == sorted(trial.id for trial in found)
     until(lambda: not api.pods, STUDY_S)
 
 

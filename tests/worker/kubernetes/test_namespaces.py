@@ -26,7 +26,7 @@ def hide(api, verbs=("list", "watch", "get", "create"), answer=None) -> None:
 
 
 def hidden(worker) -> bool:
-    return worker._reflectors[1].stale
+    return worker._sight.reflectors[1].stale
 
 
 def in_other(driver, *command: str) -> str:
@@ -57,7 +57,7 @@ def test_a_namespace_that_is_gone_holds_up_only_the_studies_that_are_there(api, 
     driver.worker.stop(driver.study_id, name)
     assert driver.ended(name).reason == "Stopped"
     worker.delete_study(driver.study_id)
-    with pytest.raises(UnavailableError, match=r"namespace other.*if the namespace is gone, take it out"):
+    with pytest.raises(UnavailableError, match=r"namespace other.*if the namespace is gone for good, name it"):
         there.statuses()
     with pytest.raises(UnavailableError):
         worker.delete_study(there.study_id)
@@ -89,7 +89,7 @@ def test_a_run_that_was_missed_in_a_namespace_out_of_sight_is_not_ended_for_that
 
 
 def test_a_namespace_that_is_out_of_sight_for_another_reason_is_waited_for(api, node, driver, new_worker, monkeypatch):
-    monkeypatch.setattr("katib.worker.kubernetes.worker._SYNC_S", 0.5)
+    monkeypatch.setattr("katib.worker.kubernetes.sight._SYNC_S", 0.5)
     name = in_other(driver, "sleep", "600")
     hide(api, answer=refusal(500, "etcdserver: request timed out", "InternalError"))
     other = Driver(new_worker(POLICY, reflector_options=QUICK), SPEC, DEADLINE_S)
@@ -106,7 +106,7 @@ def test_studies_are_woken_for_the_second_namespace_that_is_lost_too(api, worker
     name = driver.start("sleep", "600")
     driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
     hide(api)
-    until("it is not told", lambda: "other" in worker._stale)
+    until("it is not told", lambda: "other" in worker._sight._stale)
     time.sleep(1.0)
     driver.woken.clear()
     api.stop()
@@ -143,7 +143,7 @@ def test_a_namespace_that_trials_are_to_leave_and_another_change_places_while_th
 def test_what_runs_where_trials_are_to_leave_is_not_missed_by_a_manager_that_sees_the_new_namespace_first(
     api, node, new_worker, monkeypatch
 ):
-    monkeypatch.setattr("katib.worker.kubernetes.worker._SYNC_S", 0.5)
+    monkeypatch.setattr("katib.worker.kubernetes.sight._SYNC_S", 0.5)
     before = Driver(new_worker(reflector_options=QUICK), SPEC, DEADLINE_S)
     old = before.start("sleep", "600")
     policy = Policy(namespace="other", namespaces=("default",))
@@ -157,3 +157,148 @@ def test_what_runs_where_trials_are_to_leave_is_not_missed_by_a_manager_that_see
     api.faults.clear()
     until("the other is not seen", lambda: restarted.worker._runs.get(old) is not None)
     assert restarted.statuses().keys() == {old, new}
+
+
+def moved(driver, new_worker, policy: Policy = Policy(namespace="elsewhere")) -> Driver:  # noqa: B008 - it does not change
+    """Another worker, whose options name another namespace, and which was told what was stored of the study."""
+    places = driver.worker.places(driver.study_id, driver.study)
+    other = successor(driver, new_worker, policy=policy)
+    other.worker.look_in(driver.study_id, places)
+    return other
+
+
+def running(driver) -> str:
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    return name
+
+
+def test_what_runs_where_no_option_leads_any_more_ends_there_and_what_is_new_begins_elsewhere(
+    api, node, driver, new_worker
+):
+    old = running(driver)
+    after = moved(driver, new_worker, Policy(namespace="elsewhere", keep="none"))
+    assert after.statuses().keys() == {old}
+    after.printed(old, "here")
+    assert after.worker.places(after.study_id, after.study) == ("elsewhere", "default")
+    after.worker.look_in(after.study_id, ("elsewhere", "default"))
+    new = after.start("sleep", "600")
+    assert {p["metadata"]["name"]: p["metadata"]["namespace"] for p in api.pods.values()} == {
+        old: "default",
+        new: "elsewhere",
+    }
+    after.worker.stop(after.study_id, old)
+    assert after.ended(old).reason == "Stopped"
+    after.texts(old)
+    after.worker.delete(after.study_id, old)
+    until("its Pod stays", lambda: api.get(old) is None)
+    until("it counts", lambda: after.worker.places(after.study_id, after.study) == ("elsewhere",))
+
+
+def test_a_run_that_was_begun_before_the_namespace_was_another_and_never_stored_is_found(api, node, driver, new_worker):
+    run = driver.run("sleep", "600")
+    driver.worker.create(run)
+    after = moved(driver, new_worker)
+    assert after.statuses().keys() == {run.name}
+    after.worker.create(run)
+    assert len(api.pods) == 1
+
+
+def test_where_a_study_runs_is_known_of_one_of_which_nothing_was_stored(api, node, new_worker):
+    driver = Driver(new_worker(POLICY, reflector_options=QUICK), SPEC, DEADLINE_S)
+    in_other(driver, "sleep", "600")
+    assert driver.worker.places(driver.study_id, driver.study) == ("default", "other")
+
+
+@pytest.fixture
+def shut_out(api, driver, new_worker):
+    """What runs in a namespace that the options do not name and that the manager may not look at any more, and a worker that
+    was told of it."""
+    name = running(driver)
+    said = SAID.replace("other", "default")
+
+    def fault(request):
+        denied = refusal(403, said.replace("list", request.verb), "Forbidden")
+        return denied if request.namespace == "default" else None
+
+    api.faults.append(fault)
+    return name, moved(driver, new_worker)
+
+
+REMEDY = (
+    "the Pods of namespace default are not known yet: the manager may not list pods in namespace default: grant the verb list "
+    r"on pods .*; if the namespace is gone for good, name it in the worker's option gone_namespaces and in no other"
+)
+
+
+def test_what_runs_where_the_manager_may_not_look_any_more_is_not_given_up_and_the_study_says_what_to_do(
+    api, node, driver, shut_out
+):
+    name, after = shut_out
+    assert after.worker.places(after.study_id, after.study) == ("elsewhere", "default")
+    after.worker.look_in(after.study_id, ("elsewhere", "default"))
+    assert after.statuses() == {}
+    for ask in (
+        lambda: after.worker.output(after.study_id, name, "", 0),
+        lambda: after.worker.stop(after.study_id, name),
+        lambda: after.start("true"),
+    ):
+        with pytest.raises(UnavailableError, match=REMEDY):
+            ask()
+    assert len(api.pods) == 1
+    api.faults.clear()
+    until("it is not seen", lambda: name in after.statuses())
+    after.printed(name, "here")
+
+
+@pytest.mark.long
+def test_what_is_in_sight_is_stopped_while_another_namespace_is_not(api, node, driver, new_worker):
+    running(driver)
+    after = moved(driver, new_worker)
+    after.worker.look_in(after.study_id, ("elsewhere", "default"))
+    new = running(after)
+    denied = refusal(403, SAID.replace("other", "default"), "Forbidden")
+    api.faults.append(lambda r: denied if r.namespace == "default" else None)
+    last = successor(after, new_worker, policy=Policy(namespace="elsewhere"))
+    last.worker.look_in(after.study_id, ("elsewhere", "default"))
+    assert last.statuses().keys() == {new}
+    last.worker.stop(after.study_id, new)
+    assert last.ended(new).reason == "Stopped"
+
+
+def test_a_namespace_that_is_gone_for_good_holds_up_nobody_once_the_options_say_so(
+    api, node, driver, shut_out, new_worker
+):
+    name, _ = shut_out
+    after = moved(driver, new_worker, Policy(namespace="elsewhere", gone_namespaces=("default",)))
+    assert after.statuses() == {}
+    after.worker.stop(after.study_id, name)
+    status = after.status(name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "PodDeleted")
+    assert status.message.startswith("there is no Pod of it in elsewhere")
+    assert after.ended(after.start("true")).phase is RunPhase.SUCCEEDED
+    assert after.worker.places(after.study_id, after.study) == ("elsewhere",)
+
+
+def test_a_study_without_anything_unfinished_goes_though_it_once_ran_out_of_sight(api, node, shut_out):
+    _, after = shut_out
+    after.worker.look_in(after.study_id, ())
+    after.worker.delete_study(after.study_id)
+
+
+@pytest.mark.long
+def test_a_namespace_where_nothing_of_a_study_goes_on_any_more_does_not_hold_it_up_when_it_is_lost(
+    api, node, driver, new_worker
+):
+    old = driver.start("true")
+    driver.ended(old)
+    after = moved(driver, new_worker)
+    after.worker.look_in(after.study_id, ("elsewhere", "default"))
+    assert after.statuses().keys() == {old}
+    denied = refusal(403, SAID.replace("other", "default"), "Forbidden")
+    api.faults.append(lambda r: denied if r.namespace == "default" else None)
+    with api.changed:
+        api.version += 1
+        api.forget_events()
+    until("it is still in sight", lambda: after.worker._sight.reflectors[1].stale)
+    assert after.ended(after.start("true")).phase is RunPhase.SUCCEEDED

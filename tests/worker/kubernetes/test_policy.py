@@ -29,6 +29,7 @@ def test_every_option_becomes_a_field() -> None:
     given = {
         "namespace": "katib",
         "namespaces": "team-a, team-b",
+        "gone_namespaces": "team-old",
         "service_accounts": "trainer",
         "secrets": "*",
         "pull_secrets": "registry",
@@ -68,6 +69,11 @@ def test_every_option_becomes_a_field() -> None:
     [
         ("namespace", "Kube System", "--worker-option namespace: 'Kube System': expected a namespace's name"),
         ("namespaces", "a,B", "expected names of namespaces separated by commas, or * for any"),
+        (
+            "gone_namespaces",
+            "*",
+            "--worker-option gone_namespaces: '*': expected names of namespaces that are gone for good",
+        ),
         ("allow_privileged", "yes", "--worker-option allow_privileged: 'yes': expected true or false"),
         ("requests", "cpu", "expected resources such as cpu=1,memory=2Gi"),
         ("requests", "cpu=lots", "expected resources such as cpu=1,memory=2Gi"),
@@ -83,6 +89,13 @@ def test_a_wrong_option_is_named_with_what_is_expected(name: str, value: str, ex
     with pytest.raises(InvalidArgumentError) as caught:
         Policy.parse({"scheduler": "volcano", name: value})
     assert expected in str(caught.value)
+
+
+def test_a_namespace_that_trials_go_to_cannot_be_gone() -> None:
+    for options in ({"namespace": "a"}, {"namespaces": "b,a"}):
+        with pytest.raises(InvalidArgumentError, match=r"gone_namespaces: 'a': .*none of which stands in namespace or"):
+            Policy.parse({**options, "gone_namespaces": "a"})
+    assert not Policy.parse({"namespaces": "*", "gone_namespaces": "a"}).allows_namespace("a")
 
 
 def test_a_study_without_a_namespace_runs_in_the_operators() -> None:

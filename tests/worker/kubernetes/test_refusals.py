@@ -264,7 +264,7 @@ def test_a_token_that_was_replaced_in_its_file_is_read_again(api, access, tmp_pa
     file.write_text(file.read_text().replace("secret", "another"))
 
     until("it was never read again", lambda: created(driver, run))
-    until("its Pods are not in sight", lambda: not driver.worker._reflectors[0].stale)
+    until("its Pods are not in sight", lambda: not driver.worker._sight.reflectors[0].stale)
     assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
 
 
@@ -279,7 +279,7 @@ def test_an_api_server_that_has_another_address_is_found_where_the_kubeconfig_sa
     monkeypatch.setattr("katib.worker.kubernetes.access._RENEW_S", 0.0)
     run = driver.run("true")
     until("it was never asked there", lambda: created(driver, run))
-    until("its Pods are not in sight", lambda: not driver.worker._reflectors[0].stale)
+    until("its Pods are not in sight", lambda: not driver.worker._sight.reflectors[0].stale)
     assert driver.ended(run.name).phase is RunPhase.SUCCEEDED
     assert driver.status(name).phase is RunPhase.RUNNING
 

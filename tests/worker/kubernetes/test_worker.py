@@ -136,9 +136,9 @@ def test_an_older_event_changes_nothing_and_brings_nobody_back(api, driver):
 
 
 def test_a_run_is_listed_as_soon_as_it_was_created(api, driver):
-    until("no watch", lambda: driver.worker._reflectors[0]._stream is not None)
+    until("no watch", lambda: driver.worker._sight.reflectors[0]._stream is not None)
     api.faults.append(lambda r: time.sleep(3) if r.verb == "watch" else None)
-    driver.worker._reflectors[0]._stream.shut()
+    driver.worker._sight.reflectors[0]._stream.shut()
     name = driver.start("sleep", "600")
     assert name in driver.statuses()
 

@@ -56,6 +56,7 @@ STUDY_COLUMNS: Final = (
     studies.c.placement,
     studies.c.request_id,
     studies.c.observed,
+    studies.c.places,
 )
 TRIAL_COLUMNS: Final = (
     trials.c.id,
@@ -109,7 +110,7 @@ STUDY_COUNTS: Final = (
     "best_kind",
     "observed",
 )
-STUDY_STATE: Final = ("state", "reason", "message", "intent", "active", "ended_at", "request_id")
+STUDY_STATE: Final = ("state", "reason", "message", "intent", "active", "ended_at", "request_id", "places")
 STUDY_SPEC: Final = ("name", "algorithm", "rule", "spec")
 # What may change of a trial while its state and its attempt stay: no index but that of the revision has a part in it.
 TRIAL_PROGRESS: Final = (
@@ -186,6 +187,7 @@ def study_from_row(row: Row) -> Study:
         row[19],
         row[20] or "",
         row[21] or 0,
+        tuple((row[22] or "").split()),
     )
 
 
@@ -215,6 +217,7 @@ def study_state_to_row(study: Study) -> dict[str, Any]:
         "active": int(needs_driver(study)),
         "ended_at": to_micros_or_none(study.ended_at),
         "request_id": study.request_id or None,
+        "places": " ".join(study.places) or None,
     }
 
 

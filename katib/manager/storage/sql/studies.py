@@ -193,7 +193,7 @@ def _page(name: bool, prefix: bool, states: int, after: bool, grantees: int | No
 
 
 def _state(study: Study) -> tuple[object, ...]:
-    return study.state, study.reason, study.message, study.intent, study.ended_at, study.request_id
+    return study.state, study.reason, study.message, study.intent, study.ended_at, study.request_id, study.places
 
 
 def _found(row: object, study_id: str) -> Study:

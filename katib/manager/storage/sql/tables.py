@@ -56,6 +56,8 @@ studies: Final = Table(
     _column("spec", LongText),
     # NULL in one that an earlier version has made beside this one.
     Column("observed", BigNumber),
+    # With spaces between them; NULL as well in one that an earlier version has made beside this one.
+    Column("places", LongText),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("request_id"),
     Index(None, "created_at", "id"),
