@@ -24,7 +24,7 @@ from katib.worker.base import Output
 from katib.worker.kubernetes.api import ApiError
 from katib.worker.kubernetes.loglines import LogCursor, LogLine, LogReader
 from katib.worker.kubernetes.podapi import PodApi
-from katib.worker.kubernetes.runlog import HELD_BYTES, RunLog, cost
+from katib.worker.kubernetes.runlog import HELD_BYTES, Place, RunLog, cost
 from katib.worker.kubernetes.threads import Threads
 
 _log: Final = logging.getLogger(__name__)
@@ -100,10 +100,10 @@ class Outputs:
             log.ended, log.ended_at, log.well = True, time.monotonic(), well
             # That it could not be followed costs it nothing of the time to be read in.
             log.not_before, log.failures, log.failing_since = 0.0, 0, None
-            read = log.eof_at is not None and log.ended_at - log.eof_at <= END_TRUST_S and not log.serving
+            read = log.eof_at is not None and log.ended_at - log.eof_at <= END_TRUST_S and log.place is not Place.READ
             if (read and log.trusted) or not started:
                 self._complete(log)
-            elif not log.serving:
+            elif log.place is not Place.READ:
                 log.started = True
                 self._want(log)
 
@@ -113,7 +113,7 @@ class Outputs:
             log.gone = True
             if not log.ended:
                 log.ended, log.ended_at = True, time.monotonic()
-            if not log.serving:
+            if log.place is not Place.READ:
                 whole = log.complete or log.dropped or (log.eof_at is not None and log.trusted)
                 if log.started and not whole:
                     self._lose(log, "")
@@ -143,7 +143,7 @@ class Outputs:
         with log.changed:
             self._go_to(log, cursor)
             while not log.lines and log.ended and not log.complete and not log.dropped:
-                if log.trouble and not log.serving:
+                if log.trouble and log.place is not Place.READ:
                     raise UnavailableError(f"the output of {log.name} cannot be read now: {log.trouble}")
                 self._want(log)
                 if not log.changed.wait(max(deadline - time.monotonic(), 0.0)):
@@ -165,8 +165,8 @@ class Outputs:
                 self._say(log)
                 if log.untaken_since is not None and now - log.untaken_since > _UNTAKEN_S:
                     self._settle_untaken(log)
-                elif log.serving and log.stream is not None:
-                    if log.ended and now - log.ended_at > END_WAIT_S and not log.queued:
+                elif log.place is Place.READ and log.stream is not None:
+                    if log.ended and now - log.ended_at > END_WAIT_S:
                         # Once: what is opened next is read as the log of an ended run.
                         if log.opened_at < log.ended_at:
                             log.stream.shut()
@@ -190,14 +190,14 @@ class Outputs:
 
     def _want(self, log: RunLog) -> None:
         """Sees to it that it is read, soon."""
-        if log.serving or log.queued or log.complete or log.dropped or not (log.started or log.ended):
+        if log.place is not Place.REST or log.complete or log.dropped or not (log.started or log.ended):
             return
         now = time.monotonic()
         if log.not_before > now:
             return
         if not log.ended and log.eof_at is not None and now - log.eof_at <= END_TRUST_S:
             return  # That it has ended may be on its way.
-        log.queued = True
+        log.place = Place.QUEUED
         (self._finishers if log.ended else self._followers).put(log)
 
     def _go_to(self, log: RunLog, cursor: LogCursor) -> None:
@@ -298,10 +298,10 @@ class Outputs:
 
     def _serve(self, log: RunLog) -> None:
         with log.changed:
-            log.queued = False
-            if log.serving or log.complete or log.dropped:
+            if log.complete or log.dropped:
+                log.place = Place.REST
                 return
-            log.serving = True
+            log.place = Place.READ
             generation = log.generation
             reader = log.reader = LogReader(log.head)
             follow = not log.ended
@@ -312,7 +312,7 @@ class Outputs:
         except Exception as failure:  # noqa: BLE001 - the thread serves others after this one
             error = failure
         with log.changed:
-            log.serving = False
+            log.place = Place.REST
             log.stream = None
             if generation == log.generation and not log.dropped:
                 self._read_to(log, error, follow=follow)

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from katib.worker.kubernetes.api import Stream
@@ -18,53 +20,73 @@ _SAID_AFTER_S: Final = 10.0
 _TRUST_BYTES: Final = 256 * 1024
 
 
-class RunLog:
-    """All under `changed`, a condition with its lock."""
+class Place(Enum):
+    """Where a log is with the threads that read (`Outputs._want`, `Outputs._serve`)."""
 
-    def __init__(self, study_id: str, namespace: str, name: str, container: str, version: int = 0) -> None:
-        self.study_id: Final = study_id
-        self.namespace: Final = namespace
-        self.name: Final = name
-        self.container: Final = container
-        # That has the log; as soon as that is known.
-        self.node = ""
-        self.changed: Final = threading.Condition()
-        self.lines: deque[LogLine] = deque()
-        self.held = 0
-        # Behind what has been taken, and behind what has been read.
-        self.base = LogCursor()
-        self.head = LogCursor()
-        self.reader: LogReader | None = None
-        # Raised when reading begins anew somewhere else: what an older stream brings is dropped.
-        self.generation = 0
-        self.stream: Stream | None = None
-        self.serving = False
-        self.queued = False
-        # The container executes or has executed; its Pod has ended; everything has been read; nobody wants it any more.
-        self.started = False
-        self.ended = False
-        self.complete = False
-        self.dropped = False
-        self.truncated = False
-        # It has ended well; there is no Pod any more; since when its run was wanted to end, and nobody waits for its values.
-        self.well = False
-        self.gone = False
-        self.hurried_at: float | None = None
-        self.ended_at = 0.0
-        self.eof_at: float | None = None
-        self.opened_at = 0.0
-        self.heard_at = 0.0
-        self.untaken_since: float | None = None
-        self.not_before = 0.0
-        self.failures = 0
-        self.failing_since: float | None = None
-        self.trouble = ""
-        # Of which trouble it was said that it is there.
-        self.told = ""
-        # Why the rest of it is lost.
-        self.lost = ""
-        # Grows with what has been read.
-        self.version = version
+    REST = "rest"
+    QUEUED = "queued"  # for a thread
+    READ = "read"  # by one, as long as its stream is open
+
+
+@dataclass(slots=True, eq=False)
+class RunLog:
+    """All under `changed`, a condition with its lock. What becomes of it, and by which methods of Outputs:
+
+    - there is nothing to read until its run has `started` or `ended`;
+    - then it is queued, read, and at rest until it is wanted again, any number of times (`_want`, `_serve`);
+    - it is `complete` when its run has ended and all of it has been read, or will never be (`_complete`). Whoever asks for what
+      is not held any more has it read anew (`_go_to`);
+    - it is `dropped`, for good, when nobody wants it any more (`drop`) or nobody has taken it for long (`_settle_untaken`).
+    """
+
+    study_id: str
+    namespace: str
+    name: str
+    container: str
+    # Grows with what has been read.
+    version: int = 0
+    # That has the log; as soon as that is known.
+    node: str = ""
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    # Its run: its program executes or has executed; it has ended, when, and whether well; there is no Pod any more; since when
+    # it was wanted to end, and nobody waits for its values.
+    started: bool = False
+    ended: bool = False
+    ended_at: float = 0.0
+    well: bool = False
+    gone: bool = False
+    hurried_at: float | None = None
+
+    # What has been read and not been taken; since when nobody takes it; and the places behind what has been taken, and behind
+    # what has been read.
+    lines: deque[LogLine] = field(default_factory=deque)
+    held: int = 0
+    untaken_since: float | None = None
+    base: LogCursor = field(default_factory=LogCursor)
+    head: LogCursor = field(default_factory=LogCursor)
+    complete: bool = False
+    dropped: bool = False
+    # Some of it was lost, which has not been said yet; and why the rest of it is.
+    truncated: bool = False
+    lost: str = ""
+
+    # Its reading. `generation` is raised when that begins anew somewhere else: what an older stream brings is dropped.
+    place: Place = Place.REST
+    generation: int = 0
+    reader: LogReader | None = None
+    stream: Stream | None = None
+    opened_at: float = 0.0
+    heard_at: float = 0.0
+    # When its last stream came to its end, if that was the end of the log then.
+    eof_at: float | None = None
+    # Not to be read again before; how often in a row that has failed, since when, and why.
+    not_before: float = 0.0
+    failures: int = 0
+    failing_since: float | None = None
+    trouble: str = ""
+    # Of which trouble it was said that it is there.
+    told: str = ""
 
     @property
     def settled(self) -> bool:
