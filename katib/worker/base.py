@@ -48,7 +48,7 @@ class RunSpec:
     """One attempt of a trial, ready to be executed. `name` is `names.run_name(trial_id, attempt)`.
 
     `arguments` are the trial's parameters, `name=value` each; the driver decides where they go (the local worker and a Pod
-    append them to the command).
+    append them to the command). `ran_before`: a run of the study has ended well before.
     """
 
     name: str
@@ -59,6 +59,7 @@ class RunSpec:
     arguments: tuple[str, ...]
     study: StudySpec
     environment: Mapping[str, str] = field(default_factory=dict)
+    ran_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

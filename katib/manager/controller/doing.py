@@ -135,7 +135,8 @@ class Doing:
         todo.moves += created.moves
         memory.worker_trouble, memory.worker_retry = "", None
         # After the others, next time: were it only these, they would hold up all.
-        memory.create_last = frozenset(created.failed) if created.moves else memory.create_last.union(created.failed)
+        others = () if created.moves else (trial for trial in memory.create_last if trial not in created.failed)
+        memory.create_last = (*others, *created.failed)
         again = None
         for trial in todo.new:
             trouble = created.failed.get(trial.id)
@@ -169,6 +170,7 @@ class Doing:
                     **self._outside.environment(trial.id, trial.attempt),
                     **collect_environment(study.spec.collector, study.spec.metric_names),
                 },
+                ran_before=study.completed > 0,
             )
         )
         return TrialMove(trial.id, trial.attempt, TrialState.PENDING, TrialState.RUNNING, run=name, at=begin)

@@ -29,8 +29,8 @@ class Memory:
     worker_trouble: str = ""
     # By the steady clock, as everything that is only waited for in here.
     worker_retry: datetime | None = None
-    # Trials of which the worker could create no run when it was asked last.
-    create_last: frozenset[str] = frozenset()
+    # Trials of which the worker could create no run when it was asked last, the one that was tried last behind the others.
+    create_last: tuple[str, ...] = ()
     # By name, the one that was tried last behind the others.
     unended: dict[str, Unended] = field(default_factory=dict)
     # The unfinished trials as they were at this revision of the study; every change of one raises it.

@@ -61,8 +61,8 @@ class Observed:
     `trials` are the unfinished ones by number, with the objective as it is after the output taken in in this pass. `runs`, and
     what was `heard` of them, by name.
     `rule_due`: the early-stopping rule should be asked now. `worker_trouble`: why the worker could create no run; it is tried
-    again at `worker_retry`, and the trials in `create_last` after all others. `unended`: why runs that are to end could not be
-    ended yet.
+    again at `worker_retry`, and the trials in `create_last` after all others, in that order. `unended`: why runs that are to
+    end could not be ended yet.
     """
 
     study: Study
@@ -74,5 +74,5 @@ class Observed:
     rule_trouble: tuple[str, str] | None = None
     worker_trouble: str = ""
     worker_retry: datetime | None = None
-    create_last: frozenset[str] = frozenset()
+    create_last: tuple[str, ...] = ()
     unended: Mapping[str, str] = field(default_factory=dict)

@@ -188,7 +188,8 @@ class _Planner:
         room = min(self.limits.max_parallel or MAX_PARALLEL_CAP, MAX_PARALLEL_CAP)
         room -= sum(t.state is TrialState.RUNNING for t in self.settling.open)
         waiting = 0
-        for trial in sorted(self.settling.open, key=lambda trial: trial.id in self.observed.create_last):
+        place = {trial_id: number for number, trial_id in enumerate(self.observed.create_last, 1)}
+        for trial in sorted(self.settling.open, key=lambda trial: place.get(trial.id, 0)):
             if trial.state is not TrialState.PENDING:
                 continue
             if trial.not_before is not None and self.settling.lies_ahead(trial.not_before, RETRY_MOST):

@@ -34,6 +34,8 @@ _SHOWN: Final = 600
 _DENIED: Final = re.compile(r"cannot (\w+) resource \"([\w./-]+)\"(?:.* in the namespace \"([^\"]*)\")?")
 
 _OVER_QUOTA: Final = "exceeded quota"
+# In the words of webhooks and policies, which choose their statuses themselves.
+_BY_RULES: Final = re.compile(r"\bdenied (?:the )?request\b")
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 
@@ -57,6 +59,11 @@ class ApiError(UnavailableError):
     @property
     def over_quota(self) -> bool:
         return _is_over_quota(self.status, self.said)
+
+    @property
+    def by_rules(self) -> bool:
+        """Refused for what was asked, by whoever makes rules in the cluster."""
+        return self.status == 403 or (self.status in (400, 422) and _BY_RULES.search(self.said) is not None)
 
     @property
     def namespace_gone(self) -> bool:

@@ -21,6 +21,7 @@ from katib.worker.kubernetes.pods import (
     MANAGED_BY,
 )
 from katib.worker.kubernetes.reasons import PodReason
+from katib.worker.kubernetes.refusals import Refusals
 from katib.worker.kubernetes.runs import Run, Runs
 from katib.worker.names import split_name
 
@@ -34,12 +35,19 @@ _log: Final = logging.getLogger(__name__)
 
 class Endings:
     def __init__(
-        self, pods: PodApi, runs: Runs, finder: Finder, installation: str, wake: Callable[[str], None]
+        self,
+        pods: PodApi,
+        runs: Runs,
+        finder: Finder,
+        refusals: Refusals,
+        installation: str,
+        wake: Callable[[str], None],
     ) -> None:
         """`wake` is called with a study of which something has ended that no event will tell of."""
         self._pods: Final = pods
         self._runs: Final = runs
         self._finder: Final = finder
+        self._refusals: Final = refusals
         self._installation: Final = installation
         self._wake: Final = wake
 
@@ -170,8 +178,8 @@ class Endings:
             self.adopt(run.study_id, run.name, namespace)
         elif error.denied or error.over_quota or error.namespace_gone:
             raise error
-        elif error.status == 403:
-            message = f"the cluster's rules do not admit its Pod: {error.said}"
+        elif error.by_rules:
+            message = self._refusals.refused(run, error.said)
             self.entomb(run.study_id, run.name, namespace, DriverReason.POD_REFUSED, message)
         elif error.status in (400, 413, 422):
             message = f"the Kubernetes API server does not accept its Pod: {error.said}"

@@ -43,6 +43,8 @@ class Waits:
     unschedulable: timedelta = timedelta(hours=24)
     # A queue is there to be waited in.
     gated: timedelta = timedelta(days=7)
+    # Who has changed a rule has to hear of what it does, and may be asleep.
+    refused: timedelta = timedelta(hours=24)
     # After the end of its grace a Pod that stays belongs to a node that does not answer.
     gone: timedelta = timedelta(minutes=10)
     total: timedelta | None = None
@@ -57,6 +59,7 @@ _WAITS: Final = {
     "scheduler": "for a scheduler that does not look at the Pod at all",
     "unschedulable": "for a node with room",
     "gated": "for a queue such as Kueue's to admit the Pod",
+    "refused": "for the cluster's rules to admit Pods of a study again that they admitted before",
     "gone": "for a Pod to go away once its grace is over",
 }
 

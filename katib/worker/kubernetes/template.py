@@ -12,6 +12,7 @@ from katib.domain.pod import OWN_PREFIX
 TRIAL_CONTAINER: Final = "trial"
 ANNOTATION_CONTAINER: Final = f"{OWN_PREFIX}container"
 _REFERENCE: Final = re.compile(r"\$\{(trial[A-Za-z]*)\.([^{}]*)\}")
+_TOLD: Final = re.compile(r"\.(command|args|env)\[")
 _PARAMETERS: Final = "trialParameters"
 _SPEC: Final = "trialSpec"
 # In these Kubernetes itself replaces `$(NAME)`; `$$` is its way to write a dollar.
@@ -62,6 +63,11 @@ def check_references(
 
 def used_parameters(template: Any) -> frozenset[str]:
     return frozenset(name for _, kind, name in references(template) if kind == _PARAMETERS)
+
+
+def asks_by_parameters(template: Any) -> bool:
+    """Whether Pods made of it differ by their parameters in more than what their programs are told, as in their resources."""
+    return any(kind == _PARAMETERS and not _TOLD.search(at) for at, kind, _ in references(template))
 
 
 def substitute(template: Any, parameters: Mapping[str, str], specs: Mapping[str, str], words: Mapping[str, str]) -> Any:

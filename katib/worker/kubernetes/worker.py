@@ -2,7 +2,7 @@
 
 What is told apart here stands elsewhere: what a Pod looks like (pods), what its status means (diagnosis, marks), requests
 (podapi), what is known (reflector, runs), where a Pod is that is not (finding, sight), output (outputs), how a run is ended
-(endings), and what is done by and by (rounds).
+(endings) or waits for the cluster's rules (refusals), and what is done by and by (rounds).
 """
 
 import threading
@@ -40,6 +40,7 @@ from katib.worker.kubernetes.pods import LABEL_INSTALLATION, LABEL_MANAGED_BY, M
 from katib.worker.kubernetes.policy import Policy
 from katib.worker.kubernetes.rawlog import read_raw
 from katib.worker.kubernetes.reflector import Reflector
+from katib.worker.kubernetes.refusals import Refusals
 from katib.worker.kubernetes.rounds import Rounds
 from katib.worker.kubernetes.runlog import RunLog
 from katib.worker.kubernetes.runs import Run, Runs, statuses
@@ -92,7 +93,10 @@ class KubernetesWorker:
         self._lock: Final = threading.Lock()
         # Studies whose output woke nobody yet.
         self._printers: set[str] = set()
-        self._endings: Final = Endings(self._pods, self._runs, self._finder, self._policy.installation, self._wake)
+        self._refusals: Final = Refusals(self._runs, self._policy)
+        self._endings: Final = Endings(
+            self._pods, self._runs, self._finder, self._refusals, self._policy.installation, self._wake
+        )
         self._rounds: Final = Rounds(self._pods, self._runs, self._policy, self._endings, self._tick, fence_s)
         self._closed = False
         self._sight.start()
@@ -135,6 +139,7 @@ class KubernetesWorker:
         if self._runs.get(run.name) is not None:
             return
         self._sight.check_new(run.study_id)
+        self._refusals.check(run)
         namespace = self._policy.namespace_of(run.study)
         self._runs.watched.add(run.study_id)
         self._finder.namespaces.add(run.study_id, namespace)
@@ -156,6 +161,7 @@ class KubernetesWorker:
         if changed:
             self._endings.mourn(run.study_id, run.name, namespace, DriverReason.POD_REFUSED, changed)
             return
+        self._refusals.taken(run)
         known = self._runs.put(made)
         if known is not None:
             # Whoever creates a run looks after it.
