@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from katib.api import api_pb2 as pb
@@ -97,7 +97,7 @@ class RemoteSuggestionServices:
                 add_curves(message, history.curves((*request.unfinished, *finished)))
             except MessageTooLargeError as error:
                 return calls.unsent(_too_long(error))
-        types = {p.name: p.type for p in request.spec.parameters}
+        types = _types(request)
         return calls.start(
             self._channels,
             address,
@@ -113,40 +113,7 @@ class RemoteSuggestionServices:
         sent = delta.trials or ()
         asked = request if delta.count is None else _without_room(request, delta.count)
         message = pb.GenerateTrialsDeltaRequest(question=_question(asked, ()), base=delta.base, cursor=delta.cursor)
-        types = {p.name: p.type for p in request.spec.parameters}
-        who, total = _who(algorithm), request.finished_count
-
-        def answer(reply: pb.GenerateTrialsDeltaReply) -> SuggestionReply:
-            if not reply.HasField("answer"):
-                if self._deltas.lacked(line, request.study_id, delta, reply.have):
-                    raise AskAgainError(f"{who} does not have the study's earlier trials")
-                raise UnavailableError(f"{who} again and again lacks what it was sent: {_TAKE_TURNS}")
-            if delta.count is None:
-                if self._deltas.answered(line, request.study_id, reply.have, total):
-                    _log.warning(
-                        "%s keeps none of the study's %s trials so far, so each question brings all of them: %s",
-                        who, f"{total:,}", _MORE_ROOM, extra={"study_id": request.study_id},
-                    )  # fmt: skip
-                return _reply(reply.answer, types)
-            if reply.have != delta.cursor:
-                self._deltas.forget(line.address, request.study_id)
-                raise ResourceExhaustedError(
-                    f"{who} keeps fewer than {delta.count:,} of the study's {total:,} trials so far, which are more than one "
-                    f"message holds: {_MORE_ROOM}"
-                )
-            self._deltas.took(line, request.study_id, delta)
-            raise MoreToTellError(f"{who} has been sent {delta.count:,} of the study's {total:,} trials so far")
-
-        def failed(error: KatibError) -> KatibError:
-            if isinstance(error, MessageTooLargeError):
-                beside = message.ByteSize() - sum(trial.ByteSize() for trial in message.question.completed_trials)
-                if self._deltas.too_large(line, delta, error.most, beside):
-                    return MoreToTellError(f"{who} has to be sent the study's trials in smaller parts")
-            if not isinstance(error, UnimplementedError):
-                return _too_long(error)
-            self._deltas.refused(line)
-            return AskAgainError(f"{who} has to be sent all trials each time")
-
+        exchange = _Exchange(self._deltas, _who(algorithm), line, request, delta, message)
         try:
             add_curves(message.question, history.curves(asked.unfinished))
         except MessageTooLargeError as error:
@@ -156,14 +123,14 @@ class RemoteSuggestionServices:
         try:
             add_curves(message.question, history.curves(sent))
         except MessageTooLargeError as error:
-            return calls.unsent(failed(error))
+            return calls.unsent(exchange.failed(error))
         return calls.start(
             self._channels,
             line.address,
             lambda line: _stub(line).GenerateTrialsDelta.future(message, timeout=calls.GENERATE_S),
-            answer,
-            who,
-            failed,
+            exchange.answered,
+            exchange.who,
+            exchange.failed,
         )
 
     def stop(self, algorithm: str, study_id: str) -> None:
@@ -178,6 +145,58 @@ class RemoteSuggestionServices:
             lambda _reply: None,
             _who(algorithm),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A question that brings what is new: what its answer means, and what its failure, for the question after it too."""
+
+    deltas: Deltas
+    who: str
+    line: Line
+    request: SuggestionRequest
+    delta: Delta
+    message: pb.GenerateTrialsDeltaRequest
+
+    def answered(self, reply: pb.GenerateTrialsDeltaReply) -> SuggestionReply:
+        """Raises AskAgainError where the next question is to bring more, and other KatibErrors where none would help."""
+        if not reply.HasField("answer"):
+            if self.deltas.lacked(self.line, self.request.study_id, self.delta, reply.have):
+                raise AskAgainError(f"{self.who} does not have the study's earlier trials")
+            raise UnavailableError(f"{self.who} again and again lacks what it was sent: {_TAKE_TURNS}")
+        if self.delta.count is not None:
+            raise self._told(self.delta.count, reply.have)
+        total = self.request.finished_count
+        if self.deltas.answered(self.line, self.request.study_id, reply.have, total):
+            _log.warning(
+                "%s keeps none of the study's %s trials so far, so each question brings all of them: %s",
+                self.who, f"{total:,}", _MORE_ROOM, extra={"study_id": self.request.study_id},
+            )  # fmt: skip
+        return _reply(reply.answer, _types(self.request))
+
+    def _told(self, count: int, have: str) -> KatibError:
+        """It was only to be told a part of the study, after which it was to have so many trials."""
+        total = self.request.finished_count
+        if have == self.delta.cursor:
+            self.deltas.took(self.line, self.request.study_id, self.delta)
+            return MoreToTellError(f"{self.who} has been sent {count:,} of the study's {total:,} trials so far")
+        self.deltas.forget(self.line.address, self.request.study_id)
+        return ResourceExhaustedError(
+            f"{self.who} keeps fewer than {count:,} of the study's {total:,} trials so far, which are more than one message "
+            f"holds: {_MORE_ROOM}"
+        )
+
+    def failed(self, error: KatibError) -> KatibError:
+        """What to raise for it."""
+        if isinstance(error, MessageTooLargeError):
+            question = self.message.question
+            beside = self.message.ByteSize() - sum(trial.ByteSize() for trial in question.completed_trials)
+            if self.deltas.too_large(self.line, self.delta, error.most, beside):
+                return MoreToTellError(f"{self.who} has to be sent the study's trials in smaller parts")
+        if not isinstance(error, UnimplementedError):
+            return _too_long(error)
+        self.deltas.refused(self.line)
+        return AskAgainError(f"{self.who} has to be sent all trials each time")
 
 
 def _stub(line: Line) -> SuggestionStub:
@@ -218,6 +237,10 @@ def _question(request: SuggestionRequest, finished: Sequence[Trial]) -> pb.Gener
         running_count=request.unfinished_count,
         first_number=request.first_number,
     )
+
+
+def _types(request: SuggestionRequest) -> Mapping[str, ParameterType | None]:
+    return {p.name: p.type for p in request.spec.parameters}
 
 
 def _reply(reply: pb.GenerateTrialsReply, types: Mapping[str, ParameterType | None]) -> SuggestionReply:
