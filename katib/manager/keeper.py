@@ -3,7 +3,7 @@
 The model store is served from the manager's database: each study has a revision up to which its finished trials are in the
 store (`Deliveries`). What has finished since is given to the store, which takes the same trial twice without harm, and only
 then does that revision move on. So a manager that dies in between, or a store that is away, loses nothing, and a study never
-waits for its store.
+waits for its store. Of several managers one keeps a study's, as a rule (share.py).
 """
 
 import logging
@@ -25,6 +25,7 @@ from katib.domain.study import Objective, Study
 from katib.domain.trial import Trial, TrialState
 from katib.manager.models import Deliveries, FinishedTrial, ModelStore
 from katib.manager.ports import Storage
+from katib.manager.share import Patience, Share
 from katib.worker.base import Worker
 
 _log: Final = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ _log: Final = logging.getLogger(__name__)
 _GATHER_S: Final = 0.5
 # Between two looks for what nobody has been told of: trials that another manager's end or the store's absence has left over.
 _LOOK_S: Final = 60.0
+# For so many of these a study is left to the manager whose part it is, without anything being kept.
+_LOOKS_LEFT: Final = 3
 # After a failure the pause doubles from the first to the longest, each with jitter.
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
@@ -75,14 +78,18 @@ class Keeper:
         store: ModelStore,
         deliveries: Deliveries,
         worker: Worker,
+        share: Share | None = None,
         *,
         pace: Pace = Pace(),  # immutable
         now: Callable[[], datetime] = _now,
     ) -> None:
+        """`share`: None where there is no other manager."""
         self._storage = storage
         self._store = store
         self._deliveries = deliveries
         self._worker = worker
+        self._share = share
+        self._left_to_others = Patience(pace.look * _LOOKS_LEFT)
         self._pace = pace
         self._now = now
         self._changed = threading.Condition()
@@ -97,9 +104,17 @@ class Keeper:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._storage.subscribe(self._wake)
+        self._storage.subscribe(self.wake)
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
         self._thread.start()
+
+    def wake(self, study_id: str) -> None:
+        """Something of this study has changed. From any thread, at once."""
+        with self._changed:
+            # Told at each commit: the thread, which has this study to look at already, is not woken for it again.
+            if study_id not in self._later and study_id not in self._dirty:
+                self._dirty.add(study_id)
+                self._changed.notify()
 
     def look(self) -> None:
         """The database is back, or the like: everything that is behind is looked for at once."""
@@ -205,13 +220,6 @@ class Keeper:
 
     # The thread
 
-    def _wake(self, study_id: str) -> None:
-        with self._changed:
-            # Told at each commit: the thread, which has this study to look at already, is not woken for it again.
-            if study_id not in self._later and study_id not in self._dirty:
-                self._dirty.add(study_id)
-                self._changed.notify()
-
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -257,6 +265,7 @@ class Keeper:
                 self._pause()
                 return left
             left.update(study_id for study_id in behind if study_id not in self._later)
+            self._left_to_others.only(left)
             # Not all managers of a database at the same moment.
             self._next_look = time.monotonic() + self._pace.look * random.uniform(1.0, 1.5)  # noqa: S311
         away = 0
@@ -303,6 +312,8 @@ class Keeper:
             return  # deleted meanwhile
         if study.placement not in ("", self._worker.placement):
             return
+        if not self._is_ours(study, look=settle):
+            return
         try:
             self.keep(study, settle=settle)
         except NotFoundError:
@@ -312,6 +323,12 @@ class Keeper:
             except NotFoundError:
                 return
             raise
+
+    def _is_ours(self, study: Study, look: bool) -> bool:
+        """Also where it is the part of another one that does not keep it: whose store is another, or out of its reach."""
+        if self._share is None or self._share.is_ours(study):
+            return True
+        return look and self._left_to_others.is_over(study.id, self._deliveries.delivered(self._store.name, study.id))
 
     def _longer(self, before: _Wait) -> _Wait:
         pause = min(before.pause * 2 or self._pace.first_pause, self._pace.longest_pause)

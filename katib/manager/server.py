@@ -39,6 +39,7 @@ from katib.manager.service.namespaces import NamespaceRules
 from katib.manager.service.service import ManagerService
 from katib.manager.servicer import ManagerServicer
 from katib.manager.settings import Settings
+from katib.manager.share import Share
 from katib.manager.storage.credentials import open_tokens
 from katib.manager.storage.open import Opening
 from katib.manager.storage.secrets import open_secrets
@@ -78,14 +79,16 @@ class Manager:
         self._worker = _open_worker(settings)
         tokens = CachedTokens(open_tokens(self._storage))
         access = RunAccess(open_secrets(self._storage), lambda: self._transport.advertised, self._transport.authorities)
-        self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker)
+        identity = own_identity()
+        share = Share(identity, self._storage, settings.lease)
+        self._keeper = Keeper(self._storage, self._models, open_deliveries(self._storage), self._worker, share)
         room = Room(self._storage, limits.quotas(settings))
         suggestions = RemoteSuggestionServices(suggestion, self._channels)
         rules = RemoteEarlyStoppingServices(earlystopping, self._channels)
         outside = Outside(
-            self._storage, self._worker, suggestions, rules, self._metrics, environment=access.environment, room=room
+            self._storage, self._worker, suggestions, rules, self._metrics, access.environment, room, self._keeper.wake
         )
-        self._controller = Controller(own_identity(), outside, settings.lease)
+        self._controller = Controller(identity, outside, settings.lease)
         self.service: Final = ManagerService(
             Context(
                 storage=self._storage,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -166,6 +166,30 @@ def test_a_manager_whose_process_is_known_to_have_ended_is_not_waited_for(tmp_pa
     try:
         until(lambda: {driver_of(desk, s) for s in held} == {B})
         until(lambda: [m.id for m in desk.storage.managers()] == [B])
+    finally:
+        controller.stop()
+        desk.close()
+
+
+def test_what_another_manager_s_client_changed_is_told_and_that_a_study_is_no_longer_driven(
+    tmp_path: Path, manager: Callable[[str], Manager]
+) -> None:
+    told: list[str] = []
+    desk = Desk(tmp_path, A)
+    controller = Controller(
+        Identity(ManagerRecord(A, "h", "")), replace(desk.outside, noticed=told.append), lease_s=LEASE_S
+    )
+    other = manager(B).desk
+    (study_id,) = studies(desk, 1, driver=A)
+    controller.start()
+    try:
+        until(lambda: study_id in told)
+        told.clear()
+        other.storage.update_study(study_id, lambda s: replace(s, message="said by another manager's client"))
+        until(lambda: study_id in told)
+        told.clear()
+        other.storage.update_study(study_id, lambda s: replace(s, state=StudyState.STOPPED))
+        until(lambda: study_id in told)
     finally:
         controller.stop()
         desk.close()

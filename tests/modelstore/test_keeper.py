@@ -330,7 +330,7 @@ def test_a_deleted_study_is_no_trouble(storage, store, worker, running, caplog):
     end(storage, worker, study, 0.5)
     until(lambda: store.saved_studies() and kept(store))
     storage.delete_study(study.id)
-    running._wake(study.id)
+    running.wake(study.id)
     end(storage, worker, new_study(storage, name="next"), 0.5)
     until(lambda: "next" in [s.name for s in store.saved_studies()] and kept(store, "next"))
     assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")] == []

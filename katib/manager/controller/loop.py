@@ -73,6 +73,7 @@ class Controller:
         self._storage = outside.storage
         self._worker = outside.worker
         self._metrics = outside.metrics
+        self._noticed = outside.noticed
         self._lease_s = lease_s
         self._look_s = min(_LOOK_S, lease_s / _LOOKS_PER_LEASE)
         self._queue = KeyedQueue()
@@ -298,6 +299,9 @@ class Controller:
         for study_id, revision in revisions.items():
             if self._revisions.get(study_id) != revision:
                 self.wake(study_id)
+                self._noticed(study_id)
+        for study_id in self._revisions.keys() - revisions.keys():
+            self._noticed(study_id)
         self._revisions = revisions
 
 

@@ -19,7 +19,8 @@ class LeaseOverError(Exception):
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the controller works on and asks, by its protocols. `environment(trial_id, attempt)`: variables for a run. `room`:
-    for how many trials there is room beside a study's own limit; None: for any number."""
+    for how many trials there is room beside a study's own limit; None: for any number. `noticed(study_id)`: told when a study
+    that this manager drives has changed, by whomever, or is driven no longer."""
 
     storage: Storage
     worker: Worker
@@ -28,6 +29,7 @@ class Outside:
     metrics: Metrics
     environment: Callable[[str, int], Mapping[str, str]] = lambda _trial_id, _attempt: {}
     room: Room | None = None
+    noticed: Callable[[str], None] = lambda _study_id: None
 
 
 @dataclass(frozen=True, slots=True)
