@@ -4,10 +4,11 @@ from contextlib import closing
 
 import pytest
 
+from katib.manager.changes import StudyChanges
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql import observations
 from tests.storage import servers
-from tests.storage.builders import COMPLETED, curves_of, go, make_study, observe, running
+from tests.storage.builders import COMPLETED, curves_of, go, intake, make_study, observe, running
 
 TAKEN = (4, 4, 4, 25, 1, 0, 10)
 
@@ -60,23 +61,29 @@ def test_a_server_whose_statistics_are_old_does_not_go_through_all_values(server
         made = running(storage, storage.create_study(make_study()), 20)
         for trial in made:
             storage.report(trial.id, 0, [observe(float(i)) for i in range(20)])
-        cursor.execute("UPDATE mysql.innodb_table_stats SET n_rows = 0 WHERE table_name = 'observations'")
-        cursor.execute("UPDATE mysql.innodb_index_stats SET stat_value = 1 WHERE table_name = 'observations'")
+        cursor.execute("UPDATE mysql.innodb_table_stats SET n_rows = 0 WHERE table_name IN ('observations', 'trials')")
+        cursor.execute(
+            "UPDATE mysql.innodb_index_stats SET stat_value = 1 WHERE table_name IN ('observations', 'trials')"
+        )
         cursor.connection.commit()
-        cursor.execute("FLUSH TABLES observations")
+        cursor.execute("FLUSH TABLES observations, trials")
         cursor.execute("SELECT VERSION()")
         # MySQL's own is a tree, which MariaDB has not.
         form = "" if "MariaDB" in cursor.fetchone()[0] else "FORMAT=TRADITIONAL "
         dialect = storage.database._connections.dialect
         found = {}
-        for statement in (observations._last_values(1), observations._curves(1, 1)):
+        for statement in (
+            *(make(size) for make in (observations._last_values, observations._taken) for size in (1, 256, 1024)),
+            *(observations._curves(size, 1) for size in (1, 256)),
+        ):
             sql, names, _ = statement.compiled(dialect)
             values = [made[0].id if name.startswith("trial") else "accuracy" for name in names]
             cursor.execute(f"EXPLAIN {form}{sql}", values)
             columns = [column[0] for column in cursor.description]
             rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-            found[sql] = [row["type"] for row in rows if row["table"] == "observations"]
-        assert len(found) == 2
+            found[sql] = [row["type"] for row in rows if row["table"] in ("observations", "trials")]
+        assert len(found) == 8
+        assert all(found.values())
         assert {sql: kinds for sql, kinds in found.items() if {"ALL", "index"} & set(kinds)} == {}
 
 
@@ -89,3 +96,17 @@ def test_a_trial_that_ends_while_the_curves_are_read_is_in_them_once(storage, tr
 
     assert first not in rest
     assert {first, *rest} == {t.id for t, taken in zip(trials, TAKEN, strict=True) if taken}
+
+
+def test_a_long_study_s_curves_take_a_statement_for_some_hundred_trials(storage, monkeypatch):
+    made = running(storage, storage.create_study(make_study()), 600)
+    intakes = tuple(intake(trial, observe(0.5), observe(0.1, "loss")) for trial in made)
+    storage.apply(made[0].study_id, StudyChanges(intakes=intakes))
+    asked = []
+    read = storage.database.read
+    monkeypatch.setattr(storage.database, "read", lambda function: asked.append(1) or read(function))
+
+    assert len(curves_of(storage, made, ["accuracy"])) == 600
+
+    # How many values each has, and 256 at once.
+    assert len(asked) == 1 + 3

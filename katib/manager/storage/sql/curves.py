@@ -1,21 +1,18 @@
 """What many trials have reported, a piece at a time: a study may have millions of values, and each is an object here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 from katib.domain.metrics import Observation
 from katib.domain.trial import Trial
 from katib.manager.storage.sql import observations
 from katib.manager.storage.sql.database import Database
 
-_COUNTED_AT_ONCE: Final = 1024
-
 
 def values_taken(database: Database, trials: Sequence[Trial]) -> Mapping[str, int]:
     ids = [trial.id for trial in trials]
     found: dict[str, int] = {}
-    for begin in range(0, len(ids), _COUNTED_AT_ONCE):
-        some = ids[begin : begin + _COUNTED_AT_ONCE]
+    for begin in range(0, len(ids), observations.COUNTED_AT_ONCE):
+        some = ids[begin : begin + observations.COUNTED_AT_ONCE]
         found.update(database.read(lambda session, some=some: observations.taken(session, some)))  # type: ignore[misc]
     return found
 

@@ -21,8 +21,9 @@ from katib.manager.storage.work import Key
 
 # Trials to a statement, and values that it goes through, but for a single trial that has more: what is grouped is in memory,
 # with SQLite in the manager's, and a statement has its time to answer in.
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 256
 VALUES_AT_ONCE: Final = 50_000
+COUNTED_AT_ONCE: Final = 1024
 _ATTEMPT: Final = Statement(
     select(trials.c.attempt).select_from(OF_LIVING).where(trials.c.id == bindparam("trial"), THERE)
 )
@@ -87,8 +88,8 @@ def portions(
     """Those that have values, as many at once as one statement may look at; one that has more by itself."""
     some: list[str] = []
     size = 0
-    for begin in range(0, len(trial_ids), _AT_ONCE):
-        for trial_id, values in taken_by(trial_ids[begin : begin + _AT_ONCE]):
+    for begin in range(0, len(trial_ids), COUNTED_AT_ONCE):
+        for trial_id, values in taken_by(trial_ids[begin : begin + COUNTED_AT_ONCE]):
             if some and (len(some) == _AT_ONCE or size + values > VALUES_AT_ONCE):
                 yield some
                 some, size = [], 0
