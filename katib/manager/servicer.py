@@ -39,6 +39,7 @@ from katib.domain.errors import InvalidArgumentError, UnimplementedError
 from katib.domain.views import StudyEvent, every
 from katib.manager.service.ask import Ask
 from katib.manager.service.checks import MAX_PAGE
+from katib.manager.service.completion import Completion
 from katib.manager.service.service import ManagerService
 from katib.manager.service.tokens import TokenRequest
 from katib.manager.service.watch import Watcher
@@ -180,18 +181,18 @@ class ManagerServicer(Base):
                 raise InvalidArgumentError.of("next.study_id", request.next.study_id, of)
             ask = _ask_from_proto(request.next, _deadline(context) - _TO_SAY_S, "next.")
         now = datetime.now(UTC)
-        given = self._service.complete_trial(
-            request.study_id,
-            request.trial_id,
-            request.is_complete,
-            request.objective_value,
-            [(m.name, m.value) for m in request.metrics],
-            request.attempt,
-            request.error,
-            [observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)],
-            request.reporter,
-            ask,
+        said = Completion(
+            is_complete=request.is_complete,
+            objective=request.objective_value,
+            metrics=[(m.name, m.value) for m in request.metrics],
+            attempt=request.attempt,
+            error=request.error,
+            observations=[
+                observation_from_proto(o, now, f"observations[{i}]") for i, o in enumerate(request.observations)
+            ],
+            reporter=request.reporter,
         )
+        given = self._service.complete_trial(request.study_id, request.trial_id, said, ask)
         if given is None:
             return pb.CompleteTrialReply()
         trials, completed = given

@@ -16,6 +16,7 @@ from katib.domain.study import Study
 from katib.domain.trial import Trial
 from katib.manager.ports import Storage
 from katib.manager.service.ask import Ask
+from katib.manager.service.completion import Completion
 from katib.manager.service.service import ManagerService
 from tests.lifecycle.scripts import Deed, Script
 from tests.lifecycle.world import Manager, Trouble, World
@@ -31,19 +32,19 @@ class InProcess:
         return getattr(self._service, name)
 
     def complete_trial(self, study_id: str, trial_id: str, objective: float | None) -> None:
-        self._service.complete_trial(study_id, trial_id, True, "" if objective is None else repr(objective))  # noqa: FBT003
+        text = "" if objective is None else repr(objective)
+        self._service.complete_trial(study_id, trial_id, Completion(is_complete=True, objective=text))
 
     def complete_and_ask(
         self, study_id: str, trial_id: str, attempt: int, left: Sequence[Observation], *further: str
     ) -> Any:
         reporter, client, algorithm = further
         ask = Ask(1, client, algorithm)
-        return self._service.complete_trial(
-            study_id, trial_id, is_complete=True, attempt=attempt, observations=left, reporter=reporter, ask=ask
-        )
+        said = Completion(is_complete=True, attempt=attempt, observations=left, reporter=reporter)
+        return self._service.complete_trial(study_id, trial_id, said, ask)
 
     def abandon_trial(self, study_id: str, trial_id: str) -> None:
-        self._service.complete_trial(study_id, trial_id, is_complete=False)
+        self._service.complete_trial(study_id, trial_id, Completion(is_complete=False))
 
 
 class Steps(RuleBasedStateMachine):

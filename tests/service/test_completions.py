@@ -18,6 +18,7 @@ from katib.domain.trial import Trial, TrialState
 from katib.manager.server import Manager
 from katib.manager.service.ask import Ask
 from katib.manager.service.clients import ClientUseCases
+from katib.manager.service.completion import Completion
 from tests.e2e.harness import World, stub, study, until
 from tests.service.test_contract import NOBODY, Api, api, idle, observation, services
 
@@ -48,9 +49,8 @@ def go_on(
     if isinstance(api, ManagerClient):
         return api.complete_and_ask(of, trial.id, attempt, observations, "loop", client, algorithm, LEASE)
     ask = Ask(1, client, algorithm, lease=LEASE)
-    return api.complete_trial(
-        of, trial.id, is_complete=True, attempt=attempt, observations=observations, reporter="loop", ask=ask
-    )
+    said = Completion(is_complete=True, attempt=attempt, observations=observations, reporter="loop")
+    return api.complete_trial(of, trial.id, said, ask)
 
 
 def end(
@@ -60,9 +60,8 @@ def end(
         api.complete_trial(trial.study_id, trial.id, objective, 0, observations, reporter)
     else:
         text = "" if objective is None else repr(objective)
-        api.complete_trial(
-            trial.study_id, trial.id, is_complete=True, objective=text, observations=observations, reporter=reporter
-        )
+        said = Completion(is_complete=True, objective=text, observations=observations, reporter=reporter)
+        api.complete_trial(trial.study_id, trial.id, said)
 
 
 def values(api: Api, trial: Trial) -> list[tuple[str, float]]:
@@ -321,9 +320,8 @@ def test_a_trial_that_its_client_gives_up_may_be_followed_by_another_in_the_same
 ) -> None:
     service: ClientUseCases = services[1].service
     _, trial = begin(services[1].service)
-    following = given(
-        service.complete_trial(trial.study_id, trial.id, is_complete=False, error="boom", ask=Ask(1, "me", lease=LEASE))
-    )
+    said = Completion(is_complete=False, error="boom")
+    following = given(service.complete_trial(trial.study_id, trial.id, said, Ask(1, "me", lease=LEASE)))
     assert following.number == 2
     ended = services[1].service.get_trial(trial.id).trial
     assert (ended.state, ended.message) == (TrialState.ERROR, "boom")

@@ -20,6 +20,7 @@ from katib.domain.study import Limits, Setting, StudyReason, StudySpec, StudySta
 from katib.domain.trial import Tag, TrialState
 from katib.domain.trial_columns import columns_of
 from katib.manager.server import Manager
+from katib.manager.service.completion import Completion
 from katib.manager.service.service import ManagerService
 from katib.manager.settings import Settings
 from tests.e2e.harness import World, study, until, world
@@ -72,7 +73,8 @@ def complete(api: Api, study_id: str, trial_id: str, objective: float | None = N
     if isinstance(api, ManagerClient):
         api.complete_trial(study_id, trial_id, objective)
     else:
-        api.complete_trial(study_id, trial_id, is_complete=True, objective="" if objective is None else repr(objective))
+        text = "" if objective is None else repr(objective)
+        api.complete_trial(study_id, trial_id, Completion(is_complete=True, objective=text))
 
 
 class TestService:

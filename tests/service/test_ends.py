@@ -7,6 +7,7 @@ import pytest
 from katib.domain.study import Limits
 from katib.domain.trial import TrialState
 from katib.manager.service.clients import ClientUseCases
+from katib.manager.service.completion import Completion
 from katib.manager.service.context import Context
 from katib.manager.storage.memory import MemoryStorage
 from tests.storage.builders import add, make_spec, make_study, observe
@@ -49,10 +50,10 @@ def test_a_completion_wakes_the_controller_at_once_where_the_study_is_to_end(
     first, second = add(storage, study, 2, client_id="c", running=True)
     for trial in (first, second):
         storage.report(trial.id, 0, [observe(0.6)])
-    use_cases.complete_trial(study.id, first.id, is_complete=True)
+    use_cases.complete_trial(study.id, first.id, Completion(is_complete=True))
     assert (controller.soon, controller.at_once) == (([], [study.id]) if spec.get("goal") == 0.5 else ([study.id], []))
     controller.soon.clear()
     controller.at_once.clear()
-    use_cases.complete_trial(study.id, second.id, is_complete=not error, error=error)
+    use_cases.complete_trial(study.id, second.id, Completion(is_complete=not error, error=error))
     assert (controller.soon, controller.at_once) == (([], [study.id]) if ends else ([study.id], []))
     assert storage.get_trial(second.id).state is (TrialState.ERROR if error else TrialState.COMPLETED)

@@ -11,6 +11,7 @@ from katib.domain.lease import DEFAULT_LEASE
 from katib.domain.study import StudyState
 from katib.domain.trial import TrialReason, TrialState
 from katib.manager.server import Manager
+from katib.manager.service.completion import Completion
 from tests.e2e.harness import World, stub, until
 from tests.service.test_contract import Api, api, complete, idle, observation, services
 
@@ -25,14 +26,14 @@ def fail(api: Api, study_id: str, trial_id: str, attempt: int, error: str) -> No
     if hasattr(api, "abandon_trial"):
         api.abandon_trial(study_id, trial_id, attempt, error)
     else:
-        api.complete_trial(study_id, trial_id, is_complete=False, attempt=attempt, error=error)
+        api.complete_trial(study_id, trial_id, Completion(is_complete=False, attempt=attempt, error=error))
 
 
 def finish(api: Api, study_id: str, trial_id: str, attempt: int) -> None:
     if hasattr(api, "abandon_trial"):
         api.complete_trial(study_id, trial_id, 0.5, attempt)
     else:
-        api.complete_trial(study_id, trial_id, is_complete=True, objective="0.5", attempt=attempt)
+        api.complete_trial(study_id, trial_id, Completion(is_complete=True, objective="0.5", attempt=attempt))
 
 
 class TestLeases:

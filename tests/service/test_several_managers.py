@@ -19,6 +19,7 @@ from katib.domain.trial import Trial, TrialState
 from katib.manager.ports import Storage
 from katib.manager.service.ask import Ask
 from katib.manager.service.clients import ClientUseCases
+from katib.manager.service.completion import Completion
 from katib.manager.service.context import Context
 from katib.manager.service.lines import Lines
 from katib.manager.service_ports import History, Suggestion, SuggestionReply, SuggestionRequest
@@ -87,7 +88,7 @@ class Manager:
         """Its client ends it, and asks for the next one in the same call."""
         left = [Observation("acc", 0.5, trial.created_at, 1, "", 1)]
         return self.use_cases.complete_trial(
-            trial.study_id, trial.id, is_complete=True, observations=left, ask=Ask(1, trial.client_id)
+            trial.study_id, trial.id, Completion(is_complete=True, observations=left), Ask(1, trial.client_id)
         )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError
-from katib.domain.metrics import Observation
 from katib.domain.names import check_service_name
 from katib.domain.study import Setting, Study, StudySpec
 from katib.domain.trial import Trial, TrialState
@@ -19,7 +18,7 @@ from katib.manager.service.checks import (
     study_id_of,
     trial_id_of,
 )
-from katib.manager.service.completion import completion, end_of_run, reported
+from katib.manager.service.completion import Completion, end_of_run, end_of_trial, reported
 from katib.manager.service.ends import is_to_end
 from katib.manager.service.giving import Given, GivingUseCases
 from katib.manager.service.supply import SUGGEST_S
@@ -27,37 +26,22 @@ from katib.manager.service_ports import StoppingRequest
 
 
 class ClientUseCases(GivingUseCases):
-    def complete_trial(
-        self,
-        study_id: str,
-        trial_id: str,
-        is_complete: bool,
-        objective: str = "",
-        metrics: Sequence[tuple[str, str]] = (),
-        attempt: int = 0,
-        error: str = "",
-        observations: Sequence[Observation] = (),
-        reporter: str = "",
-        ask: Ask | None = None,
-    ) -> Given | None:
-        """Client-driven: COMPLETED with its objective, or ERROR with what went wrong (`error`), or else KILLED; `observations`
-        are what was left to report, as in `report_metrics`. Otherwise its run is ended. Again: no change.
-
-        `attempt`: the one that the client was given; a trial that has been handed on since is not ended by it. 0 is for clients
-        that know of none, and is refused once a trial has been handed on.
+    def complete_trial(self, study_id: str, trial_id: str, said: Completion, ask: Ask | None = None) -> Given | None:
+        """Client-driven: COMPLETED with its objective, or ERROR with what went wrong, or else KILLED. Otherwise its run is
+        ended. Again: no change.
 
         The answer to `ask`, as by `suggest_trials` once the trial has ended. None where that fails, or nothing was asked: the
         trial has ended, and whoever asks again is told why.
         """
-        if is_complete and error:
-            raise InvalidArgumentError.of("error", error, "expected nothing for a trial that is complete")
-        if attempt < 0:
-            raise InvalidArgumentError.of("attempt", attempt, "expected 0 (unknown) or a number from 1 on")
+        if said.is_complete and said.error:
+            raise InvalidArgumentError.of("error", said.error, "expected nothing for a trial that is complete")
+        if said.attempt < 0:
+            raise InvalidArgumentError.of("attempt", said.attempt, "expected 0 (unknown) or a number from 1 on")
         study_id_of(study_id)
-        source = reporter_of(reporter)
-        check_observations(observations)
+        source = reporter_of(said.reporter)
+        check_observations(said.observations)
         trial_id_of(trial_id)
-        left = [replace(o, source=source) for o in observations]
+        left = [replace(o, source=source) for o in said.observations]
         now = self._context.now()
 
         def decide(study: Study, trial: Trial) -> StudyChanges | None:
@@ -65,13 +49,12 @@ class ClientUseCases(GivingUseCases):
                 raise NotFoundError(f"there is no trial {trial.id} in study {study_id}")
             if not study.spec.client_driven:
                 return end_of_run(trial, left)
-            check_attempt(trial, attempt)
-            intakes = reported(study, trial, left, objective, metrics, now)
-            return completion(study, trial, intakes, is_complete, error, now)
+            check_attempt(trial, said.attempt)
+            return end_of_trial(study, trial, reported(study, trial, left, said, now), said, now)
 
         asked = None if ask is None else self._checked_ask(study_id, ask, "next.")
         # An objective alone is not counted: a trial that has reported all that it may can still be completed with it.
-        counts = bool(left or metrics)
+        counts = bool(left or said.metrics)
         if counts:
             self._room.before_report()
         most = self._room.quotas.observations_of_trial if counts else 0

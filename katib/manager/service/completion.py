@@ -1,6 +1,7 @@
 """What becomes of a trial that its client ends."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +16,24 @@ from katib.manager.changes import Intake, StopRequest, StudyChanges, TrialMove
 COMPLETION_SOURCE: Final = "completion"
 # Of what a client says of a failure, which may be a traceback.
 _MAX_ERROR: Final = 4000
+
+
+@dataclass(slots=True)
+class Completion:
+    """What a client says of a trial that it ends: `is_complete`, or `error` says what went wrong, or it gives it up.
+
+    `objective` and `metrics` are values as texts, and `observations` what was left to report, as in `report_metrics`.
+    `attempt`: the one that the client was given; a trial that has been handed on since is not ended by it. 0 is for clients
+    that know of none, and is refused once a trial has been handed on.
+    """
+
+    is_complete: bool
+    objective: str = ""
+    metrics: Sequence[tuple[str, str]] = ()
+    attempt: int = 0
+    error: str = ""
+    observations: Sequence[Observation] = ()
+    reporter: str = ""
 
 
 def end_of_run(trial: Trial, observations: Sequence[Observation]) -> StudyChanges | None:
@@ -32,13 +51,14 @@ def end_of_run(trial: Trial, observations: Sequence[Observation]) -> StudyChange
     return None
 
 
-def completion(
-    study: Study, trial: Trial, intakes: Sequence[Intake], is_complete: bool, error: str, now: datetime
+def end_of_trial(
+    study: Study, trial: Trial, intakes: Sequence[Intake], said: Completion, now: datetime
 ) -> StudyChanges | None:
-    wanted = TrialState.COMPLETED if is_complete else TrialState.ERROR if error else TrialState.KILLED
-    reason, message = ("", "") if is_complete else (TrialReason.ABANDONED, "its client gave it up")
-    if error:
-        reason, message = TrialReason.FAILED_AT_CLIENT, error[:_MAX_ERROR]
+    wanted, reason, message = TrialState.KILLED, TrialReason.ABANDONED, "its client gave it up"
+    if said.is_complete:
+        wanted, reason, message = TrialState.COMPLETED, "", ""
+    elif said.error:
+        wanted, reason, message = TrialState.ERROR, TrialReason.FAILED_AT_CLIENT, said.error[:_MAX_ERROR]
     if trial.state is wanted:
         return None
     if trial.state.finished:
@@ -58,19 +78,14 @@ def _has_objective(study: Study, intakes: Sequence[Intake]) -> bool:
 
 
 def reported(
-    study: Study,
-    trial: Trial,
-    observations: Sequence[Observation],
-    objective: str,
-    metrics: Sequence[tuple[str, str]],
-    now: datetime,
+    study: Study, trial: Trial, left: Sequence[Observation], said: Completion, now: datetime
 ) -> Sequence[Intake]:
-    """What was left to report, and after it the values that came with the completion, the objective last so that it is the
+    """What was `left` to report, and after it the values that came with the completion, the objective last so that it is the
     latest."""
     values = []
-    named = [(f"metrics[{i}].value", name, text) for i, (name, text) in enumerate(metrics)]
-    if objective:
-        named.append(("objective_value", study.spec.objective_name, objective))
+    named = [(f"metrics[{i}].value", name, text) for i, (name, text) in enumerate(said.metrics)]
+    if said.objective:
+        named.append(("objective_value", study.spec.objective_name, said.objective))
     for field, name, text in named:
         value = parse_value(text)
         if value is None:
@@ -82,8 +97,4 @@ def reported(
         Observation(name, value, now, trial.attempt, COMPLETION_SOURCE, 1, ordinal)
         for ordinal, (name, value) in enumerate(values)
     )
-    return [
-        Intake(trial.id, trial.attempt, trial.cursor, trial.cursor, tuple(part))
-        for part in (observations, final)
-        if part
-    ]
+    return [Intake(trial.id, trial.attempt, trial.cursor, trial.cursor, tuple(part)) for part in (left, final) if part]

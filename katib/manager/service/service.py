@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 
 class ManagerService(StudyUseCases, TrialUseCases, ClientUseCases, ModelUseCases, TokenUseCases):
-    """Takes and gives domain types; raises domain errors. `katib.api.client.ManagerClient` has the same methods."""
+    """Takes and gives domain types; raises domain errors. `katib.api.client.ManagerClient` has these methods too, with the
+    arguments that a client of today needs."""
 
     def __init__(self, context: Context, stopping: Callable[[], bool] = lambda: False) -> None:
         super().__init__(context)
