@@ -8,7 +8,6 @@ ends. The runs of trials do not: they go on, and the next start takes them up.
 import fcntl
 import logging
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from katib.api.affinity import everywhere
 from katib.api.descriptors import raise_limit
 from katib.api.plugins import COMMAND, log_level_option
 from katib.dashboard.listening import DEFAULT_LISTEN, bind, bind_default, url
+from katib.domain.backoff import backoff
 from katib.domain.errors import FailedPreconditionError, KatibError
 from katib.domain.names import SERVICE_NAME_LENGTH
 from katib.manager import settings as defaults
@@ -116,7 +116,7 @@ class _Supervisor:
             if self._stop.is_set():
                 return
             failures = 1 if time.monotonic() - started > _SETTLED_S else failures + 1
-            delay = min(_RESTART_FIRST_S * 2 ** min(failures - 1, 10), _RESTART_MOST_S) * random.uniform(0.8, 1.0)  # noqa: S311
+            delay = backoff(failures, _RESTART_FIRST_S, _RESTART_MOST_S, 0.8)
             _log.warning(
                 "%s %s ended with code %s; starts again in %.1f s", self.service.module, self.service.name, code, delay
             )

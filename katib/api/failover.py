@@ -29,6 +29,7 @@ from katib.api.errors import (
     was_not_sent,
     why_unreached,
 )
+from katib.domain.backoff import backoff, by_chance
 from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Failover:
             rounds, rest = divmod(failures, len(self.addresses))
             if rest:
                 continue
-            pause = min(_PAUSE_FIRST_S * 2 ** (rounds - 1), _PAUSE_MOST_S) * random.uniform(0.5, 1.0)  # noqa: S311
+            pause = backoff(rounds, _PAUSE_FIRST_S, _PAUSE_MOST_S)
             if time.monotonic() + pause >= min(deadline, first_failure + patience):
                 raise failure from None
             time.sleep(pause)
@@ -165,7 +166,7 @@ class Failover:
     def _wait_until_asked(self, failure: KatibError, times: int, deadline: float) -> None:
         """As long as the manager said at least, and longer each time. Raises what it said where that is past the deadline."""
         asked = getattr(failure, "retry_after", None) or 0.0
-        pause = max(asked, _PAUSE_FIRST_S * 2 ** min(times, 6)) * random.uniform(1.0, 1.5)  # noqa: S311
+        pause = by_chance(max(asked, _PAUSE_FIRST_S * 2 ** min(times, 6)), 1.0, 1.5)
         if time.monotonic() + pause >= deadline:
             raise failure from None
         time.sleep(pause)

@@ -1,12 +1,12 @@
 """While a loop has no trial: how long it waits, what it says of that, and when it is a fault. And the end of a study."""
 
 import logging
-import random
 import time
 from datetime import timedelta
 from typing import Final
 
 from katib.api.client import ManagerClient
+from katib.domain.backoff import backoff
 from katib.domain.errors import FailedPreconditionError, KatibError, UnavailableError
 from katib.domain.study import StudyReason, StudyState
 from katib.domain.views import StudySummary
@@ -71,9 +71,9 @@ class Lull:
         self._nothing_since = self._nothing_since or now
 
     def wait(self) -> None:
-        pause = min(_WAIT_FIRST_S * 2 ** min(self._waited, 10), self._most_s)
         self._waited += 1
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many programs wait for the same
+        # Many programs wait for the same.
+        time.sleep(backoff(self._waited, _WAIT_FIRST_S, self._most_s))
 
     def _say_if_paused(self, study: StudySummary) -> None:
         if (study.state is StudyState.PAUSED) is self._paused:

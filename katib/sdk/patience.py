@@ -1,11 +1,11 @@
 """Calls that are made again while the manager cannot be reached, or has others to serve first, for a stated time."""
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from katib.domain.backoff import backoff
 from katib.domain.errors import AbortedError, DeadlineExceededError, UnavailableError
 
 T = TypeVar("T")
@@ -40,6 +40,5 @@ def patiently(call: Callable[[], T], seconds: float, doing: str) -> T:
 
 
 def pause_s(tried: int) -> float:
-    """Doubling, with jitter: many clients wait for the same manager."""
-    most: float = min(_PAUSE_FIRST_S * 2.0 ** min(tried, 10), _PAUSE_MOST_S)
-    return most * random.uniform(0.5, 1.0)  # noqa: S311
+    """After so many tries and one more: many clients wait for the same manager."""
+    return backoff(tried + 1, _PAUSE_FIRST_S, _PAUSE_MOST_S)

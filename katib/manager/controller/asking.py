@@ -4,13 +4,13 @@ What is remembered here is lost with the process, and costs one SetSuggestionPar
 meanwhile must be told anyway.
 """
 
-import random
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from katib.domain.backoff import backoff
 from katib.domain.errors import DeadlineExceededError, InvalidArgumentError, KatibError, UnavailableError
 from katib.domain.names import new_id
 from katib.domain.search_space import SearchSpace
@@ -294,8 +294,7 @@ class Conversation:
         self._trouble = (reason, f"{told}; it is asked again until it answers")
 
     def _backoff(self, most: float) -> timedelta:
-        seconds = min(_FIRST_S * 2 ** min(self._failures - 1, 16), most)
-        return timedelta(seconds=seconds * random.uniform(0.6, 1.0))  # noqa: S311 - jitter
+        return timedelta(seconds=backoff(self._failures, _FIRST_S, most, 0.6))
 
 
 def _allowed(study: Study) -> int:

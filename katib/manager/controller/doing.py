@@ -2,13 +2,13 @@
 all that was found out and decided is stored at once, and last comes what depends on that being stored."""
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from katib.domain.backoff import backoff, by_chance
 from katib.domain.collect_environment import collect_environment
 from katib.domain.names import run_name
 from katib.domain.study import Study, StudyReason, StudyState
@@ -36,9 +36,9 @@ from katib.worker.base import RunSpec
 
 _log: Final = logging.getLogger(__name__)
 
-_WORKER_RETRY: Final = timedelta(seconds=1)
+_WORKER_RETRY_S: Final = 1.0
 # Between the tries to end a run that could not be ended; and how long a pass may try in vain, as the others wait for it.
-_END_RETRY_MOST: Final = timedelta(seconds=10)
+_END_RETRY_MOST_S: Final = 10.0
 _IN_VAIN_S: Final = 1.0
 # Between two lines of the log that say the same of a study.
 _SAY_AGAIN: Final = timedelta(minutes=1)
@@ -143,7 +143,7 @@ class Doing:
             if trouble is not None and trouble != trial.message:
                 todo.notes.append(TrialNote(trial.id, trial.attempt, TrialReason.WORKER_UNAVAILABLE, trouble))
         if created.failed:
-            retry = self._steady + _WORKER_RETRY * random.uniform(0.7, 1.3)  # noqa: S311
+            retry = self._steady + timedelta(seconds=by_chance(_WORKER_RETRY_S, 0.7, 1.3))
             again = retry + self._ahead
             if not created.moves:
                 memory.worker_trouble, memory.worker_retry = created.trouble, retry
@@ -294,9 +294,9 @@ class Doing:
         except WorkerAwayError as error:
             self._in_vain_s += time.monotonic() - begin
             tries = known.tries + 1 if known is not None else 1
-            most = min(_WORKER_RETRY * 2 ** min(tries - 1, 10), _END_RETRY_MOST)
+            rest = timedelta(seconds=backoff(tries, _WORKER_RETRY_S, _END_RETRY_MOST_S, 0.7))
             unended.pop(run, None)
-            unended[run] = Unended(error.message, tries, self._steady + most * random.uniform(0.7, 1.0))  # noqa: S311
+            unended[run] = Unended(error.message, tries, self._steady + rest)
             if tries == 1:
                 _log.warning("run %s cannot be ended: %s", run, error, extra={"study_id": self._study.id})
                 self._means.wake(self._study.id)
@@ -323,7 +323,7 @@ class Doing:
         except WorkerAwayError as error:
             # Its worker names it until that is done.
             _log.debug("run %s cannot be let go: %s", run, error, extra={"study_id": self._study.id})
-            self._again = self._steady + _WORKER_RETRY
+            self._again = self._steady + timedelta(seconds=_WORKER_RETRY_S)
             return
         self._memory.readings.pop(run, None)
 

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import random
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from katib.domain.backoff import backoff, by_chance
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.study import Study
 from katib.manager.controller.means import LeaseOverError, Means, Outside
@@ -200,7 +200,7 @@ class Controller:
         failures = self._failures[study_id] = self._failures.get(study_id, 0) + 1
         # What is away is back any moment; a defect will not mend itself within seconds.
         most = _AWAY_MOST_S if isinstance(error, UnavailableError) else _RETRY_MOST_S
-        delay = min(_RETRY_FIRST_S * 2 ** min(failures - 1, 16), most) * random.uniform(0.5, 1.0)  # noqa: S311
+        delay = backoff(failures, _RETRY_FIRST_S, most)
         self._metrics.failed()
         extra = {"study_id": study_id, "again_in_s": round(delay, 1)}
         if isinstance(error, UnavailableError):
@@ -239,7 +239,7 @@ class Controller:
             except Exception:  # noqa: BLE001 - the thread that renews the lease must live
                 _log.exception("a look at the database failed")
             self._metrics.queue_length.set(len(self._queue))
-            self._look_now.wait(self._look_s * random.uniform(0.9, 1.0))  # noqa: S311
+            self._look_now.wait(by_chance(self._look_s, 0.9))
 
     def _term(self) -> int | None:
         """A number that stays the same as long as the others have believed without a break that we live; None when they may

@@ -11,7 +11,6 @@ What is remembered here is lost with the process, and costs one question more th
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from katib.domain.backoff import by_chance, doubled
 from katib.domain.errors import (
     DeadlineExceededError,
     KatibError,
@@ -225,8 +225,8 @@ class Ruling:
         if isinstance(error, _NoRoomError):
             seconds = _NO_ROOM_S
         else:
-            seconds = _AWAY_S if away else min(_AWAY_S * 2 ** min(self._failures - 1, 16), _FAILING_MOST_S)
-        self._next = now + timedelta(seconds=seconds * random.uniform(0.6, 1.0))  # noqa: S311 - jitter
+            seconds = _AWAY_S if away else doubled(self._failures, _AWAY_S, _FAILING_MOST_S)
+        self._next = now + timedelta(seconds=by_chance(seconds, 0.6))
 
 
 def asked_to_stop(

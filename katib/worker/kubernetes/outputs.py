@@ -13,12 +13,12 @@ beginning and too little to have been rotated.
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
+from katib.domain.backoff import backoff
 from katib.domain.errors import KatibError, UnavailableError
 from katib.worker.base import Output
 from katib.worker.kubernetes.api import ApiError
@@ -365,8 +365,7 @@ class Outputs:
         if log.ended and self._never_comes(log, error, now):
             self._complete(log)
             return
-        most = min(_RETRY_FIRST_S * 2 ** min(log.failures - 1, 16), _RETRY_MOST_S)
-        log.not_before = now + most * random.uniform(0.5, 1.0)  # noqa: S311
+        log.not_before = now + backoff(log.failures, _RETRY_FIRST_S, _RETRY_MOST_S)
         log.trouble = error.message if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
         if not isinstance(error, KatibError):
             _log.error("reading the log of %s failed", log.name, exc_info=error)

@@ -7,12 +7,12 @@ between answers for it, because an API server sends a bookmark every minute.
 
 import json
 import logging
-import random
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
+from katib.domain.backoff import backoff, by_chance
 from katib.domain.errors import KatibError, UnavailableError
 from katib.worker.kubernetes.api import ApiError, Stream
 from katib.worker.kubernetes.podapi import Pod, PodApi
@@ -162,8 +162,7 @@ class Reflector:
                 self._failed(error)
             failures = failures + 1 if trouble and time.monotonic() - began < _HEALTHY_S else int(trouble)
             if failures:
-                most = min(self._backoff_first_s * 2 ** min(failures - 1, 16), self._backoff_most_s)
-                self._stop.wait(most * random.uniform(0.5, 1.0))  # noqa: S311
+                self._stop.wait(backoff(failures, self._backoff_first_s, self._backoff_most_s))
 
     def _failed(self, error: Exception) -> None:
         if self._stop.is_set():
@@ -230,7 +229,7 @@ class Reflector:
 
     def _watch(self, version: str) -> str:
         """Follows until the watch ends properly; returns the version to go on from."""
-        seconds = self._watch_s * random.uniform(0.8, 1.2)  # noqa: S311
+        seconds = by_chance(self._watch_s, 0.8, 1.2)
         try:
             stream = self._api.watch(self.namespace, self._selector, version, seconds, self._silence_s)
         except ApiError as error:

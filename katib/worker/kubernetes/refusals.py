@@ -6,12 +6,12 @@ quota, ever longer from one try to the next, and for so long as the operator say
 is not like them.
 """
 
-import random
 import threading
 import time
 from dataclasses import dataclass
 from typing import Final
 
+from katib.domain.backoff import backoff
 from katib.domain.errors import UnavailableError
 from katib.domain.pod import parse_template
 from katib.domain.study_file_values import format_period
@@ -84,7 +84,7 @@ class Refusals:
                 f"the cluster's rules do not admit Pods of the study any more, which is tried again for {format_period(most)}: "
                 f"{words}; have what was changed taken back, or the study exempted, or stop the study"
             )
-            pause = min(FIRST_S * 2 ** min(tries - 1, 10), MOST_S) * random.uniform(0.75, 1.0)  # noqa: S311
+            pause = backoff(tries, FIRST_S, MOST_S, 0.75)
             self._waiting[run.name] = _Waiting(since, now + pause, tries, message)
         raise UnavailableError(message)
 

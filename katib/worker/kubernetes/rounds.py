@@ -5,13 +5,13 @@ by that thread, runs that are to end come before Pods that are to go, and of eac
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from katib.domain.backoff import backoff
 from katib.domain.errors import KatibError, UnavailableError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes import marks
@@ -127,9 +127,8 @@ class Rounds:
             self._runs.hinder(
                 run, str(error) if isinstance(error, KatibError) else f"a defect ({type(error).__name__})"
             )
-        most = min(_RETRY_S * 2 ** min(run.failures - 1, 16), _RETRY_MOST_S)
         # From its end: it may have taken longer than that.
-        run.act_after = time.monotonic() + most * random.uniform(0.75, 1.0)  # noqa: S311
+        run.act_after = time.monotonic() + backoff(run.failures, _RETRY_S, _RETRY_MOST_S, 0.75)
         if not isinstance(error, KatibError):
             _log.error("tending run %s failed", run.name, exc_info=error)
         if time.monotonic() < self._say_at:
