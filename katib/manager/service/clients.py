@@ -1,7 +1,8 @@
 """Use cases of 0.1's own loop, in which a client drives the study: complete trials, ask the rule."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 
 from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError
@@ -11,7 +12,6 @@ from katib.domain.trial import Trial, TrialState
 from katib.manager.changes import StudyChanges
 from katib.manager.service.ask import Ask
 from katib.manager.service.checks import (
-    answer,
     check_attempt,
     check_observations,
     reporter_of,
@@ -19,13 +19,19 @@ from katib.manager.service.checks import (
     trial_id_of,
 )
 from katib.manager.service.completion import Completion, end_of_run, end_of_trial, reported
+from katib.manager.service.context import Context
 from katib.manager.service.ends import is_to_end
 from katib.manager.service.giving import Given, GivingUseCases
 from katib.manager.service.supply import SUGGEST_S
+from katib.manager.service.together import Together
 from katib.manager.service_ports import StoppingRequest
 
 
 class ClientUseCases(GivingUseCases):
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._rulings: Together[Mapping[str, str]] = Together()
+
     def complete_trial(self, study_id: str, trial_id: str, said: Completion, ask: Ask | None = None) -> Given | None:
         """Client-driven: COMPLETED with its objective, or ERROR with what went wrong, or else KILLED. Otherwise its run is
         ended. Again: no change.
@@ -80,8 +86,13 @@ class ClientUseCases(GivingUseCases):
         """The trials that the rule would stop now."""
         study = self._storage.get_study(study_id_of(study_id))
         name = check_service_name("early_stopping_algorithm", rule or study.spec.rule)
-        trials = self._storage.unfinished_trials(study.id)
-        running = [t for t in trials if t.state is TrialState.RUNNING]
+        stopped = self._rulings.ask(
+            (study.id, name), lambda: self._rule(study, name), SUGGEST_S, f"earlystopping-{name}"
+        )
+        return [t for t in self._storage.unfinished_trials(study.id) if t.id in stopped]
+
+    def _rule(self, study: Study, name: str) -> "Future[Mapping[str, str]]":
+        running = [t for t in self._storage.unfinished_trials(study.id) if t.state is TrialState.RUNNING]
         finished = self._storage.finished_trials(study.id)
         request = StoppingRequest(
             study_id=study.id,
@@ -90,8 +101,7 @@ class ClientUseCases(GivingUseCases):
             finished=finished,
             curves=self._storage.curves([*running, *finished], study.spec.metric_names),
         )
-        stopped = answer(self._context.rules.should_stop(name, request), SUGGEST_S, f"earlystopping-{name}")
-        return [t for t in trials if t.id in stopped]
+        return self._context.rules.should_stop(name, request)
 
     def initialize_suggest_service(
         self,

@@ -5,7 +5,8 @@ Each group of them is a class in a module of its own, made from the same `Contex
     studies, trials, models, tokens   look, change, report
     clients                           0.1's loop: a client asks for trials and completes them. `giving` decides who gets which
                                       and stores that, with `lines` for those that wait for the same service; `supply` has the
-                                      suggestions, from `prepared`, which `refills` fills ahead, or from the service
+                                      suggestions, from `prepared`, which `refills` fills ahead, or from the service. Those
+                                      who ask a rule share its answers (`together`)
     watch                             streams of what changes; `looks` shares the processor among them
 
 Checks of what a request carries stand in `checks`, what the counters say of a study's end in `ends`.
