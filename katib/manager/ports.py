@@ -97,6 +97,9 @@ class Storage(Protocol):
     def delete_study(self, study_id: str) -> None:
         """Removes a study with its trials and observations; gone already: no error."""
 
+    def was_deleted(self, study_id: str) -> bool:
+        """Whether there was one that was deleted, in the last weeks. One that was never there was not."""
+
     # Trials
 
     def add_trials(

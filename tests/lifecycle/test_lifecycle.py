@@ -60,7 +60,7 @@ class OnDisk(Lifecycle):
             rows = {t: database.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in tables}
         finally:
             database.close()
-        return {t for t, count in rows.items() if count} <= {"managers", "alembic_version"}
+        return {t for t, count in rows.items() if count} <= {"managers", "alembic_version", "deleted_studies"}
 
 
 class Called:

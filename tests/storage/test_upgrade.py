@@ -107,9 +107,15 @@ class TestUpgrade:
         trial = upgraded.get_trial("t000000000000004")
         assert (trial.state, trial.lease, trial.lease_until) == (RUNNING, None, None)
         assert trial.client_id == "worker-1" * any(
-            schema in request.node.name for schema in ("0004", "0005", "0006", "0007", "0008")
+            schema in request.node.name for schema in ("0004", "0005", "0006", "0007", "0008", "0009")
         )
         assert upgraded.hand_out(trial.study_id, "another", 9, timedelta(seconds=1), NOW) == ()
+
+    @pytest.mark.long
+    def test_where_a_study_s_runs_may_be_is_there_from_schema_9_on(self, upgraded, request):
+        written = "0009" in request.node.name
+        assert upgraded.get_study("s000000000000001").places == ("trials", "old") * written
+        assert upgraded.get_study("s000000000000002").places == ()
 
     @pytest.mark.long
     def test_a_deleted_study_leaves_nothing(self, upgraded):
@@ -117,6 +123,7 @@ class TestUpgrade:
         add(upgraded, study)
         upgraded.delete_study(study.id)
         assert [s.id for s in upgraded.list_studies(StudyFilter(), 9, "").items] == ["s000000000000002"]
+        assert upgraded.was_deleted(study.id)
 
 
 def test_owners_and_permissions_of_before_count_in_lists_from_schema_6_on(empty_url):

@@ -32,7 +32,7 @@ from katib.manager.controller.moments import soonest
 from katib.manager.controller.observed import Observed
 from katib.manager.controller.plan import plan
 from katib.manager.controller.ruling import Ruling, asked_to_stop
-from katib.manager.controller.tidying import tidy
+from katib.manager.controller.tidying import tidy, tidy_deleted
 from katib.manager.quotas import Room
 from katib.manager.service_ports import History
 
@@ -69,6 +69,7 @@ class Reconciler:
             study = self._storage.get_study(study_id)
         except NotFoundError:
             self.forget(study_id)
+            tidy_deleted(study_id, self._storage, self._outside.worker, lambda: self._means.hold(term))
             return None
         if study.state.finished and study.intent is Intent.NONE:
             self.forget(study_id)

@@ -1,4 +1,4 @@
-"""What a finished study still has of runs."""
+"""What a finished study, or one that was deleted, still has of runs."""
 
 import logging
 from collections.abc import Callable
@@ -46,3 +46,21 @@ def tidy(
             trouble = error
     if trouble is not None:
         raise trouble
+
+
+def tidy_deleted(study_id: str, storage: Storage, worker: Worker, may_act: Callable[[], None]) -> None:
+    """Takes away what whoever deleted it did not live to. A study that the database does not know at all is left alone: it may
+    be another database's."""
+    if not storage.was_deleted(study_id):
+        return
+    worker.look_in(study_id, ())
+    runs = worker.list(study_id)
+    alive = [run for run in runs if not run.phase.ended]
+    for run in alive:
+        may_act()
+        if run.phase is not RunPhase.STOPPING:
+            _log.warning("stops a run of a study that was deleted", extra={"study_id": study_id, "run": run.name})
+            worker.stop(study_id, run.name)
+    if runs and not alive:
+        may_act()
+        worker.delete_study(study_id)

@@ -66,11 +66,16 @@ class MemoryStorage(MemoryReads):
             self._check_open()
             if self._studies.pop(study_id, None) is None:
                 return
+            self._deleted.add(study_id)
             for trial_id in self._trial_ids.pop(study_id):
                 del self._trials[trial_id]
                 self._observations.pop(trial_id, None)
                 self._attempts.pop(trial_id, None)
         self._tell(study_id)
+
+    def was_deleted(self, study_id: str) -> bool:
+        with self._lock:
+            return study_id in self._deleted
 
     # Trials and observations
 

@@ -20,6 +20,7 @@ class MemoryManagers:
         self._lock = threading.RLock()
         self._closed = False
         self._studies: dict[str, Study] = {}
+        self._deleted: set[str] = set()
         self._managers: dict[str, tuple[ManagerRecord, float]] = {}
         self._listeners: list[Callable[[str], None]] = []
 

@@ -228,6 +228,16 @@ class SharedDatabaseContract:
         other.add_trials(study.id, 0, [replace(new_trials()[0], id=trials[0].id)], NOW)
         assert other.list_observations(trials[0].id, 1, (), 10, "").items == []
 
+    def test_that_a_study_was_deleted_is_forgotten_in_the_end(self, a, b, url, monkeypatch):
+        old, new = a.create_study(make_study()), a.create_study(make_study())
+        a.delete_study(old.id)
+        a.delete_study(new.id)
+        execute(url, f"UPDATE deleted_studies SET deleted_at = deleted_at - 2592000000001 WHERE id = '{old.id}'")
+        monkeypatch.setattr(deletion, "_LOOK_S", 0.05)
+        b.deletions.look()
+        until(lambda: not b.was_deleted(old.id))
+        assert a.was_deleted(new.id)
+
     @pytest.mark.parametrize("by", ["itself", "another"])
     def test_a_deletion_that_was_broken_off_is_finished_while_its_storage_is_open(self, a, b, monkeypatch, by):
         study = a.create_study(make_study())

@@ -13,6 +13,7 @@ from katib.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
+from katib.domain.names import new_id
 from katib.domain.study import Intent, Limits, StudyState
 from katib.domain.trial import TrialState
 from katib.manager.changes import StudyChanges, StudyMove
@@ -283,6 +284,16 @@ class StudyContract:
         assert len(storage.latest_observations(kept[0].id, 5)[0]) == 1
         # The request id is free again.
         assert storage.create_study(make_study(request_id="r")).id != study.id
+
+    def test_it_is_known_that_a_study_was_deleted_and_not_of_one_that_was_never_there(self, storage):
+        study, other = storage.create_study(make_study()), storage.create_study(make_study())
+        assert not storage.was_deleted(study.id)
+        storage.delete_study(study.id)
+        storage.delete_study(study.id)
+        storage.delete_study(new_id())
+        assert storage.was_deleted(study.id)
+        for there in (other.id, new_id(), *NO_IDS):
+            assert not storage.was_deleted(there)
 
     def test_a_study_that_is_to_be_deleted_gives_up_its_request_and_is_there_until_it_is(self, storage):
         study = storage.create_study(make_study(request_id="r"))

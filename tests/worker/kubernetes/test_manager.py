@@ -1,5 +1,6 @@
 """A real manager with the Kubernetes worker, at an API server of our own: whole studies, and what they cost."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from katib.domain.study import StudyReason, StudyState
 from katib.domain.trial import TrialState
+from katib.worker.kubernetes.pods import LABEL_STUDY
 from tests.e2e.harness import World, finished, study, trials, until, world
 from tests.worker.kubernetes.apiserver import ApiServer, kubeconfig
 from tests.worker.kubernetes.node import Node
@@ -24,10 +26,10 @@ def katib(tmp_path: Path, api: ApiServer, node: Node) -> Iterator[World]:
 
 
 def start(katib: World, api: ApiServer, *further: str, **options: Any):
-    """`further`: options of the worker."""
+    """`further`: options of the worker; without any it keeps no finished Pods."""
     file = katib.folder / "kubeconfig"
     file.write_text(kubeconfig(api.url))
-    given = (f"kubeconfig={file}", "keep=none", *further)
+    given = (f"kubeconfig={file}", *(further or ("keep=none",)))
     words = [word for option in given for word in ("--worker-option", option)]
     return katib.manager("--worker", "kubernetes", "--lease", "1", *words, **options)
 
@@ -75,7 +77,7 @@ def test_a_manager_that_is_killed_again_and_again_starts_no_attempt_twice(katib:
 def test_trials_end_in_the_namespace_where_they_were_begun_when_the_option_is_another(
     katib: World, api: ApiServer
 ) -> None:
-    manager = start(katib, api, "namespace=old")
+    manager = start(katib, api, "keep=none", "namespace=old")
     go_on, begun = katib.folder / "go-on", katib.folder / "begun"
     with katib.client() as client:
         script = f"echo $TRIAL_ID >> {begun}; while ! test -e {go_on}; do sleep 0.1; done; echo acc=$x"
@@ -83,7 +85,7 @@ def test_trials_end_in_the_namespace_where_they_were_begun_when_the_option_is_an
         study_id = client.create_study(study(image="image", script=script, limits=limits))
     until(lambda: begun.exists() and len(begun.read_text().split()) == 2, STUDY_S)
     manager.kill()
-    start(katib, api, "namespace=new")
+    start(katib, api, "keep=none", "namespace=new")
     where = dict[str, str]()
 
     def seen() -> bool:
@@ -111,6 +113,35 @@ def test_the_pods_of_a_study_that_has_ended_go_though_its_manager_is_replaced(ka
     assert len(api.pods) == 3
     start(katib, api)
     until(lambda: not api.pods, STUDY_S)
+
+
+def test_the_pods_of_a_study_that_was_deleted_go_though_its_manager_is_replaced_and_those_of_another_database_stay(
+    katib: World, api: ApiServer
+) -> None:
+    manager = start(katib, api, "keep=all")
+    with katib.client() as client:
+        kept, deleted = (
+            client.create_study(study(name=name, image="image", script="echo acc=1", limits={"max_trials": 2}))
+            for name in ("kept", "deleted")
+        )
+        for study_id in (kept, deleted):
+            assert finished(client, study_id, STUDY_S).completed == 2
+        client.delete_study(deleted)
+        until(lambda: deleted not in [found.id for found in client.list_studies().items], STUDY_S)
+    manager.kill()
+    assert len(api.pods) == 4
+    # One that knows neither of them.
+    start(
+        katib,
+        api,
+        address=f"unix:{katib.sockets}/m2",
+        data=katib.folder / "other",
+        database=f"sqlite:///{katib.folder}/other.db",
+    )
+    start(katib, api, "keep=all")
+    until(lambda: len(api.pods) == 2, STUDY_S)
+    time.sleep(2.0)
+    assert {pod["metadata"]["labels"][LABEL_STUDY] for pod in api.pods.values()} == {kept}
 
 
 def test_the_pods_of_a_study_that_has_ended_go_though_its_manager_does_not_come_back(

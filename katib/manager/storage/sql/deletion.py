@@ -4,6 +4,9 @@ First, in one transaction, the study's row is marked: from then on nobody sees t
 its trials are deleted in chunks, each a transaction, with other writes between them; the row itself goes last. A process that
 ends in between leaves the marked row, and so does one that loses the database. Whoever opens the database next carries on, and
 whoever has it open looks for such rows when it is there again and now and then.
+
+That the study was deleted is remembered for a while: a worker may name runs of it that nobody has taken away, and a study that
+nobody knows may as well be one of another database.
 """
 
 import logging
@@ -11,17 +14,28 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from katib.domain.errors import KatibError
+from katib.domain.times import period_to_micros_or_none
+from katib.manager.storage.sql.columns import now_micros
 from katib.manager.storage.sql.database import Database
 from katib.manager.storage.sql.rows import DELETED, DELETED_ACTIVE
 from katib.manager.storage.sql.session import Row, Session
 from katib.manager.storage.sql.statement import Statement
 from katib.manager.storage.sql.studies import THERE
-from katib.manager.storage.sql.tables import attempts, model_deliveries, observations, studies, study_grants, trials
+from katib.manager.storage.sql.tables import (
+    attempts,
+    deleted_studies,
+    model_deliveries,
+    observations,
+    studies,
+    study_grants,
+    trials,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -32,6 +46,9 @@ _OBSERVATIONS: Final = 5000
 _PAUSE_S: Final = 0.03
 # Between two looks for what was broken off, each a statement that finds its rows by an index.
 _LOOK_S: Final = 60.0
+# Longer than no manager is there.
+_REMEMBERED: Final = timedelta(days=30)
+_FORGOTTEN_AT_ONCE: Final = 500
 
 # Without name, request id and algorithm: nobody finds it by these, and a request id may be used again.
 _MARK: Final = Statement(
@@ -76,6 +93,14 @@ _DELETE_TRIAL: Final = Statement(delete(trials).where(trials.c.id == bindparam("
 _DELETE_DELIVERIES: Final = Statement(delete(model_deliveries).where(model_deliveries.c.study_id == bindparam("study")))
 _DELETE_GRANTS: Final = Statement(delete(study_grants).where(study_grants.c.study_id == bindparam("study")))
 _DELETE_STUDY: Final = Statement(delete(studies).where(studies.c.id == bindparam("study"), studies.c.state == DELETED))
+_REMEMBER: Final = Statement(insert(deleted_studies).values(id=bindparam("id"), deleted_at=now_micros()))
+_REMEMBERED_ONE: Final = Statement(select(deleted_studies.c.id).where(deleted_studies.c.id == bindparam("study")))
+_OLD: Final = Statement(
+    select(deleted_studies.c.id)
+    .where(deleted_studies.c.deleted_at < now_micros() - bindparam("age"))
+    .limit(_FORGOTTEN_AT_ONCE)
+)
+_FORGET: Final = Statement(delete(deleted_studies).where(deleted_studies.c.id == bindparam("study")))
 
 
 class Deletions:
@@ -112,6 +137,13 @@ class Deletions:
                 under_way = study_id in self._under_way
             if not under_way:
                 _remove(self._database, study_id)
+        old = self._database.read(lambda session: session.rows(_OLD, age=period_to_micros_or_none(_REMEMBERED)))
+        if old:
+            rows = [{"study": study_id} for (study_id,) in old]
+            self._database.write(lambda session: session.write_all(_FORGET, rows))
+
+    def was(self, study_id: str) -> bool:
+        return self._database.read(lambda session: session.row(_REMEMBERED_ONE, study=study_id)) is not None
 
     def begin(self) -> None:
         self._thread = threading.Thread(target=self._finish_for_ever, name="deletions", daemon=True)
@@ -150,6 +182,9 @@ def _mark(session: Session, study_id: str) -> bool:
     marked = session.write(_MARK, study=study_id) == 1
     if marked:
         session.touch(study_id)
+        # Of a copy that was put back it may be there.
+        session.write(_FORGET, study=study_id)
+        session.write(_REMEMBER, id=study_id)
     return marked
 
 

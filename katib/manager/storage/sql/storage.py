@@ -73,6 +73,9 @@ class SqlStorage:
         self.deletions.delete(study_id)
         self._history.forget(study_id)
 
+    def was_deleted(self, study_id: str) -> bool:
+        return self.deletions.was(study_id)
+
     # Trials
 
     def add_trials(

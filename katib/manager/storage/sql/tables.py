@@ -109,6 +109,17 @@ trials: Final = Table(
     **OPTIONS,
 )
 
+# Studies that were deleted, for as long as a worker may still name runs of them.
+deleted_studies: Final = Table(
+    "deleted_studies",
+    metadata,
+    _column("id", Key(ID_LENGTH)),
+    _column("deleted_at", Time),
+    PrimaryKeyConstraint("id"),
+    Index(None, "deleted_at"),
+    **OPTIONS,
+)
+
 # The attempts that were followed by another; the last one's story stands in `trials`.
 attempts: Final = Table(
     "attempts",
