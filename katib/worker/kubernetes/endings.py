@@ -208,13 +208,19 @@ class Endings:
             # The cluster's rules have taken that label, and the answer to its creation did not come through.
             self.mourn(study_id, name, namespace, DriverReason.POD_REFUSED, self.disown(sent, pod))
             return True
-        if marks.is_driven(pod) and labels.get(LABEL_INSTALLATION) == self._installation:
+        whose = marks.installation_of(pod)
+        if marks.is_driven(pod) and whose == self._installation:
             # Somebody has changed its labels while no manager was there to see it.
             own = marks.own_labels(study_id, name, self._installation)
             change = {"metadata": {"uid": pod["metadata"]["uid"], "labels": own}}
             if self._runs.put(self._pods.patch(namespace, name, change)) is not None:
                 return False
-        message = f"namespace {namespace} holds a Pod {name} that is not Katib's, or another installation's: delete it"
+        message = f"namespace {namespace} holds a Pod {name} that is not Katib's: delete it"
+        if marks.is_driven(pod) and whose:
+            message = (
+                f"namespace {namespace} holds the Pod {name} of another Katib, whose installation is {whose}, as where two "
+                "work on copies of one database: have the trials of one go to another namespace"
+            )
         self.mourn(study_id, name, namespace, DriverReason.NAME_TAKEN, message)
         return True
 

@@ -38,7 +38,9 @@ class Finder:
 
     def _found(self, pod: Pod, study_id: str, name: str) -> Run | None:
         """The run, if it is its Pod. One whose labels somebody has changed while no manager was there to see it would be named
-        by no list and no event: it has strayed, and gets them again."""
+        by no list and no event: it has strayed, and gets them again. Another installation's is that one's, of whatever run."""
+        if marks.installation_of(pod) not in ("", self._policy.installation):
+            return None
         if marks.identity(pod) != (study_id, *split_name(name)) and not marks.is_driven(pod):
             return None
         labels = pod["metadata"].get("labels") or {}

@@ -17,6 +17,7 @@ from katib.worker.base import RunPhase
 from katib.worker.kubernetes.diagnosis import Diagnosis, diagnose_pod, time_of
 from katib.worker.kubernetes.podapi import Pod
 from katib.worker.kubernetes.pods import (
+    ANNOTATION_INSTALLATION,
     LABEL_ATTEMPT,
     LABEL_INSTALLATION,
     LABEL_MANAGED_BY,
@@ -126,7 +127,12 @@ def make_tombstone(
             "name": name,
             "namespace": namespace,
             "labels": own_labels(study_id, name, installation),
-            "annotations": {ANNOTATION_TOMBSTONE: "true", ANNOTATION_REASON: reason, ANNOTATION_MESSAGE: message},
+            "annotations": {
+                ANNOTATION_TOMBSTONE: "true",
+                ANNOTATION_REASON: reason,
+                ANNOTATION_MESSAGE: message,
+                ANNOTATION_INSTALLATION: installation,
+            },
         },
         "spec": {
             # A gate that nobody lifts; a selector that no node meets, for clusters that do not know gates.
@@ -214,6 +220,14 @@ def is_driven(pod: Pod) -> bool:
     """Whether this driver has made it, by what it writes on each."""
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     return ANNOTATION_CONTAINER in annotations or ANNOTATION_TOMBSTONE in annotations
+
+
+def installation_of(pod: Pod) -> str:
+    """Of which installation it is; empty: it does not say so any more, as one whose label was taken away and that was made
+    before there was that annotation."""
+    metadata, _, _ = _parts(pod)
+    kept = (metadata.get("annotations") or {}).get(ANNOTATION_INSTALLATION)
+    return str(kept or (metadata.get("labels") or {}).get(LABEL_INSTALLATION) or "")
 
 
 def is_over(pod: Pod) -> bool:

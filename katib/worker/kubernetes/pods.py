@@ -40,6 +40,8 @@ LABEL_OWNER: Final = f"{OWN_PREFIX}owner"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "katib"
 ANNOTATION_STUDY_NAME: Final = f"{OWN_PREFIX}study-name"
+# Whose it is, as the label of this name says too, which somebody may change.
+ANNOTATION_INSTALLATION: Final = LABEL_INSTALLATION
 # Of the template that says how long a Pod may run, were its manager never to come back: what the manager may do late.
 DEADLINE_SLACK: Final = timedelta(minutes=10)
 
@@ -74,6 +76,7 @@ def make_pod(run: RunSpec, policy: Policy) -> dict[str, Any]:
                 **(metadata.get("annotations") or {}),
                 **spec.pod.annotations,
                 ANNOTATION_STUDY_NAME: spec.name,
+                ANNOTATION_INSTALLATION: policy.installation,
             },
         },
         "spec": template["spec"],

@@ -1,5 +1,6 @@
 """A real manager with the Kubernetes worker, at an API server of our own: whole studies, and what they cost."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from katib.api.client import ManagerClient
 from katib.domain.study import StudyReason, StudyState
 from katib.domain.trial import TrialState
 from katib.worker.kubernetes.pods import LABEL_STUDY
@@ -142,6 +144,37 @@ def test_the_pods_of_a_study_that_was_deleted_go_though_its_manager_is_replaced_
     until(lambda: len(api.pods) == 2, STUDY_S)
     time.sleep(2.0)
     assert {pod["metadata"]["labels"][LABEL_STUDY] for pod in api.pods.values()} == {kept}
+
+
+def test_another_installation_on_a_copy_of_the_database_leaves_the_trials_alone(katib: World, api: ApiServer) -> None:
+    start(katib, api)
+    go_on, begun = katib.folder / "go-on", katib.folder / "begun"
+    with katib.client() as client:
+        script = f"echo $TRIAL_ID >> {begun}; while ! test -e {go_on}; do sleep 0.1; done; echo acc=$x"
+        study_id = client.create_study(study(image="image", script=script, limits={"max_trials": 2, "max_parallel": 2}))
+    until(lambda: begun.exists() and len(begun.read_text().split()) == 2, STUDY_S)
+    copy = katib.folder / "copy.db"
+    with sqlite3.connect(katib.folder / "data" / "katib.db") as there, sqlite3.connect(copy) as put:
+        there.backup(put)
+    copy.chmod(0o600)
+    before = {name: pod["metadata"]["labels"] for name, pod in api.pods.items()}
+    address = f"unix:{katib.sockets}/m2"
+    start(
+        katib,
+        api,
+        "installation=lab",
+        address=address,
+        data=katib.folder / "other",
+        database=f"sqlite:///{copy}",
+    )
+    with ManagerClient(address, 30) as other:
+        until(lambda: other.get_study(study_id).summary.reason == StudyReason.NO_MANAGER, STUDY_S)
+    time.sleep(2.0)
+    assert {name: pod["metadata"]["labels"] for name, pod in api.pods.items()} == before
+    go_on.touch()
+    with katib.client() as client:
+        assert finished(client, study_id, STUDY_S).completed == 2
+    assert len(begun.read_text().split()) == 2
 
 
 def test_the_pods_of_a_study_that_has_ended_go_though_its_manager_does_not_come_back(

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from katib.domain.errors import NotFoundError
 from katib.worker.base import RunPhase
 from katib.worker.kubernetes.pods import (
     LABEL_ATTEMPT,
@@ -42,6 +43,38 @@ def test_a_name_that_another_pod_has_is_a_failed_run_that_says_so(api, driver, n
     other.worker.stop(driver.study_id, run.name)
     assert other.status(run.name).reason == "NameTaken"
     assert api.get(run.name)["metadata"]["uid"] == "theirs"
+
+
+def test_a_pod_of_another_installation_stays_that_one_s_though_its_name_and_its_study_are_the_same(
+    api, driver, new_worker
+):
+    """As where two work on copies of one database."""
+    name = driver.start("sh", "-c", "echo here; sleep 600")
+    driver.printed(name, "here")
+    before = api.get(name)["metadata"]
+    other = successor(driver, new_worker, policy=Policy(installation="lab"))
+    assert other.statuses() == {}
+    with pytest.raises(NotFoundError):
+        other.worker.output(driver.study_id, name, "", 0)
+    other.worker.stop(driver.study_id, name)
+    other.worker.delete(driver.study_id, name)
+    other.worker.create(other.run("true", trial_id=name.partition("-")[0]))
+    time.sleep(1.5)
+    after = api.get(name)["metadata"]
+    assert (after["labels"], after["annotations"]) == (before["labels"], before["annotations"])
+    assert driver.status(name).phase is RunPhase.RUNNING
+
+
+def test_a_run_whose_name_another_installation_s_pod_has_says_whose_it_is(api, driver, new_worker):
+    name = driver.start("sleep", "600")
+    other = successor(driver, new_worker, policy=Policy(installation="lab"))
+    other.worker.create(other.run("true", trial_id=name.partition("-")[0]))
+    status = other.status(name)
+    assert (status.phase, status.reason) == (RunPhase.FAILED, "NameTaken")
+    assert status.message == (
+        f"namespace default holds the Pod {name} of another Katib, whose installation is katib, as where two work on copies of "
+        "one database: have the trials of one go to another namespace"
+    )
 
 
 @pytest.mark.long

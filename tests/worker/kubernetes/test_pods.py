@@ -51,7 +51,11 @@ class TestWhatAStudySays:
                     "katib.kubeflow.org/installation": "katib",
                     "app.kubernetes.io/managed-by": "katib",
                 },
-                "annotations": {"katib.kubeflow.org/study-name": "s", "katib.kubeflow.org/container": "trial"},
+                "annotations": {
+                    "katib.kubeflow.org/study-name": "s",
+                    "katib.kubeflow.org/installation": "katib",
+                    "katib.kubeflow.org/container": "trial",
+                },
             },
             "spec": {
                 "restartPolicy": "Never",
