@@ -79,7 +79,7 @@ class Manager:
 
     @property
     def lines(self) -> Lines:
-        return self.use_cases._lines
+        return self.use_cases._giver.lines
 
     def suggest(self, study_id: str, count: int = 2, client_id: str = "") -> tuple[Sequence[Trial], bool]:
         return self.use_cases.suggest_trials(study_id, count, client_id)

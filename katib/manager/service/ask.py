@@ -17,7 +17,7 @@ MAX_SUGGESTIONS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question for trials: see `GivingUseCases.suggest_trials`."""
+    """A question for trials: see `ClientUseCases.suggest_trials`."""
 
     count: int = 1
     client_id: str = ""

@@ -1,9 +1,10 @@
-"""Use cases of 0.1's own loop, in which a client drives the study: complete trials, ask the rule."""
+"""Use cases of 0.1's own loop, in which a client drives the study: ask for trials, complete them, ask the rule."""
 
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import timedelta
 
 from katib.domain.errors import InvalidArgumentError, KatibError, NotFoundError
 from katib.domain.names import check_service_name
@@ -19,18 +20,40 @@ from katib.manager.service.checks import (
     trial_id_of,
 )
 from katib.manager.service.completion import Completion, end_of_run, end_of_trial, reported
-from katib.manager.service.context import Context
+from katib.manager.service.context import Context, UseCases
 from katib.manager.service.ends import is_to_end
-from katib.manager.service.giving import Given, GivingUseCases
-from katib.manager.service.supply import SUGGEST_S
+from katib.manager.service.giving import Given, Giver
+from katib.manager.service.supply import SUGGEST_S, Supply
 from katib.manager.service.together import Together
 from katib.manager.service_ports import StoppingRequest
 
 
-class ClientUseCases(GivingUseCases):
+class ClientUseCases(UseCases):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self._supply = Supply(context)
+        self._giver = Giver(context, self._supply, self._room)
         self._rulings: Together[Mapping[str, str]] = Together()
+
+    def suggest_trials(
+        self,
+        study_id: str,
+        count: int = 1,
+        client_id: str = "",
+        algorithm: str = "",
+        deadline: float = math.inf,
+        lease: timedelta | None = None,
+    ) -> Given:
+        """Trials for a client to run: its own unfinished ones first, then those whose client has given no sign of itself for as
+        long as its lease, then new ones; and whether there is nothing more to try.
+
+        `lease`: how long they stay this client's without a sign of it. A client that gives one is not told that there is
+        nothing more to try while trials are out that may be handed on. `deadline`: until when the caller waits, by the
+        monotonic clock.
+        """
+        study_id_of(study_id)
+        ask = self._giver.checked(study_id, Ask(count, client_id, algorithm, deadline, lease))
+        return self._giver.give(study_id, ask)
 
     def complete_trial(self, study_id: str, trial_id: str, said: Completion, ask: Ask | None = None) -> Given | None:
         """Client-driven: COMPLETED with its objective, or ERROR with what went wrong, or else KILLED. Otherwise its run is
@@ -58,14 +81,14 @@ class ClientUseCases(GivingUseCases):
             check_attempt(trial, said.attempt)
             return end_of_trial(study, trial, reported(study, trial, left, said, now), said, now)
 
-        asked = None if ask is None else self._checked_ask(study_id, ask, "next.")
+        asked = None if ask is None else self._giver.checked(study_id, ask, "next.")
         # An objective alone is not counted: a trial that has reported all that it may can still be completed with it.
         counts = bool(left or said.metrics)
         if counts:
             self._room.before_report()
         most = self._room.quotas.observations_of_trial if counts else 0
         allow = self._room.counting().allow_observations if counts else None
-        giving = None if asked is None else self._giving_prepared(study_id, asked)
+        giving = None if asked is None else self._giver.prepared(study_id, asked)
         applied = self._storage.apply_to(trial_id, decide, most, allow, giving)
         study = applied.study
         if study.spec.client_driven and not is_to_end(study):
@@ -75,10 +98,7 @@ class ClientUseCases(GivingUseCases):
         if asked is None:
             return None
         try:
-            if applied.given is not None:
-                self._look_ahead(applied, asked.algorithm)
-                return self._reply(study_id, applied.given, asked)
-            return self._suggest(study_id, asked)
+            return self._giver.given(study_id, applied, asked) or self._giver.give(study_id, asked)
         except KatibError:
             return None
 

@@ -1,7 +1,11 @@
-"""A client that drives a study asks for trials."""
+"""Which trials a client gets that drives a study.
+
+First come its own unfinished ones, then those that silent clients have left, then new ones. Where what it lacks is prepared,
+one write gives it all of that (`prepared`), which may be that of the completion before. Otherwise it waits in a line for the
+service (`lines`), and whoever is first there asks for all that wait.
+"""
 
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -25,11 +29,9 @@ from katib.domain.study import (
 )
 from katib.domain.trial import NewTrial, Trial
 from katib.manager.changes import Applied, Giving, StudyChanges, StudyMove
+from katib.manager.quotas import Room
 from katib.manager.service.ask import MAX_SUGGESTIONS, Ask, CheckedAsk, checked, default_algorithm
-from katib.manager.service.checks import (
-    study_id_of,
-)
-from katib.manager.service.context import Context, UseCases
+from katib.manager.service.context import Context
 from katib.manager.service.ends import trials_left
 from katib.manager.service.lines import Lines, Want
 from katib.manager.service.questions import checked_suggestions
@@ -47,98 +49,55 @@ _PAUSE_FIRST_S: Final = 0.002
 _PAUSE_MOST_S: Final = 0.25
 
 
+# The trials, and whether there is nothing more to try.
 Given = tuple[Sequence[Trial], bool]
 
 
-class GivingUseCases(UseCases):
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._supply = Supply(context)
-        self._lines = Lines()
+class Giver:
+    """Safe from any thread."""
+
+    def __init__(self, context: Context, supply: Supply, room: Room) -> None:
+        self._context = context
+        self._storage = context.storage
+        self._supply = supply
+        self._room = room
+        self.lines: Final = Lines()
         # Nobody changes the tags of a study.
         self._default = lru_cache(_NAMES)(lambda study_id: default_algorithm(self._storage.get_study(study_id).spec))
 
-    def suggest_trials(
-        self,
-        study_id: str,
-        count: int = 1,
-        client_id: str = "",
-        algorithm: str = "",
-        deadline: float = math.inf,
-        lease: timedelta | None = None,
-    ) -> Given:
-        """Trials for a client to run: its own unfinished ones first, then those whose client has given no sign of itself for as
-        long as its lease, then new ones; and whether there is nothing more to try.
-
-        `lease`: how long they stay this client's without a sign of it. A client that gives one is not told that there is
-        nothing more to try while trials are out that may be handed on. `deadline`: until when the caller waits, by the
-        monotonic clock.
-        """
-        study_id_of(study_id)
-        ask = self._checked_ask(study_id, Ask(count, client_id, algorithm, deadline, lease))
-        return self._suggest(study_id, ask)
-
-    def _checked_ask(self, study_id: str, ask: Ask, at: str = "") -> CheckedAsk:
+    def checked(self, study_id: str, ask: Ask, at: str = "") -> CheckedAsk:
+        """With the study's own algorithm where none is named. Raises InvalidArgumentError. `at`: what comes before the names of
+        its fields."""
         return checked(ask, ask.algorithm or self._default(study_id), at)
 
-    def _suggest(self, study_id: str, ask: CheckedAsk) -> Given:
-        client_id, count, name, period = ask.client_id, ask.count, ask.algorithm, ask.period
-        lease, deadline = ask.lease, ask.deadline
-        until = min(deadline, time.monotonic() + SUGGEST_S)
+    def give(self, study_id: str, ask: CheckedAsk) -> Given:
+        until = min(ask.deadline, time.monotonic() + SUGGEST_S)
         for tried in range(_TRIES):
             given = self._give_prepared(study_id, ask)
             if given is not None:
-                return self._reply(study_id, given, ask)
+                return given
             if tried and time.monotonic() >= until:
                 break
             self._client_driven(study_id)
-            own = self._own(study_id, client_id, count, period, again=False)
-            if len(own) >= count:
+            own = self._own(study_id, ask.client_id, ask.count, ask.period, again=False)
+            if len(own) >= ask.count:
                 return own, False
-            want = Want(client_id, count, period, own)
-            answered = self._lines.ask(
-                study_id, name, want, until, MAX_SUGGESTIONS, self._service(study_id, name, deadline)
-            )
+            want = Want(ask.client_id, ask.count, ask.period, own)
+            serve = self._service(study_id, ask.algorithm, ask.deadline)
+            answered = self.lines.ask(study_id, ask.algorithm, want, until, MAX_SUGGESTIONS, serve)
             if answered is not None:
                 trials, completed = answered
                 if not trials:
-                    trials = self._own(study_id, client_id, count, period, again=True)
+                    trials = self._own(study_id, ask.client_id, ask.count, ask.period, again=True)
                     completed = completed and not trials
-                return trials, completed and not self._may_be_handed_on(study_id, lease)
-            if self._supply.has_some(study_id, name):
+                return trials, completed and not self._may_be_handed_on(study_id, ask.lease)
+            if self._supply.has_some(study_id, ask.algorithm):
                 continue
             # Apart from whom it met.
             time.sleep(random.uniform(0, min(_PAUSE_FIRST_S * 2**tried, _PAUSE_MOST_S)))  # noqa: S311
         raise AbortedError(f"study {study_id}: other clients were faster {_TRIES} times; ask again")
 
-    def _own(
-        self, study_id: str, client_id: str, count: int, lease: timedelta | None, *, again: bool
-    ) -> Sequence[Trial]:
-        """Those that are its own, and what silent clients have left; with `again` also what more than one has left."""
-        if lease is None or not self._storage.has_trials_for(study_id, client_id):
-            return ()
-        given = self._storage.hand_out(study_id, client_id, count, lease, self._context.now(), again)
-        # One may have been handed on too often, and the study have come to its end with it.
-        self._context.controller.wake_soon(study_id)
-        return given
-
-    def _may_be_handed_on(self, study_id: str, lease: timedelta | None) -> bool:
-        """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
-        return lease is not None and self._storage.has_leases(study_id)
-
-    def _give_prepared(self, study_id: str, ask: CheckedAsk) -> Sequence[Trial] | None:
-        """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
-        giving = self._giving_prepared(study_id, ask)
-        if giving is None:
-            return None
-        try:
-            applied = self._storage.give_trials(giving)
-        except AbortedError:
-            return None
-        self._look_ahead(applied, ask.algorithm)
-        return applied.given
-
-    def _giving_prepared(self, study_id: str, ask: CheckedAsk) -> Giving | None:
+    def prepared(self, study_id: str, ask: CheckedAsk) -> Giving | None:
         """What may be given by a write alone, if anything."""
         if not self._supply.has_some(study_id, ask.algorithm):
             return None
@@ -157,12 +116,40 @@ class GivingUseCases(UseCases):
 
         return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)
 
-    def _look_ahead(self, applied: Applied, algorithm: str) -> None:
-        """After trials were given: so that the next clients find something prepared."""
-        self._supply.look_ahead(applied.study, len(applied.given or ()), algorithm)
-
-    def _reply(self, study_id: str, trials: Sequence[Trial], ask: CheckedAsk) -> Given:
+    def given(self, study_id: str, applied: Applied, ask: CheckedAsk) -> Given | None:
+        """What a write has given that had `prepared` with it; None where that is not enough."""
+        trials = applied.given
+        if trials is None:
+            return None
+        # So that the next clients find something prepared.
+        self._supply.look_ahead(applied.study, len(trials), ask.algorithm)
         return trials, not trials and not self._may_be_handed_on(study_id, ask.lease)
+
+    def _own(
+        self, study_id: str, client_id: str, count: int, lease: timedelta | None, *, again: bool
+    ) -> Sequence[Trial]:
+        """Those that are its own, and what silent clients have left; with `again` also what more than one has left."""
+        if lease is None or not self._storage.has_trials_for(study_id, client_id):
+            return ()
+        given = self._storage.hand_out(study_id, client_id, count, lease, self._context.now(), again)
+        # One may have been handed on too often, and the study have come to its end with it.
+        self._context.controller.wake_soon(study_id)
+        return given
+
+    def _may_be_handed_on(self, study_id: str, lease: timedelta | None) -> bool:
+        """Whether there may be trials for a client after the last one was suggested, as far as it can wait for them."""
+        return lease is not None and self._storage.has_leases(study_id)
+
+    def _give_prepared(self, study_id: str, ask: CheckedAsk) -> Given | None:
+        """Of what is there and of what is prepared. None where that is not enough; nothing where no more is to come."""
+        giving = self.prepared(study_id, ask)
+        if giving is None:
+            return None
+        try:
+            applied = self._storage.give_trials(giving)
+        except AbortedError:
+            return None
+        return self.given(study_id, applied, ask)
 
     def _service(self, study_id: str, algorithm: str, deadline: float) -> Callable[[Sequence[Want]], None]:
         """What serves all that wait by one question."""
