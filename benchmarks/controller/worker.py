@@ -72,6 +72,11 @@ class SimulatedWorker:
         self._thread: Final = threading.Thread(target=self._work, name="simulated", daemon=True)
         self._thread.start()
 
+    def places(self, study_id: str, spec: StudySpec) -> Sequence[str]:
+        return ()
+
+    def look_in(self, study_id: str, places: Sequence[str]) -> None: ...
+
     def check(self, spec: StudySpec) -> Sequence[FieldViolation]:
         return ()
 
