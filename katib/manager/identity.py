@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from katib.domain.names import new_id
-from katib.manager.controller.loop import Identity
+from katib.manager.controller.claims import Identity
 from katib.manager.ports import ManagerRecord
 
 

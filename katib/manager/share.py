@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Final
 
 from katib.domain.study import Study
-from katib.manager.controller.loop import LEASE_S, Identity
+from katib.manager.controller.claims import Identity
+from katib.manager.controller.loop import LEASE_S
 from katib.manager.ports import Storage
 
 # For so long it is believed who lives.

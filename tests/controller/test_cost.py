@@ -11,7 +11,8 @@ from sqlalchemy import event
 
 from katib.domain.study import StudyState
 from katib.manager.changes import StudyChanges, StudyMove
-from katib.manager.controller.loop import Controller, Identity
+from katib.manager.controller.claims import Identity
+from katib.manager.controller.loop import Controller
 from katib.manager.ports import ManagerRecord
 from tests.controller.desk import ME, Desk
 from tests.e2e.harness import study, until

@@ -14,7 +14,8 @@ from katib.domain.names import new_id
 from katib.domain.study import Study
 from katib.manager.changes import Applied
 from katib.manager.controller import loop
-from katib.manager.controller.loop import THREADS, Controller, Identity
+from katib.manager.controller.claims import Identity
+from katib.manager.controller.loop import THREADS, Controller
 from katib.manager.ports import ManagerRecord
 from katib.worker.base import RunStatus
 from tests.controller.desk import ME, Desk
@@ -107,7 +108,7 @@ def test_a_heartbeat_that_took_longer_than_its_lease_is_followed_by_another_at_o
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = SlowHeartbeats(desk.storage)
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=storage.monotonic, clock_gettime=time.clock_gettime))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=storage.monotonic))
     # By its interval alone the next would come in a quarter of an hour.
     monkeypatch.setattr(loop, "LEASE_S", 3600.0)
     controller = controller_of(desk, storage, lease_s=3600.0)
@@ -116,60 +117,6 @@ def test_a_heartbeat_that_took_longer_than_its_lease_is_followed_by_another_at_o
         until(lambda: storage.heartbeats >= 3)
     finally:
         controller.stop()
-
-
-class Clock:
-    """What the controller's lease goes by."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    it = Clock()
-    monkeypatch.setattr(loop, "_now", it)
-    return it
-
-
-def leased(desk: Desk) -> Controller:
-    """Without its threads."""
-    return controller_of(desk, desk.storage, lease_s=4.0)
-
-
-def test_a_lease_renewed_in_time_is_the_same_term_and_one_that_lapsed_another(desk: Desk, clock: Clock) -> None:
-    controller = leased(desk)
-    assert controller._term() is None
-    controller._heartbeat()
-    first = controller._term()
-    assert first is not None
-    clock.now += 2.9
-    controller._heartbeat()
-    assert controller._term() == first
-    clock.now += 3.0
-    assert controller._term() is None
-    controller._heartbeat()
-    assert controller._term() not in (None, first)
-
-
-def test_a_renewal_that_arrived_when_the_lease_was_over_begins_a_new_term(desk: Desk, clock: Clock) -> None:
-    controller = leased(desk)
-    controller._heartbeat()
-    first = controller._term()
-    clock.now += 2.0
-    heartbeat = desk.storage.heartbeat
-
-    def slow(record: ManagerRecord) -> None:
-        heartbeat(record)
-        # Begun in time, and good for a second still; but nobody knows when it was written.
-        clock.now += 2.0
-
-    desk.storage.heartbeat = slow  # type: ignore[attr-defined]
-    controller._heartbeat()
-    assert controller._term() not in (None, first)
 
 
 @pytest.mark.long
@@ -187,7 +134,7 @@ def test_a_pass_that_hangs_does_not_keep_a_manager_from_its_end_and_is_told_in_t
 
     desk.worker.list = hang  # type: ignore[method-assign]
     study_id = desk.create(study(limits={"max_trials": 1}))
-    controller = leased(desk)
+    controller = controller_of(desk, desk.storage, lease_s=4.0)
     controller.start()
     try:
         controller.wake(study_id)

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.controller.worker import SimulatedWorker
 from katib.domain.study import StudyState
-from katib.manager.controller.loop import Controller, Identity
+from katib.manager.controller.claims import Identity
+from katib.manager.controller.loop import Controller
 from katib.manager.controller.means import Means
 from katib.manager.controller.reconcile import Reconciler
 from katib.manager.ports import ManagerRecord

@@ -10,7 +10,8 @@ import pytest
 
 from katib.domain.names import new_id
 from katib.domain.study import Study, StudyState
-from katib.manager.controller.loop import Controller, Identity
+from katib.manager.controller.claims import Identity
+from katib.manager.controller.loop import Controller
 from katib.manager.ports import ManagerRecord
 from tests.controller.desk import Desk
 from tests.e2e.harness import study, until

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from katib.domain.errors import UnavailableError
-from katib.manager.controller.loop import Identity
+from katib.manager.controller.claims import Identity
 from katib.manager.keeper import Keeper
 from katib.manager.modelstore.open import open_deliveries, open_model_store
 from katib.manager.ports import ManagerRecord

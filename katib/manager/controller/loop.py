@@ -1,24 +1,21 @@
 """The controller's threads: passes over studies that were woken, the heartbeat, and the look for studies to take over."""
 
 import logging
-import math
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Set
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from katib.domain.backoff import backoff, by_chance
 from katib.domain.errors import KatibError, NotFoundError, UnavailableError
 from katib.domain.study import Study
+from katib.manager.controller.claims import Claims, Identity
+from katib.manager.controller.lease import Lease
 from katib.manager.controller.means import LeaseOverError, Means, Outside
 from katib.manager.controller.queue import KeyedQueue
 from katib.manager.controller.reconcile import Reconciler
-from katib.manager.controller.stranded import Stranded
-from katib.manager.ports import ManagerRecord
 from katib.manager.seldom import Seldom
 from katib.manager.service_ports import History
 
@@ -30,17 +27,10 @@ THREADS: Final = 4
 # usual one, for a manager that was given a shorter one judges by its own.
 LEASE_S: Final = 10.0
 _HEARTBEATS_PER_LEASE: Final = 4
-# A manager that was only frozen writes its row again when it goes on.
-_LEASES_UNTIL_REMOVED: Final = 10
 # How often changes that other managers' clients made to our studies are looked for, and studies that nobody drives: at least so
 # often, and several times in a lease, so that they move within two.
 _LOOK_S: Final = 1.0
 _LOOKS_PER_LEASE: Final = 4
-_CLAIMS_AT_ONCE: Final = 100
-# Studies that nobody drives are left to the others of which they are the fair part for so many looks. Then they are taken all
-# the same: whoever was to take them is frozen, or has its worker elsewhere.
-_LOOKS_LEFT_TO_OTHERS: Final = 2
-_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _RETRY_FIRST_S: Final = 0.2
 _RETRY_MOST_S: Final = 30.0
 # A try costs next to nothing while the database is known to be away.
@@ -56,15 +46,6 @@ _LOOK_AGAIN_S: Final = 300.0
 _SOON_S: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """This manager among those on the same database. `is_gone(record)` knows, where it can, that another manager's process
-    has ended, so that its studies need not wait for its lease to run out."""
-
-    record: ManagerRecord
-    is_gone: Callable[[ManagerRecord], bool] = lambda _record: False
-
-
 class Controller:
     """Drives this manager's studies from `start` to `stop`."""
 
@@ -74,28 +55,22 @@ class Controller:
         self._worker = outside.worker
         self._metrics = outside.metrics
         self._noticed = outside.noticed
-        self._lease_s = lease_s
+        self._lease = Lease(lease_s)
         self._look_s = min(_LOOK_S, lease_s / _LOOKS_PER_LEASE)
         self._queue = KeyedQueue()
-        self._reconciler = Reconciler(Means(identity.record.id, outside, self.wake, self._term))
-        self._stranded = Stranded(self._storage, self._worker.placement, lease_s)
+        self._reconciler = Reconciler(Means(identity.record.id, outside, self.wake, self._lease.term))
+        self._claims = Claims(identity, self._storage, self._worker.placement, lease_s)
         self._failures: dict[str, int] = {}
         # By the monotonic clock: a study whose pass failed rests until then, however often it is woken.
         self._rests: dict[str, float] = {}
         self._revisions: dict[str, int] = {}
         self._stop = threading.Event()
         self._look_now = threading.Event()
-        # The term of the lease, and by `_now` until when the others believe that we live. Before it we may act. In one: it is
-        # read by other threads than the one that renews it.
-        self._lease = (0, 0.0)
-        # At how many looks on end there were studies that nobody drove.
-        self._looks_at_undriven = 0
         self._say_pass = Seldom(_SAY_S)
         self._say_look = Seldom(_SAY_S)
         self._threads: list[threading.Thread] = []
         # The study that each thread makes a pass over, by the thread's name.
         self._at: dict[str, str] = {}
-        self._given_up = False
 
     @property
     def manager_id(self) -> str:
@@ -122,7 +97,7 @@ class Controller:
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
         # Should one that hangs go on after all, it does nothing more: the studies are another manager's by then.
-        self._given_up = True
+        self._lease.give_up()
         for thread in self._threads:
             if thread.is_alive():
                 _log.error(
@@ -166,7 +141,7 @@ class Controller:
                 self._queue.done(study_id)
 
     def _pass(self, study_id: str) -> None:
-        if self._term() is None:
+        if self._lease.term() is None:
             # Others may have taken over our studies: not before the heartbeat has got through.
             self._queue.add_after(study_id, self._look_s)
             return
@@ -231,8 +206,8 @@ class Controller:
                 if now >= next_heartbeat - self._look_s / 2:
                     self._heartbeat()
                     # From its beginning: one that took longer than it is good for is followed by another at once.
-                    next_heartbeat = now + min(self._lease_s, LEASE_S) / _HEARTBEATS_PER_LEASE
-                self._claim()
+                    next_heartbeat = now + min(self._lease.seconds, LEASE_S) / _HEARTBEATS_PER_LEASE
+                self._claims.look(self._taken_over)
                 self._notice()
             except KatibError as error:
                 _log.log(logging.WARNING if self._say_look() else logging.DEBUG, "cannot look for changes: %s", error)
@@ -241,56 +216,12 @@ class Controller:
             self._metrics.queue_length.set(len(self._queue))
             self._look_now.wait(by_chance(self._look_s, 0.9))
 
-    def _term(self) -> int | None:
-        """A number that stays the same as long as the others have believed without a break that we live; None when they may
-        not. Asked again before each act in the world, since a process can be frozen between any two lines; why what slips
-        through all the same is harmless stands in docs/adr/0005."""
-        term, valid_until = self._lease
-        return term if _now() < valid_until and not self._given_up else None
-
     def _heartbeat(self) -> None:
-        begin = _now()
-        self._storage.heartbeat(self._identity.record)
-        term, valid_until = self._lease
-        if _now() >= valid_until:
-            # Others may have driven our studies in between: no pass that began before goes on as if nothing had been. Looked
-            # at after the write, which may itself have come too late.
-            term += 1
-        # Counted from before the write: the database's clock cannot have been earlier. A quarter is kept back.
-        self._lease = (term, begin + self._lease_s * 0.75)
+        self._lease.renew(lambda: self._storage.heartbeat(self._identity.record))
 
-    def _claim(self) -> None:
-        """Takes over the studies that nobody drives any more, and removes managers that will not come back."""
-        lease = timedelta(seconds=self._lease_s)
-        others = [m for m in self._storage.managers() if m.id != self.manager_id]
-        gone = [m.id for m in others if m.age > lease * _LEASES_UNTIL_REMOVED or self._identity.is_gone(m)]
-        dead = [m.id for m in others if m.age > lease or m.id in gone]
-        living = {self.manager_id, *(m.id for m in others)}.difference(dead)
-        room = self._room(living)
-        while room > 0:
-            most = min(room, _CLAIMS_AT_ONCE)
-            claimed = self._storage.claim_studies(self.manager_id, self._worker.placement, dead, most)
-            for study_id in claimed:
-                _log.info("drives a study from now on", extra={"study_id": study_id})
-                self._reconciler.forget(study_id)
-                self.wake(study_id)
-            if len(claimed) < most:
-                break
-            room -= len(claimed)
-        self._stranded.look(dead)
-        for manager_id in gone:
-            self._storage.release(manager_id)
-
-    def _room(self, living: Set[str]) -> int:
-        """How many of the studies that nobody drives are this manager's to take now: up to its fair part of all, so that those
-        of a manager that died are shared. Studies that have a driver stay with it."""
-        drivers = self._storage.drivers(self._worker.placement)
-        undriven = sum(count for manager, count in drivers.items() if manager not in living)
-        self._looks_at_undriven = self._looks_at_undriven + 1 if undriven else 0
-        if self._looks_at_undriven > _LOOKS_LEFT_TO_OTHERS:
-            return undriven
-        part = math.ceil(sum(drivers.values()) / len(living))
-        return min(undriven, max(0, part - drivers.get(self.manager_id, 0)))
+    def _taken_over(self, study_id: str) -> None:
+        self._reconciler.forget(study_id)
+        self.wake(study_id)
 
     def _notice(self) -> None:
         """Wakes our studies whose revision is not the one seen at the last look."""
@@ -310,8 +241,3 @@ def _where(thread: threading.Thread) -> str:
     frame = sys._current_frames().get(thread.ident or 0)
     calls = traceback.extract_stack(frame)[-6:] if frame is not None else []
     return " > ".join(f"{call.filename.rpartition('/')[2]}:{call.lineno} {call.name}" for call in calls) or "its end"
-
-
-def _now() -> float:
-    """Seconds that pass while the machine is suspended too, as the lease does."""
-    return time.clock_gettime(_CLOCK)
