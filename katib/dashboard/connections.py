@@ -21,6 +21,8 @@ REQUEST_S = 30.0
 # So long may nothing be taken of an answer.
 TAKEN_S = 60.0
 HANDSHAKE_S: Final = 10.0
+# Over TLS what is still to be taken when the connection is to close is thrown away then; asyncio's own is half a minute.
+CLOSE_S: Final = 600.0
 _MOST: Final = 1000
 _NO_FILE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _SAY_S: Final = 60.0
@@ -60,6 +62,15 @@ class Connection(H11Protocol):
         # For the next request Uvicorn has a time of its own, until the first of it comes.
         self._since = self.loop.time()
         super().on_response_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nobody has asked for more since the answer was complete, which may be because it is still being taken."""
+        if self._left():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            super().timeout_keep_alive_handler()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -148,7 +159,12 @@ class TlsConnection(Connection):
             return
         try:
             secured = await self.loop.start_tls(
-                transport, self, self.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+                transport,
+                self,
+                self.context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=CLOSE_S,
             )
         except OSError:
             secured = None

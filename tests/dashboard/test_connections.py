@@ -49,11 +49,20 @@ async def endless(_request: Request) -> Response:
 
 
 @contextmanager
-def serving(connection: type[Connection]) -> Iterator[Address]:
+def serving(connection: type[Connection], keep_alive: int = 5) -> Iterator[Address]:
     app = Starlette(
         routes=[Route("/slowly", slowly, methods=["GET", "POST"]), Route("/endless", endless), Route("/large", large)]
     )
-    server = Server(uvicorn.Config(app, http=connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    server = Server(
+        uvicorn.Config(
+            app,
+            http=connection,
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=keep_alive,
+            timeout_graceful_shutdown=1,
+        )
+    )
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, args=([bound],))
         thread.start()
@@ -191,11 +200,14 @@ def test_an_answer_that_nobody_takes_is_let_go(address: Address, monkeypatch: py
         assert len(said(peer)) < ENOUGH
 
 
+@pytest.mark.parametrize("header", ["", "Connection: close\r\n"], ids=["goes on", "closes"])
 @pytest.mark.parametrize("secured", [False, True], ids=["plaintext", "TLS"])
 def test_one_that_is_taken_slowly_is_given_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secured: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secured: bool, header: str
 ) -> None:
     monkeypatch.setattr(connections, "TAKEN_S", 1.0)
+    # Of asyncio, for what was written before TLS is closed.
+    monkeypatch.setattr(asyncio.constants, "SSL_SHUTDOWN_TIMEOUT", 1.0)
     kind, client = Connection, None
     if secured:
         authority = Authority(tmp_path / "authority")
@@ -204,11 +216,11 @@ def test_one_that_is_taken_slowly_is_given_whole(
         kind, client = over_tls(context), ssl.create_default_context(cafile=authority.certificate)
         client.verify_flags &= ~ssl.VERIFY_X509_STRICT
     taken = 0
-    with serving(kind) as address, ExitStack() as stack:
+    with serving(kind, keep_alive=1) as address, ExitStack() as stack:
         peer = stack.enter_context(socket.create_connection(address))
         if client is not None:
             peer = stack.enter_context(client.wrap_socket(peer, server_hostname="localhost"))
-        peer.sendall(HEAD.replace(b"{}", b"large") + b"Connection: close\r\n\r\n")
+        peer.sendall(HEAD.replace(b"{}", b"large") + header.encode() + b"\r\n")
         peer.settimeout(10)
         due = time.monotonic()
         while piece := peer.recv(65536):
