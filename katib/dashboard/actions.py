@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,6 +15,7 @@ from starlette.routing import Route
 from katib.api.client import ManagerClient
 from katib.dashboard.context import context_of
 from katib.dashboard.limits import cost_of
+from katib.dashboard.places import Places
 from katib.dashboard.security import check_same_site
 from katib.domain.errors import FailedPreconditionError, FieldViolation, InvalidArgumentError, violation
 from katib.domain.study import MAX_COUNT, Limits
@@ -181,7 +182,7 @@ def _endpoint(action: Action, *, aside: bool = False) -> Callable[[Request], obj
 
 
 @asynccontextmanager
-async def _body(request: Request, places: CapacityLimiter) -> AsyncIterator[Body]:
+async def _body(request: Request, places: Places) -> AsyncIterator[Body]:
     """One that is larger than most waits for one of the places, and has it until it is done with: whoever reaches the dashboard
     may send as many as there are connections. Raises InvalidArgumentError for one that is no object of JSON, or larger than any
     study file."""
@@ -190,7 +191,7 @@ async def _body(request: Request, places: CapacityLimiter) -> AsyncIterator[Body
         try:
             async for piece in request.stream():
                 if len(data) <= _USUAL < len(data) + len(piece):
-                    await stack.enter_async_context(places)
+                    await stack.enter_async_context(places.one(request.client.host if request.client else ""))
                 data += piece
                 if len(data) > 2 * MAX_BYTES:
                     raise InvalidArgumentError(

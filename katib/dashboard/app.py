@@ -22,6 +22,7 @@ from katib.dashboard.context import NOBODY, Context, environment, render, static
 from katib.dashboard.errors import AWAY, BusyError, status_of
 from katib.dashboard.importance import Importance
 from katib.dashboard.last_values import Metrics
+from katib.dashboard.places import Places
 from katib.dashboard.prefix import Prefix
 from katib.dashboard.security import SecurityHeaders, own_hosts
 from katib.domain.errors import (
@@ -83,7 +84,7 @@ def create_app(
         BestLines(),
         token or NOBODY,
         CapacityLimiter(_CHECKS),
-        CapacityLimiter(_LARGE),
+        Places(_LARGE),
     )
     return app
 

@@ -16,6 +16,7 @@ from katib.dashboard import text
 from katib.dashboard.best_lines import BestLines
 from katib.dashboard.importance import Importance
 from katib.dashboard.last_values import Metrics
+from katib.dashboard.places import Places
 from katib.dashboard.security import LOGIN_COOKIE, set_token, token_of
 from katib.domain.tokens import PREFIX
 
@@ -67,7 +68,7 @@ class Context:
     # Of what is computed for whoever reaches the dashboard: the threads that answer pages are not for it.
     checks: CapacityLimiter
     # Of large study files in memory.
-    large: CapacityLimiter
+    large: Places
 
     def client_for(self, request: Request) -> ManagerClient:
         """A client that calls as the reader."""

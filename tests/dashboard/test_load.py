@@ -219,37 +219,48 @@ def test_a_study_file_is_checked_beside_the_threads_of_the_pages(mute: Starlette
 
 
 def test_of_large_study_files_a_few_are_in_memory_at_once_and_small_ones_do_not_wait(mute: Starlette) -> None:
-    begun: list[int] = []
+    begun: list[str] = []
 
-    async def large(number: int, go_on: Event) -> AsyncIterator[bytes]:
+    async def large(address: str, go_on: Event) -> AsyncIterator[bytes]:
         yield b'{"file": "'
         yield b" " * 2**16
-        begun.append(number)
+        begun.append(address)
         await go_on.wait()
         yield b'"}'
 
-    async def ask(client: httpx2.AsyncClient, answers: list[int], content: bytes | AsyncIterator[bytes]) -> None:
-        answer = await client.post("/api/studies/check", content=content, headers={"x-katib-token": "t" * 48})
-        answers.append(answer.status_code)
+    async def ask(answers: list[int], address: str, content: bytes | AsyncIterator[bytes]) -> None:
+        transport = httpx2.ASGITransport(mute, client=(address, 12345))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            client.cookies.set("katib_token", "t" * 48)
+            headers = {"x-katib-token": "t" * 48, "sec-fetch-site": "same-origin"}
+            answer = await client.post("/api/studies/check", content=content, headers=headers)
+            answers.append(answer.status_code)
 
     async def look() -> None:
-        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(mute), base_url="http://localhost")
-        client.cookies.set("katib_token", "t" * 48)
-        client.headers["sec-fetch-site"] = "same-origin"
         answers: list[int] = []
         go_on = Event()
-        async with client, create_task_group() as asking:
-            for number in range(12):
-                asking.start_soon(ask, client, answers, large(number, go_on))
+
+        async def come(count: int) -> None:
             with fail_after(20):
-                while len(begun) < app._LARGE:
+                while len(begun) < count:
                     await sleep(0.01)
             await sleep(0.3)
-            assert len(begun) == app._LARGE
+            assert len(begun) == count
+
+        async with create_task_group() as asking:
+            for _ in range(12):
+                asking.start_soon(ask, answers, "192.0.2.1", large("192.0.2.1", go_on))
+            # The last place is for others.
+            await come(app._LARGE - 1)
+            for _ in range(2):
+                asking.start_soon(ask, answers, "192.0.2.2", large("192.0.2.2", go_on))
+            await come(app._LARGE)
+            assert begun[-1] == "192.0.2.2"
             with fail_after(5):
-                await ask(client, answers, b'{"file": "name: x"}')
+                await ask(answers, "192.0.2.1", b'{"file": "name: x"}')
             go_on.set()
-        assert answers == [200] * 13
+        assert answers == [200] * 15
+        assert mute.state.context.large._of == {}
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(run, look).result()
