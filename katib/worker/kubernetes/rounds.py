@@ -97,6 +97,31 @@ class Rounds:
         self._look_at([run for run in runs if not run.ended], now)
         self._look_at([run for run in runs if run.ended], now)
         self._runs.forget_buried()
+        self._end_doubles()
+
+    def _end_doubles(self) -> None:
+        with self._runs.lock:
+            doubles = list(self._runs.doubles.found.values())
+        for double in doubles:
+            try:
+                self._api.delete(double.namespace, double.name, double.uid)
+            except KatibError as error:
+                if time.monotonic() >= self._say_at:
+                    self._say_at = time.monotonic() + _SAY_S
+                    _log.warning(
+                        "a second Pod of run %s, in namespace %s, could not be ended, it is tried again: %s",
+                        double.name,
+                        double.namespace,
+                        error,
+                    )
+                return
+            _log.warning(
+                "a second Pod of run %s, in namespace %s, is ended: its creation came too late",
+                double.name,
+                double.namespace,
+            )
+            with self._runs.lock:
+                self._runs.doubles.found.pop(double.uid, None)
 
     def _look_at(self, runs: Sequence[Run], now: datetime) -> None:
         begin = time.monotonic()

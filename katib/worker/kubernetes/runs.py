@@ -16,6 +16,7 @@ from katib.worker.base import RunPhase, RunStatus
 from katib.worker.kubernetes import marks
 from katib.worker.kubernetes.clock import reckoned
 from katib.worker.kubernetes.diagnosis import Diagnosis, sent_at
+from katib.worker.kubernetes.doubles import Doubles
 from katib.worker.kubernetes.marks import DriverReason
 from katib.worker.kubernetes.outputs import Outputs
 from katib.worker.kubernetes.podapi import Pod
@@ -139,6 +140,7 @@ class Runs:
         # Pods that were deleted, and when.
         self._buried: Final[dict[str, float]] = {}
         self.outputs: Outputs | None = None
+        self.doubles: Final = Doubles()
         # Studies that this process looks after, and those that were deleted by it.
         self.watched: Final = Remembered()
         self.deleted: Final = Remembered()
@@ -208,6 +210,9 @@ class Runs:
                 if run.study_id in self.deleted:
                     # Created late; nobody will ever ask for it.
                     run.let_go_at, run.unwanted = time.monotonic(), True
+            elif run.uid != uid and not run.ended and self.doubles.goes(run.study_id, run.pod, pod) is pod:
+                self._buried[uid] = time.monotonic()
+                return None
             elif run.uid and run.uid != uid:
                 # Of that name, but not that Pod: whoever deleted it, or a tombstone, was followed by another.
                 self._buried[run.uid] = time.monotonic()

@@ -85,6 +85,7 @@ class KubernetesWorker:
         selector = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_INSTALLATION}={self._policy.installation}"
         self._finder: Final = Finder(self._pods, self._runs, self._policy, selector)
         following = reflector_options or {}
+        self._runs.doubles.placed = self._finder.placed
         self._sight: Final = Sight(
             lambda namespace: Reflector(self._pods, namespace, selector, self._runs, **following),
             self._finder,

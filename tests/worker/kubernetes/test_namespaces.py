@@ -302,3 +302,41 @@ def test_a_namespace_where_nothing_of_a_study_goes_on_any_more_does_not_hold_it_
         api.forget_events()
     until("it is still in sight", lambda: after.worker._sight.reflectors[1].stale)
     assert after.ended(after.start("true")).phase is RunPhase.SUCCEEDED
+
+
+def late_create(api, driver, new_worker, name: str, namespace: str) -> None:
+    """By a manager whose options name that namespace, and which was frozen as it was about to create the run."""
+    late = successor(driver, new_worker, policy=Policy(namespace=namespace))
+    late.worker._runs.get = lambda _name: None
+    late.worker.create(late.run("sleep", "600", trial_id=name.partition("-")[0]))
+    late.worker.close()
+    assert ("default", name) in api.pods or namespace == "default"
+
+
+def test_an_attempt_that_is_begun_in_a_second_namespace_by_one_that_comes_late_is_ended_there(
+    api, node, driver, new_worker, caplog
+):
+    driver.worker.look_in(driver.study_id, ("default", "elsewhere"))
+    name = running(driver)
+    driver.worker.list(driver.study_id)
+    uid = api.pods["default", name]["metadata"]["uid"]
+    late_create(api, driver, new_worker, name, "elsewhere")
+    until("it goes on", lambda: ("elsewhere", name) not in api.pods)
+    until("nobody is told", lambda: any("its creation came too late" in text for text in caplog.messages))
+    assert api.pods["default", name]["metadata"]["uid"] == uid
+    assert driver.status(name).phase is RunPhase.RUNNING
+    driver.worker.stop(driver.study_id, name)
+    assert driver.ended(name).reason == "Stopped"
+
+
+def test_a_pod_of_the_same_name_where_nothing_of_the_study_is_begun_is_left_alone(api, node, new_worker):
+    """As where two work on copies of one database, and one of them sees all namespaces."""
+    driver = Driver(new_worker(Policy(namespaces=("*",)), reflector_options=QUICK), SPEC, DEADLINE_S)
+    driver.worker.look_in(driver.study_id, ("default",))
+    name = running(driver)
+    late_create(api, driver, new_worker, name, "elsewhere")
+    time.sleep(1.5)
+    assert ("elsewhere", name) in api.pods
+    driver.worker.stop(driver.study_id, name)
+    assert driver.ended(name).reason == "Stopped"
+    assert api.pods["elsewhere", name]["spec"].get("activeDeadlineSeconds") is None
