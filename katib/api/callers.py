@@ -1,4 +1,4 @@
-"""Who calls, and what its calls take."""
+"""Who seems to call, and the account that is kept of what its calls take."""
 
 from collections import deque
 from collections.abc import Callable
@@ -48,8 +48,9 @@ class Turn(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Caller:
-    """What the server knows of one. `Turns` keeps its place in line, `Shares` what its calls have cost."""
+class Account:
+    """Of one caller: `Turns` keeps its place in line in it, `Shares` what its calls have cost. Who that is, and what it may, is
+    another matter (`katib.domain.caller`)."""
 
     name: str
     trial: bool

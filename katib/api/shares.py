@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
-from katib.api.callers import Asker, Caller
+from katib.api.callers import Account, Asker
 
 # Of the threads, the most that a caller has alone: whoever comes next finds some that are free.
 _ALONE: Final = 2 / 3
@@ -60,24 +60,24 @@ class Shares:
 
     def __init__(self, threads: int) -> None:
         self._threads: Final = threads
-        self._callers: dict[str, Caller] = {}
+        self._callers: dict[str, Account] = {}
         # By when they were seen last.
-        self._recent: OrderedDict[str, Caller] = OrderedDict()
+        self._recent: OrderedDict[str, Account] = OrderedDict()
         # What all callers have taken so far.
         self.total = 0.0
         # Who called last, and when that was somebody else than before.
-        self._last: Caller | None = None
+        self._last: Account | None = None
         self._changed = -_FLOOD_S
 
     @property
-    def callers(self) -> Mapping[str, Caller]:
+    def callers(self) -> Mapping[str, Account]:
         """Those that are remembered, by their keys."""
         return self._callers
 
-    def see(self, asker: Asker, now: float) -> Caller:
+    def see(self, asker: Asker, now: float) -> Account:
         caller = self._callers.get(asker.key)
         if caller is None:
-            caller = self._callers[asker.key] = Caller(asker.name, asker.trial)
+            caller = self._callers[asker.key] = Account(asker.name, asker.trial)
             caller.mark = now, 0.0, self.total
         if caller is not self._last:
             self._last, self._changed = caller, now if self._last else self._changed
@@ -99,20 +99,20 @@ class Shares:
             elif len(self._callers) > 2 * len(self._recent) + _FORMER:
                 self._callers = dict(self._recent)
 
-    def refused(self, caller: Caller, places: int, now: float) -> None:
+    def refused(self, caller: Account, places: int, now: float) -> None:
         """There was no place left for a call of it, of which so many may wait (0: any number)."""
         # Where all places are taken, who has one call is no crowd.
         if len(caller.queue) >= min(places or _CROWD, _CROWD):
             self.flooded(caller, now)
 
-    def flooded(self, caller: Caller, now: float) -> None:
+    def flooded(self, caller: Account, now: float) -> None:
         caller.flood_until = now + _FLOOD_S
 
     def floods(self, asker: Asker, now: float) -> bool:
         caller = self._callers.get(asker.key)
         return caller is not None and self._is_crowd(caller, now) and self._is_flood(caller, now)
 
-    def may_begin(self, caller: Caller, now: float) -> bool:
+    def may_begin(self, caller: Account, now: float) -> bool:
         """Whether one more of its calls may be in hand at once."""
         crowd, alone = self._is_crowd(caller, now), self.is_alone(caller, now)
         at_work = caller.running - caller.waiting
@@ -132,7 +132,7 @@ class Shares:
             threads = min(threads, most + _WAITING)
         return at_work < most and caller.running < max(1, threads)
 
-    def took(self, caller: Caller, cost: float, now: float) -> None:
+    def took(self, caller: Account, cost: float, now: float) -> None:
         """One of its calls has ended and cost so much."""
         caller.cost = _OLD * caller.cost + (1 - _OLD) * cost
         caller.total += cost
@@ -142,7 +142,7 @@ class Shares:
             # Calls that had waited side by side pause one after the other.
             caller.not_before = max(caller.not_before, now) + pause
 
-    def has_long(self, caller: Caller, now: float) -> bool:
+    def has_long(self, caller: Account, now: float) -> bool:
         """Whether one of its calls that are in hand is a long one: those of a new caller would be known too late."""
         return any(
             now - at > _SURELY_LONG_S and time.clock_gettime(clock) - then > _SURELY_LONG_S
@@ -150,11 +150,11 @@ class Shares:
             if clock is not None
         )
 
-    def is_alone(self, caller: Caller, now: float) -> bool:
+    def is_alone(self, caller: Account, now: float) -> bool:
         # Beside a flood others are seldom seen.
         return len(self._recent) <= 1 and not (self._is_flood(caller, now) and now - self._changed < _FLOOD_S)
 
-    def _is_crowd(self, caller: Caller, now: float) -> bool:
+    def _is_crowd(self, caller: Account, now: float) -> bool:
         if len(caller.queue) > _CROWD:
             # It may pause for longer than these times; nothing new comes of it meanwhile, as it waits for answers.
             caller.crowd_until = now + _CROWD_S
@@ -165,10 +165,10 @@ class Shares:
         # Of a study's trials there may be thousands, each of which waits for its own answer.
         return now < max(caller.crowd_until, caller.flood_until) and not caller.trial
 
-    def _is_flood(self, caller: Caller, now: float) -> bool:
+    def _is_flood(self, caller: Account, now: float) -> bool:
         return now < caller.flood_until and not caller.trial
 
-    def _pause(self, caller: Caller, cost: float, now: float) -> float:
+    def _pause(self, caller: Account, cost: float, now: float) -> float:
         """How long after a call that took so much its next one may begin."""
         if self.is_alone(caller, now):
             return 0.0

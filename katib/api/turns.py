@@ -18,7 +18,7 @@ from itertools import count
 from queue import SimpleQueue
 from typing import Any, Final
 
-from katib.api.callers import Asker, Caller, Job, Turn
+from katib.api.callers import Account, Asker, Job, Turn
 from katib.api.later import Later
 from katib.api.shares import Shares
 from katib.domain.effort import spent_for_others, tell_waits
@@ -53,7 +53,7 @@ class Turns:
         self._lock = threading.Lock()
         self._shares = Shares(threads)
         # Callers that have a call to begin with. For each a token is in `_tokens`, which threads wait for.
-        self._heap: list[tuple[float, int, Caller]] = []
+        self._heap: list[tuple[float, int, Account]] = []
         self._numbers = count()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         # What the caller whose call was begun last had had of the processor: who comes anew is taken to have had as much.
@@ -109,7 +109,7 @@ class Turns:
         for _ in range(started):
             self._tokens.put(False)  # noqa: FBT003
 
-    def _refusal(self, caller: Caller) -> ResourceExhaustedError | None:
+    def _refusal(self, caller: Account) -> ResourceExhaustedError | None:
         if self._most_of_caller and len(caller.queue) >= self._most_of_caller:
             return ResourceExhaustedError(
                 f"{caller.name} has {len(caller.queue)} calls waiting, the most of one caller (--max-waiting-per-caller): "
@@ -124,7 +124,7 @@ class Turns:
             )
         return None
 
-    def _consider(self, caller: Caller, now: float) -> None:
+    def _consider(self, caller: Account, now: float) -> None:
         """Puts the caller among those that have a call to begin with, if it has and may."""
         if caller.turn is not Turn.NONE or not caller.queue:
             return
@@ -145,12 +145,12 @@ class Turns:
             self._idle += 1
             threading.Thread(target=self._work, name=f"rpc_{self._started}", daemon=True).start()
 
-    def _release(self, caller: Caller) -> None:
+    def _release(self, caller: Account) -> None:
         with self._lock:
             caller.turn = Turn.NONE
             self._consider(caller, self._clock())
 
-    def _wait(self, caller: Caller, now_waits: bool) -> None:
+    def _wait(self, caller: Account, now_waits: bool) -> None:
         with self._lock:
             caller.waiting += 1 if now_waits else -1
             if now_waits:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from katib.api.callers import Asker, Caller, Job
+from katib.api.callers import Account, Asker, Job
 from katib.api.shares import Shares
 
 THREADS = 24
@@ -12,7 +12,7 @@ TRIAL = Asker("trial", "trial", "trial", trial=True)
 OTHERS = [Asker(name, name, name) for name in ("bob", "cy", "dee")]
 
 
-def standing(who: str, *, asker: Asker = ANN) -> tuple[Shares, Caller]:
+def standing(who: str, *, asker: Asker = ANN) -> tuple[Shares, Account]:
     """A caller that stands so, in the words of the table."""
     shares = Shares(THREADS)
     if "beside others" in who:
@@ -28,7 +28,7 @@ def standing(who: str, *, asker: Asker = ANN) -> tuple[Shares, Caller]:
     return shares, caller
 
 
-def in_hand(shares: Shares, caller: Caller, *, waits: bool, now: float = NOW) -> int:
+def in_hand(shares: Shares, caller: Account, *, waits: bool, now: float = NOW) -> int:
     """How many of its calls are begun, of such as wait for a service or of such as compute."""
     while shares.may_begin(caller, now):
         caller.running += 1
