@@ -38,7 +38,7 @@ def test_it_says_so_until_its_run_is_created_and_the_others_go_on(desk: Desk, mo
 def test_a_study_that_is_held_up_for_a_moment_again_and_again_is_told_of_once_in_a_while(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, again: timedelta, lines: int
 ) -> None:
-    monkeypatch.setattr("katib.manager.controller.doing._WORKER_RETRY", timedelta(0))
+    monkeypatch.setattr("katib.manager.controller.doing._WORKER_RETRY_S", 0.0)
     monkeypatch.setattr("katib.manager.controller.doing._SAY_AGAIN", again)
     real, refused = desk.worker.create, set[str]()
 
@@ -58,7 +58,7 @@ def test_a_study_that_is_held_up_for_a_moment_again_and_again_is_told_of_once_in
 def test_a_study_that_stays_held_up_is_told_of_in_the_end_though_it_was_for_a_moment_just_before(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("katib.manager.controller.doing._WORKER_RETRY", timedelta(0))
+    monkeypatch.setattr("katib.manager.controller.doing._WORKER_RETRY_S", 0.0)
     real, tries = desk.worker.create, list[str]()
 
     def create(run: RunSpec) -> None:
