@@ -90,7 +90,7 @@ def take_in(
 ) -> Taken:
     """Reads each run from where its reading stands, and moves it. When the intakes cannot be stored, the readings are to be
     forgotten: what was read is read again."""
-    taken = Taken()
+    taking = _Taking(worker, study)
     current = {run_name(t.id, t.attempt) for t in trials}
     for name in readings.keys() - current:
         del readings[name]
@@ -102,106 +102,113 @@ def take_in(
         after = trial
         if run is not None and trial.state is not TrialState.PENDING:
             reading = readings.setdefault(name, Reading(trial.cursor))
-            if not reading.end and (run.phase.ended or run.output_version != reading.version):
-                tried = not reading.away or reading is turn
-                after = _read_or_note(worker, study, trial, run, reading, taken, tried=tried)
-            if study.spec.collector.file_of_manager:
-                after = _read_files(worker, study, after, run, reading, taken)
-            if reading.whole:
-                _drain(worker, study, after, run, reading, taken)
-        taken.trials.append(after)
-    return taken
+            after = taking.take(trial, run, reading, tried=not reading.away or reading is turn)
+        taking.taken.trials.append(after)
+    return taking.taken
 
 
-def _read_or_note(
-    worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken, *, tried: bool
-) -> Trial:
-    """As `_read`; where the worker cannot be reached for it, or is not tried because it could not be the last time, that is
-    noted and the trial stays as it is."""
-    trouble = reading.trouble
-    if tried:
-        try:
-            after = _read(worker, study, trial, run, reading, taken)
-        except UnavailableError as error:
-            # As of a node that does not answer: the runs on others go on.
-            reading.away, reading.tried_at, trouble = True, time.monotonic(), error.message
-        else:
-            reading.away = False
-            return after
-    _not_read(study, run, reading, trouble, taken, for_good=bool(trial.stop_reason))
-    return trial
+class _Taking:
+    """What one pass takes in of a study's runs, one after the other."""
 
+    def __init__(self, worker: Worker, study: Study) -> None:
+        self._worker = worker
+        self._study = study
+        self.taken = Taken()
 
-def _drain(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> None:
-    """The run has ended and all of it is read: what is left to say of that."""
-    heard = taken.heard[run.name]
-    heard.drained = True
-    heard.warning = "; ".join(filter(None, (reading.loss, reading.files.warning if reading.files else "")))
-    failed = run.phase is RunPhase.FAILED
-    if trial.stop_reason or not (failed or trial.objective is None):
-        return
-    if not reading.cause:
-        heard.tail = _tail(worker, study.id, run.name)
-    elif failed:
-        # Asked for once more it might take half a minute to be refused, and the others wait.
-        heard.tail = f"({reading.cause})"
+    def take(self, trial: Trial, run: RunStatus, reading: Reading, *, tried: bool) -> Trial:
+        """All there is of one run; the trial as it will be. `tried`: the worker may be asked for its output."""
+        after = trial
+        if not reading.end and (run.phase.ended or run.output_version != reading.version):
+            after = self._read_or_note(trial, run, reading, tried=tried)
+        if self._study.spec.collector.file_of_manager:
+            after = self._read_files(after, run, reading)
+        if reading.whole:
+            self._drain(after, run, reading)
+        return after
 
-
-def _read(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:
-    """One run's next piece; returns the trial as it will be."""
-    spec = study.spec
-    output = worker.output(study.id, run.name, reading.cursor, OUTPUT_BYTES)
-    if output.trouble:
-        _not_read(study, run, reading, output.trouble, taken, for_good=True)
+    def _read_or_note(self, trial: Trial, run: RunStatus, reading: Reading, *, tried: bool) -> Trial:
+        """As `_read`; where the worker cannot be reached for it, or is not tried because it could not be the last time, that is
+        noted and the trial stays as it is."""
+        trouble = reading.trouble
+        if tried:
+            try:
+                after = self._read(trial, run, reading)
+            except UnavailableError as error:
+                # As of a node that does not answer: the runs on others go on.
+                reading.away, reading.tried_at, trouble = True, time.monotonic(), error.message
+            else:
+                reading.away = False
+                return after
+        self._not_read(run, reading, trouble, for_good=bool(trial.stop_reason))
         return trial
-    reading.trouble, reading.given_up_at = "", None
-    if output.truncated:
-        reading.lost, reading.cause = True, output.cause
-        _log.warning("output was lost", extra={"study_id": study.id, "trial_id": trial.id, "run": run.name})
-    # A run that has ended is asked again at once until its end; one that goes on, only while a pass cannot take it all.
-    unread = not output.end and output.cursor != reading.cursor
-    taken.more = taken.more or (unread and run.phase.ended) or _full(output)
-    reading.cursor, reading.end = output.cursor, output.end
-    reading.version = -1 if run.phase.ended else run.output_version
-    observations = tuple(parse_output(output.lines, _parser(spec), trial.attempt))
-    model = parse_model(output.lines)
-    if not observations and not model and not (output.end and output.cursor != trial.cursor):
+
+    def _drain(self, trial: Trial, run: RunStatus, reading: Reading) -> None:
+        """The run has ended and all of it is read: what is left to say of that."""
+        heard = self.taken.heard[run.name]
+        heard.drained = True
+        heard.warning = "; ".join(filter(None, (reading.loss, reading.files.warning if reading.files else "")))
+        failed = run.phase is RunPhase.FAILED
+        if trial.stop_reason or not (failed or trial.objective is None):
+            return
+        if not reading.cause:
+            heard.tail = _tail(self._worker, self._study.id, run.name)
+        elif failed:
+            # Asked for once more it might take half a minute to be refused, and the others wait.
+            heard.tail = f"({reading.cause})"
+
+    def _read(self, trial: Trial, run: RunStatus, reading: Reading) -> Trial:
+        """One run's next piece; returns the trial as it will be."""
+        spec = self._study.spec
+        output = self._worker.output(self._study.id, run.name, reading.cursor, OUTPUT_BYTES)
+        if output.trouble:
+            self._not_read(run, reading, output.trouble, for_good=True)
+            return trial
+        reading.trouble, reading.given_up_at = "", None
+        if output.truncated:
+            reading.lost, reading.cause = True, output.cause
+            _log.warning("output was lost", extra={"study_id": self._study.id, "trial_id": trial.id, "run": run.name})
+        # A run that has ended is asked again at once until its end; one that goes on, only while a pass cannot take it all.
+        unread = not output.end and output.cursor != reading.cursor
+        self.taken.more = self.taken.more or (unread and run.phase.ended) or _full(output)
+        reading.cursor, reading.end = output.cursor, output.end
+        reading.version = -1 if run.phase.ended else run.output_version
+        observations = tuple(parse_output(output.lines, _parser(spec), trial.attempt))
+        model = parse_model(output.lines)
+        if not observations and not model and not (output.end and output.cursor != trial.cursor):
+            return trial
+        self.taken.metrics = self.taken.metrics or bool(observations)
+        self.taken.intakes.append(Intake(trial.id, trial.attempt, trial.cursor, output.cursor, observations, model))
+        values = [o.value for o in observations if o.name == spec.objective_name]
+        return replace(
+            trial,
+            objective=fold_objective(trial.objective, values, spec.objective_strategy),
+            cursor=output.cursor,
+        )
+
+    def _not_read(self, run: RunStatus, reading: Reading, trouble: str, *, for_good: bool) -> None:
+        """It is looked at again in a while: the others go on. `for_good`: in the end it costs its own run its values."""
+        now = time.monotonic()
+        self.taken.heard[run.name].unread = trouble
+        if trouble != reading.trouble:
+            _log.warning("output of %s: %s", run.name, trouble, extra={"study_id": self._study.id})
+        reading.trouble, reading.version = trouble, -1
+        if for_good and run.phase.ended and reading.given_up_at is None:
+            reading.given_up_at = now + TROUBLE_S
+        reading.end = reading.given_up_at is not None and now >= reading.given_up_at
+        self.taken.waiting = self.taken.waiting or not reading.end
+
+    def _read_files(self, trial: Trial, run: RunStatus, reading: Reading) -> Trial:
+        if reading.files is None:
+            reading.files = FileReading(self._worker, self._study, run)
+        # What is written last is there only when the run has ended; that was known before this looks.
+        if reading.files.end:
+            return trial
+        before = len(self.taken.intakes)
+        trial, more = reading.files.read(self._study, trial, run, self.taken.intakes)
+        self.taken.metrics = self.taken.metrics or len(self.taken.intakes) > before
+        self.taken.more = self.taken.more or more
+        self.taken.waiting = self.taken.waiting or reading.files.waiting
         return trial
-    taken.metrics = taken.metrics or bool(observations)
-    taken.intakes.append(Intake(trial.id, trial.attempt, trial.cursor, output.cursor, observations, model))
-    values = [o.value for o in observations if o.name == spec.objective_name]
-    return replace(
-        trial,
-        objective=fold_objective(trial.objective, values, spec.objective_strategy),
-        cursor=output.cursor,
-    )
-
-
-def _not_read(study: Study, run: RunStatus, reading: Reading, trouble: str, taken: Taken, *, for_good: bool) -> None:
-    """It is looked at again in a while: the others go on. `for_good`: in the end it costs its own run its values."""
-    now = time.monotonic()
-    taken.heard[run.name].unread = trouble
-    if trouble != reading.trouble:
-        _log.warning("output of %s: %s", run.name, trouble, extra={"study_id": study.id})
-    reading.trouble, reading.version = trouble, -1
-    if for_good and run.phase.ended and reading.given_up_at is None:
-        reading.given_up_at = now + TROUBLE_S
-    reading.end = reading.given_up_at is not None and now >= reading.given_up_at
-    taken.waiting = taken.waiting or not reading.end
-
-
-def _read_files(worker: Worker, study: Study, trial: Trial, run: RunStatus, reading: Reading, taken: Taken) -> Trial:
-    if reading.files is None:
-        reading.files = FileReading(worker, study, run)
-    # What is written last is there only when the run has ended; that was known before this looks.
-    if reading.files.end:
-        return trial
-    before = len(taken.intakes)
-    trial, more = reading.files.read(study, trial, run, taken.intakes)
-    taken.metrics = taken.metrics or len(taken.intakes) > before
-    taken.more = taken.more or more
-    taken.waiting = taken.waiting or reading.files.waiting
-    return trial
 
 
 def _parser(spec: StudySpec) -> LineParser:
