@@ -90,8 +90,9 @@ def create_study(
     those that are reported beside the objective, where a rule looks at them. `exist_ok`: a study that was created so under this
     name is opened in place of a second one, however many programs do this at the same time; it must have the same parameters,
     objective, algorithm, rule and settings, and keeps its goal and limits. `patience`, in seconds, is how long a manager or its
-    database may be away; where it is not said three seconds, and with `exist_ok` ten minutes, as for a loop. `server` is where
-    the manager is, `HOST:PORT`, `unix:PATH` or several with commas between; else KATIB_SERVER, else localhost:6789.
+    database may be away, now and whenever the study is asked for something; where it is not said three seconds, and with
+    `exist_ok` ten minutes, as for a loop. `server` is where the manager is, `HOST:PORT`, `unix:PATH` or several with commas
+    between; else KATIB_SERVER, else localhost:6789.
 
     Raises a katib.KatibError: InvalidArgumentError says which argument is wrong, UnavailableError that no manager answers.
     """
@@ -135,7 +136,7 @@ def create_study(
         raise as_written(error, spec) from None
     except FailedPreconditionError as error:
         raise without_rule(client, spec, error) from None
-    return Study(client, study_id)
+    return Study(client, study_id, patience)
 
 
 def open_study(study: str, *, patience: float = OPEN_S, server: str | None = None) -> "Study":
@@ -148,8 +149,8 @@ def open_study(study: str, *, patience: float = OPEN_S, server: str | None = Non
         raise InvalidArgumentError.of("study", study, "expected the id or the name of a study")
     client = connect(server)
     if is_id(study):
-        found = Study(client, study)
-        found._detail(patience)
+        found = Study(client, study, patience)
+        found.detail()
         return found
     page = patiently(lambda: client.list_studies(name=study, page_size=_NAMESAKES), patience, f"opening study {study}")
     there = [s for s in page.items if s.reason != StudyReason.DELETING]
@@ -158,7 +159,7 @@ def open_study(study: str, *, patience: float = OPEN_S, server: str | None = Non
     if len(there) > 1:
         ids = ", ".join(f"{s.id} ({s.state.value}, {s.created_at:%Y-%m-%d %H:%M})" for s in there[:5])
         raise InvalidArgumentError(f"several studies are named {study!r}: give the id of one of them: {ids}")
-    return Study(client, there[0].id)
+    return Study(client, there[0].id, patience)
 
 
 def connect(server: str | None) -> ManagerClient:
@@ -179,8 +180,9 @@ def connect(server: str | None) -> ManagerClient:
 class Study:
     """Safe from any thread, but for an iterator of `trials`, which belongs to one."""
 
-    def __init__(self, client: ManagerClient, study_id: str) -> None:
+    def __init__(self, client: ManagerClient, study_id: str, patience: float = OPEN_S) -> None:
         self._client: Final = client
+        self._patience: Final = patience
         self.id: Final = study_id
 
     def __repr__(self) -> str:
@@ -207,7 +209,7 @@ class Study:
         def fetch(token: str) -> Page[StoredTrial]:
             return patiently(
                 lambda: self._client.list_trials(self.id, page_size=_PAGE, page_token=token),
-                OPEN_S,
+                self._patience,
                 "reading the trials",
             )
 
@@ -280,11 +282,11 @@ class Study:
 
     def stop(self) -> None:
         """Ends the study: its loops end everywhere."""
-        patiently(lambda: self._client.stop_study(self.id), OPEN_S, "stopping the study")
+        patiently(lambda: self._client.stop_study(self.id), self._patience, "stopping the study")
 
     def detail(self) -> StudyDetail:
         """The study as it stands, with its whole configuration."""
-        return self._detail(OPEN_S)
+        return self._detail(self._patience)
 
     def _detail(self, patience: float) -> StudyDetail:
         return patiently(lambda: self._client.get_study(self.id), patience, f"looking at study {self.id}")

@@ -40,7 +40,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         monkeypatch.setattr(ManagerClient, name, called)
 
-    for name in ("create_study", "list_studies", "check_settings", "list_algorithms", "get_study"):
+    for name in ("create_study", "list_studies", "check_settings", "list_algorithms", "get_study", "list_trials"):
         fails(name)
     monkeypatch.setattr(study, "OPEN_S", 0.0)
     monkeypatch.setattr(patience, "pause_s", lambda _tried: 0.001)
@@ -86,6 +86,21 @@ def test_how_long_it_may_be_away_can_be_said(it: World, failing: dict[str, int])
     failing["list_studies"] = 1
     with pytest.raises(UnavailableError):
         katib.open_study("said", patience=0, server=it.address)
+
+
+def test_what_a_study_is_asked_for_after_its_loop_is_waited_for_as_it_was(it: World, failing: dict[str, int]) -> None:
+    patient = create(it, "after", exist_ok=True)
+    patient.run(lambda trial: trial["x"])
+    failing |= {"get_study": 3, "list_trials": 3}
+    assert patient.best_trial is not None
+    failing["get_study"] = 3
+    assert len(patient.results()) == 1
+    hasty = katib.open_study("after", patience=0, server=it.address)
+    failing |= {"get_study": 1, "list_trials": 1}
+    with pytest.raises(UnavailableError):
+        hasty.results()
+    with pytest.raises(UnavailableError):
+        _ = hasty.best_trial
 
 
 def test_an_algorithm_that_nobody_knows_is_refused_once_the_manager_is_back(it: World, failing: dict[str, int]) -> None:
