@@ -52,6 +52,9 @@ class Connection(H11Protocol):
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        if self._stuck is not None and not self.flow.write_paused:
+            # Whoever goes on has another answer to take.
+            self._unstick()
         super().data_received(data)
         if not self.waits:
             self._rest()
@@ -65,12 +68,14 @@ class Connection(H11Protocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Nobody has asked for more since the answer was complete, which may be because it is still being taken."""
-        if self._left():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        else:
+        left = self._left()
+        if not left:
             super().timeout_keep_alive_handler()
+            return
+        if self._stuck is None:
+            # So little that writing goes on.
+            self._stuck = self.loop.call_later(TAKEN_S, self._look_whether_taken, left)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -79,6 +84,9 @@ class Connection(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._unstick()
+
+    def _unstick(self) -> None:
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
@@ -91,7 +99,9 @@ class Connection(H11Protocol):
     def _look_whether_taken(self, before: int) -> None:
         """A piece may be as large as the whole answer, and the line slow."""
         left = self._left()
-        if left >= before:
+        if not left:
+            self._stuck = None
+        elif left >= before:
             self.end()
         else:
             self._stuck = self.loop.call_later(TAKEN_S, self._look_whether_taken, left)

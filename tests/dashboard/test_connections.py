@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.server import ServerState
 
 from katib.dashboard import connections
 from katib.dashboard.connections import Connection, Server, over_tls
@@ -228,6 +229,55 @@ def test_one_that_is_taken_slowly_is_given_whole(
             due += len(piece) / (ENOUGH / 4)
             time.sleep(max(due - time.monotonic(), 0))
     assert taken > ENOUGH
+
+
+class Line(asyncio.Transport):
+    """Of what was written so much is left."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.left = left
+        self.ended = ""
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = self.ended or "aborted"
+
+
+def test_the_little_that_is_left_of_an_answer_is_waited_for_as_long_as_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "TAKEN_S", 0.3)
+
+    async def left_alone(line: Line, takes: int) -> float:
+        """How long it is open, while so much of it is taken ten times a second."""
+        config = uvicorn.Config(Starlette(), http=Connection, log_config=None, timeout_keep_alive=0)
+        config.load()
+        it = Connection(config, ServerState(), {})
+        it.connection_made(line)
+        it._rest()
+        began = time.monotonic()
+        it.timeout_keep_alive = 0.05  # type: ignore[assignment] # Uvicorn's are whole
+        it.timeout_keep_alive_handler()
+        while not line.ended and time.monotonic() - began < 5:
+            await asyncio.sleep(0.1)
+            line.left = max(line.left - takes, 0)
+        it.connection_lost(None)
+        return time.monotonic() - began
+
+    taken, stuck = Line(1000), Line(1000)
+    assert asyncio.run(left_alone(taken, 100)) >= 1.0
+    assert taken.ended == "closed"
+    assert 0.3 <= asyncio.run(left_alone(stuck, 0)) < 3
+    assert stuck.ended == "aborted"
 
 
 def test_that_nobody_more_can_connect_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
