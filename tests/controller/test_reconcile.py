@@ -9,7 +9,7 @@ import pytest
 from katib.domain.errors import UnavailableError
 from katib.domain.names import new_id, run_name
 from katib.domain.search_space import Parameter, ParameterType
-from katib.domain.study import Intent, StudyReason, StudyState
+from katib.domain.study import Intent, Study, StudyReason, StudyState
 from katib.domain.trial import NewTrial, TrialReason, TrialState
 from katib.manager.changes import StopRequest, StudyChanges
 from katib.manager.controller.looking import WorkerAwayError
@@ -94,6 +94,27 @@ def test_where_a_study_s_runs_may_be_is_stored_before_one_is_created_there_and_t
     revision = desk.storage.get_study(study_id).revision
     desk.work(study_id, 3)
     assert desk.storage.get_study(study_id).revision == revision
+
+
+def test_a_study_that_goes_on_with_nothing_unfinished_is_looked_for_where_its_runs_begin_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, told = ["old"], list[tuple[str, ...]]()
+    monkeypatch.setattr(desk.worker, "places", lambda _study_id, _spec: tuple(now))
+    monkeypatch.setattr(desk.worker, "look_in", lambda _study_id, places: told.append(tuple(places)))
+    study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 1}))
+    assert desk.finish(study_id).places == ("old",)
+    # Of what it had there something is kept.
+    now[:] = ["new", "old"]
+    desk.storage.update_study(study_id, go_on)
+    told.clear()
+    until(lambda: desk.work(study_id) or ("new",) in told, poll=0.01)
+    assert set(told) == {(), ("new",)}
+
+
+def go_on(ended: Study) -> Study:
+    spec = replace(ended.spec, limits=replace(ended.spec.limits, max_trials=2))
+    return replace(ended, spec=spec, state=StudyState.RUNNING, reason="", message="", ended_at=None)
 
 
 def test_a_manager_frozen_between_asking_and_inserting_adds_no_trial_too_many(desk: Desk, tmp_path: Path) -> None:

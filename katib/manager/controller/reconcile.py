@@ -166,9 +166,12 @@ class Reconciler:
     def _place(self, study: Study, memory: Memory) -> Study:
         """Stores where its runs may be, where that is not so yet, before one is created there: a manager with other options
         would not find it."""
-        if study.spec.client_driven or not memory.trials:
+        if study.spec.client_driven or not (memory.trials or study.places):
             return study
         places = tuple(self._outside.worker.places(study.id, study.spec))
+        if not memory.trials:
+            # Nothing of it is missed elsewhere, and a place that is lost by the time it goes on would hold it up.
+            places = places[:1]
         if places == study.places:
             return study
         applied = self._storage.apply(study.id, StudyChanges(places=places), self._means.manager_id)

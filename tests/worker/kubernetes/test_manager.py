@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from katib.api.client import ManagerClient
-from katib.domain.study import StudyReason, StudyState
+from katib.domain.study import Limits, StudyReason, StudyState
 from katib.domain.trial import TrialState
 from katib.worker.kubernetes.pods import LABEL_STUDY
 from tests.e2e.harness import World, finished, study, trials, until, world
 from tests.worker.kubernetes.apiserver import ApiServer, kubeconfig
+from tests.worker.kubernetes.messages import refusal
 from tests.worker.kubernetes.node import Node
 
 STUDY_S = 60.0
@@ -103,6 +104,25 @@ def test_trials_end_in_the_namespace_where_they_were_begun_when_the_option_is_an
     assert [where[f"{trial.id}-1"] for trial in found] == ["old", "old", "new", "new"]
     assert sorted(begun.read_text().split()) == sorted(trial.id for trial in found)
     until(lambda: not api.pods, STUDY_S)
+
+
+def test_a_study_that_ended_goes_on_though_the_namespace_of_its_earlier_trials_is_gone(
+    katib: World, api: ApiServer
+) -> None:
+    manager = start(katib, api, "keep=none", "namespace=old")
+    with katib.client() as client:
+        study_id = client.create_study(study(image="image", script="echo acc=1", limits={"max_trials": 1}))
+        assert finished(client, study_id, STUDY_S).completed == 1
+    until(lambda: not api.pods, STUDY_S)
+    manager.kill()
+    gone = refusal(
+        403, 'pods is forbidden: User "manager" cannot list resource "pods" in the namespace "old"', "Forbidden"
+    )
+    api.faults.append(lambda request: gone if request.namespace == "old" else None)
+    start(katib, api, "keep=none", "namespace=new")
+    with katib.client() as client:
+        client.update_study(study_id, Limits(max_trials=2))
+        until(lambda: client.get_study(study_id).summary.completed == 2, STUDY_S)
 
 
 def test_the_pods_of_a_study_that_has_ended_go_though_its_manager_is_replaced(katib: World, api: ApiServer) -> None:
