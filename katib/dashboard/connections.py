@@ -151,6 +151,7 @@ class TlsConnection(Connection):
     context: ClassVar[ssl.SSLContext]
     _line: asyncio.Transport
     _early: bytes | None = b""
+    _closing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as Uvicorn has it
         self.transport = self._line = transport
@@ -182,11 +183,23 @@ class TlsConnection(Connection):
             self.end()
             return
         super().connection_made(secured)
+        self._look_whether_closed(None)
         early, self._early = self._early, None
         if early:
             self.data_received(early)
 
+    def _look_whether_closed(self, before: int | None) -> None:
+        """One that is to close waits for the other side to do so too, which it may not while it sleeps or has others to use.
+        `before`: what was left when it was to close already."""
+        left = self._left() if self.transport.is_closing() else None
+        if left is not None and before is not None and left >= before:
+            self.end()
+        else:
+            self._closing = self.loop.call_later(TAKEN_S, self._look_whether_closed, left)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
         if self._early is None:
             super().connection_lost(exc)
         else:

@@ -201,6 +201,31 @@ def test_an_answer_that_nobody_takes_is_let_go(address: Address, monkeypatch: py
         assert len(said(peer)) < ENOUGH
 
 
+def tls(folder: Path) -> tuple[type[Connection], ssl.SSLContext]:
+    """What serves, and what a client trusts that by."""
+    authority = Authority(folder / "authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("dashboard", at=["localhost"]))
+    client = ssl.create_default_context(cafile=authority.certificate)
+    client.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return over_tls(context), client
+
+
+@pytest.mark.parametrize("header", ["", "Connection: close\r\n"], ids=["goes on", "closes"])
+def test_who_has_its_answer_over_tls_and_does_not_close_is_not_waited_for_longer_than_for_who_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    monkeypatch.setattr(connections, "TAKEN_S", 0.5)
+    kind, client = tls(tmp_path)
+    with serving(kind, keep_alive=1) as address, socket.create_connection(address) as line:
+        # It reads what comes, and has TLS say nothing of its own.
+        line.settimeout(10)
+        with client.wrap_socket(line.dup(), server_hostname="localhost") as peer:
+            peer.sendall(HEAD.replace(b"{}", b"slowly") + header.encode() + b"\r\n")
+            until(lambda: peer.recv(65536).endswith(b"0 bytes"))
+            assert said(line)
+
+
 @pytest.mark.parametrize("header", ["", "Connection: close\r\n"], ids=["goes on", "closes"])
 @pytest.mark.parametrize("secured", [False, True], ids=["plaintext", "TLS"])
 def test_one_that_is_taken_slowly_is_given_whole(
@@ -211,11 +236,7 @@ def test_one_that_is_taken_slowly_is_given_whole(
     monkeypatch.setattr(asyncio.constants, "SSL_SHUTDOWN_TIMEOUT", 1.0)
     kind, client = Connection, None
     if secured:
-        authority = Authority(tmp_path / "authority")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*authority.issue("dashboard", at=["localhost"]))
-        kind, client = over_tls(context), ssl.create_default_context(cafile=authority.certificate)
-        client.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        kind, client = tls(tmp_path)
     taken = 0
     with serving(kind, keep_alive=1) as address, ExitStack() as stack:
         peer = stack.enter_context(socket.create_connection(address))
