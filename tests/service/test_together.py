@@ -87,8 +87,10 @@ class Questions:
             assert self.may_be_made.acquire(timeout=30)
             with self._lock:
                 self.making -= 1
+                answer = self.answers.setdefault(name, Future())
+                # Last: whoever sees it there answers.
                 self.made.append(name)
-            return self.answers.setdefault(name, Future())
+            return answer
 
         return make
 
@@ -150,4 +152,30 @@ def test_who_waits_longer_than_for_an_answer_is_told_what_for() -> None:
         until(lambda: len(questions.made) == 1)
         questions.answers["a"].set_result("late")
         assert first.result(30) == "late"
+    assert together._lines == {}
+
+
+def test_who_has_no_time_left_to_ask_in_leaves_that_to_another_one_who_shares_the_question() -> None:
+    together, questions = Together[str](made_at_once=1), Questions()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, together, questions, "a")
+        until(lambda: questions.making == 1)
+        questions.may_be_made.release()
+        until(lambda: questions.made == ["a"])
+        hasty = pool.submit(ask, together, questions, "a", 1.0)
+        until(lambda: together._lines["study", "a"].callers == 2)
+        patient = pool.submit(ask, together, questions, "a")
+        until(lambda: together._lines["study", "a"].callers == 3)
+        other = pool.submit(ask, together, questions, "b")
+        until(lambda: questions.making == 1)
+        # Both of them share the question that comes next, and the one that asked first asks it.
+        questions.answers.pop("a").set_result("was")
+        assert first.result(30) == "was"
+        with pytest.raises(UnavailableError, match="try again"):
+            hasty.result(30)
+        questions.may_be_made.release(2)
+        until(lambda: sorted(questions.made) == ["a", "a", "b"])
+        questions.answers["a"].set_result("is")
+        questions.answers["b"].set_result("b it is")
+        assert (patient.result(30), other.result(30)) == ("is", "b it is")
     assert together._lines == {}

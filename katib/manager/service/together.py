@@ -21,6 +21,10 @@ _MADE_AT_ONCE: Final = 2
 T = TypeVar("T")
 
 
+class _NoPlaceError(UnavailableError):
+    """Of one caller, whose time was over before its question could be made."""
+
+
 @dataclass(slots=True, eq=False)
 class _Round(Generic[T]):
     result: T | None = None
@@ -53,51 +57,59 @@ class Together(Generic[T]):
         with self._changed:
             line = self._lines.setdefault(key, _Line())
             line.callers += 1
-            ours = line.next
-            try:
-                while line.asking and not ours.done:
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        raise UnavailableError(f"{who} still computes what others asked for; try again")
-                    with waiting():
-                        self._changed.wait(left)
-                if not ours.done:
-                    # Whoever comes from now on may know of more than this question does.
-                    line.asking, line.next = True, _Round()
-            except BaseException:
-                self._leave(key, line)
-                raise
-        if not ours.done:
-            self._serve(line, ours, lambda: answer(self._made(start, until, who), seconds, who))
-        with self._changed:
-            self._leave(key, line)
+        try:
+            ours = self._turn(line, until, who)
+            if not ours.done:
+                self._serve(line, ours, lambda: answer(self._made(start, until, who), seconds, who))
+        finally:
+            with self._changed:
+                line.callers -= 1
+                if not line.callers:
+                    self._lines.pop(key, None)
         if ours.failure is not None:
             raise ours.failure
         return ours.result  # type: ignore[return-value]
 
+    def _turn(self, line: _Line[T], until: float, who: str) -> _Round[T]:
+        """The round that the caller shares, once it is done, or it is for the caller to ask."""
+        with self._changed:
+            ours = line.next
+            while line.asking and not ours.done:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise UnavailableError(f"{who} still computes what others asked for; try again")
+                with waiting():
+                    self._changed.wait(left)
+            if not ours.done:
+                line.asking = True
+                if line.next is ours:
+                    # Whoever comes from now on may know of more than this question does.
+                    line.next = _Round()
+            return ours
+
     def _serve(self, line: _Line[T], ours: _Round[T], call: Callable[[], T]) -> None:
+        done = True
         try:
             ours.result = call()
+        except _NoPlaceError:
+            # Its time is over, and that of the others who share the round may not be: one of them asks.
+            done = False
+            raise
         except Exception as error:  # noqa: BLE001 - raised to each
             ours.failure = error
         finally:
             with self._changed:
-                if ours.failure is None and ours.result is None:
+                if done and ours.failure is None and ours.result is None:
                     ours.failure = UnavailableError("the question was interrupted; try again")
-                ours.done, line.asking = True, False
+                ours.done, line.asking = done, False
                 self._changed.notify_all()
 
     def _made(self, start: "Callable[[], Future[T]]", until: float, who: str) -> "Future[T]":
         with waiting():
             place = self._making.acquire(timeout=max(until - time.monotonic(), 0.0))
         if not place:
-            raise UnavailableError(f"{who} was not asked: others' questions are still being made; try again")
+            raise _NoPlaceError(f"{who} was not asked: others' questions are still being made; try again")
         try:
             return start()
         finally:
             self._making.release()
-
-    def _leave(self, key: tuple[str, str], line: _Line[T]) -> None:
-        line.callers -= 1
-        if not line.callers:
-            self._lines.pop(key, None)
