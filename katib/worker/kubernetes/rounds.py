@@ -105,6 +105,8 @@ class Rounds:
         for double in doubles:
             try:
                 self._api.delete(double.namespace, double.name, double.uid)
+            except QuietError:
+                return
             except KatibError as error:
                 if time.monotonic() >= self._say_at:
                     self._say_at = time.monotonic() + _SAY_S
@@ -114,7 +116,7 @@ class Rounds:
                         double.namespace,
                         error,
                     )
-                return
+                continue
             _log.warning(
                 "a second Pod of run %s, in namespace %s, is ended: its creation came too late",
                 double.name,

@@ -329,6 +329,17 @@ def test_an_attempt_that_is_begun_in_a_second_namespace_by_one_that_comes_late_i
     assert driver.ended(name).reason == "Stopped"
 
 
+def test_a_second_pod_that_cannot_be_ended_keeps_no_other_from_its_end(api, node, driver, new_worker):
+    driver.worker.look_in(driver.study_id, ("default", "elsewhere"))
+    kept, other = running(driver), running(driver)
+    denied = refusal(403, 'admission webhook "hold.example" denied the request: held', "Forbidden")
+    api.faults.append(lambda r: denied if (r.verb, r.namespace, r.name) == ("delete", "elsewhere", kept) else None)
+    for name in (kept, other):
+        late_create(api, driver, new_worker, name, "elsewhere")
+    until("it goes on", lambda: ("elsewhere", other) not in api.pods)
+    assert ("elsewhere", kept) in api.pods
+
+
 def test_a_pod_of_the_same_name_where_nothing_of_the_study_is_begun_is_left_alone(api, node, new_worker):
     """As where two work on copies of one database, and one of them sees all namespaces."""
     driver = Driver(new_worker(Policy(namespaces=("*",)), reflector_options=QUICK), SPEC, DEADLINE_S)
