@@ -61,6 +61,8 @@ def test_what_the_clients_of_several_managers_have_ended_is_kept_by_the_study_s_
     driver = managers[1]
     study = driver.study()
     for it in managers:
+        # However long that one takes.
+        it.keeper._left_to_others = Patience(LONG_S)
         it.keeper.start()
     ended = []
     threads = [
