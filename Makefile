@@ -160,7 +160,7 @@ bench-quality-peers: .peers-$(PEER)/.installed ## Measure what other libraries f
 bench-quality-quick: $(RUN) ## The same for ours alone, two seeds, 50 trials: some minutes, no tables written
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality run --suite synthetic,mixed,models,noisy --trials 50 \
 	  --seeds 2 --results quality-quick.jsonl $(OURS)
-	$(BIN)/python -m benchmarks.quality score quality-quick.jsonl
+	$(BIN)/python -m benchmarks.quality score --alone quality-quick.jsonl
 
 # Vizier and Optuna, in an environment of their own; MariaDB is started privately.
 PEERS_SERVICE := .peers-service

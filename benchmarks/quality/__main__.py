@@ -27,13 +27,14 @@ def _run(args: argparse.Namespace) -> int:
     return 3
 
 
-def _rows(paths: list[str]) -> list[Row]:
-    """Of files, and those that are kept; a search that a file has counts as the file has it."""
-    return current([*kept(), *(r for path in paths for r in read(Path(path)))], problems(",".join(SUITES)))
+def _rows(paths: list[str], alone: bool = False) -> list[Row]:
+    """Of files, and those that are kept; a search that a file has counts as the file has it. `alone`: of the files only."""
+    before = [] if alone else kept()
+    return current([*before, *(r for path in paths for r in read(Path(path)))], problems(",".join(SUITES)))
 
 
 def _score(args: argparse.Namespace) -> int:
-    rows = _rows(args.results)
+    rows = _rows(args.results, args.alone)
     for batch in sorted({r["batch"] for r in rows}):
         for suite, make in SUITES.items():
             known = {p.name: p for p in make()}
@@ -101,6 +102,7 @@ def main() -> int:
     )
     scoring = commands.add_parser("score", help="show what came of it")
     scoring.set_defaults(do=_score)
+    scoring.add_argument("--alone", action="store_true", help="only what is in the files, and not what is kept")
     scoring.add_argument("results", nargs="*")
     reporting = commands.add_parser("report", help="write the tables and the picture of docs/algorithms.md")
     reporting.set_defaults(do=_report)

@@ -23,6 +23,8 @@ class LearningContract(AlgorithmContract):
     # Trials until `test_it_finds_the_best_point` wants it found, and how near.
     trials: ClassVar[int] = 30
     near: ClassVar[float] = 0.05
+    # What 40 trials come to where the best, -2, lies on the border of those that fail.
+    border: ClassVar[float] = -1.97
 
     def best(self, algorithm: Algorithm, seed: int, trials: int) -> float:
         """The least value that a study finds of a bowl over numbers and a category."""
@@ -111,7 +113,7 @@ class LearningContract(AlgorithmContract):
         manager.run()
 
         assert sum(_lr(t) < math.log10(0.003) for t in manager.trials[20:]) <= 8
-        assert min(t.objective for t in manager.trials if t.objective is not None) < -1.97
+        assert min(t.objective for t in manager.trials if t.objective is not None) < self.border
 
 
 def _lr(trial: Trial) -> float:

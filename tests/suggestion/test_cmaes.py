@@ -38,6 +38,8 @@ class TestCmaEsKeepsTheContract(LearningContract):
     settings = (("Seed", 1),)
     trials = 100
     near = 0.15
+    # Of 80 seeds nine in ten come to it, as a quarter of 40 trials are its first ones; six in ten come to -1.97.
+    border = -1.92
 
 
 SQUARE = tuple(parameter(n, DOUBLE, 0, 1) for n in "xy")
@@ -283,6 +285,28 @@ class TestDistribution:
         # All directions alike after the transform that the covariance is the square of.
         spread = np.linalg.eigvals(distribution.covariance @ hessian).real
         assert spread.max() / spread.min() < 20
+
+    @pytest.mark.parametrize("turned", [False, True], ids=["signs", "directions"])
+    def test_a_draw_does_not_depend_on_which_eigenvectors_a_processor_finds(
+        self, turned: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They have either sign; and where eigenvalues are alike, any directions in their space will do."""
+        cells = self.cells(*(parameter(f"x{i}", DOUBLE, 0, 1) for i in range(4)))
+        turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))
+        covariance = turn @ np.diag([1.0, 1.0, 4.0, 9.0]) @ turn.T
+        distribution = replace(Distribution.begin(cells, np.full(4, 0.5), 0.02, 8), covariance=covariance)
+        drawn = distribution.sample(np.random.default_rng(5)).numbers
+        here = np.linalg.eigh
+
+        def elsewhere(matrix: Floats) -> tuple[Floats, Floats]:
+            values, axes = here(matrix)
+            if turned:
+                axes[:, :2] = axes[:, :2] @ np.array([[0.6, -0.8], [0.8, 0.6]])
+            return values, axes * np.array([-1.0, 1.0, -1.0, 1.0])
+
+        monkeypatch.setattr(np.linalg, "eigh", elsewhere)
+
+        assert np.abs(distribution.sample(np.random.default_rng(5)).numbers - drawn).max() < 1e-12
 
     def test_a_number_with_steps_is_never_certain(self) -> None:
         """However often the same value was the best, a neighbour is drawn now and then."""

@@ -38,8 +38,6 @@ CHOICES: Final = 0.5
 # A distribution that moves with each generation needs generations: so many rounds at the least, and so many trials.
 GENERATIONS: Final = 30
 FEW: Final = 300
-# With fewer rounds, as many trials as may run at once each, there is nothing to learn from in time.
-ROUNDS: Final = 2
 
 # Whether there is noise is asked of so many trials for the first time, and of each hundred more.
 JUDGED: Final = 200
@@ -121,9 +119,6 @@ def choose(request: Request) -> Choice:
         return Choice(SobolSearch, why, request)
     if total is not None and total <= parallel:
         why = f"{total} trial{'s' if total > 1 else ''} may run at once, so none can be learned from"
-        return Choice(SobolSearch, why, request)
-    if total is not None and total < ROUNDS * parallel:
-        why = f"{total} trials, {parallel} of them at once, are over before there is much to learn from"
         return Choice(SobolSearch, why, request)
     trials = following.Following(request)
     many = total is None or total >= MODELLED_TRIALS + FEW

@@ -117,7 +117,10 @@ class Distribution:
         """One point; what falls out of the cube is reflected at its border."""
         n = len(self.mean)
         lengths, axes = self._axes()
-        numbers = self.mean + self.step * self.scales * (axes @ (lengths * rng.normal(size=n)))
+        # By the symmetric root: eigenvectors may have either sign and, of like eigenvalues, any directions in their space, and
+        # which ones depends on the processor. The root does not.
+        drawn = axes @ (lengths * (rng.normal(size=n) @ axes))
+        numbers = self.mean + self.step * self.scales * drawn
         folded = np.abs(numbers) % 2.0
         categories = [int(rng.choice(len(q), p=q)) for q in self.categories]
         return Points(
