@@ -38,7 +38,7 @@ class TestCmaEsKeepsTheContract(LearningContract):
     settings = (("Seed", 1),)
     trials = 100
     near = 0.15
-    # Of 80 seeds nine in ten come to it, as a quarter of 40 trials are its first ones; six in ten come to -1.97.
+    # Of 80 seeds nine in ten come to it, and six in ten to -1.97.
     border = -1.92
 
 
