@@ -84,6 +84,7 @@ def test_a_caller_never_has_all_threads_and_beside_others_its_share(later: Later
     turns.close()
 
 
+@pytest.mark.long
 def test_calls_that_come_at_once_are_all_begun_though_none_ends(later: Later) -> None:
     for _ in range(50):
         turns, work = Turns(later, threads=6), Work()

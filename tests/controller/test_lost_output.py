@@ -167,6 +167,7 @@ def test_one_that_was_stopped_does_not_go_on_for_all_that_it_has_printed(
     assert found.message == f"stopped by a user; {taking.LOST}"
 
 
+@pytest.mark.long
 def test_one_that_the_worker_cannot_read_now_holds_up_no_other(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

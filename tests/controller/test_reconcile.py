@@ -164,6 +164,7 @@ def test_the_worker_that_is_away_is_a_reason_of_the_study_and_nothing_is_lost(de
     assert desk.finish(study_id).completed == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("away", [0, 2, 6], ids=["the worker is there", "the worker was away first", "for all of them"])
 def test_a_trial_that_the_worker_can_never_create_holds_up_no_other(desk: Desk, away: int) -> None:
     study_id = desk.create(study(script="echo acc=1", limits={"max_trials": 4, "max_parallel": 4}))

@@ -150,6 +150,7 @@ def test_until_then_it_is_looked_at_from_time_to_time_and_its_study_says_one_thi
     assert desk.woken
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_run_that_is_not_to_be_seen_and_cannot_be_ended_is_what_its_trial_waits_for(
     desk: Desk, held: Held, monkeypatch: pytest.MonkeyPatch, stopped: bool

@@ -79,6 +79,7 @@ def values(metrics: Metrics, store: Store) -> Any:
     return {number: float(value) for number, (value,) in answer["values"].items()}
 
 
+@pytest.mark.long
 def test_what_takes_long_to_read_is_read_once_and_those_that_end_meanwhile_are_asked_for_one_by_one() -> None:
     store, metrics = Store(0.2), Metrics()
     assert values(metrics, store) == {1: 1}
@@ -104,6 +105,7 @@ def test_a_model_that_comes_a_moment_after_its_trial_s_end_is_asked_for_again() 
     assert store.times == 1
 
 
+@pytest.mark.long
 def test_of_many_that_end_at_once_some_are_asked_for_and_the_others_come_with_the_next_whole_reading() -> None:
     store, metrics = Store(0.3), Metrics()
     values(metrics, store)
@@ -112,6 +114,7 @@ def test_of_many_that_end_at_once_some_are_asked_for_and_the_others_come_with_th
     until(lambda: store.end_trials() and len(values(metrics, store)) == len(store.trials) and store.times == 2)
 
 
+@pytest.mark.long
 def test_an_older_manager_that_gives_no_changes_is_read_whole_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     store, metrics = Store(0.2), Metrics()
 

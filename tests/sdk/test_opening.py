@@ -103,6 +103,7 @@ def test_what_a_study_is_asked_for_after_its_loop_is_waited_for_as_it_was(it: Wo
         _ = hasty.best_trial
 
 
+@pytest.mark.long
 def test_an_algorithm_that_nobody_knows_is_refused_once_the_manager_is_back(it: World, failing: dict[str, int]) -> None:
     failing |= {"check_settings": 3, "list_algorithms": 3, "create_study": 3, "list_studies": 1}
     with pytest.raises(InvalidArgumentError, match=r"algorithm: 'randm': did you mean random\?"):

@@ -49,6 +49,7 @@ def slow(tmp_path: Path) -> Iterator[tuple[World, Slow]]:
         server.stop(0).wait()
 
 
+@pytest.mark.long
 def test_those_who_ask_a_rule_while_it_computes_share_its_next_answer(slow: tuple[World, Slow]) -> None:
     it, service = slow
     with it.client() as client, ThreadPoolExecutor(CALLERS) as pool:

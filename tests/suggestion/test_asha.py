@@ -122,6 +122,7 @@ class TestRungs:
 
         assert epochs(manager.trials[-1]) == 9
 
+    @pytest.mark.long
     def test_with_a_model_many_come_in_portions_of_few_that_it_suggests(self) -> None:
         manager = asha(("Model", "gp"), trials=1000, parallel=30)
         manager.ask()

@@ -60,6 +60,7 @@ def test_of_the_texts_of_a_continuum_only_so_many_are_remembered() -> None:
     assert max(map(len, encoding.known)) == MAX_LEVELS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("space", "settings"),
     [(MIXED, ((CANDIDATES.name, 100_000),)), (LISTS, ())],

@@ -39,6 +39,7 @@ def test_what_a_run_leaves_is_asked_to_end_before_the_run_is_over(tmp_path, driv
     assert (folder_of(tmp_path, driver, name) / "work" / "asked").read_text() == "asked\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", ENDS)
 def test_what_does_not_end_when_it_is_asked_is_killed_after_the_grace(tmp_path, driver, code):
     left = "trap 'echo asked >>asked' TERM; echo $$ >pid; while :; do sleep 0.01; done"

@@ -196,6 +196,7 @@ def change_label(api, name, label, value=None) -> None:
     api.update("default", name, change)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("label", OWN)
 @pytest.mark.parametrize("value", [None, "other"])
 def test_a_pod_whose_label_somebody_changes_has_it_again_and_its_run_goes_on(api, driver, caplog, label, value):
@@ -264,6 +265,7 @@ def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lo
     assert driver.ended(name).reason == "Stopped"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("label", "value"),
     [*((label, None) for label in OWN), *((label, "other") for label in OWN if label != LABEL_STUDY)],
@@ -288,6 +290,7 @@ def test_a_pod_whose_label_was_changed_while_no_manager_was_there_has_it_again_a
     assert api.get(name)["metadata"]["uid"] == before["uid"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("label", [LABEL_STUDY, LABEL_TRIAL, LABEL_ATTEMPT])
 def test_a_pod_whose_label_was_changed_while_no_manager_was_there_is_ended_before_its_name_is_given_up(
     api, driver, new_worker, label

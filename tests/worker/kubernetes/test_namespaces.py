@@ -63,6 +63,7 @@ def test_a_namespace_that_is_gone_holds_up_only_the_studies_that_are_there(api, 
         worker.delete_study(there.study_id)
 
 
+@pytest.mark.long
 def test_a_study_without_pods_begins_and_goes_though_one_of_the_namespaces_is_gone(api, node, new_worker):
     hide(api)
     driver = Driver(new_worker(POLICY, reflector_options=QUICK), SPEC, DEADLINE_S)
@@ -73,6 +74,7 @@ def test_a_study_without_pods_begins_and_goes_though_one_of_the_namespaces_is_go
     driver.worker.delete_study(Driver(driver.worker, SPEC, DEADLINE_S).study_id)
 
 
+@pytest.mark.long
 def test_a_run_that_was_missed_in_a_namespace_out_of_sight_is_not_ended_for_that(api, node, driver, new_worker):
     name = in_other(driver, "sleep", "600")
     driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
@@ -88,6 +90,7 @@ def test_a_run_that_was_missed_in_a_namespace_out_of_sight_is_not_ended_for_that
     assert other.ended(name).reason == "Stopped"
 
 
+@pytest.mark.long
 def test_a_namespace_that_is_out_of_sight_for_another_reason_is_waited_for(api, node, driver, new_worker, monkeypatch):
     monkeypatch.setattr("katib.worker.kubernetes.sight._SYNC_S", 0.5)
     name = in_other(driver, "sleep", "600")
@@ -114,6 +117,7 @@ def test_studies_are_woken_for_the_second_namespace_that_is_lost_too(api, worker
     api.restart()
 
 
+@pytest.mark.long
 def test_a_run_whose_namespace_is_no_longer_among_the_options_says_where_it_was_looked_for(node, driver, new_worker):
     name = driver.start("sleep", "600")
     moved = Driver(new_worker(Policy(namespace="elsewhere"), reflector_options=QUICK), SPEC, DEADLINE_S)
@@ -140,6 +144,7 @@ def test_a_namespace_that_trials_are_to_leave_and_another_change_places_while_th
     assert after.ended(name).reason == "Stopped"
 
 
+@pytest.mark.long
 def test_what_runs_where_trials_are_to_leave_is_not_missed_by_a_manager_that_sees_the_new_namespace_first(
     api, node, new_worker, monkeypatch
 ):
@@ -173,6 +178,7 @@ def running(driver) -> str:
     return name
 
 
+@pytest.mark.long
 def test_what_runs_where_no_option_leads_any_more_ends_there_and_what_is_new_begins_elsewhere(
     api, node, driver, new_worker
 ):
@@ -195,6 +201,7 @@ def test_what_runs_where_no_option_leads_any_more_ends_there_and_what_is_new_beg
     until("it counts", lambda: after.worker.places(after.study_id, after.study) == ("elsewhere",))
 
 
+@pytest.mark.long
 def test_a_run_that_was_begun_before_the_namespace_was_another_and_never_stored_is_found(api, node, driver, new_worker):
     run = driver.run("sleep", "600")
     driver.worker.create(run)
@@ -204,6 +211,7 @@ def test_a_run_that_was_begun_before_the_namespace_was_another_and_never_stored_
     assert len(api.pods) == 1
 
 
+@pytest.mark.long
 def test_where_a_study_runs_is_known_of_one_of_which_nothing_was_stored(api, node, new_worker):
     driver = Driver(new_worker(POLICY, reflector_options=QUICK), SPEC, DEADLINE_S)
     in_other(driver, "sleep", "600")
@@ -231,6 +239,7 @@ REMEDY = (
 )
 
 
+@pytest.mark.long
 def test_what_runs_where_the_manager_may_not_look_any_more_is_not_given_up_and_the_study_says_what_to_do(
     api, node, driver, shut_out
 ):
@@ -266,6 +275,7 @@ def test_what_is_in_sight_is_stopped_while_another_namespace_is_not(api, node, d
     assert last.ended(new).reason == "Stopped"
 
 
+@pytest.mark.long
 def test_a_namespace_that_is_gone_for_good_holds_up_nobody_once_the_options_say_so(
     api, node, driver, shut_out, new_worker
 ):
@@ -280,6 +290,7 @@ def test_a_namespace_that_is_gone_for_good_holds_up_nobody_once_the_options_say_
     assert after.worker.places(after.study_id, after.study) == ("elsewhere",)
 
 
+@pytest.mark.long
 def test_a_study_without_anything_unfinished_goes_though_it_once_ran_out_of_sight(api, node, shut_out):
     _, after = shut_out
     after.worker.look_in(after.study_id, ())
@@ -313,6 +324,7 @@ def late_create(api, driver, new_worker, name: str, namespace: str) -> None:
     assert ("default", name) in api.pods or namespace == "default"
 
 
+@pytest.mark.long
 def test_an_attempt_that_is_begun_in_a_second_namespace_by_one_that_comes_late_is_ended_there(
     api, node, driver, new_worker, caplog
 ):
@@ -329,6 +341,7 @@ def test_an_attempt_that_is_begun_in_a_second_namespace_by_one_that_comes_late_i
     assert driver.ended(name).reason == "Stopped"
 
 
+@pytest.mark.long
 def test_a_second_pod_that_cannot_be_ended_keeps_no_other_from_its_end(api, node, driver, new_worker):
     driver.worker.look_in(driver.study_id, ("default", "elsewhere"))
     kept, other = running(driver), running(driver)
@@ -340,6 +353,7 @@ def test_a_second_pod_that_cannot_be_ended_keeps_no_other_from_its_end(api, node
     assert ("elsewhere", kept) in api.pods
 
 
+@pytest.mark.long
 def test_a_pod_of_the_same_name_where_nothing_of_the_study_is_begun_is_left_alone(api, node, new_worker):
     """As where two work on copies of one database, and one of them sees all namespaces."""
     driver = Driver(new_worker(Policy(namespaces=("*",)), reflector_options=QUICK), SPEC, DEADLINE_S)

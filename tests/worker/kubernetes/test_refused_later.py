@@ -80,6 +80,7 @@ def test_a_pod_that_is_refused_again_and_again_is_asked_for_ever_more_rarely(api
     assert 20 <= api.counts()["create", "pods"] - before <= 40
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by_study", [False, True])
 def test_the_wait_ends_with_a_failed_run_that_says_how_long_it_was(api, node, new_worker, by_study):
     waits = Waits() if by_study else Waits(refused=timedelta(seconds=1))

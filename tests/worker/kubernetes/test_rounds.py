@@ -70,6 +70,7 @@ def test_a_run_that_waited_long_enough_is_ended_before_pods_go_that_cannot_be_de
     assert time.monotonic() - begin < 10.0
 
 
+@pytest.mark.long
 def test_a_run_that_waited_long_enough_and_cannot_be_ended_says_why(api, node, driver, monkeypatch) -> None:
     monkeypatch.setattr("katib.worker.kubernetes.rounds._RETRY_S", 0.5)
     node.full = True
@@ -94,6 +95,7 @@ def test_a_run_that_waited_long_enough_and_cannot_be_ended_says_why(api, node, d
     assert driver.ended(run.name).message.endswith("longer than pod.start_timeout (1s)")
 
 
+@pytest.mark.long
 def test_a_run_that_could_not_be_ended_and_begins_after_all_says_no_more_that_it_cannot(
     api, node, driver, monkeypatch
 ) -> None:
