@@ -72,7 +72,7 @@ class Patience:
             return False
         return now - since >= self._seconds
 
-    def only(self, study_ids: "set[str]") -> None:
+    def only(self, study_ids: set[str]) -> None:
         """Forgets all others, of which nothing is to be done."""
         self._seen = {study_id: seen for study_id, seen in self._seen.items() if study_id in study_ids}
 

@@ -130,9 +130,10 @@ def test_a_failure_is_told_to_all_who_share_it_and_the_next_who_ask_are_asked_fo
             first.result(30)
         until(lambda: len(questions.made) == 2)
         questions.answers.pop("a").set_exception(FailedPreconditionError("nor so"))
-        for future in rest:
-            with pytest.raises(FailedPreconditionError, match="nor so"):
-                future.result(30)
+        failures = [future.exception(30) for future in rest]
+    assert [(type(failure), str(failure)) for failure in failures] == [(FailedPreconditionError, "nor so")] * 4
+    # Each has its own, with the traceback of its own thread.
+    assert len({id(failure) for failure in failures}) == 4
     questions.answers["a"] = Future()
     questions.answers["a"].set_result("now")
     assert ask(together, questions, "a") == "now"

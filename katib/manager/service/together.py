@@ -5,6 +5,7 @@ have one question at a time, and who comes meanwhile shares the next one, which 
 are made at once. Their answers are waited for side by side: one service that is slow holds up no other.
 """
 
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -48,7 +49,7 @@ class Together(Generic[T]):
         self._lines: Final[dict[tuple[str, str], _Line[T]]] = {}
         self._making: Final = threading.BoundedSemaphore(made_at_once)
 
-    def ask(self, key: tuple[str, str], start: "Callable[[], Future[T]]", seconds: float, who: str) -> T:
+    def ask(self, key: tuple[str, str], start: Callable[[], Future[T]], seconds: float, who: str) -> T:
         """What the call that `start` makes answers within `seconds`, by this thread or another one's; raises its error.
 
         Raises UnavailableError where its turn has not come by then.
@@ -67,7 +68,8 @@ class Together(Generic[T]):
                 if not line.callers:
                     self._lines.pop(key, None)
         if ours.failure is not None:
-            raise ours.failure
+            # Each its own: an exception that several threads raise would collect the tracebacks of all of them.
+            raise copy.copy(ours.failure) from ours.failure
         return ours.result  # type: ignore[return-value]
 
     def _turn(self, line: _Line[T], until: float, who: str) -> _Round[T]:
@@ -104,7 +106,7 @@ class Together(Generic[T]):
                 ours.done, line.asking = done, False
                 self._changed.notify_all()
 
-    def _made(self, start: "Callable[[], Future[T]]", until: float, who: str) -> "Future[T]":
+    def _made(self, start: Callable[[], Future[T]], until: float, who: str) -> Future[T]:
         with waiting():
             place = self._making.acquire(timeout=max(until - time.monotonic(), 0.0))
         if not place:
