@@ -119,6 +119,7 @@ def test_what_is_more_than_we_send_at_once_is_not_tried_to_be_sent(
     assert f"of the study's {MANY} trials so far" in before[-1].message
 
 
+@pytest.mark.long
 def test_who_restarts_while_it_is_told_is_told_from_the_beginning(stack: ExitStack, tmp_path: Path) -> None:
     desk = Parted(stack, tmp_path, 32 * KIB)
     for _ in range(5):

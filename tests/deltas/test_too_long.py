@@ -106,6 +106,7 @@ def services() -> Iterator[RemoteSuggestionServices]:
         server.stop(0).wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deltas", [True, False])
 @pytest.mark.parametrize(("size", "most"), [(5 * MIB, 4 * MIB), (65 * MIB, 64 * MIB)], ids=["theirs", "ours"])
 def test_more_trials_than_a_question_holds_are_told_with_what_to_do(

@@ -233,6 +233,7 @@ def test_a_name_that_does_not_resolve_is_named_in_our_words(katib: World) -> Non
         client.create_study(study())
 
 
+@pytest.mark.long
 def test_no_attempt_runs_beside_what_another_has_left_and_nothing_of_a_study_is_left(running: World) -> None:
     log = running.folder / "attempts"
     # As a launcher does whose workers have sessions of their own, and which is killed.

@@ -93,6 +93,7 @@ def test_the_loop_of_five_lines(it: World) -> None:
     assert study.detail().summary.message == f"4 trials have finished; {said}"
 
 
+@pytest.mark.long
 def test_a_program_says_where_the_models_of_its_trials_are(it: World) -> None:
     study = katib.create_study(
         "models", {"x": katib.Int(1, 3)}, maximize="acc", max_trials=2, algorithm="random", server=it.address
@@ -228,6 +229,7 @@ def test_settings_that_the_algorithm_refuses_create_no_study_and_where_it_is_not
     assert create(it, "settings later", algorithm="tpe", settings={"MySetting": 0}).state == "RUNNING"
 
 
+@pytest.mark.long
 def test_many_that_create_the_same_study_get_one(it: World) -> None:
     found = {create(it, "shared", exist_ok=True).id for _ in range(3)}
     assert len(found) == 1

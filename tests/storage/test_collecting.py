@@ -38,6 +38,7 @@ def _nothing_is_collected():
     gc.enable()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fail", [fail_in_write, fail_in_read])
 @pytest.mark.usefixtures("_nothing_is_collected")
 def test_collecting_while_one_holds_the_files_lock_waits_for_nobody_who_waits_for_it(sqlite_url, fail):

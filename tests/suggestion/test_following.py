@@ -115,6 +115,7 @@ class TestNoise:
             "auto uses bayesianoptimization: of 400 trials each is worth a model of all those before, which tell of no noise"
         )
 
+    @pytest.mark.long
     def test_without_it_two_of_three_trials_follow_the_best_one(self) -> None:
         manager = told(0.0, 200, max_trials=600)
         first = best(manager.trials)

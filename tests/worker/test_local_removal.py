@@ -27,6 +27,7 @@ def nest(folder, levels=LEVELS):
     os.close(at)
 
 
+@pytest.mark.long
 def test_folders_nested_deeper_than_calls_and_longer_than_paths_are_removed(tmp_path):
     path = tmp_path / "model"
     for branch in ("a", "b"):
@@ -74,6 +75,7 @@ def test_what_cannot_be_removed_keeps_nothing_else(tmp_path, monkeypatch):
     assert not path.exists()
 
 
+@pytest.mark.long
 def test_a_model_and_a_study_of_a_trial_that_nests_its_folders_deeply_are_removed(tmp_path, driver):
     name = driver.start("mkdir", "../model")
     driver.ended(name)

@@ -45,6 +45,7 @@ def test_a_name_that_another_pod_has_is_a_failed_run_that_says_so(api, driver, n
     assert api.get(run.name)["metadata"]["uid"] == "theirs"
 
 
+@pytest.mark.long
 def test_a_pod_of_another_installation_stays_that_one_s_though_its_name_and_its_study_are_the_same(
     api, driver, new_worker
 ):
@@ -254,6 +255,7 @@ def test_a_pod_of_which_no_event_tells_any_more_since_its_labels_cannot_be_set_i
     until("its Pod stays", lambda: api.get(name) is None)
 
 
+@pytest.mark.long
 def test_a_pod_whose_labels_a_rule_changes_again_and_again_says_so_and_is_not_lost(api, driver, monkeypatch):
     keep_labels(api, monkeypatch)
     name = driver.start("sh", "-c", "echo here; sleep 600")
