@@ -7,6 +7,7 @@ the program (`keep`), and `score` and `report` take it in.
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -39,8 +40,10 @@ def _score(args: argparse.Namespace) -> int:
         for suite, make in SUITES.items():
             known = {p.name: p for p in make()}
             for s in standings(rows, known, batch):
-                shown = "  ".join(f"{v:.3f} [{a:.3f},{z:.3f}]" for v, a, z in zip(s.score, s.low, s.high, strict=True))
-                ranks = "/".join(f"{r:.1f}" for r in s.rank)
+                # Not those of budgets that its searches do not have.
+                got = [i for i, value in enumerate(s.score) if not math.isnan(value)]
+                shown = "  ".join(f"{s.score[i]:.3f} [{s.low[i]:.3f},{s.high[i]:.3f}]" for i in got)
+                ranks = "/".join(f"{s.rank[i]:.1f}" for i in got)
                 print(f"{suite:18} {s.contestant:30} x{batch} n={s.searches:3} {shown}  rank {ranks}  {s.cpu:.1f} s")
             for d in batch_differences(rows, known, batch) if batch > 1 else []:
                 shown = "  ".join(
