@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from enum import Enum
 from itertools import chain
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from katib.domain.views import Page
 
 FIELDS: Final = ("trial_number", "trial_id", "attempt", "name", "value", "step", "time", "source")
-_OBSERVATIONS: Final = 10_000
-_AT_ONCE: Final = 4
+# Of how many trials values are asked for at once, and of how many values: the more trials, the less it matters how far away the
+# manager is. Where trials have many values it is the second, which is no more in memory.
+_SHORT: Final = (32, 2_500)
+_LONG: Final = (8, 10_000)
 # An interrupt that comes just as Python begins to wait is seen when that is over.
 _LOOK_S: Final = 0.5
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 class Form(Enum):
@@ -101,13 +102,7 @@ def _quoted(names: Sequence[str]) -> str:
 def _rows(client: "ManagerClient", study_id: str, metrics: tuple[str, ...]) -> "Iterator[Document]":
     """A few pages in memory at a time."""
     trials = every(lambda token: client.list_trials(study_id, page_size=PAGE_SIZE, page_token=token))
-    attempts = ((trial, attempt) for trial in trials for attempt in range(1, trial.attempt + 1))
-
-    def begin(of: "tuple[Trial, int]") -> "Page[Observation]":
-        trial, attempt = of
-        return client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS)
-
-    for (trial, attempt), first in _ahead(begin, attempts):
+    for trial, attempt, first in _first_pages(client, trials, metrics):
         for observation in _from(first, client, trial, attempt, metrics):
             yield {"trial_number": trial.number, "trial_id": trial.id, **observation_document(observation)}
 
@@ -117,31 +112,44 @@ def _from(
 ) -> "Iterator[Observation]":
     yield from first.items
     if first.next_token:
+        _, size = _LONG
         yield from every(
-            lambda token: client.list_observations(trial.id, attempt, metrics, _OBSERVATIONS, token or first.next_token)
+            lambda token: client.list_observations(trial.id, attempt, metrics, size, token or first.next_token)
         )
 
 
-def _ahead(function: "Callable[[T], U]", arguments: "Iterable[T]") -> "Iterator[tuple[T, U]]":
-    """Each argument with what the function makes of it, in order, some of which are under way: to wait for one after the
-    other is most of what thousands of short calls take."""
-    under_way: deque[tuple[T, Future[U]]] = deque()
-    threads = ThreadPoolExecutor(_AT_ONCE)
+def _first_pages(
+    client: "ManagerClient", trials: "Iterable[Trial]", metrics: tuple[str, ...]
+) -> "Iterator[tuple[Trial, int, Page[Observation]]]":
+    """Of each attempt, in order. Those of the next are under way meanwhile: to wait for one after the other is most of what
+    thousands of short calls take."""
+    under_way: deque[tuple[Trial, int, Future[Page[Observation]]]] = deque()
+    threads = ThreadPoolExecutor(_SHORT[0])
     try:
-        for argument in arguments:
-            under_way.append((argument, threads.submit(function, argument)))
-            if len(under_way) > 2 * _AT_ONCE:
-                argument, future = under_way.popleft()
-                yield argument, _result(future)
+        at_once, size = _SHORT
+        for trial in trials:
+            for attempt in range(1, trial.attempt + 1):
+                asked = threads.submit(client.list_observations, trial.id, attempt, metrics, size)
+                under_way.append((trial, attempt, asked))
+                while len(under_way) >= at_once:
+                    first = _next(under_way)
+                    at_once, size = _LONG if first[2].next_token or len(first[2].items) > _SHORT[1] else _SHORT
+                    yield first
         while under_way:
-            argument, future = under_way.popleft()
-            yield argument, _result(future)
+            yield _next(under_way)
     finally:
         # One has failed, or nobody looks at them any more: those that are out end with their connection.
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _result(future: "Future[U]") -> "U":
+def _next(
+    under_way: "deque[tuple[Trial, int, Future[Page[Observation]]]]",
+) -> "tuple[Trial, int, Page[Observation]]":
+    trial, attempt, asked = under_way.popleft()
+    return trial, attempt, _result(asked)
+
+
+def _result(future: "Future[T]") -> "T":
     while not wait((future,), _LOOK_S).done:
         pass
     return future.result()

@@ -110,6 +110,8 @@ class ScriptedManager(ManagerServicer):
         self.models_given = 0
         # Before the observations of a trial are given.
         self.observing: Callable[[], object] = lambda: None
+        # Each call for some, with how many.
+        self.observations_asked: list[tuple[str, int]] = []
         self.knows_numbers = True
         self.knows_columns = True
         self.trials_given = 0
@@ -208,7 +210,12 @@ class ScriptedManager(ManagerServicer):
             for o in self.observations.get(request.trial_id, ())
             if o.attempt == request.attempt and (not request.names or o.name in request.names)
         ]
-        return pb.ListObservationsReply(observations=found)
+        self.observations_asked.append((request.trial_id, request.page_size))
+        begin = int(request.page_token or 0)
+        end = begin + request.page_size
+        return pb.ListObservationsReply(
+            observations=found[begin:end], next_page_token=str(end) if end < len(found) else ""
+        )
 
     def GetTrialLog(self, request: pb.GetTrialLogRequest, context: object) -> pb.GetTrialLogReply:
         return self.output(request.attempt, request.offset)

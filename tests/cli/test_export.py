@@ -63,19 +63,33 @@ def test_of_several_metrics_those_without_a_value_are_told_beside_the_output(
     assert done.err == "No trial has a value of 'acuracy'.\n"
 
 
-def test_the_next_trials_are_asked_for_while_one_is_printed(cli: Cli, observed: ScriptedManager) -> None:
-    """Thousands of short calls are mostly waited for."""
-    together = Barrier(2)
+def test_many_trials_are_asked_for_at_once(cli: Cli, observed: ScriptedManager) -> None:
+    """Thousands of short calls are mostly waited for, the more so the further away the manager is."""
+    together = Barrier(16)
     observed.observing = lambda: together.wait(10)
-    observed.trials = [trial(number) for number in range(1, 5)]
-    observed.observations = {trial(n).id: [observation("accuracy", n / 10)] for n in range(1, 5)}
+    observed.trials = [trial(number) for number in range(1, 33)]
+    observed.observations = {trial(n).id: [observation("accuracy", n / 10)] for n in range(1, 33)}
     found = csv.DictReader(io.StringIO(cli("export", A).out))
-    assert [(row["trial_number"], row["value"]) for row in found] == [
-        ("1", "0.1"),
-        ("2", "0.2"),
-        ("3", "0.3"),
-        ("4", "0.4"),
+    assert [(row["trial_number"], row["value"]) for row in found] == [(str(n), str(n / 10)) for n in range(1, 33)]
+
+
+def test_of_trials_of_many_values_few_are_asked_for_at_once_and_more_of_each(
+    cli: Cli, observed: ScriptedManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("katib.cli.export._SHORT", (4, 2))
+    monkeypatch.setattr("katib.cli.export._LONG", (2, 4))
+    observed.trials = [trial(number) for number in range(1, 15)]
+    values = {n: [float(k) for k in range(5 if 3 <= n <= 8 else 1)] for n in range(1, 15)}
+    observed.observations = {trial(n).id: [observation("accuracy", v) for v in of] for n, of in values.items()}
+    found = csv.DictReader(io.StringIO(cli("export", A).out))
+    assert [(int(row["trial_number"]), float(row["value"])) for row in found] == [
+        (n, v) for n, of in values.items() for v in of
     ]
+    first = {}
+    for trial_id, size in observed.observations_asked:
+        first.setdefault(trial_id, size)
+    # The third is the first that has many, and three were under way behind it; the ninth is the first that has few again.
+    assert [first[trial(n).id] for n in values] == [2] * 6 + [4] * 4 + [2] * 4
 
 
 @pytest.mark.long
