@@ -1,12 +1,13 @@
 """What one question to a suggestion service costs, as its study grows: the whole history each time against what is new.
 
-    python benchmarks/bench_suggestion.py [--finished 100 1000 10000] [--algorithms random tpe ...] [--repeats 7]
+    python benchmarks/bench_suggestion.py [--finished 100 1000 10000] [--algorithms random tpe ...] [--repeats 7] [--others]
 
 A real service in a process of its own, a real SQLite file, a study of eight parameters. Before each question one trial ends.
 Both forms are asked in turns, so that they meet the same moments of the machine. Printed for each: the time from the manager's
 first look at the database to the answer (median, and the least, which other work on the machine disturbs less), the processor
 time that manager and service spend on it, the bytes of the question, and what SQLite does: statements, and steps of its
-virtual machine, which grow with the rows that it looks at.
+virtual machine, which grow with the rows that it looks at. With --others the space is finite, and the algorithm has suggested
+none of the trials: random, grid and sobol have to be told of them then.
 """
 
 import argparse
@@ -109,7 +110,7 @@ class Cost:
 
 
 class Desk:
-    def __init__(self, stack: ExitStack, folder: Path, algorithm: str) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, algorithm: str, others: bool) -> None:
         self.algorithm = algorithm
         self.wire = Wire()
         suggestion._stub = self.wire.stub  # type: ignore[assignment]
@@ -121,40 +122,50 @@ class Desk:
         self.channels = stack.enter_context(closing(Channels()))
         self.services = suggestion.RemoteSuggestionServices(template, self.channels)
         configs = tuple(
-            ParameterConfig(f"parameter-{i}", ParameterType.DOUBLE, FeasibleSpace("0.001", "0.9"))
+            ParameterConfig(
+                f"parameter-{i}", ParameterType.DOUBLE, FeasibleSpace("0.001", "0.9", step="0.001" if others else "")
+            )
             for i in range(PARAMETERS)
         )
         settings = (Setting("MaxParallel", str(RUNNING_AT_ONCE + 1)), Setting("SuggestionNum", "1000000"))
         if algorithm == "grid":
             settings += (Setting("DefaultGrid", "10"),)
-        spec = StudySpec("bench", "loss", Objective.MINIMIZE, configs, algorithm=algorithm, settings=settings)
+        spec = StudySpec(
+            "bench", "loss", Objective.MINIMIZE, configs, algorithm="" if others else algorithm, settings=settings
+        )
         self.study = self.storage.create_study(Study(new_id(), spec, StudyState.RUNNING, NOW, 1))
         self.random = random.Random(1)
+        self.digits = 3 if others else 17
         self._start(RUNNING_AT_ONCE)
         deadline = time.monotonic() + 60
         while True:
             try:
-                self.needs = self.services.set_parameters(algorithm, self.study.id, spec).result(30)
+                declared = self.services.set_parameters(algorithm, self.study.id, spec).result(30)
                 break
             except UnavailableError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
-        self.deltas = self.services._deltas.understood(self.channels.get(self.address))
+        self.needs = declared.of(self.storage.get_study(self.study.id), algorithm)
+        self.deltas = self.needs is not History.NONE and self.services._deltas.understood(
+            self.channels.get(self.address)
+        )
 
     def _start(self, count: int) -> None:
         new = [
             NewTrial(
                 new_id(),
                 tuple(
-                    Parameter(f"parameter-{i}", ParameterType.DOUBLE, repr(self.random.uniform(0.001, 0.9)))
-                    for i in range(PARAMETERS)
+                    Parameter(f"parameter-{i}", ParameterType.DOUBLE, repr(self._value())) for i in range(PARAMETERS)
                 ),
             )
             for _ in range(count)
         ]
         suggested = self.storage.get_study(self.study.id).suggested
         self.storage.add_trials(self.study.id, suggested, new, NOW, running=True)
+
+    def _value(self) -> float:
+        return round(self.random.uniform(0.001, 0.9), self.digits)
 
     def _end(self, trials: list[Trial]) -> None:
         intakes, moves = [], []
@@ -210,10 +221,10 @@ def serving(algorithm: str, address: str) -> Iterator["subprocess.Popen[bytes]"]
         process.wait(30)
 
 
-def measure(algorithm: str, sizes: list[int], repeats: int) -> None:
+def measure(algorithm: str, sizes: list[int], repeats: int, others: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kb-")))
-        desk = Desk(stack, folder, algorithm)
+        desk = Desk(stack, folder, algorithm, others)
         forms = (False, True) if desk.deltas else (False,)
         there = 0
         for size in sizes:
@@ -258,13 +269,14 @@ def main() -> None:
     parser.add_argument("--finished", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--algorithms", nargs="+", default=["random", "tpe", "bayesianoptimization"])
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--others", action="store_true")
     arguments = parser.parse_args()
     print(
         "| algorithm | finished trials | sent | time | least | manager's processor | service's | bytes | statements | steps |"
     )
     print("| --- " * 10 + "|")
     for algorithm in arguments.algorithms:
-        measure(algorithm, sorted(arguments.finished), arguments.repeats)
+        measure(algorithm, sorted(arguments.finished), arguments.repeats, arguments.others)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class History(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HISTORY_FINALS: _ClassVar[History]
     HISTORY_NONE: _ClassVar[History]
     HISTORY_CURVES: _ClassVar[History]
+    HISTORY_OTHERS: _ClassVar[History]
 
 class MetricStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -99,6 +100,7 @@ STUDY_FAILED: StudyState
 HISTORY_FINALS: History
 HISTORY_NONE: History
 HISTORY_CURVES: History
+HISTORY_OTHERS: History
 METRIC_STRATEGY_LATEST: MetricStrategy
 METRIC_STRATEGY_MIN: MetricStrategy
 METRIC_STRATEGY_MAX: MetricStrategy

@@ -172,8 +172,9 @@ class Study:
     """As stored. Times are UTC and aware.
 
     The counters are kept in the same transaction as each move of a trial. `suggested` counts the trials ever inserted, so the
-    next one bears the number `suggested + 1`; `observed` counts their observations. `revision` grows with every change of the
-    study or of its trials.
+    next one bears the number `suggested + 1`; `suggester` is the algorithm that suggested all of them, in a study that clients
+    drive (empty: several did, or an earlier version did not say); `observed` counts their observations. `revision` grows with
+    every change of the study or of its trials.
     `manager` is the id of the manager that drives it (empty: nobody); `placement` says which managers can (see
     `Worker.placement`; empty: any), and `places` where its runs may be (see `Worker.places`).
     """
@@ -200,6 +201,11 @@ class Study:
     request_id: str = ""
     observed: int = 0
     places: tuple[str, ...] = ()
+    suggester: str = ""
+
+    def suggested_by(self, algorithm: str) -> bool:
+        """Whether this algorithm has suggested all of its trials so far. One that names its algorithm asks no other."""
+        return algorithm == self.spec.algorithm or not self.suggested or self.suggester == algorithm
 
     @property
     def finished_trials(self) -> int:

@@ -106,7 +106,8 @@ class TrialAttempt:
 @dataclass(frozen=True, slots=True)
 class NewTrial:
     """A suggestion that is about to become a trial; `reason` and `message` say what it waits for. `client_id`, with `lease`:
-    whose it is to be, where that is known before it is stored."""
+    whose it is to be, where that is known before it is stored. `algorithm`: whose suggestion it is, where the study does not
+    say it."""
 
     id: str
     parameters: tuple[Parameter, ...]
@@ -115,6 +116,7 @@ class NewTrial:
     message: str = ""
     client_id: str = ""
     lease: timedelta | None = None
+    algorithm: str = ""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

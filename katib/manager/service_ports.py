@@ -11,7 +11,7 @@ from typing import Protocol
 from katib.domain.errors import KatibError
 from katib.domain.metrics import Observation
 from katib.domain.search_space import Parameter
-from katib.domain.study import StudySpec
+from katib.domain.study import Study, StudySpec
 from katib.domain.trial import Tag, Trial
 from katib.domain.views import ServiceKind, ServiceStatus
 
@@ -22,6 +22,13 @@ class History(Enum):
     FINALS = "finals"
     NONE = "none"
     CURVES = "curves"
+    OTHERS = "others"
+
+    def of(self, study: Study, algorithm: str) -> "History":
+        """What it is for this study: OTHERS is NONE while the algorithm has suggested all of its trials, else FINALS."""
+        if self is not History.OTHERS:
+            return self
+        return History.NONE if study.suggested_by(algorithm) else History.FINALS
 
 
 class TrialHistory(Protocol):
@@ -132,7 +139,8 @@ class SuggestionServices(Protocol):
     another KatibError as it says.
     """
 
-    def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[History]": ...
+    def set_parameters(self, algorithm: str, study_id: str, spec: StudySpec) -> "Future[History]":
+        """What it needs, which has accepted these settings; see `History.of`."""
 
     def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]": ...
 

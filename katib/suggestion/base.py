@@ -27,6 +27,7 @@ class History(Enum):
     FINALS = "finals"  # each with its objective
     NONE = "none"  # how many there are
     CURVES = "curves"  # every observation of the objective
+    OTHERS = "others"  # how many there are, while it suggested all of them itself; otherwise as FINALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,10 @@ class Problem:
 class Request:
     """One call for suggestions.
 
-    `finished` and `unfinished` are ordered by number, and empty for History.NONE; the counts are right always. `curves`
-    gives each trial's observations by its id, for History.CURVES. `count` is how many suggestions there is room for, at
-    least 1; the first of them will be trial number `first_number` of the study, the others follow.
+    `finished` and `unfinished` are ordered by number, and empty for History.NONE; for History.OTHERS they are either all there
+    or empty. The counts are right always. `curves` gives each trial's observations by its id, for History.CURVES. `count` is
+    how many suggestions there is room for, at least 1; the first of them will be trial number `first_number` of the study, the
+    others follow.
     """
 
     study_id: str
@@ -83,15 +85,14 @@ class Algorithm(Protocol):
     def name(self) -> str: ...
 
     @property
-    def history(self) -> History: ...
-
-    @property
     def options(self) -> Options:
         """Every setting it knows; SUGGESTION_NUM and MAX_PARALLEL of `katib.suggestion.room` among them."""
 
     def check(self, problem: Problem) -> None:
         """Raises InvalidArgumentError for what the table cannot know, fields under STUDY_PATH. What passes is a study that
         `suggest` can do."""
+
+    def history(self, problem: Problem, /) -> History: ...
 
     def suggest(self, request: Request) -> Reply:
         """At most `request.count` suggestions. Trials are whatever happened to them: failed, killed, without an objective or

@@ -10,12 +10,13 @@ from katib.api.value_converters import parameters_to_proto
 from katib.domain.study import StudySpec
 from katib.suggestion.base import STUDY_PATH, Algorithm, History, Reply
 from katib.suggestion.histories import Delta, Known
-from katib.suggestion.service import Call
+from katib.suggestion.service import Call, check
 
 HISTORIES: Final = {
     History.FINALS: pb.HISTORY_FINALS,
     History.NONE: pb.HISTORY_NONE,
     History.CURVES: pb.HISTORY_CURVES,
+    History.OTHERS: pb.HISTORY_OTHERS,
 }
 
 
@@ -26,33 +27,35 @@ def spec_from_settings(request: pb.SetSuggestionParametersRequest) -> StudySpec:
     return replace(spec, settings=settings or spec.settings)
 
 
-def settings_reply(algorithm: Algorithm) -> pb.SetSuggestionParametersReply:
-    return pb.SetSuggestionParametersReply(
-        history=HISTORIES[algorithm.history], deltas=algorithm.history is not History.NONE
-    )
+def settings_reply(history: History) -> pb.SetSuggestionParametersReply:
+    return pb.SetSuggestionParametersReply(history=HISTORIES[history], deltas=history is not History.NONE)
 
 
 def call_from_proto(request: pb.GenerateTrialsRequest, algorithm: Algorithm) -> Call:
     """Trials are read only where the algorithm looks at them: they may be thousands, and for others a 0.1 manager sends them
-    all the same."""
+    all the same. Raises InvalidArgumentError as `service.check`."""
+    spec = spec_from_proto(request.configs, STUDY_PATH)
+    problem = check(algorithm, spec)
+    history = algorithm.history(problem)
     finished, unfinished = request.completed_trials, request.running_trials
-    looks = algorithm.history is not History.NONE
+    looks = history is not History.NONE
     return Call(
         study_id=request.study_id,
-        spec=spec_from_proto(request.configs, STUDY_PATH),
+        spec=spec,
         finished_count=request.completed_count or len(finished),
         unfinished_count=request.running_count or len(unfinished),
         first_number=request.first_number,
         finished=[trial_from_proto(t, f"completed_trials[{i}]") for i, t in enumerate(finished)] if looks else (),
         unfinished=[trial_from_proto(t, f"running_trials[{i}]") for i, t in enumerate(unfinished)] if looks else (),
-        curves=curves_from_trials([*finished, *unfinished]) if algorithm.history is History.CURVES else {},
+        curves=curves_from_trials([*finished, *unfinished]) if history is History.CURVES else {},
+        problem=problem,
     )
 
 
 def delta_from_proto(request: pb.GenerateTrialsDeltaRequest, algorithm: Algorithm) -> tuple[Delta, Call]:
     question = request.question
     call = replace(call_from_proto(question, algorithm), finished_count=question.completed_count)
-    looks = algorithm.history is not History.NONE
+    looks = call.problem is not None and algorithm.history(call.problem) is not History.NONE
     changed = [
         Known(trial, call.curves.get(trial.id, ()), message.ByteSize())
         for trial, message in zip(call.finished, question.completed_trials, strict=False)

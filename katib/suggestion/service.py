@@ -17,7 +17,8 @@ from katib.suggestion.room import room
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a manager sends. `first_number` 0: it does not say, as those of Katib 0.1."""
+    """What a manager sends. `first_number` 0: it does not say, as those of Katib 0.1. `problem`: that of `spec`, where it has
+    been checked already."""
 
     study_id: str
     spec: StudySpec
@@ -27,6 +28,7 @@ class Call:
     finished: Sequence[Trial] = ()
     unfinished: Sequence[Trial] = ()
     curves: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
+    problem: Problem | None = None
 
 
 def check(algorithm: Algorithm, spec: StudySpec) -> Problem:
@@ -51,7 +53,7 @@ def generate(algorithm: Algorithm, call: Call) -> Reply:
     violations = [violation(name, count, "expected 0 or more") for name, count in counts.items() if count < 0]
     if violations:
         raise InvalidArgumentError(violations)
-    problem = check(algorithm, call.spec)
+    problem = _problem(algorithm, call)
     free = room(problem.spec, problem.values, call.finished_count, call.unfinished_count)
     if free.completed:
         return Reply((), completed=True, reason=StudyReason.MAX_TRIALS)
@@ -77,9 +79,15 @@ def generate_delta(algorithm: Algorithm, histories: Histories, delta: Delta, cal
     finished = histories.complete(delta)
     if finished is None:
         return None
-    looked_at = finished if algorithm.history is History.CURVES else ()
+    problem = _problem(algorithm, call)
+    looked_at = finished if algorithm.history(problem) is History.CURVES else ()
     curves = {**call.curves, **{known.trial.id: known.curve for known in looked_at}}
-    return generate(algorithm, replace(call, finished=[known.trial for known in finished], curves=curves))
+    whole = replace(call, finished=[known.trial for known in finished], curves=curves, problem=problem)
+    return generate(algorithm, whole)
+
+
+def _problem(algorithm: Algorithm, call: Call) -> Problem:
+    return check(algorithm, call.spec) if call.problem is None else call.problem
 
 
 def _by_number(trials: Sequence[Trial]) -> Sequence[Trial]:

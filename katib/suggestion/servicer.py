@@ -31,8 +31,8 @@ class SuggestionServicer(api_pb2_grpc.SuggestionServicer):
     def SetSuggestionParameters(  # noqa: N802
         self, request: pb.SetSuggestionParametersRequest, _context: Context
     ) -> pb.SetSuggestionParametersReply:
-        service.check(self._algorithm, messages.spec_from_settings(request))
-        return messages.settings_reply(self._algorithm)
+        problem = service.check(self._algorithm, messages.spec_from_settings(request))
+        return messages.settings_reply(self._algorithm.history(problem))
 
     def StopSuggestion(self, request: pb.StopSuggestionRequest, _context: Context) -> pb.StopSuggestionReply:  # noqa: N802
         self._histories.forget(request.study_id)

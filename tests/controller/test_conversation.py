@@ -169,7 +169,7 @@ def test_more_than_is_kept_is_refused_and_the_study_says_so(suggestion: Suggesti
     spec = study(limits={"max_trials": 1})
     made = storage.create_study(Study(new_id(), spec, StudyState.RUNNING, datetime.now(UTC), 1, manager=ME))
     conversation = Conversation(Talkative(), storage, lambda: None, Room(storage))
-    conversation.prepared(spec, History.FINALS)
+    conversation.prepared(made, History.FINALS)
     conversation.ask(made, [], 1)
     assert conversation.take(made, datetime.now(UTC)) == []
     trouble = conversation.look(made).trouble

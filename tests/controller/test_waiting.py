@@ -62,7 +62,7 @@ def silent() -> Silent:
 def conversation(made: Study, silent: Silent, storage: MemoryStorage) -> Conversation:
     """A question has gone out at NOW."""
     it = Conversation(silent, storage, lambda: None, Room(storage))
-    it.prepared(made.spec, History.FINALS)
+    it.prepared(made, History.FINALS)
     it.take(made, NOW)
     it.ask(made, [], 1)
     return it

@@ -28,10 +28,13 @@ class Mirror:
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL))
 
     def __init__(self, history: History) -> None:
-        self.history = history
+        self._history = history
 
     def check(self, problem: Any) -> None:
         pass
+
+    def history(self, _problem: Any, /) -> History:
+        return self._history
 
     def suggest(self, request: Request) -> Reply:
         curves = {trial_id: list(curve) for trial_id, curve in sorted(request.curves.items()) if curve}

@@ -8,17 +8,21 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale, SearchSpace
+from katib.domain.study import StudyReason
 from katib.domain.study_file import parse_study
 from tests.deploy.manifests import ROOT, Manifests, containers, default, labels, lets_in, template
 from tests.deploy.pages import commands
 from tests.deploy.test_manifests import PROJECT
 from tests.e2e.harness import until
 from tests.ports import free_port
+from tests.suggestion.studies import FINITE, FINITE_LOG, MiniManager, study
 
 EXAMPLES = ROOT / "examples" / "custom-suggestion"
 FORMS = {"package": "halton", "service": "hillclimb"}
@@ -95,13 +99,26 @@ def test_what_the_page_shows_stands_in_the_example() -> None:
     assert shown[1] in (EXAMPLES / "package" / "pyproject.toml").read_text()
 
 
-def test_the_sequence_is_halton_s_on_every_kind_of_parameter() -> None:
+def _halton() -> Any:
     path = EXAMPLES / "package" / "katib_halton.py"
     spec = importlib.util.spec_from_file_location("katib_halton", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("space", [FINITE, FINITE_LOG], ids=["finite", "finite with a log scale"])
+def test_the_sequence_gives_each_point_of_a_finite_space_once(space: Sequence[ParameterConfig]) -> None:
+    manager = MiniManager(_halton().Halton(), study(space, ("MaxParallel", 3)))
+    reply = manager.run()
+    assert (reply.completed, reply.reason) == (True, StudyReason.EXHAUSTED)
+    assert len({t.parameters for t in manager.trials}) == len(manager.trials) == SearchSpace.of(space).cardinality
+
+
+def test_the_sequence_is_halton_s_on_every_kind_of_parameter() -> None:
+    module = _halton()
     assert module.primes(5) == [2, 3, 5, 7, 11]
     assert [module.mirrored(n, 2) for n in (1, 2, 3, 4)] == [0.5, 0.25, 0.75, 0.125]
     space = SearchSpace.of(
@@ -110,15 +127,15 @@ def test_the_sequence_is_halton_s_on_every_kind_of_parameter() -> None:
             ParameterConfig("n", ParameterType.INT, FeasibleSpace("1", "81", scale=Scale.LOG)),
         ]
     )
-    points = [space.from_unit([module.mirrored(n, base) for base in (2, 3)]) for n in (1, 2, 3)]
+    points = [space.from_unit(module.coordinates(n, 2)) for n in (1, 2, 3)]
     assert [point[0].value for point in points] == ["4.0", "2.0", "6.0"]
     assert all(1 <= int(point[1].value) <= 81 for point in points)
 
 
 def test_the_example_s_study_is_for_every_worker() -> None:
-    study = parse_study((EXAMPLES / "study.yaml").read_bytes(), "study.yaml")
-    assert study.warnings == ()
-    assert (study.spec.name, study.spec.algorithm, study.spec.image != "") == ("try-it", "halton", True)
+    parsed = parse_study((EXAMPLES / "study.yaml").read_bytes(), "study.yaml")
+    assert parsed.warnings == ()
+    assert (parsed.spec.name, parsed.spec.algorithm, parsed.spec.image != "") == ("try-it", "halton", True)
 
 
 @pytest.mark.parametrize(("form", "name"), FORMS.items())

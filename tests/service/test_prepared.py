@@ -198,7 +198,7 @@ def busy(prepared: Prepared, it: Study) -> Study:
     for _ in range(6):
         prepared.ahead(it.id, "random")
     prepared.put(it, "random", [Suggestion(())] * 8, last=False)
-    return it
+    return replace(it, suggester="random")
 
 
 def test_what_is_asked_for_ahead_is_asked_for_once() -> None:

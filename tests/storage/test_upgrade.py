@@ -107,15 +107,24 @@ class TestUpgrade:
         trial = upgraded.get_trial("t000000000000004")
         assert (trial.state, trial.lease, trial.lease_until) == (RUNNING, None, None)
         assert trial.client_id == "worker-1" * any(
-            schema in request.node.name for schema in ("0004", "0005", "0006", "0007", "0008", "0009")
+            schema in request.node.name for schema in ("0004", "0005", "0006", "0007", "0008", "0009", "0010")
         )
         assert upgraded.hand_out(trial.study_id, "another", 9, timedelta(seconds=1), NOW) == ()
 
     @pytest.mark.long
     def test_where_a_study_s_runs_may_be_is_there_from_schema_9_on(self, upgraded, request):
-        written = "0009" in request.node.name
+        written = any(schema in request.node.name for schema in ("0009", "0010"))
         assert upgraded.get_study("s000000000000001").places == ("trials", "old") * written
         assert upgraded.get_study("s000000000000002").places == ()
+
+    @pytest.mark.long
+    def test_which_studies_were_deleted_is_there_from_schema_10_on(self, upgraded, request):
+        assert upgraded.was_deleted("s000000000000009") == ("0010" in request.node.name)
+
+    @pytest.mark.long
+    def test_nobody_is_said_to_have_suggested_the_trials_that_there_are(self, upgraded):
+        study = upgraded.get_study("s000000000000002")
+        assert (study.suggested, study.suggester, study.suggested_by("random")) == (1, "", False)
 
     @pytest.mark.long
     def test_a_deleted_study_leaves_nothing(self, upgraded):

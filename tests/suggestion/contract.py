@@ -18,7 +18,7 @@ from katib.domain.search_space import Parameter, ParameterConfig, SearchSpace
 from katib.domain.study import Limits, Objective, StudyReason
 from katib.domain.trial import Trial
 from katib.suggestion.algorithms.random import RandomSearch
-from katib.suggestion.base import Algorithm, History
+from katib.suggestion.base import Algorithm, History, Suggestion
 from katib.suggestion.randomness import SEED
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 from katib.suggestion.server import GROUP
@@ -141,12 +141,13 @@ class AlgorithmContract:
                 [tuple(reversed(t.parameters)), t.parameters[1:], (), _all_set_to(t.parameters, "1e9")][t.number % 4],
             )
         ]
+        manager.others = True
         taken = {frozenset(t.parameters) for t in manager.trials}
 
         suggestions = manager.ask().suggestions
 
         assert len(suggestions) == 2
-        if algorithm.history is not History.NONE:
+        if algorithm.history(check(algorithm, manager.spec)) is not History.NONE:
             assert not {frozenset(s.parameters) for s in suggestions} & taken
 
     @pytest.mark.parametrize("objective", Objective)
@@ -246,6 +247,33 @@ class AlgorithmContract:
 
         assert (reply.completed, reply.reason, reply.suggestions) == (True, StudyReason.EXHAUSTED, ())
         assert len({t.parameters for t in manager.trials}) == len(manager.trials) == size
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("space", [FINITE, FINITE_LOG], ids=["finite", "finite with a log scale"])
+    def test_what_others_left_of_a_finite_space_is_tried_without_repetition_until_it_is_exhausted(
+        self, algorithm: Algorithm, space: Sequence[ParameterConfig]
+    ) -> None:
+        """They suggest by turns, and not each of theirs has ended when it is asked."""
+        manager = self.manager(algorithm, space, (MAX_PARALLEL.name, 5), ("Seed", 1))
+        manager.others = True
+        checked = SearchSpace.of(manager.spec.parameters)
+        random_numbers = random.Random(1)
+        size = SearchSpace.of(space).cardinality
+        assert size is not None
+
+        for _ in range(size // 6):
+            manager.ask()
+            tried = {t.parameters for t in manager.trials}
+            point = checked.from_unit([random_numbers.random() for _ in checked])
+            if point not in tried:
+                manager.add(Suggestion(point))
+            manager.finish(most=5)
+        manager.spec = self.manager(algorithm, space, (MAX_PARALLEL.name, 0), ("Seed", 1)).spec
+        reply = manager.run()
+
+        assert (reply.completed, reply.reason, reply.suggestions) == (True, StudyReason.EXHAUSTED, ())
+        assert len({t.parameters for t in manager.trials}) == len(manager.trials)
+        assert len({t.parameters[: len(space)] for t in manager.trials}) == size
 
     def test_an_exhausted_space_is_not_completed_while_a_trial_runs(self, algorithm: Algorithm) -> None:
         manager = self.manager(algorithm, FINITE, (MAX_PARALLEL.name, 0))

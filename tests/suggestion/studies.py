@@ -9,8 +9,8 @@ from typing import Final
 from katib.domain.search_space import FeasibleSpace, ParameterConfig, ParameterType, Scale
 from katib.domain.study import Limits, Objective, Setting, StudySpec
 from katib.domain.trial import Trial, TrialState
-from katib.suggestion.base import Algorithm, History, Reply
-from katib.suggestion.service import Call, generate
+from katib.suggestion.base import Algorithm, History, Reply, Suggestion
+from katib.suggestion.service import Call, check, generate
 
 DOUBLE, INT, DISCRETE, CATEGORICAL = ParameterType
 STUDY_ID: Final = "a0123456789abcde"
@@ -122,18 +122,20 @@ def troubled(trial: Trial) -> tuple[TrialState, float | None]:
 
 @dataclass
 class MiniManager:
-    """Asks and stores as a manager does. Trials run until `finish`."""
+    """Asks and stores as a manager does. Trials run until `finish`. `others`: another algorithm has suggested some of them."""
 
     algorithm: Algorithm
     spec: StudySpec
     study_id: str = STUDY_ID
     outcome: Outcome = smooth
     trials: list[Trial] = field(default_factory=list)
+    others: bool = False
 
     def call(self) -> Call:
         finished = [t for t in self.trials if t.state.finished]
         unfinished = [t for t in self.trials if not t.state.finished]
-        counts = self.algorithm.history is History.NONE
+        needs = self.algorithm.history(check(self.algorithm, self.spec))
+        counts = needs is History.NONE or (needs is History.OTHERS and not self.others)
         return Call(
             self.study_id,
             self.spec,
@@ -148,21 +150,25 @@ class MiniManager:
         """One call; its suggestions run from now on."""
         reply = generate(self.algorithm, self.call())
         for suggestion in reply.suggestions:
-            number = len(self.trials) + 1
-            self.trials.append(
-                Trial(
-                    id=f"b{number:015x}",
-                    study_id=self.study_id,
-                    number=number,
-                    attempt=1,
-                    state=TrialState.RUNNING,
-                    parameters=suggestion.parameters,
-                    created_at=NOW,
-                    revision=0,
-                    tags=suggestion.tags,
-                )
-            )
+            self.add(suggestion)
         return reply
+
+    def add(self, suggestion: Suggestion) -> None:
+        """A trial of these parameters runs from now on."""
+        number = len(self.trials) + 1
+        self.trials.append(
+            Trial(
+                id=f"b{number:015x}",
+                study_id=self.study_id,
+                number=number,
+                attempt=1,
+                state=TrialState.RUNNING,
+                parameters=suggestion.parameters,
+                created_at=NOW,
+                revision=0,
+                tags=suggestion.tags,
+            )
+        )
 
     def finish(self, most: int = 10**9) -> None:
         """The oldest ones that run end."""

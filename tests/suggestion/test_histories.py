@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from katib.api import api_pb2 as pb
+from katib.api.study_converters import spec_to_proto
 from katib.api.value_converters import parameters_from_proto
 from katib.domain.names import new_id
 from katib.suggestion.algorithms.bayesianoptimization import BayesianOptimization
 from katib.suggestion.histories import Delta, Histories, Known
 from katib.suggestion.messages import delta_from_proto
+from tests.suggestion.studies import BOWL, study
 
 STUDY = "s" * 16
 
@@ -35,7 +37,8 @@ def sent(*numbers: int, study_id: str = STUDY, parameters: int = 4, text: str = 
         )
         for n in numbers
     ]
-    question = pb.GenerateTrialsRequest(study_id=study_id, completed_trials=trials)
+    config = spec_to_proto(study(BOWL, max_trials=9))
+    question = pb.GenerateTrialsRequest(study_id=study_id, configs=config, completed_trials=trials)
     return delta_from_proto(pb.GenerateTrialsDeltaRequest(question=question), BayesianOptimization())[0].changed
 
 

@@ -83,11 +83,13 @@ from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
 
 class Algorithm:
     name = "middle"
-    history = History.NONE
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL))
 
     def check(self, problem):
         pass
+
+    def history(self, problem):
+        return History.NONE
 
     def suggest(self, request):
         space = request.problem.space
@@ -172,7 +174,10 @@ class TestAManager:
 
         reply = stub.SetSuggestionParameters(pb.SetSuggestionParametersRequest(configs=study), timeout=TIMEOUT)
 
-        assert reply.history == pb.HISTORY_NONE
+        # A grid has finitely many points, of which others may have tried some.
+        expected = {"random": pb.HISTORY_NONE, "grid": pb.HISTORY_OTHERS}
+        assert reply.history == expected[algorithm]
+        assert reply.deltas == (reply.history != pb.HISTORY_NONE)
 
     def test_counts_are_as_good_as_trials(self, stub: SuggestionStub, algorithm: str) -> None:
         study = old_study(algorithm, *old_settings(algorithm))

@@ -1,7 +1,10 @@
 """Halton sequences: points that fill the space more evenly than random ones, and from the first one on."""
 
-from katib.domain.search_space import Parameter
+from functools import lru_cache
+
+from katib.domain.search_space import ParameterConfig, SearchSpace
 from katib.domain.settings import Options
+from katib.suggestion.algorithms.random import WithoutReplacement
 from katib.suggestion.base import Problem, Request
 from katib.suggestion.ends import check_ends
 from katib.suggestion.numbered import NumberedSearch, Points
@@ -19,14 +22,23 @@ class Halton(NumberedSearch):
         check_ends(problem)
 
     def points(self, request: Request) -> Points:
-        """Each parameter counts in a base of its own: the prime numbers."""
-        space = request.problem.space
-        bases = primes(len(space))
+        problem = request.problem
+        size = problem.space.cardinality
+        if size is None:
+            return Points(None, lambda index: problem.space.from_unit(coordinates(index + 1, len(problem.space))))
+        return Points(size, each_once(problem.spec.parameters).at)
 
-        def point(index: int) -> tuple[Parameter, ...]:
-            return space.from_unit([mirrored(index + 1, base) for base in bases])
 
-        return Points(None, point)
+@lru_cache(maxsize=32)
+def each_once(parameters: tuple[ParameterConfig, ...]) -> WithoutReplacement:
+    """Of finitely many points each comes once, in the order in which the sequence first meets them."""
+    space = SearchSpace.of(parameters)
+    return WithoutReplacement(0, space, lambda number: coordinates(number, len(space)))
+
+
+def coordinates(number: int, count: int) -> list[float]:
+    """Of point `number`, from 1 on. Each parameter counts in a base of its own: the prime numbers."""
+    return [mirrored(number, base) for base in primes(count)]
 
 
 def mirrored(number: int, base: int) -> float:

@@ -98,9 +98,9 @@ class Conversation:
         self._trouble: tuple[str, str] | None = None
         self._note: str | None = None
 
-    def prepared(self, spec: StudySpec, history: History) -> None:
-        """The service has accepted these settings a moment ago."""
-        self._spec, self._prepared, self._history = spec, True, history
+    def prepared(self, study: Study, history: History) -> None:
+        """The service has accepted the study's settings a moment ago."""
+        self._spec, self._prepared, self._history = study.spec, True, history.of(study, study.spec.algorithm)
 
     def look(self, study: Study, ahead: timedelta = timedelta()) -> Asking:
         """How the conversation stands, for the plan. `ahead`: by how much the plan's clock is ahead of the one that `take` is
@@ -230,7 +230,7 @@ class Conversation:
     def _settings_answered(self, study: Study, settings: Future[History], now: datetime) -> None:
         self._out = None
         try:
-            self._history = settings.result()
+            self._history = settings.result().of(study, study.spec.algorithm)
             self._prepared = True
         except KatibError as error:
             self._failed(study, error, now)

@@ -56,7 +56,7 @@ class Reconciler:
         """A new study whose suggestion service has just accepted its settings: the first question needs no second yes."""
         memory = self._memory(study.id)
         if history is not None:
-            memory.conversation.prepared(study.spec, history)
+            memory.conversation.prepared(study, history)
 
     def forget(self, study_id: str) -> None:
         self._memories.pop(study_id, None)

@@ -36,6 +36,7 @@ _HISTORIES: Final = {
     pb.HISTORY_FINALS: History.FINALS,
     pb.HISTORY_NONE: History.NONE,
     pb.HISTORY_CURVES: History.CURVES,
+    pb.HISTORY_OTHERS: History.OTHERS,
 }
 
 _too_long: Final = calls.too_long(

@@ -112,7 +112,7 @@ class Giver:
             if found is None:
                 raise AbortedError(f"suggestion-{ask.algorithm} has to be asked first")
             counting.added(study, len(found))
-            return [NewTrial(new_id(), s.parameters, s.tags) for s in found]
+            return [NewTrial(new_id(), s.parameters, s.tags, algorithm=ask.algorithm) for s in found]
 
         return Giving(study_id, ask.client_id, ask.count, ask.period, self._context.now(), choose)
 
@@ -205,7 +205,17 @@ class Giver:
         own: dict[str, Collection[str]] = {}
         for want in wants:
             share = suggestions[len(new) : len(new) + want.count - len(want.own)]
-            new += [NewTrial(new_id(), s.parameters, s.tags, client_id=want.client_id, lease=want.lease) for s in share]
+            new += [
+                NewTrial(
+                    new_id(),
+                    s.parameters,
+                    s.tags,
+                    client_id=want.client_id,
+                    lease=want.lease,
+                    algorithm=algorithm,
+                )
+                for s in share
+            ]
             shares.append(len(share))
             if share and want.lease is not None:
                 own[want.client_id] = [t.id for t in want.own]

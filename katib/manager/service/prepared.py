@@ -1,14 +1,15 @@
 """Suggestions that a service has made before anybody asked for them.
 
-A service that needs no history (`History.NONE`) answers by the number that a trial will bear: the answer for trial 40 is
-the same whenever it is asked for. So it is asked for some numbers ahead, and a client's trial costs a write of the database in
-place of two calls to the service before it, during which another client takes the number.
+A service that needs no history of the study (`History.NONE`) answers by the number that a trial will bear: the answer for trial
+40 is the same whenever it is asked for. So it is asked for some numbers ahead, and a client's trial costs a write of the
+database in place of two calls to the service before it, during which another client takes the number.
 
 Where they are running out, more are asked for before anybody has to wait (refills.py).
 
 What is kept can be thrown away at any moment: another question brings the same. It cannot be stale, for each use is checked
-against the study as it is locked for the write that stores the trial: a suggestion is used for no number but its own, and for
-no specification but that with which it was asked for. Nor is it used for long: the service may be replaced by another.
+against the study as it is locked for the write that stores the trial: a suggestion is used for no number but its own, for no
+specification but that with which it was asked for, and no more once another algorithm has suggested trials. Nor is it used for
+long: the service may be replaced by another.
 """
 
 import threading
@@ -36,6 +37,8 @@ class _Shelf:
     spec: StudySpec | None = None
     # By number: the suggestion, and until when it may be used. Those that come later are no older.
     suggestions: dict[int, tuple[Suggestion, float]] = field(default_factory=dict)
+    # They were suggested where the algorithm had suggested all trials before, and are for nothing else.
+    alone: bool = True
     # The last number for which there is one.
     upto: int = 0
     # How many the last question brought.
@@ -74,6 +77,9 @@ class Prepared:
             if shelf.spec is not study.spec and shelf.spec != study.spec:
                 shelf.suggestions = {}
                 return None
+            if shelf.alone and not study.suggested_by(algorithm):
+                shelf.suggestions = {}
+                return None
             found: list[Suggestion] = []
             for number in range(study.suggested + 1, study.suggested + count + 1):
                 suggested = shelf.suggestions.get(number)
@@ -94,6 +100,7 @@ class Prepared:
         with self._lock:
             shelf = self._shelf(study.id, algorithm)
             shelf.spec, shelf.suggestions = study.spec, {}
+            shelf.alone = study.suggested_by(algorithm)
             self._fill(shelf, study.suggested, suggestions, self._clock())
             shelf.last = last
 

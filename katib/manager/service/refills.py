@@ -49,7 +49,7 @@ class Refills:
         spec = asking_for(then, count)
 
         def set_(needs: History) -> None:
-            if needs is History.NONE:
+            if needs.of(then, algorithm) is History.NONE:
                 _then(self._services.generate(algorithm, question(then, spec)), fill, algorithm)
 
         def fill(reply: SuggestionReply) -> None:

@@ -61,14 +61,15 @@ class Supply:
         """The service's answer for the study's next `count` trials, or None: it has been put where `prepared` finds it, or
         another client was faster. `deadline` as in `settings_taken`."""
         spec = asking_for(study, count)
-        needs = self.settings_taken(algorithm, study.id, spec, deadline)
+        needs = self.settings_taken(algorithm, study.id, spec, deadline).of(study, algorithm)
         if needs is History.NONE:
             return self._prepare(study, count, algorithm)
         return self._generate(study, spec, algorithm, needs)
 
     def settings_taken(self, algorithm: str, study_id: str, spec: StudySpec, deadline: float) -> History:
-        """What history the service needs, which has accepted these settings. The caller waits until `deadline`, by the
-        monotonic clock. Raises what the service says; UnavailableError, with those that are there, where none answers."""
+        """What history the service needs, which has accepted these settings; see `History.of`. The caller waits until
+        `deadline`, by the monotonic clock. Raises what the service says; UnavailableError, with those that are there, where
+        none answers."""
         services = self._context.suggestions
         asked = self._context.patience.ask(
             lambda: services.set_parameters(algorithm, study_id, spec), f"suggestion-{algorithm}", SUGGEST_S, deadline

@@ -103,9 +103,12 @@ def decide_trials(
         for period in (new.lease if new.client_id else lease,)
     )
     counter = COUNTERS[state]
+    algorithms = {new.algorithm for new in trials}
+    algorithm = algorithms.pop() if len(algorithms) == 1 else ""
     changed: dict[str, Any] = {
         "revision": revision,
         "suggested": study.suggested + len(added),
+        "suggester": algorithm if study.suggested_by(algorithm) else "",
         counter: getattr(study, counter) + len(added),
     }
     return dataclasses.replace(study, **changed), added

@@ -38,7 +38,6 @@ class Asha:
     ends, or all of finitely many configurations have come as far as they may."""
 
     name = "asha"
-    history = History.FINALS
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, *settings.OPTIONS, MODEL, BRACKETS))
 
     def check(self, problem: Problem) -> None:
@@ -51,6 +50,9 @@ class Asha:
                 f"expected at most {most} for Brackets: there are no more rungs from MinResource to R",
             )
         check_ends(problem, resource.rest)
+
+    def history(self, _problem: Problem, /) -> History:
+        return History.FINALS
 
     def suggest(self, request: Request) -> Reply:
         values = request.problem.values

@@ -78,7 +78,6 @@ class Choice:
 
 class Auto:
     name = "auto"
-    history = History.FINALS
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, NAME, resource.MOST, resource.ETA, resource.LEAST))
 
     def check(self, problem: Problem) -> None:
@@ -91,6 +90,9 @@ class Auto:
         choice = choose(Request("", problem, 1, 1, 0, 0))
         algorithm = choice.make()
         algorithm.check(_delegated(algorithm, choice).problem)
+
+    def history(self, _problem: Problem, /) -> History:
+        return History.FINALS
 
     def suggest(self, request: Request) -> Reply:
         choice = choose(request)

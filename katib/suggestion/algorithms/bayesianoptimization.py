@@ -113,7 +113,6 @@ _LEAST: Final = 4
 
 class BayesianOptimization:
     name = "bayesianoptimization"
-    history = History.FINALS
     options = Options(
         name,
         (
@@ -137,6 +136,9 @@ class BayesianOptimization:
 
     def check(self, problem: Problem) -> None:
         check_ends(problem)
+
+    def history(self, _problem: Problem, /) -> History:
+        return History.FINALS
 
     def suggest(self, request: Request) -> Reply:
         # Here, not above: numerics take a second to import, and a service that nobody asks needs none of them.

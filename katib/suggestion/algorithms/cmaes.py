@@ -40,11 +40,13 @@ class CmaEs:
     """The distribution is told anew at each call from the tags and objectives of the trials."""
 
     name = "cmaes"
-    history = History.FINALS
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, SIZE, STEP, RESTARTS))
 
     def check(self, problem: Problem) -> None:
         check_ends(problem)
+
+    def history(self, _problem: Problem, /) -> History:
+        return History.FINALS
 
     def suggest(self, request: Request) -> Reply:
         # Here, not above: numerics take time to import, and a service that nobody asks needs none of them.

@@ -6,7 +6,7 @@ from katib.domain.dimensions import Dimension, Spread
 from katib.domain.errors import InvalidArgumentError, violation
 from katib.domain.search_space import Parameter
 from katib.domain.settings import Options, Values, whole
-from katib.suggestion.base import SETTINGS_PATH, Problem, Request
+from katib.suggestion.base import SETTINGS_PATH, History, Problem, Request
 from katib.suggestion.numbered import NumberedSearch, Points
 from katib.suggestion.randomness import SEED
 from katib.suggestion.room import MAX_PARALLEL, SUGGESTION_NUM
@@ -47,6 +47,9 @@ class GridSearch(NumberedSearch):
                 )
                 for name in endless
             )
+
+    def history(self, _problem: Problem, /) -> History:
+        return History.OTHERS
 
     def points(self, request: Request) -> Points:
         values = request.problem.values

@@ -31,11 +31,13 @@ class Hyperband:
     """
 
     name = "hyperband"
-    history = History.FINALS
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, *settings.OPTIONS, MODEL))
 
     def check(self, problem: Problem) -> None:
         Resource.of(problem)
+
+    def history(self, _problem: Problem, /) -> History:
+        return History.FINALS
 
     def suggest(self, request: Request) -> Reply:
         resource = Resource.of(request.problem)

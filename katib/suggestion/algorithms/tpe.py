@@ -34,11 +34,13 @@ PORTION: Final = 100
 
 class Tpe:
     name = "tpe"
-    history = History.FINALS
     options = Options(name, (SUGGESTION_NUM, MAX_PARALLEL, SEED, BURN_IN, GAMMA, PRIOR, CANDIDATES))
 
     def check(self, problem: Problem) -> None:
         check_ends(problem)
+
+    def history(self, _problem: Problem, /) -> History:
+        return History.FINALS
 
     def suggest(self, request: Request) -> Reply:
         # Here, not above: numerics take time to import, and a service that nobody asks needs none of them.

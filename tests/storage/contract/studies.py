@@ -47,6 +47,7 @@ class StudyContract:
             placement="host a",
             request_id="request 1",
             places=("here", "there"),
+            suggester="grid",
             spec=make_spec(
                 name="naïve 🎲",
                 command=("python", "-c", "print('\\'\"\n')"),

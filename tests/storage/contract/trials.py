@@ -25,6 +25,7 @@ from tests.storage.builders import (
     ids,
     intake,
     later,
+    make_spec,
     make_study,
     move,
     new_trials,
@@ -53,6 +54,29 @@ class TrialContract:
         after = storage.get_study(study.id)
         assert (after.suggested, after.pending, after.revision) == (3, 3, study.revision + 2)
         assert {first[0].revision, first[1].revision} == {study.revision + 1}
+
+    def test_a_study_knows_the_algorithm_that_suggested_all_trials_of_its_clients(self, storage):
+        study = storage.create_study(make_study(spec=make_spec(algorithm="")))
+
+        def suggesters(*algorithms):
+            new = [replace(trial, algorithm=algorithm) for algorithm in algorithms for trial in new_trials()]
+            storage.add_trials(study.id, storage.get_study(study.id).suggested, new, NOW)
+            after = storage.get_study(study.id)
+            return after.suggester, [name for name in ("grid", "random") if after.suggested_by(name)]
+
+        assert study.suggested_by("grid")
+        assert suggesters("grid") == ("grid", ["grid"])
+        assert suggesters("grid", "grid") == ("grid", ["grid"])
+        go(storage, *storage.unfinished_trials(study.id), to=RUNNING, run="run", at=NOW)
+        assert storage.get_study(study.id).suggester == "grid"
+        assert suggesters("random") == ("", [])
+        assert suggesters("random") == ("", [])
+
+    def test_a_study_that_names_its_algorithm_asks_no_other(self, storage):
+        study = storage.create_study(make_study(spec=make_spec(algorithm="grid")))
+        add(storage, study, 2)
+        after = storage.get_study(study.id)
+        assert (after.suggested_by("grid"), after.suggested_by("random")) == (True, False)
 
     def test_a_clients_trials_are_running_from_the_start(self, storage):
         study = storage.create_study(make_study())

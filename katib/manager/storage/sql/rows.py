@@ -57,6 +57,7 @@ STUDY_COLUMNS: Final = (
     studies.c.request_id,
     studies.c.observed,
     studies.c.places,
+    studies.c.suggester,
 )
 TRIAL_COLUMNS: Final = (
     trials.c.id,
@@ -109,6 +110,7 @@ STUDY_COUNTS: Final = (
     "best_value",
     "best_kind",
     "observed",
+    "suggester",
 )
 STUDY_STATE: Final = ("state", "reason", "message", "intent", "active", "ended_at", "request_id", "places")
 STUDY_SPEC: Final = ("name", "algorithm", "rule", "spec")
@@ -188,6 +190,7 @@ def study_from_row(row: Row) -> Study:
         row[20] or "",
         row[21] or 0,
         tuple((row[22] or "").split()),
+        row[23] or "",
     )
 
 
@@ -205,6 +208,7 @@ def study_counts_to_row(study: Study) -> dict[str, Any]:
         "best_value": best_value,
         "best_kind": best_kind,
         "observed": study.observed,
+        "suggester": study.suggester or None,
     }
 
 

@@ -58,6 +58,8 @@ studies: Final = Table(
     Column("observed", BigNumber),
     # With spaces between them; NULL as well in one that an earlier version has made beside this one.
     Column("places", LongText),
+    # NULL as well where an earlier version did not say it.
+    Column("suggester", Key(SERVICE_NAME_LENGTH)),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("request_id"),
     Index(None, "created_at", "id"),

@@ -1,0 +1,82 @@
+"""Studies whose clients ask more than one algorithm, and services that need to know of it."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from katib.domain.trial import Trial
+from katib.manager.service_ports import History, SuggestionReply, SuggestionRequest
+from tests.service.test_several_managers import Manager, Service, create, value_of
+
+
+class Noting(Service):
+    """Remembers how many trials each question brought; None: it brought their number alone."""
+
+    def __init__(self) -> None:
+        super().__init__(History.OTHERS)
+        self.brought: list[int | None] = []
+
+    def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
+        history = request.history
+        self.brought.append(None if history is None else len(history.all()) + len(request.unfinished))
+        return super().generate(algorithm, request)
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    it = Manager(f"sqlite:///{tmp_path}/katib.db", History.OTHERS, Noting())
+    yield it
+    it.storage.close()
+
+
+def ask(manager: Manager, study_id: str, algorithm: str, count: int = 1) -> Sequence[Trial]:
+    return manager.use_cases.suggest_trials(study_id, count, algorithm=algorithm)[0]
+
+
+def brought(manager: Manager) -> list[int | None]:
+    assert isinstance(manager.service, Noting)
+    return manager.service.brought
+
+
+def test_a_service_that_suggested_all_trials_is_told_how_many_and_asked_ahead(manager: Manager) -> None:
+    study_id = create(manager)
+    values = [t.parameters[0].value for _ in range(100) for t in ask(manager, study_id, "grid")]
+    assert values == [value_of(n) for n in range(1, 101)]
+    assert set(brought(manager)) == {None}
+    assert manager.service.questions < 10
+
+
+def test_a_service_is_told_of_the_trials_once_another_algorithm_has_suggested_some(manager: Manager) -> None:
+    study_id = create(manager)
+    ask(manager, study_id, "grid", 3)
+    ask(manager, study_id, "random", 2)
+    ask(manager, study_id, "grid")
+    ask(manager, study_id, "grid")
+    ask(manager, study_id, "random")
+    assert brought(manager) == [None, 3, 5, 6, 7]
+
+
+def test_what_was_suggested_ahead_is_not_used_once_another_algorithm_has_suggested_some(manager: Manager) -> None:
+    study_id = create(manager)
+    for _ in range(4):
+        ask(manager, study_id, "grid")
+    questions = manager.service.questions
+    (trial,) = ask(manager, study_id, "grid")
+    assert (trial.number, manager.service.questions) == (5, questions)
+    ask(manager, study_id, "random")
+    ask(manager, study_id, "grid")
+    assert brought(manager)[questions:] == [5, 6]
+
+
+def test_what_another_manager_has_another_algorithm_suggest_counts(manager: Manager, tmp_path: Path) -> None:
+    study_id = create(manager)
+    for _ in range(4):
+        ask(manager, study_id, "grid")
+    questions = manager.service.questions
+    other = Manager(f"sqlite:///{tmp_path}/katib.db", History.OTHERS, Noting())
+    ask(other, study_id, "random")
+    other.storage.close()
+    ask(manager, study_id, "grid")
+    assert brought(manager)[questions:] == [5]
