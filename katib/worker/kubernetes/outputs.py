@@ -69,15 +69,13 @@ class Outputs:
         printed: Callable[[RunLog], None],
         *,
         streams: int = STREAMS,
-        finishers: int = FINISHERS,
-        patience_s: float = PATIENCE_S,
     ) -> None:
         self._api: Final = api
         self._settled: Final = settled
         self._printed: Final = printed
-        self._patience_s: Final = patience_s
+        self._patience_s = PATIENCE_S
         self._followers: Final = Threads("log", streams, self._serve)
-        self._finishers: Final = Threads("log-end", finishers, self._serve, lambda log: log.node, _FINISHERS_OF_A_NODE)
+        self._finishers: Final = Threads("log-end", FINISHERS, self._serve, lambda log: log.node, _FINISHERS_OF_A_NODE)
         self._lock: Final = threading.Lock()
         self._logs: Final[set[RunLog]] = set()
         # Nodes that gave no log when they were asked last, and since when.

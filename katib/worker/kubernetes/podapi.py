@@ -108,7 +108,6 @@ class PodApi:
         follow: bool = False,
         timestamps: bool = True,
         limit: int | None = None,
-        tail: int | None = None,
         silence_s: float | None = None,
     ) -> Stream:
         """`since` counts in whole seconds: what was printed in its second before it comes too."""
@@ -121,8 +120,6 @@ class PodApi:
             query["sinceTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
         if limit is not None:
             query["limitBytes"] = str(limit)
-        if tail is not None:
-            query["tailLines"] = str(tail)
         return self._api.open(Asked("get", LOG, namespace), f"{_path(namespace, name)}/log", query, silence_s)
 
 
