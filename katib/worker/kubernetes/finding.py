@@ -19,9 +19,9 @@ class Finder:
         self._policy: Final = policy
         self._selector: Final = selector
         # Where the Pods of a study go, as far as that was seen here.
-        self.namespaces: Final = Remembered()
-        # Where they may be, as it was stored, with spaces between.
-        self._placed: Final = Remembered()
+        self.namespaces: Final = Remembered[str]()
+        # Where they may be, as it was stored.
+        self._placed: Final = Remembered[tuple[str, ...]]()
 
     def fetch(self, study_id: str, name: str) -> Run | None:
         """The run, asked for by its name; None: there is no Pod of it."""
@@ -53,13 +53,13 @@ class Finder:
 
     def place(self, study_id: str, places: Sequence[str]) -> None:
         if places:
-            self._placed.add(study_id, " ".join(places))
+            self._placed.put(study_id, tuple(places))
         else:
             self._placed.drop(study_id)
 
     def placed(self, study_id: str) -> Sequence[str]:
         """Where the Pods of a study may be, as it was stored; first where its runs are begun. None: nothing was."""
-        places = self._placed.get(study_id).split()
+        places = self._placed.get(study_id) or ()
         gone = self._policy.gone_namespaces
         return [name for name in places if name not in gone] or [self._policy.namespace][: len(places)]
 
@@ -74,7 +74,7 @@ class Finder:
             return [known]
         seen = self._runs.namespace_of(study_id)
         if seen:
-            self.namespaces.add(study_id, seen)
+            self.namespaces.put(study_id, seen)
             return [seen]
         return [n for n in dict.fromkeys((self._policy.namespace, *self._policy.namespaces)) if n != ANY]
 

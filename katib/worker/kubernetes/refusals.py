@@ -45,8 +45,8 @@ class Refusals:
         self._runs: Final = runs
         self._policy: Final = policy
         self._lock: Final = threading.Lock()
-        # Studies of which a Pod was taken, and when the last one was.
-        self._taken: Final = Remembered()
+        # Studies of which a Pod was taken, and when the last one was, by the monotonic clock.
+        self._taken: Final = Remembered[float]()
         self._waiting: Final[dict[str, _Waiting]] = {}
 
     def check(self, run: RunSpec) -> None:
@@ -57,7 +57,7 @@ class Refusals:
             raise UnavailableError(waiting.message)
 
     def taken(self, run: RunSpec) -> None:
-        self._taken.add(run.study_id, repr(time.monotonic()))
+        self._taken.put(run.study_id, time.monotonic())
         with self._lock:
             self._waiting.pop(run.name, None)
 
@@ -71,8 +71,8 @@ class Refusals:
                 del self._waiting[name]
             before = self._waiting.get(run.name)
             since, tries = (before.since, before.tries + 1) if before is not None else (now, 1)
-            others = float(self._taken.get(run.study_id) or since)
-            if not self._were_taken(run) or others > since + _CHANGING_S:
+            last = self._taken.get(run.study_id)
+            if not self._were_taken(run) or (last is not None and last > since + _CHANGING_S):
                 self._waiting.pop(run.name, None)
                 return f"the cluster's rules do not admit its Pod: {said}"
             if since + most.total_seconds() <= now:

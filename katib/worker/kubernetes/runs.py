@@ -23,7 +23,7 @@ from katib.worker.kubernetes.podapi import Pod
 from katib.worker.kubernetes.pods import trial_container
 from katib.worker.kubernetes.policy import Waits
 from katib.worker.kubernetes.reasons import PodReason
-from katib.worker.kubernetes.remembered import Remembered
+from katib.worker.kubernetes.remembered import RememberedStudies
 from katib.worker.kubernetes.runlog import RunLog
 
 # An event or an answer that is older than this does not come any more.
@@ -142,8 +142,8 @@ class Runs:
         self.outputs: Outputs | None = None
         self.doubles: Final = Doubles()
         # Studies that this process looks after, and those that were deleted by it.
-        self.watched: Final = Remembered()
-        self.deleted: Final = Remembered()
+        self.watched: Final = RememberedStudies()
+        self.deleted: Final = RememberedStudies()
 
     def get(self, name: str) -> Run | None:
         return self._runs.get(name)

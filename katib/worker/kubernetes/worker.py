@@ -143,7 +143,7 @@ class KubernetesWorker:
         self._refusals.check(run)
         namespace = self._policy.namespace_of(run.study)
         self._runs.watched.add(run.study_id)
-        self._finder.namespaces.add(run.study_id, namespace)
+        self._finder.namespaces.put(run.study_id, namespace)
         try:
             pod = make_pod(run, self._policy)
         except InvalidArgumentError as error:
