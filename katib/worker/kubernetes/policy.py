@@ -59,7 +59,7 @@ _WAITS: Final = {
     "scheduler": "for a scheduler that does not look at the Pod at all",
     "unschedulable": "for a node with room",
     "gated": "for a queue such as Kueue's to admit the Pod",
-    "refused": "for the cluster's rules to admit Pods of a study again that they admitted before",
+    "refused": "for the cluster's rules to admit a trial's Pod, as they did others of its study",
     "gone": "for a Pod to go away once its grace is over",
 }
 

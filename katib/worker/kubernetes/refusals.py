@@ -2,8 +2,9 @@
 
 A study whose first Pod is refused has asked for what it may not have. Where its Pods were taken, somebody is more likely to
 have changed the rules: a Pod security level, a LimitRange, an admission webhook. Then its next Pods wait, as they do for a
-quota, ever longer from one try to the next, and for so long as the operator says. One that is refused while others are taken
-is not like them.
+quota, ever longer from one try to the next, each for so long as the operator says: were it so long for all of a study together,
+the trials that are left would be used up within seconds after that, and the rules may be taken back a day later. One that is
+refused while others are taken is not like them.
 """
 
 import threading
@@ -81,8 +82,8 @@ class Refusals:
             # Without the name of the Pod: a study says this, and would say another thing for each of its trials.
             words = said.replace(f'pods "{run.name}" is forbidden: ', "").replace(run.name, "NAME")
             message = (
-                f"the cluster's rules do not admit Pods of the study any more, which is tried again for {format_period(most)}: "
-                f"{words}; have what was changed taken back, or the study exempted, or stop the study"
+                "the cluster's rules do not admit Pods of the study any more, which each trial tries again for "
+                f"{format_period(most)}: {words}; have what was changed taken back, or the study exempted, or stop the study"
             )
             pause = backoff(tries, FIRST_S, MOST_S, 0.75)
             self._waiting[run.name] = _Waiting(since, now + pause, tries, message)

@@ -48,7 +48,7 @@ def test_a_study_whose_pods_were_taken_waits_and_says_one_thing_for_all_its_tria
     runs = [driver.run("sh", "-c", "echo done") for _ in range(3)]
     (message,) = {refused(driver, run) for run in runs}
     assert message.startswith(
-        "the cluster's rules do not admit Pods of the study any more, which is tried again for 1d: "
+        "the cluster's rules do not admit Pods of the study any more, which each trial tries again for 1d: "
     )
     assert message.endswith("; have what was changed taken back, or the study exempted, or stop the study")
     assert len(driver.statuses()) == 1
@@ -78,6 +78,25 @@ def test_a_pod_that_is_refused_again_and_again_is_asked_for_ever_more_rarely(api
         refused(driver, run)
         now[0] += 1.0
     assert 20 <= api.counts()["create", "pods"] - before <= 40
+
+
+def test_each_trial_waits_for_the_rules_as_long_as_the_option_says(api, node, new_worker, monkeypatch):
+    """What is left of a study is not used up at once when the first has waited long enough."""
+    now = [0.0]
+    monkeypatch.setattr("katib.worker.kubernetes.refusals.time.monotonic", lambda: now[0])
+    policy = Policy(waits=Waits(refused=timedelta(minutes=15)))
+    driver = Driver(new_worker(policy, reflector_options=QUICK), SPEC, DEADLINE_S)
+    driver.ended(driver.start("true"))
+    forbid(api, LEVEL)
+    first, second = driver.run("true"), driver.run("true")
+    refused(driver, first)
+    now[0] = 500.0
+    refused(driver, first)
+    refused(driver, second)
+    now[0] = 900.0
+    assert created(driver, first)
+    assert driver.status(first.name).reason == "PodRefused"
+    refused(driver, second)
 
 
 @pytest.mark.long
