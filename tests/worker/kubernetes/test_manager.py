@@ -106,6 +106,19 @@ def test_trials_end_in_the_namespace_where_they_were_begun_when_the_option_is_an
     until(lambda: not api.pods, STUDY_S)
 
 
+def test_the_pods_of_a_study_that_had_ended_go_where_the_namespace_that_was_left_is_still_one_of_the_options(
+    katib: World, api: ApiServer
+) -> None:
+    manager = start(katib, api, "keep=none", "namespace=old")
+    with katib.client() as client:
+        study_id = client.create_study(study(image="image", script="echo acc=1", limits={"max_trials": 2}))
+        assert finished(client, study_id, STUDY_S).completed == 2
+    manager.kill()
+    assert len(api.pods) == 2
+    start(katib, api, "keep=none", "namespace=new", "namespaces=old")
+    until(lambda: not api.pods, STUDY_S)
+
+
 def test_a_study_that_ended_goes_on_though_the_namespace_of_its_earlier_trials_is_gone(
     katib: World, api: ApiServer
 ) -> None:
