@@ -65,7 +65,8 @@ class RunSpec:
 @dataclass(frozen=True, slots=True)
 class RunStatus:
     """How a run stands, as its worker knows it now. `reason` and `message` are made for `list trials`. One whose output cannot
-    be taken yet may be RUNNING with an `ended_at`."""
+    be taken yet may be RUNNING with an `ended_at`. `unseen`: why its worker cannot see how it stands now; then this is how it
+    was seen last."""
 
     name: str
     study_id: str
@@ -79,6 +80,7 @@ class RunStatus:
     ended_at: datetime | None = None
     # How much output there is beyond which cursor is the worker's to know; this only says whether asking is worth it.
     output_version: int = 0
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

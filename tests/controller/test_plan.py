@@ -369,3 +369,22 @@ def test_a_study_that_is_to_end_says_which_run_is_out_of_sight() -> None:
     assert (
         move.message == f"run {run_name(live.id, 1)} cannot be ended yet: grant the verb get on pods; stopped by a user"
     )
+
+
+@pytest.mark.parametrize("phase", [RunPhase.RUNNING, RunPhase.STOPPING])
+def test_a_trial_whose_run_cannot_be_seen_any_more_says_so_until_it_is_seen_again(phase: RunPhase) -> None:
+    stopping = phase is RunPhase.STOPPING
+    why = "how its run stands cannot be seen now, which is tried again: grant the verb list on pods"
+    before = {"stop_reason": TrialReason.DEADLINE_EXCEEDED, "stop_message": "it ran too long"} if stopping else {}
+    live, s = trial(1, RUNNING, **before), study(running=1, suggested=1)
+    unseen = run(live, phase, unseen="grant the verb list on pods")
+    (note,) = actions(observed(s, [live], [unseen]), TrialNote)
+    assert note == (
+        TrialNote(live.id, 1, "", f"it ran too long; {why}")
+        if stopping
+        else TrialNote(live.id, 1, TrialReason.WORKER_UNAVAILABLE, why)
+    )
+    told = replace(live, reason=note.reason, message=note.message)
+    assert actions(observed(s, [told], [unseen]), TrialNote) == []
+    (note,) = actions(observed(s, [told], [run(live, phase)]), TrialNote)
+    assert (note.reason, note.message) == ("", before.get("stop_message", ""))

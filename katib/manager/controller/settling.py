@@ -29,6 +29,7 @@ UNREAD_LOOK: Final = timedelta(seconds=1)
 # How long after its end it is said of a run that its output is still being read.
 READING: Final = timedelta(seconds=2)
 _UNREAD: Final = "it has ended, and its output cannot be read now"
+_HIDDEN: Final = "how its run stands cannot be seen now, which is tried again"
 _READING: Final = "it has ended, and what it printed or wrote is still being read"
 
 
@@ -204,7 +205,9 @@ class Settling:
             if run.phase is not RunPhase.STOPPING:
                 self.actions.append(StopRun(run.name))
             why = not_ended(self.observed.unended.get(run.name, ""))
-            if not why and (run.ended_at is not None or run.reason in DISRUPTIONS):
+            if not why and run.unseen:
+                why = f"{_HIDDEN}: {run.unseen}"
+            elif not why and (run.ended_at is not None or run.reason in DISRUPTIONS):
                 why = run.message
             self._note_stopping(trial, why)
             return
@@ -217,8 +220,11 @@ class Settling:
                 self.actions += [StopRequest(trial.id, TrialReason.DEADLINE_EXCEEDED, message), StopRun(run.name)]
                 return
             self.wake(deadline)
-        if (run.reason, run.message) != (trial.reason, trial.message):
-            self.actions.append(TrialNote(trial.id, trial.attempt, run.reason, run.message))
+        reason, message = run.reason, run.message
+        if run.unseen:
+            reason, message = TrialReason.WORKER_UNAVAILABLE, f"{_HIDDEN}: {run.unseen}"
+        if (reason, message) != (trial.reason, trial.message):
+            self.actions.append(TrialNote(trial.id, trial.attempt, reason, message))
 
     def _note_stopping(self, trial: Trial, why: str) -> None:
         """Says what keeps it from its end, if anything does."""

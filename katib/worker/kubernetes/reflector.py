@@ -140,6 +140,14 @@ class Reflector:
         return lost_at is not None and time.monotonic() - lost_at > self._stale_s
 
     @property
+    def hidden(self) -> str:
+        """Why there has been no contact for too long, where that is a refusal; empty: otherwise."""
+        if not (self.stale and self.refused):
+            return ""
+        with self._lock:
+            return f"nothing is heard of the Pods of {self._where} any more: {self._trouble}"
+
+    @property
     def _where(self) -> str:
         return f"namespace {self.namespace}" if self.namespace else "the cluster"
 

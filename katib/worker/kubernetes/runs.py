@@ -7,7 +7,7 @@ with an older event. A run whose Pod has gone before anybody let go of it stays,
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -91,7 +91,7 @@ class Run:
     def pod(self) -> Pod | None:
         return None if self.packed is None else json.loads(self.packed)
 
-    def status(self, ahead: timedelta) -> RunStatus:
+    def status(self, ahead: timedelta, hidden: Mapping[str, str]) -> RunStatus:
         found = self.diagnosis
         started, ended = (at and at - ahead for at in (found.started_at, found.ended_at))
         if self.ended and self.log is not None and not self.log.settled:
@@ -116,6 +116,7 @@ class Run:
             started_at=started,
             ended_at=max(ended, started or ended) if ended else None,
             output_version=self.log.version if self.log is not None else 0,
+            unseen="" if self.ended else hidden.get(self.namespace, ""),
         )
 
 
@@ -384,10 +385,10 @@ class Runs:
             self.outputs.started(run.log)
 
 
-def statuses(runs: Iterable[Run], ahead: timedelta = timedelta()) -> list[RunStatus]:
+def statuses(runs: Iterable[Run], ahead: timedelta, hidden: Mapping[str, str]) -> list[RunStatus]:
     """Of those that nobody has let go of; one that has been and still goes on is named until it has ended. `ahead`: of the
-    caller's clock, the one that the Pods are judged by."""
-    return [run.status(ahead) for run in runs if run.let_go_at is None or not run.ended]
+    caller's clock, the one that the Pods are judged by. `hidden`: namespaces that cannot be looked at, and why."""
+    return [run.status(ahead, hidden) for run in runs if run.let_go_at is None or not run.ended]
 
 
 def _number(version: object) -> int:

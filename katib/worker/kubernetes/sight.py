@@ -6,7 +6,7 @@ stored of their study (`Worker.places`) says where, and such a namespace is foll
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,6 +96,12 @@ class Sight:
         if unseen is not None:
             self._unseen[study_id] = _Unseen(unseen.why, frozenset(runs))
 
+    def hidden(self, study_id: str) -> Mapping[str, str]:
+        """The namespaces where it may be of which nothing is heard any more, each with the reason."""
+        if study_id not in self._unseen:
+            return {}
+        return {reflector.namespace: why for reflector in self.reflectors if (why := reflector.hidden)}
+
     def check(self, study_id: str, name: str) -> None:
         """Raises UnavailableError where a run may be wanted to end only because it was not in sight, and run well."""
         unseen = self._unseen.get(study_id)
@@ -117,11 +123,11 @@ class Sight:
         self._unseen.pop(study_id, None)
         self._finder.place(study_id, ())
 
-    def lost(self) -> bool:
-        """Whether one was lost sight of since this was asked last."""
+    def changed(self) -> bool:
+        """Whether one was lost sight of since this was asked last, or has come into sight again."""
         stale = frozenset(reflector.namespace for reflector in self.reflectors if reflector.stale)
-        lost, self._stale = stale - self._stale, stale
-        return bool(lost)
+        before, self._stale = self._stale, stale
+        return stale != before
 
     def _watch(self, namespace: str) -> None:
         with self._lock:

@@ -175,7 +175,8 @@ class KubernetesWorker:
         self._runs.watched.add(study_id)
         if study_id in self._runs.deleted:
             return []
-        found = statuses(self._runs.of_study(study_id), self._clock.ahead)
+        hidden = self._sight.hidden(study_id)
+        found = statuses(self._runs.of_study(study_id), self._clock.ahead, hidden)
         self._sight.named(study_id, (status.name for status in found))
         return found
 
@@ -319,7 +320,7 @@ class KubernetesWorker:
             printers, self._printers = self._printers, set()
         for study_id in printers:
             self._wake(study_id)
-        if self._sight.lost():
-            # No event will come to say it: whoever asks for the runs now is told why they do not move.
+        if self._sight.changed():
+            # No event will come to say it: whoever asks for the runs now is told why they do not move, or that they do again.
             for study_id in self._runs.studies():
                 self._wake(study_id)

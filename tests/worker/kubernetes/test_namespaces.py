@@ -315,6 +315,34 @@ def test_a_namespace_where_nothing_of_a_study_goes_on_any_more_does_not_hold_it_
     assert after.ended(after.start("true")).phase is RunPhase.SUCCEEDED
 
 
+@pytest.mark.long
+def test_a_run_where_the_manager_may_not_look_any_more_says_so_until_it_may_again(api, node, driver, new_worker):
+    old = running(driver)
+    after = moved(driver, new_worker)
+    after.worker.look_in(after.study_id, ("elsewhere", "default"))
+    new = running(after)
+    assert after.status(old).unseen == ""
+    denied = refusal(403, SAID.replace("other", "default"), "Forbidden")
+    api.faults.append(lambda r: denied if r.namespace == "default" else None)
+    with api.changed:
+        api.version += 1
+        api.forget_events()
+    after.woken.clear()
+    assert after.woken.wait(DEADLINE_S)
+    until("it is not told", lambda: after.status(old).unseen)
+    status = after.status(old)
+    assert status.phase is RunPhase.RUNNING
+    assert status.unseen.startswith(
+        "nothing is heard of the Pods of namespace default any more: the manager may not list pods in namespace default: "
+        "grant the verb list on pods"
+    )
+    assert after.status(new).unseen == ""
+    after.woken.clear()
+    api.faults.clear()
+    assert after.woken.wait(DEADLINE_S)
+    assert after.status(old).unseen == ""
+
+
 def late_create(api, driver, new_worker, name: str, namespace: str) -> None:
     """By a manager whose options name that namespace, and which was frozen as it was about to create the run."""
     late = successor(driver, new_worker, policy=Policy(namespace=namespace))
