@@ -203,13 +203,18 @@ def test_a_pass_that_fails_is_a_reason_of_the_study_until_one_succeeds(desk: Des
     assert desk.finish(study_id).completed == 1
 
 
-def test_a_study_whose_deletion_is_held_up_says_by_what_and_is_being_deleted_still(desk: Desk) -> None:
-    """Clients know by the reason that another one of its name is meant."""
+@pytest.mark.parametrize(
+    ("intent", "reason"), [(Intent.DELETE, StudyReason.DELETING), (Intent.STOP, StudyReason.STOPPING)]
+)
+def test_a_study_whose_end_is_held_up_says_by_what_and_is_being_ended_still(
+    desk: Desk, intent: Intent, reason: str
+) -> None:
+    """Clients know by the reason of a deletion that another one of its name is meant, and its user that it is taken."""
     study_id = desk.create(study(limits={"max_trials": 1}))
-    desk.storage.update_study(study_id, lambda s: replace(s, intent=Intent.DELETE, reason=StudyReason.DELETING))
+    desk.storage.update_study(study_id, lambda s: replace(s, intent=intent, reason=reason))
     desk.reconciler.note_failure(study_id, WorkerAwayError("the cluster does not answer"))
     noted = desk.storage.get_study(study_id)
-    assert (noted.reason, noted.message) == (StudyReason.DELETING, "the cluster does not answer; it is tried again")
+    assert (noted.reason, noted.message) == (reason, "the cluster does not answer; it is tried again")
 
 
 def test_the_last_suggestions_are_asked_for_again_when_they_could_not_be_stored(desk: Desk, tmp_path: Path) -> None:

@@ -105,9 +105,8 @@ class Reconciler:
         message = f"{what}; it is tried again" + ("" if away else ", and the manager's log says more")
         try:
             study = self._storage.get_study(study_id)
-            if study.intent is Intent.DELETE:
-                # Clients pass over it by this word.
-                reason = StudyReason.DELETING
+            # Clients pass over one that is deleted by this word; and who has ended one is to see that this was taken.
+            reason = {Intent.DELETE: StudyReason.DELETING, Intent.STOP: StudyReason.STOPPING}.get(study.intent, reason)
             if study.state is StudyState.RUNNING and (study.reason, study.message) != (reason, message):
                 move = StudyMove(study.state, reason, message, read=study)
                 self._storage.apply(study_id, StudyChanges(study=move), self._means.manager_id)
