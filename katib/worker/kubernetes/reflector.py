@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from katib.domain.backoff import backoff, by_chance
@@ -81,8 +82,9 @@ class Reflector:
         self._answered: Final = threading.Event()
         self._lock: Final = threading.Lock()
         self._stream: Stream | None = None
-        # Since when there is no contact, and why; by the monotonic clock.
+        # Since when there is no contact, by the monotonic clock and in words, and why.
         self._lost_at: float | None = time.monotonic()
+        self._since = _now()
         self._trouble = "it has not answered yet"
         # Whether that is a refusal, for this namespace alone.
         self.refused = False
@@ -112,11 +114,8 @@ class Reflector:
         self._answered.wait(wait_s)
         if not self._synced.is_set():
             raise UnavailableError(f"the Pods of {self._where} are not known yet: {self._trouble}")
-        with self._lock:
-            lost_at, trouble = self._lost_at, self._trouble
-        age = 0.0 if lost_at is None else time.monotonic() - lost_at
-        if age > self._stale_s:
-            raise UnavailableError(f"nothing has been heard of the Pods of {self._where} for {age:.0f} s: {trouble}")
+        if self.stale:
+            raise UnavailableError(self._silence)
 
     def require_once(self, wait_s: float) -> None:
         """Returns when there has been a copy, however old it is now, or it was said that there is nothing to see. Raises
@@ -142,10 +141,13 @@ class Reflector:
     @property
     def hidden(self) -> str:
         """Why there has been no contact for too long, where that is a refusal; empty: otherwise."""
-        if not (self.stale and self.refused):
-            return ""
+        return self._silence if self.stale and self.refused else ""
+
+    @property
+    def _silence(self) -> str:
+        """Since when, and not for how long: each study says this, and would say another thing each second."""
         with self._lock:
-            return f"nothing is heard of the Pods of {self._where} any more: {self._trouble}"
+            return f"nothing has been heard of the Pods of {self._where} since {self._since}: {self._trouble}"
 
     @property
     def _where(self) -> str:
@@ -185,7 +187,7 @@ class Reflector:
         with self._lock:
             first = self._lost_at is None
             if first:
-                self._lost_at = time.monotonic()
+                self._lost_at, self._since = time.monotonic(), _now()
             self._trouble, self.refused = message, refused
         if refused:
             self._answered.set()
@@ -266,6 +268,10 @@ class Reflector:
             self._sink.apply(kind, thing)
         self._seen()
         return str((thing.get("metadata") or {}).get("resourceVersion") or "")
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _events(stream: Stream) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What the Kubernetes worker does when the API server refuses, is slow, or is away, and what it asks it for."""
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -241,6 +242,30 @@ def test_a_study_is_woken_when_nothing_has_been_heard_of_its_runs_for_too_long(a
     assert driver.woken.wait(DEADLINE_S)
     with pytest.raises(UnavailableError, match="nothing has been heard"):
         driver.statuses()
+    api.restart()
+
+
+@pytest.mark.long
+def test_what_is_said_while_the_api_server_is_away_is_one_thing(api, driver):
+    """A study that says another thing each second is written each second."""
+    name = driver.start("sleep", "600")
+    driver.until("it never ran", lambda: driver.status(name).phase is RunPhase.RUNNING)
+    api.stop()
+
+    def said() -> str:
+        try:
+            driver.statuses()
+        except UnavailableError as error:
+            return error.message
+        return ""
+
+    until("it is not told", lambda: "connection refused" in said())
+    first = said()
+    time.sleep(1.5)
+    assert said() == first
+    assert re.match(
+        r"nothing has been heard of the Pods of namespace default since 2\d{3}-\d\d-\d\d \d\d:\d\d:\d\d UTC: ", first
+    )
     api.restart()
 
 
