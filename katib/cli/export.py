@@ -5,17 +5,17 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum
 from itertools import chain
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from katib.cli.documents import observation_document
 from katib.cli.find import find_study
 from katib.cli.output import cell, finite
-from katib.cli.pages import PAGE_SIZE
+from katib.cli.pages import AT_ONCE, PAGE_SIZE, result
 from katib.cli.session import Session, connected, pass_session
 from katib.cli.terminal import clean
 from katib.domain.errors import InvalidArgumentError
@@ -29,14 +29,10 @@ if TYPE_CHECKING:
     from katib.domain.views import Page
 
 FIELDS: Final = ("trial_number", "trial_id", "attempt", "name", "value", "step", "time", "source")
-# Of how many trials values are asked for at once, and of how many values: the more trials, the less it matters how far away the
-# manager is. Where trials have many values it is the second, which is no more in memory.
-_SHORT: Final = (32, 2_500)
+# Of how many trials values are asked for at once, and for how many values. Where trials have many it is the second, which is no
+# more in memory.
+_SHORT: Final = (AT_ONCE, 2_500)
 _LONG: Final = (8, 10_000)
-# An interrupt that comes just as Python begins to wait is seen when that is over.
-_LOOK_S: Final = 0.5
-
-T = TypeVar("T")
 
 
 class Form(Enum):
@@ -146,13 +142,7 @@ def _next(
     under_way: "deque[tuple[Trial, int, Future[Page[Observation]]]]",
 ) -> "tuple[Trial, int, Page[Observation]]":
     trial, attempt, asked = under_way.popleft()
-    return trial, attempt, _result(asked)
-
-
-def _result(future: "Future[T]") -> "T":
-    while not wait((future,), _LOOK_S).done:
-        pass
-    return future.result()
+    return trial, attempt, result(asked)
 
 
 def _print_csv(rows: "Iterator[Document]") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from katib.cli.pages import PAGE_SIZE, collect
+from katib.cli.pages import PAGE_SIZE, collect, each
 from katib.domain.errors import UnimplementedError
 from katib.domain.ranking import rank
 from katib.domain.study import Objective
@@ -30,7 +30,7 @@ def best_trials(
         except UnimplementedError:
             pass  # an older manager
         else:
-            trials = [client.get_trial(trial_id).trial for trial_id in ids[:limit]]
+            trials = each(lambda trial_id: client.get_trial(trial_id).trial, ids[:limit])
             return [trial for trial in trials if trial.state in states], len(ids) > limit
     found, _ = collect(
         lambda size, token: client.list_trials(study_id, tuple(states), page_size=size, page_token=token), 0

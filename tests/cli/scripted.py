@@ -110,6 +110,8 @@ class ScriptedManager(ManagerServicer):
         self.models_given = 0
         # Before the observations of a trial are given.
         self.observing: Callable[[], object] = lambda: None
+        # Before a trial is given by itself.
+        self.getting: Callable[[], object] = lambda: None
         # Each call for some, with how many.
         self.observations_asked: list[tuple[str, int]] = []
         self.knows_numbers = True
@@ -174,6 +176,7 @@ class ScriptedManager(ManagerServicer):
         return pb.ListStudiesReply(studies=found[begin:end], next_page_token=str(end) if end < len(found) else "")
 
     def GetTrial(self, request: pb.GetTrialRequest, context: object) -> pb.GetTrialReply:
+        self.getting()
         found = next((t for t in self.trials if t.id == request.trial_id), None)
         if found is None:
             raise NotFoundError(f"there is no trial {request.trial_id}")

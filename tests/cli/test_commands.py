@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -241,6 +242,16 @@ def test_the_best_of_many_trials_are_found_without_listing_them(
     assert [t["number"] for t in json.loads(killed.out)] == [2501]
     assert (manager.trials_given == 0) is columns
     assert len(json.loads(cli("list-trials", A, "--best", "-n", "0", "-o", "json").out)) == 2500
+
+
+def test_the_best_of_many_trials_are_asked_for_at_once(cli: Cli, manager: ScriptedManager) -> None:
+    """A hundred short calls to a manager that is far away are mostly waited for."""
+    manager.add(study(A, completed=1_200, revision=2_000))
+    manager.trials = [trial(n, A, state=TrialState.COMPLETED, objective=n / 2_000) for n in range(1, 1_201)]
+    together = Barrier(16)
+    manager.getting = lambda: together.wait(10)
+    done = cli("list-trials", A, "--best", "-n", "32", "-o", "json")
+    assert [found["number"] for found in json.loads(done.out)] == list(range(1_200, 1_168, -1))
 
 
 def test_the_best_trials_are_ten_and_none_while_no_trial_has_an_objective(cli: Cli, manager: ScriptedManager) -> None:
