@@ -13,7 +13,7 @@ from katib.domain.views import StudyDetail
 if TYPE_CHECKING:
     from katib.api.client import ManagerClient
 
-# So many are asked for one by one, each a call; of more, all trials are.
+# So many are asked for by a call each; of more, all trials are.
 _MOST_CALLS = 100
 # Parameters' values to a page of columns: they are held whole.
 _VALUES = 20_000

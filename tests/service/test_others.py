@@ -1,6 +1,6 @@
 """Studies whose clients ask more than one algorithm, and services that need to know of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -17,10 +17,13 @@ class Noting(Service):
     def __init__(self) -> None:
         super().__init__(History.OTHERS)
         self.brought: list[int | None] = []
+        # While a question is under way.
+        self.asking: Callable[[str], object] = lambda _algorithm: None
 
     def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
         history = request.history
         self.brought.append(None if history is None else len(history.all()) + len(request.unfinished))
+        self.asking(algorithm)
         return super().generate(algorithm, request)
 
 
@@ -80,3 +83,20 @@ def test_what_another_manager_has_another_algorithm_suggest_counts(manager: Mana
     other.storage.close()
     ask(manager, study_id, "grid")
     assert brought(manager)[questions:] == [5]
+
+
+def test_who_asks_another_algorithm_gets_a_trial_though_many_take_what_was_suggested_ahead(manager: Manager) -> None:
+    """Each of these is given its trial faster than the other service answers."""
+    study_id = create(manager)
+    for _ in range(4):
+        ask(manager, study_id, "grid")
+    supply = manager.use_cases._giver._supply
+
+    def meanwhile(algorithm: str) -> None:
+        if algorithm == "random" and supply.has_some(study_id, "grid"):
+            ask(manager, study_id, "grid")
+
+    assert isinstance(manager.service, Noting)
+    manager.service.asking = meanwhile
+    (trial,) = ask(manager, study_id, "random")
+    assert trial.number == 5

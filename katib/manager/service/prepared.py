@@ -104,6 +104,13 @@ class Prepared:
             self._fill(shelf, study.suggested, suggestions, self._clock())
             shelf.last = last
 
+    def drop(self, study_id: str, algorithm: str) -> None:
+        """The service is asked next."""
+        with self._lock:
+            shelf = self._shelves.get((study_id, algorithm))
+            if shelf is not None:
+                shelf.suggestions = {}
+
     def begin_refill(self, study: Study, algorithm: str, count: int) -> tuple[int, int] | None:
         """Where few are left: how many are, for the trials that come next in the study as it is, and how many more to ask the
         service for. Whoever is told so asks, and says how it ended by `refill` or not at all; nobody else is told meanwhile.
