@@ -4,6 +4,7 @@ Places are numbers that are the same for the same values, however these are writ
 """
 
 import threading
+from array import array
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from weakref import ref
@@ -14,18 +15,23 @@ from katib.domain.trial import Trial
 _ELSEWHERE: Final = -1
 
 
+class _Kept(ref[Trial]):
+    __slots__ = ("key",)
+    key: int
+
+
 class Places:
     """Of one study and one order. Safe from any thread."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._lock = threading.Lock()
-        self._numbers: dict[tuple[float, ...], int] = {}
+        self._numbers: dict[bytes, int] = {}
         # By the order's index.
         self._of_points: dict[int, int] = {}
         # By the object's id, for as long as there is the object: how many trials a service keeps is decided elsewhere.
         self._of_trials: dict[int, int] = {}
-        self._trials: dict[int, ref[Trial]] = {}
+        self._trials: dict[int, _Kept] = {}
 
     def taken(self, trials: Sequence[Trial]) -> Collection[int]:
         """The places that these have. One that is not of this space has none that a point has."""
@@ -45,17 +51,19 @@ class Places:
         return place
 
     def _add(self, trial: Trial) -> None:
-        key = id(trial)
+        kept = _Kept(trial, self._gone)
+        kept.key = id(trial)
+        self._of_trials[kept.key] = self._place(trial.parameters)
+        self._trials[kept.key] = kept
 
-        def gone(_: object) -> None:
-            self._trials.pop(key, None)
-            self._of_trials.pop(key, None)
-
-        self._of_trials[key] = self._place(trial.parameters)
-        self._trials[key] = ref(trial, gone)
+    def _gone(self, kept: "_Kept") -> None:
+        self._trials.pop(kept.key, None)
+        self._of_trials.pop(kept.key, None)
 
     def _place(self, parameters: Sequence[Parameter]) -> int:
         values = {p.name: p.value for p in parameters}
         if not all(d.name in values and d.contains(values[d.name]) for d in self._space):
             return _ELSEWHERE
-        return self._numbers.setdefault(tuple(self._space.to_unit(parameters)), len(self._numbers))
+        # Whatever zero's sign is.
+        unit = array("d", (u + 0.0 for u in self._space.to_unit(parameters)))
+        return self._numbers.setdefault(unit.tobytes(), len(self._numbers))
