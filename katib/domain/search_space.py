@@ -47,8 +47,8 @@ MAX_LIST: Final = 1000
 MAX_VALUE: Final = 1000
 # Beyond 2^53 neighbouring whole numbers are one and the same double.
 MAX_INT: Final = 2**53
-# A range with fewer doubles than this is no continuum.
-_NUMBERS: Final = 2**16
+# A range with fewer doubles than this is no continuum: a thousand random ones of them would not all be different.
+_NUMBERS: Final = 2**24
 
 # So many spaces are remembered for speed alone: each question to a service brings one, and to check 60 lists of a thousand
 # numbers takes a tenth of a second. One may take 40 MB.

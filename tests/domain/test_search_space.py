@@ -146,6 +146,7 @@ class TestChecks:
         [
             ("1e16", "10000000000000004", Scale.LINEAR),
             (0, "5e-323", Scale.LINEAR),
+            (1, "1.000000001", Scale.LINEAR),
             (1, "1.0000000000000004", Scale.LOG),
             ("8.669753777537962e-266", "8.669753777537983e-266", Scale.LOG),
             # Neighbours, whose logarithms are the same.
@@ -166,7 +167,12 @@ class TestChecks:
 
     @pytest.mark.parametrize(
         ("low", "high", "scale"),
-        [(0, 1, Scale.LINEAR), ("1e-300", "1e300", Scale.LOG), ("-1e308", "1e308", Scale.LINEAR)],
+        [
+            (0, 1, Scale.LINEAR),
+            (1, "1.00000001", Scale.LINEAR),
+            ("1e-300", "1e300", Scale.LOG),
+            ("-1e308", "1e308", Scale.LINEAR),
+        ],
     )
     def test_any_other_is_not(self, low: object, high: object, scale: Scale) -> None:
         configs = [config(DOUBLE, low, high, scale=scale)]

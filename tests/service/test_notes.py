@@ -117,6 +117,19 @@ def test_it_stays_when_there_is_nothing_more_to_try(manager: Manager, service: T
     assert shown(manager, study_id)[1] == "auto has nothing more to try; auto uses tpe: because"
 
 
+def test_a_study_that_names_no_algorithm_ends_when_random_has_nothing_more_and_by_no_other_s_word(
+    manager: Manager, service: Telling
+) -> None:
+    """Another one may have come to the end of its own points alone."""
+    study_id = create(manager)
+    service.over = True
+    assert manager.use_cases.suggest_trials(study_id, algorithm="grid") == ((), True)
+    assert manager.storage.get_study(study_id).state is StudyState.RUNNING
+    assert manager.suggest(study_id) == ((), True)
+    assert manager.storage.get_study(study_id).state is StudyState.COMPLETED
+    assert shown(manager, study_id) == (StudyReason.EXHAUSTED, "random has nothing more to try")
+
+
 @pytest.mark.parametrize("named", ["", "auto", "No Algorithm"])
 def test_a_client_that_names_no_algorithm_asks_the_one_that_the_study_names_or_else_random(
     manager: Manager, service: Telling, named: str

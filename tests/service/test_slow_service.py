@@ -1,8 +1,10 @@
 """A suggestion service that computes for long, and everybody else who wants something of the manager."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -10,9 +12,12 @@ import pytest
 
 from katib.api import api_pb2 as pb
 from katib.api.api_pb2_grpc import SuggestionServicer, add_SuggestionServicer_to_server
-from katib.domain.errors import DeadlineExceededError, UnavailableError
+from katib.domain.errors import DeadlineExceededError, KatibError, UnavailableError
 from katib.domain.trial import Trial, TrialState
-from tests.e2e.harness import World, until, world
+from katib.manager.remote import calls
+from katib.manager.remote.addresses import AddressTemplate, Channels
+from katib.manager.remote.suggestion import RemoteSuggestionServices
+from tests.e2e.harness import World, study, until, world
 from tests.service.test_contract import idle, observation
 
 CLIENTS = 24
@@ -58,6 +63,21 @@ def slow(tmp_path: Path) -> Iterator[tuple[World, Slow]]:
         yield it, service
         service.answers.set()
         server.stop(0).wait()
+
+
+def test_who_waits_for_a_service_that_does_not_answer_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "SETTINGS_S", 0.2)
+    with closing(socket.socket(socket.AF_UNIX)) as silent, closing(Channels()) as channels:
+        silent.bind(f"{tmp_path}/s-frozen")
+        silent.listen()
+        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{tmp_path}/s-{{algorithm}}"), channels)
+        with pytest.raises(KatibError) as caught:
+            services.set_parameters("frozen", "s" * 16, study()).result(30)
+    assert caught.value.message == (
+        "suggestion-frozen did not answer in time; its log may say why, and restarting it loses nothing"
+    )
 
 
 @pytest.mark.long

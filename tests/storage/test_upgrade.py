@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,20 @@ from katib.manager.ports import StudyFilter
 from katib.manager.storage.open import open_storage
 from katib.manager.storage.sql.engine import parse_url
 from katib.manager.storage.sql.upgrading import migrations
-from tests.storage.builders import COMPLETED, NOW, PENDING, RUNNING, add, go, later, recount, running
+from tests.storage.builders import (
+    COMPLETED,
+    NOW,
+    PENDING,
+    RUNNING,
+    add,
+    go,
+    later,
+    make_spec,
+    make_study,
+    new_trials,
+    recount,
+    running,
+)
 from tests.storage.execute import execute
 
 RELEASED = sorted(Path(__file__).with_name("released").glob("*.sql"))
@@ -53,6 +67,19 @@ def test_an_upgrade_logs_its_steps_and_nothing_else(tmp_path):
     steps = [line for line in done.stdout.splitlines() if line.startswith("Running upgrade ")]
     assert len(steps) == len(RELEASED)
     assert done.stdout.splitlines() == steps
+
+
+@pytest.mark.long
+def test_trials_that_an_older_manager_adds_beside_this_one_are_nobody_s(empty_url):
+    with closing(open_storage(empty_url)) as storage:
+        study = storage.create_study(make_study(spec=make_spec(algorithm="")))
+        storage.add_trials(study.id, 0, new_trials(2, algorithm="grid"), NOW)
+        assert storage.get_study(study.id).suggested_by("grid")
+        # It knows nothing of who suggests, and leaves that column as it is.
+        execute(empty_url, "UPDATE studies SET suggested = suggested + 1, revision = revision + 1")
+        assert not storage.get_study(study.id).suggested_by("grid")
+        storage.add_trials(study.id, 3, new_trials(1, algorithm="grid"), NOW)
+        assert storage.get_study(study.id).suggester == ""
 
 
 @pytest.fixture(params=RELEASED, ids=lambda path: path.stem)

@@ -10,7 +10,13 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from katib.api.errors import MessageTooLargeError, from_rpc_error, said_by_grpc, tls_failure
-from katib.domain.errors import InternalError, KatibError, ResourceExhaustedError, UnavailableError
+from katib.domain.errors import (
+    DeadlineExceededError,
+    InternalError,
+    KatibError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from katib.manager.remote.addresses import Channels, Line
 
 _log: Final = logging.getLogger(__name__)
@@ -124,4 +130,6 @@ def _failure(error: grpc.RpcError, address: str, who: str, *, tls: bool) -> Kati
         _log.debug("%s: %s", who, failure.message)
         meaning = tls_failure(failure.message, tls=tls)
         return UnavailableError(f"{address} cannot be used: {meaning}" if meaning else f"nothing answers at {address}")
+    if isinstance(failure, DeadlineExceededError) and failure.message.startswith(f"{who} did not answer"):
+        return DeadlineExceededError(f"{failure.message}; its log may say why, and restarting it loses nothing")
     return failure

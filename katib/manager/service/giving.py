@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
-from katib.domain.asked import algorithm_of
 from katib.domain.errors import (
     AbortedError,
     FailedPreconditionError,
@@ -239,9 +238,9 @@ class Giver:
             self._exhausted(study, algorithm, reply)
 
     def _exhausted(self, study: Study, algorithm: str, reply: SuggestionReply) -> None:
-        """Ends the study whose algorithm has nothing more to try, once no trial of it is open. Where the study does not say
-        which algorithm that is, a client may ask with another one."""
-        if study.unfinished_trials or algorithm_of(study.spec) != algorithm:
+        """Ends the study whose algorithm has nothing more to try, once no trial of it is open. A client may ask another one,
+        which may have come to the end of its own points alone."""
+        if study.unfinished_trials or default_algorithm(study.spec) != algorithm:
             return
         reason, message = nothing_more(algorithm, reply.reason)
         if reply.note:

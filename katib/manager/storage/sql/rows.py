@@ -58,6 +58,7 @@ STUDY_COLUMNS: Final = (
     studies.c.observed,
     studies.c.places,
     studies.c.suggester,
+    studies.c.suggester_trials,
 )
 TRIAL_COLUMNS: Final = (
     trials.c.id,
@@ -111,6 +112,7 @@ STUDY_COUNTS: Final = (
     "best_kind",
     "observed",
     "suggester",
+    "suggester_trials",
 )
 STUDY_STATE: Final = ("state", "reason", "message", "intent", "active", "ended_at", "request_id", "places")
 STUDY_SPEC: Final = ("name", "algorithm", "rule", "spec")
@@ -190,7 +192,7 @@ def study_from_row(row: Row) -> Study:
         row[20] or "",
         row[21] or 0,
         tuple((row[22] or "").split()),
-        row[23] or "",
+        (row[23] or "") if row[24] == row[9] else "",
     )
 
 
@@ -209,6 +211,7 @@ def study_counts_to_row(study: Study) -> dict[str, Any]:
         "best_kind": best_kind,
         "observed": study.observed,
         "suggester": study.suggester or None,
+        "suggester_trials": study.suggested if study.suggester else None,
     }
 
 

@@ -58,8 +58,10 @@ studies: Final = Table(
     Column("observed", BigNumber),
     # With spaces between them; NULL as well in one that an earlier version has made beside this one.
     Column("places", LongText),
-    # NULL as well where an earlier version did not say it.
+    # Which algorithm suggested the first trials, and how many these are: an earlier version, which adds some beside this one,
+    # says nothing of it.
     Column("suggester", Key(SERVICE_NAME_LENGTH)),
+    Column("suggester_trials", Number),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("request_id"),
     Index(None, "created_at", "id"),

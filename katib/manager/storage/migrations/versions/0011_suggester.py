@@ -7,12 +7,14 @@ is for good, can leave a part of it done.
 from alembic import op
 from sqlalchemy import Column, inspect
 
-from katib.manager.storage.sql.columns import Key
+from katib.manager.storage.sql.columns import Key, Number
 
 revision = "0011"
 down_revision = "0010"
 
 
 def upgrade() -> None:
-    if "suggester" not in {column["name"] for column in inspect(op.get_bind()).get_columns("studies")}:
-        op.add_column("studies", Column("suggester", Key(40)))
+    there = {column["name"] for column in inspect(op.get_bind()).get_columns("studies")}
+    for column in (Column("suggester", Key(40)), Column("suggester_trials", Number)):
+        if column.name not in there:
+            op.add_column("studies", column)
