@@ -1,5 +1,6 @@
 """What hyperband and asha keep."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -9,11 +10,25 @@ import pytest
 from katib.domain.errors import InvalidArgumentError
 from katib.domain.search_space import ParameterConfig, SearchSpace
 from katib.domain.study import StudyReason
-from katib.domain.trial import Trial
+from katib.domain.trial import Trial, TrialState
+from katib.suggestion.algorithms.random import RandomSearch
 from katib.suggestion.base import Algorithm
 from katib.suggestion.service import check
 from tests.suggestion.contract import EVERY_SPACE, AlgorithmContract
-from tests.suggestion.studies import CATEGORICAL, DOUBLE, FINITE, FINITE_LOG, INFINITE, INT, parameter, study, values
+from tests.suggestion.studies import (
+    BOWL,
+    CATEGORICAL,
+    DOUBLE,
+    FINITE,
+    FINITE_LOG,
+    INFINITE,
+    INT,
+    MiniManager,
+    bowl,
+    parameter,
+    study,
+    values,
+)
 
 EPOCHS = parameter("epochs", INT, 1, 81)
 
@@ -30,6 +45,17 @@ def tag(trial: Trial, suffix: str) -> str:
     """The value of the tag that ends so; each suffix stands once."""
     (value,) = [t.value for t in trial.tags if t.name.endswith(f"_{suffix}")]
     return value
+
+
+def curve(trial: Trial) -> tuple[TrialState, float | None]:
+    """The bowl, which a trial comes near to with the square root of its epochs."""
+    state, value = bowl(replace(trial, parameters=trial.parameters[:4]))
+    assert value is not None
+    return state, value + 1.0 / math.sqrt(epochs(trial))
+
+
+def best(manager: MiniManager) -> float:
+    return min(t.objective for t in manager.trials if t.objective is not None)
 
 
 class HalvingContract(AlgorithmContract):
@@ -67,6 +93,25 @@ class HalvingContract(AlgorithmContract):
             manager.finish(most=1)
 
         assert reply.completed
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(600)
+    def test_with_the_same_epochs_in_all_it_finds_better_ones_than_random_search(self, algorithm: Algorithm) -> None:
+        """Of ten pairs with the same seed it wins nine or more; an algorithm no better than random search would once in 93
+        times."""
+        pairs = []
+        for seed in range(10):
+            settings = (*(s for s in self.settings if s[0] != "Seed"), ("Seed", seed), ("MaxParallel", 9))
+            own = MiniManager(algorithm, study((*BOWL, EPOCHS), *settings, max_trials=200), outcome=curve)
+            own.run()
+            # Each of random search has all epochs.
+            budget = round(sum(map(epochs, own.trials)) / 81)
+            space = (*BOWL, parameter("epochs", INT, 81, 81))
+            other = MiniManager(RandomSearch(), study(space, ("Seed", seed), max_trials=budget), outcome=curve)
+            other.run()
+            pairs.append((best(own), best(other)))
+
+        assert sum(own < random for own, random in pairs) >= 9, pairs
 
     @EVERY_SPACE
     def test_asking_for_several_at_once_is_asking_for_one_after_another(

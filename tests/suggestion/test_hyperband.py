@@ -4,7 +4,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -15,13 +14,12 @@ from katib.domain.search_space import ParameterConfig, Scale, SearchSpace
 from katib.domain.study import Objective, StudyReason
 from katib.domain.trial import Trial, TrialState
 from katib.suggestion.algorithms.hyperband import Hyperband
-from katib.suggestion.algorithms.random import RandomSearch
 from katib.suggestion.base import Problem
 from katib.suggestion.rungs.brackets import brackets
 from katib.suggestion.rungs.resource import Resource
 from katib.suggestion.service import check
-from tests.suggestion.halving import EPOCHS, HalvingContract, configuration, epochs, tag
-from tests.suggestion.studies import BOWL, DOUBLE, INT, MiniManager, bowl, parameter, study
+from tests.suggestion.halving import EPOCHS, HalvingContract, best, configuration, curve, epochs, tag
+from tests.suggestion.studies import BOWL, DOUBLE, INT, MiniManager, parameter, study
 
 X = parameter("x", DOUBLE, 0, 1)
 
@@ -284,34 +282,6 @@ class TestSweep:
             check(Hyperband(), study((X, EPOCHS)))
 
 
-def curve(trial: Trial) -> tuple[TrialState, float | None]:
-    """The bowl, which a trial comes near to with the square root of its epochs."""
-    state, value = bowl(replace(trial, parameters=trial.parameters[:4]))
-    assert value is not None
-    return state, value + 1.0 / math.sqrt(epochs(trial))
-
-
-@pytest.mark.slow
-def test_with_the_same_epochs_in_all_it_finds_better_ones_than_random_search() -> None:
-    """By chance alone it would win nine of ten pairs or more once in 93 times."""
-    wins = 0
-    for seed in range(10):
-        own = MiniManager(
-            Hyperband(), study((*BOWL, EPOCHS), ("ResourceName", "epochs"), ("Seed", seed)), outcome=curve
-        )
-        own.run()
-        budget = sum(epochs(t) for t in own.trials)
-        other = MiniManager(
-            RandomSearch(),
-            study((*BOWL, parameter("epochs", INT, 81, 81)), ("Seed", seed), max_trials=round(budget / 81)),
-            outcome=curve,
-        )
-        other.run()
-        wins += _best(own) < _best(other)
-
-    assert wins >= 9
-
-
 @pytest.mark.slow
 def test_with_a_model_it_finds_better_ones_than_without() -> None:
     """By chance alone it would win all six pairs once in 64 times."""
@@ -328,7 +298,7 @@ def test_with_a_model_it_finds_better_ones_than_without() -> None:
             )
             manager = MiniManager(Hyperband(), spec, outcome=curve)
             manager.run()
-            found.append(_best(manager))
+            found.append(best(manager))
         assert found[0] < found[1]
 
 
@@ -349,7 +319,3 @@ def test_a_model_leaves_a_share_of_the_configurations_random() -> None:
 
 def x_of(trial: Trial) -> float:
     return float(trial.parameters[0].value)
-
-
-def _best(manager: MiniManager) -> float:
-    return min(t.objective for t in manager.trials if t.objective is not None)
