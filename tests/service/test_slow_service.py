@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
@@ -65,14 +66,16 @@ def slow(tmp_path: Path) -> Iterator[tuple[World, Slow]]:
         server.stop(0).wait()
 
 
-def test_who_waits_for_a_service_that_does_not_answer_is_told_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_waits_for_a_service_that_does_not_answer_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "SETTINGS_S", 0.2)
-    with closing(socket.socket(socket.AF_UNIX)) as silent, closing(Channels()) as channels:
-        silent.bind(f"{tmp_path}/s-frozen")
+    with (
+        TemporaryDirectory(prefix="kt-") as sockets,
+        closing(socket.socket(socket.AF_UNIX)) as silent,
+        closing(Channels()) as channels,
+    ):
+        silent.bind(f"{sockets}/s-frozen")
         silent.listen()
-        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{tmp_path}/s-{{algorithm}}"), channels)
+        services = RemoteSuggestionServices(AddressTemplate.parse("t", f"unix:{sockets}/s-{{algorithm}}"), channels)
         with pytest.raises(KatibError) as caught:
             services.set_parameters("frozen", "s" * 16, study()).result(30)
     assert caught.value.message == (
