@@ -40,7 +40,8 @@ class NumberedSearch(ABC):
         return History.NONE if problem.space.cardinality is None else History.OTHERS
 
     @abstractmethod
-    def points(self, request: Request) -> Points: ...
+    def points(self, request: Request) -> Points:
+        """By nothing but the study's id, its parameters and the algorithm's own settings: no limit, which may change."""
 
     def suggest(self, request: Request) -> Reply:
         points = self.points(request)

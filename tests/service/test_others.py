@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from katib.domain.study import StudySpec
 from katib.domain.trial import Trial
 from katib.manager.service_ports import History, SuggestionReply, SuggestionRequest
 from tests.service.test_several_managers import Manager, Service, create, value_of
@@ -16,9 +17,15 @@ class Noting(Service):
 
     def __init__(self) -> None:
         super().__init__(History.OTHERS)
+        self.needs: dict[str, History] = {}
         self.brought: list[int | None] = []
         # While a question is under way.
         self.asking: Callable[[str], object] = lambda _algorithm: None
+
+    def set_parameters(self, algorithm: str, _study_id: str, _spec: StudySpec) -> "Future[History]":
+        done: Future[History] = Future()
+        done.set_result(self.needs.get(algorithm, self.history))
+        return done
 
     def generate(self, algorithm: str, request: SuggestionRequest) -> "Future[SuggestionReply]":
         history = request.history
@@ -85,8 +92,13 @@ def test_what_another_manager_has_another_algorithm_suggest_counts(manager: Mana
     assert brought(manager)[questions:] == [5]
 
 
-def test_who_asks_another_algorithm_gets_a_trial_though_many_take_what_was_suggested_ahead(manager: Manager) -> None:
+@pytest.mark.parametrize("needs", [History.OTHERS, History.NONE], ids=["finite", "a continuum"])
+def test_who_asks_another_algorithm_gets_a_trial_though_many_take_what_was_suggested_ahead(
+    manager: Manager, needs: History
+) -> None:
     """Each of these is given its trial faster than the other service answers."""
+    assert isinstance(manager.service, Noting)
+    manager.service.needs = {"grid": needs, "random": History.FINALS}
     study_id = create(manager)
     for _ in range(4):
         ask(manager, study_id, "grid")
@@ -96,7 +108,10 @@ def test_who_asks_another_algorithm_gets_a_trial_though_many_take_what_was_sugge
         if algorithm == "random" and supply.has_some(study_id, "grid"):
             ask(manager, study_id, "grid")
 
-    assert isinstance(manager.service, Noting)
     manager.service.asking = meanwhile
-    (trial,) = ask(manager, study_id, "random")
-    assert trial.number == 5
+    numbers = []
+    for _ in range(3):
+        numbers += [trial.number for trial in ask(manager, study_id, "random")]
+        for _ in range(4):
+            ask(manager, study_id, "grid")
+    assert numbers == [5, 10, 15]

@@ -79,7 +79,7 @@ def test_who_waits_for_a_service_that_does_not_answer_is_told_what_to_do(monkeyp
         with pytest.raises(KatibError) as caught:
             services.set_parameters("frozen", "s" * 16, study()).result(30)
     assert caught.value.message == (
-        "suggestion-frozen did not answer in time; its log may say why, and restarting it loses nothing"
+        "suggestion-frozen did not answer in time; its log may say why, and it may have to be restarted"
     )
 
 

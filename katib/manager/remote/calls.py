@@ -131,5 +131,5 @@ def _failure(error: grpc.RpcError, address: str, who: str, *, tls: bool) -> Kati
         meaning = tls_failure(failure.message, tls=tls)
         return UnavailableError(f"{address} cannot be used: {meaning}" if meaning else f"nothing answers at {address}")
     if isinstance(failure, DeadlineExceededError) and failure.message.startswith(f"{who} did not answer"):
-        return DeadlineExceededError(f"{failure.message}; its log may say why, and restarting it loses nothing")
+        return DeadlineExceededError(f"{failure.message}; its log may say why, and it may have to be restarted")
     return failure

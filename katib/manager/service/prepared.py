@@ -104,12 +104,12 @@ class Prepared:
             self._fill(shelf, study.suggested, suggestions, self._clock())
             shelf.last = last
 
-    def drop(self, study_id: str, algorithm: str) -> None:
-        """The service is asked next."""
+    def drop_others(self, study_id: str, algorithm: str) -> None:
+        """Whatever other algorithms have suggested ahead: their services are asked next."""
         with self._lock:
-            shelf = self._shelves.get((study_id, algorithm))
-            if shelf is not None:
-                shelf.suggestions = {}
+            for (of, name), shelf in self._shelves.items():
+                if of == study_id and name != algorithm:
+                    shelf.suggestions = {}
 
     def begin_refill(self, study: Study, algorithm: str, count: int) -> tuple[int, int] | None:
         """Where few are left: how many are, for the trials that come next in the study as it is, and how many more to ask the

@@ -64,10 +64,8 @@ class Supply:
         needs = self.settings_taken(algorithm, study.id, spec, deadline).of(study, algorithm)
         if needs is History.NONE:
             return self._prepare(study, count, algorithm)
-        if study.suggester and study.suggester != algorithm:
-            # What is prepared is given by a write, faster than a question is answered: this one would come too late again and
-            # again. Once its trials are stored, the other algorithm has to be asked with the trials too.
-            self._prepared.drop(study.id, study.suggester)
+        # What is prepared is given by a write, faster than a question is answered: this one would hardly ever come in time.
+        self._prepared.drop_others(study.id, algorithm)
         return self._generate(study, spec, algorithm, needs)
 
     def settings_taken(self, algorithm: str, study_id: str, spec: StudySpec, deadline: float) -> History:
