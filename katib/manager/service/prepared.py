@@ -8,8 +8,8 @@ Where they are running out, more are asked for before anybody has to wait (refil
 
 What is kept can be thrown away at any moment: another question brings the same. It cannot be stale, for each use is checked
 against the study as it is locked for the write that stores the trial: a suggestion is used for no number but its own, for no
-specification but that with which it was asked for, and no more once another algorithm has suggested trials. Nor is it used for
-long: the service may be replaced by another.
+specification but that with which it was asked for, and, where the algorithm had suggested all trials till then, for none after
+another's. Nor is it used for long: the service may be replaced by another.
 """
 
 import threading
